@@ -1,0 +1,1 @@
+"""Programs: absl flags -> frozen config -> one library call."""

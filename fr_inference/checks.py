@@ -1,0 +1,42 @@
+"""Errors and argument checks shared by every layer."""
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input from the user: a flag, a file or an argument.
+
+    The message is one line: which flag, file or argument; what was found; what was expected; what
+    to do about it. Programs in `experiments` print it and exit with code 2.
+    """
+
+
+def require(condition: object, message: str) -> None:
+    """Raises `InputError(message)` unless `condition` is true."""
+    if not condition:
+        raise InputError(message)
+
+
+def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Raises `InputError` unless `value` is among `allowed`; the message lists the alternatives.
+
+    >>> one_of('scaling', 'variance', ('variance', 'none'))
+    >>> one_of('scaling', 'std', ('variance', 'none'))
+    Traceback (most recent call last):
+    ...
+    fr_inference.checks.InputError: scaling: found 'std', expected one of 'variance', 'none'
+    """
+    allowed = list(allowed)
+    if value not in allowed:
+        listed = ', '.join(repr(choice) for choice in allowed)
+        raise InputError(f'{name}: found {value!r}, expected one of {listed}')
+
+
+def positive(name: str, value: float) -> None:
+    """Raises `InputError` unless `value` > 0."""
+    require(value > 0, f'{name}: found {value!r}, expected a number above 0')
+
+
+def fraction(name: str, value: float) -> None:
+    """Raises `InputError` unless 0 < `value` < 1."""
+    require(0 < value < 1, f'{name}: found {value!r}, expected a number between 0 and 1')

@@ -1,0 +1,1 @@
+"""Checkpoint files of other frameworks, read safely."""

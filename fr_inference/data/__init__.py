@@ -1,0 +1,1 @@
+"""Faces: sources of (image, identity, path) records."""

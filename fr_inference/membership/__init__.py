@@ -1,0 +1,1 @@
+"""Stage 1: membership inference from distances to the BatchNorm statistics."""

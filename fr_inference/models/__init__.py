@@ -1,0 +1,1 @@
+"""Backbones as pure Linen modules."""

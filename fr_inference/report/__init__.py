@@ -1,0 +1,1 @@
+"""The report a data-protection officer can read."""

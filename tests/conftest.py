@@ -1,0 +1,19 @@
+"""Strict settings for every test: two CPU devices, strict dtype promotion, warnings as errors."""
+
+import pathlib
+
+import jax
+import pytest
+
+jax.config.update('jax_num_cpu_devices', 2)
+jax.config.update('jax_numpy_dtype_promotion', 'strict')
+
+SHARED = pathlib.Path(__file__).resolve().parent.parent.parent / 'shared'
+
+
+@pytest.fixture(scope='session')
+def shared():
+    """The folder of real faces and checkpoints beside the project; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip('real faces and checkpoints are not beside the project (../shared)')
+    return SHARED
