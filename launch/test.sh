@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Fresh machine to passing tests: makes .venv, installs, runs the tests. Arguments go to pytest.
+set -euo pipefail
+source "$(dirname "$0")/environment.sh"
+make_environment test
+exec .venv/bin/python -m pytest "$@"
