@@ -40,3 +40,19 @@ def positive(name: str, value: float) -> None:
 def fraction(name: str, value: float) -> None:
     """Raises `InputError` unless 0 < `value` < 1."""
     require(0 < value < 1, f'{name}: found {value!r}, expected a number between 0 and 1')
+
+
+def report_mismatch(
+    source: str, *, unmatched: list[str], missing: list[str], misshaped: list[str]
+) -> None:
+    """Raises one `InputError` that names unmatched, missing and misshaped weights, if there are any."""
+    parts = [
+        f'{len(keys)} {kind} ({", ".join(keys[:4])}{", ..." if len(keys) > 4 else ""})'
+        for kind, keys in (
+            ('unmatched', unmatched),
+            ('missing', missing),
+            ('misshaped', misshaped),
+        )
+        if keys
+    ]
+    require(not parts, f'{source}: weights do not fit the architecture: {"; ".join(parts)}')

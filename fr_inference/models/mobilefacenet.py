@@ -1,7 +1,8 @@
 """MobileFaceNet (Chen et al., arXiv 1804.07573) in the two forms that public checkpoints have.
 
-'prelu' is Xiaoccer/MobileFaceNet_Pytorch: PReLU, 112 high x 96 wide. 'relu6' is foamliu/MobileFaceNet:
-ReLU6 (ReLU in the first separable convolution), 112 x 112, a bias in the last convolution.
+'prelu' is Xiaoccer/MobileFaceNet_Pytorch: PReLU, 112 high x 96 wide. 'relu6' is
+foamliu/MobileFaceNet: ReLU6 (ReLU in the first separable convolution), 112 x 112, a bias in the last
+convolution.
 """
 
 from typing import Any
@@ -75,7 +76,7 @@ class MobileFaceNet(nn.Module):
                 index += 1
         x = conv(512, 1, 'conv2')(x)
         x = activate(norm(train=train, name='conv2_bn')(x), 'conv2_prelu')
-        x = layers.DepthwiseConv(x.shape[1:3], dtype=self.dtype, name='global_depth')(x)
+        x = layers.DepthwiseConv((x.shape[1], x.shape[2]), dtype=self.dtype, name='global_depth')(x)
         x = norm(train=train, name='global_depth_bn')(x).astype(jnp.float32)
         x = layers.conv(self.embedding, 1, use_bias=self.form == 'relu6', name='embed')(x)
         x = layers.normalization('batch', axis_name=self.axis_name)(train=train, name='embed_bn')(x)

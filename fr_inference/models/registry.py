@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -73,6 +73,11 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
+def sized(spec: InputSpec, height: int, width: int) -> InputSpec:
+    """Returns `spec` for images of another size, in pixels."""
+    return dataclasses.replace(spec, height=height, width=width)
+
+
 def build(name: str, **config: Any) -> nn.Module:
     """Returns the module `name` with `config` in place of its hyper-parameters.
 
@@ -97,8 +102,9 @@ def build(name: str, **config: Any) -> nn.Module:
             checks.require(
                 isinstance(value, list | tuple)
                 and len(value) == 4
-                and all(type(depth) is int and 1 <= depth <= 256 for depth in value),
-                f'depths: found {value!r}, expected four whole numbers from 1 to 256',
+                and all(type(depth) is int and depth >= 1 for depth in value)
+                and sum(value) <= 128,
+                f'depths: found {value!r}, expected four whole numbers above 0, 128 blocks at most',
             )
         elif option in ('width', 'embedding'):
             checks.require(
@@ -152,9 +158,13 @@ def make_target(
     """
     config = dict(config or {})
     module = build(architecture, **config)
+
+    def apply(variables: Any, images: jax.Array) -> jax.Array:
+        return cast(jax.Array, module.apply(variables, images, train=False))
+
     return Target(
         name=name or architecture,
-        apply=functools.partial(module.apply, train=False),
+        apply=apply,
         variables=variables,
         input=input or VARIANTS[architecture].input,
         architecture=architecture,

@@ -28,8 +28,10 @@ class InputSpec:
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
 
     def __post_init__(self):
-        checks.positive('input height', self.height)
-        checks.positive('input width', self.width)
+        for side in (self.height, self.width):
+            checks.require(
+                1 <= side <= 4096, f'input size: found {side} pixels, expected 1 to 4096'
+            )
         checks.require(
             len(self.mean) == len(self.std) == 3 and min(self.std) > 0,
             f'input mean and std: found {self.mean} and {self.std}, '

@@ -1,0 +1,260 @@
+"""Native checkpoints and training states: the only file that knows Orbax.
+
+A native target is a directory: `target.json` (architecture, hyper-parameters, input, recipe),
+`variables/` (Orbax) and, when it was trained here, `members.csv` (path, identity and SHA-256 of every
+training image).
+"""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from fr_inference import checks
+from fr_inference.models import registry
+from fr_inference.models.target import InputSpec, Target
+
+SCHEMA = 1
+_MAX_JSON_BYTES = 16 << 20
+# Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
+_MAX_EXPANSION = 64
+
+
+def save_target(
+    directory: str | os.PathLike,
+    target: Target,
+    *,
+    members: Sequence[tuple[str, str, str]] | None = None,
+) -> None:
+    """Writes `target` as a native checkpoint; a reader sees all of it or nothing.
+
+    Args:
+      directory: made if absent; an earlier native checkpoint there is replaced.
+      target: of a registered architecture.
+      members: (path, identity, sha256) of every image it was trained on.
+
+    Raises:
+      InputError: for an architecture that is not registered, or a path that can't be written.
+    """
+    checks.one_of('architecture', target.architecture, registry.VARIANTS)
+    directory = pathlib.Path(directory).resolve()
+    checks.require(
+        not directory.is_file(), f'{directory}: found a file, expected a folder to write to'
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    # variables first and target.json last: a directory without target.json is no checkpoint.
+    (directory / 'target.json').unlink(missing_ok=True)
+    _save(directory / 'variables', jax.device_get(target.variables))
+    if members is not None:
+        with open(directory / 'members.csv', 'w', newline='', encoding='utf-8') as file:
+            writer = csv.writer(file)
+            writer.writerow(('path', 'identity', 'sha256'))
+            writer.writerows(members)
+    record = {
+        'schema': SCHEMA,
+        'name': target.name,
+        'architecture': target.architecture,
+        'config': dict(target.config),
+        'input': dataclasses.asdict(target.input),
+        'parameters': registry.count_parameters(target.variables),
+        'recipe': target.recipe,
+        'source': {'sha256': target.sha256, 'notes': list(target.notes)},
+    }
+    temporary = directory / 'target.json.tmp'
+    temporary.write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
+    temporary.rename(directory / 'target.json')
+
+
+def is_target(directory: str | os.PathLike) -> bool:
+    """Whether `directory` looks like a native checkpoint."""
+    return (pathlib.Path(directory) / 'target.json').is_file()
+
+
+def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Target:
+    """Reads a native checkpoint.
+
+    Args:
+      directory: what `save_target` wrote.
+      dtype: 'float32' or 'bfloat16' arithmetic in place of what the checkpoint says.
+
+    Raises:
+      InputError: when something is missing, damaged, or does not fit the architecture.
+    """
+    directory = pathlib.Path(directory).resolve()
+    record = _read_record(directory / 'target.json')
+    config = dict(record['config'])
+    if dtype is not None:
+        config['dtype'] = dtype
+    module = registry.build(record['architecture'], **config)
+    expected = registry.abstract_variables(module, record['input'])
+    variables = _restore(directory / 'variables', expected)
+    return registry.make_target(
+        record['architecture'],
+        variables,
+        config=config,
+        input=record['input'],
+        name=record['name'],
+        recipe=record['recipe'],
+        sha256=digest(variables),
+        notes=tuple(record['notes']),
+    )
+
+
+def read_members(directory: str | os.PathLike) -> list[str] | None:
+    """Returns the SHA-256 digests of the images a native target was trained on, None if unknown."""
+    path = pathlib.Path(directory) / 'members.csv'
+    if not path.is_file():
+        return None
+    with open(path, newline='', encoding='utf-8') as file:
+        reader = csv.DictReader(file)
+        checks.require(
+            'sha256' in (reader.fieldnames or ()),
+            f'{path}: found columns {reader.fieldnames}, expected path,identity,sha256',
+        )
+        return [row['sha256'] for row in reader]
+
+
+def digest(variables: Any) -> str:
+    """Returns the SHA-256 (hex) of a pytree's names, dtypes, shapes and bytes."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        array = np.ascontiguousarray(leaf)
+        total.update(f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'.encode())
+        total.update(array.view(np.uint8).data if array.size else b'')
+    return total.hexdigest()
+
+
+def save_state(directory: str | os.PathLike, step: int, state: Any) -> None:
+    """Saves a training state so that a kill at any moment leaves the last complete one usable.
+
+    Args:
+      directory: holds one sub-folder per step; the newest two are kept.
+      step: whole number, grows.
+      state: pytree of arrays and numbers.
+    """
+    directory = pathlib.Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    _save(directory / f'step_{step:09d}', state)
+    for old in _steps(directory)[:-2]:
+        shutil.rmtree(old)
+
+
+def latest_state(directory: str | os.PathLike, like: Any) -> tuple[int, Any] | None:
+    """Returns (step, state) of the newest complete state below `directory`, or None.
+
+    Args:
+      directory: what `save_state` wrote to.
+      like: pytree of arrays or `jax.ShapeDtypeStruct`s of the expected structure.
+    """
+    directory = pathlib.Path(directory).resolve()
+    steps = _steps(directory) if directory.is_dir() else []
+    if not steps:
+        return None
+    expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), like)
+    return int(steps[-1].name.removeprefix('step_')), _restore(steps[-1], expected)
+
+
+def _steps(directory):
+    # Orbax writes under a temporary name and renames when complete.
+    names = directory.glob('step_' + '[0-9]' * 9)
+    return sorted(path for path in names if (path / '_CHECKPOINT_METADATA').is_file())
+
+
+def _save(path, tree):
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path, tree, force=True)
+
+
+def _restore(path, expected):
+    checks.require(path.is_dir(), f'{path}: not found, expected the Orbax part of a checkpoint')
+    with ocp.StandardCheckpointer() as checkpointer:
+        try:
+            found = checkpointer.metadata(path).item_metadata.tree
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise checks.InputError(f'{path}: not a readable Orbax checkpoint: {error}') from error
+        _compare(path, found, expected)
+        wanted = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(expected))
+        stored = sum(file.stat().st_size for file in path.rglob('*') if file.is_file())
+        checks.require(
+            wanted <= _MAX_EXPANSION * stored + (1 << 20),
+            f'{path}: {stored} bytes on disk claim to hold {wanted} bytes of weights',
+        )
+        try:
+            return checkpointer.restore(path, _on_one_device(expected))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise checks.InputError(f'{path}: damaged Orbax checkpoint: {error}') from error
+
+
+def _on_one_device(expected):
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), expected
+    )
+
+
+def _compare(path, found, expected):
+    """Raises InputError that lists what a checkpoint lacks, has too much of, or has misshaped."""
+
+    def flat(tree):
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        return {jax.tree_util.keystr(key, simple=True, separator='/'): leaf for key, leaf in leaves}
+
+    found, expected = flat(found), flat(expected)
+    shapes = [
+        f'{key} is {found[key].dtype}{list(found[key].shape)} instead of '
+        f'{expected[key].dtype}{list(expected[key].shape)}'
+        for key in sorted(found.keys() & expected.keys())
+        if (tuple(found[key].shape), found[key].dtype)
+        != (tuple(expected[key].shape), expected[key].dtype)
+    ]
+    checks.report_mismatch(
+        str(path),
+        unmatched=sorted(found.keys() - expected.keys()),
+        missing=sorted(expected.keys() - found.keys()),
+        misshaped=shapes,
+    )
+
+
+def _read_record(path):
+    checks.require(path.is_file(), f'{path}: not found, expected a native checkpoint directory')
+    checks.require(
+        path.stat().st_size <= _MAX_JSON_BYTES, f'{path}: over {_MAX_JSON_BYTES} bytes, not ours'
+    )
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+        checks.require(
+            record['schema'] == SCHEMA,
+            f'{path}: found schema {record["schema"]!r}, expected {SCHEMA}',
+        )
+        spec = record['input']
+        return {
+            'name': str(record.get('name') or record['architecture']),
+            'architecture': record['architecture'],
+            'config': dict(record['config']),
+            'input': InputSpec(
+                height=int(spec['height']),
+                width=int(spec['width']),
+                mean=_triple(spec['mean']),
+                std=_triple(spec['std']),
+            ),
+            'recipe': record.get('recipe'),
+            'notes': [str(note) for note in record.get('source', {}).get('notes', ())],
+        }
+    except checks.InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise checks.InputError(f'{path}: not a target description: {error!r}') from error
+
+
+def _triple(values):
+    first, second, third = (float(value) for value in values)
+    return first, second, third

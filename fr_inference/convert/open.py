@@ -1,0 +1,249 @@
+"""The one door through which targets come in: any supported file, native directory or embedded name."""
+
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from fr_inference import checkpoint, checks
+from fr_inference.convert import ir, iresnet, mobilefacenet
+from fr_inference.convert.reader import read_tensors
+from fr_inference.convert.rules import Match
+from fr_inference.models import registry
+from fr_inference.models.target import InputSpec, Target
+
+EMBEDDED = pathlib.Path(__file__).resolve().parent.parent / 'models' / 'embedded'
+FAMILIES = (iresnet, ir, mobilefacenet)
+
+# Names under which training code keeps the classification layer beside the backbone.
+_HEAD = re.compile(
+    r'(^|\.)(heads?|classifier|margin|arc_?face|cos_?face|arc_?margin|metric(_fc)?|logits|'
+    r'softmax|criterion|loss|product|fc_head|head_fc)(\.|$)',
+    re.IGNORECASE,
+)
+
+
+def embedded_names() -> list[str]:
+    """Returns the names of the targets that come with the package."""
+    return sorted(path.name for path in EMBEDDED.glob('*') if checkpoint.is_target(path))
+
+
+def open_target(
+    source: str | os.PathLike,
+    *,
+    arch: str | None = None,
+    input: InputSpec | None = None,
+    dtype: str | None = None,
+    flag: str = '--target',
+) -> Target:
+    """Opens a target, whatever it is.
+
+    Args:
+      source: a native checkpoint directory, a `.pt`/`.pth`/`.ckpt`/`.safetensors` file, or the name
+        of an embedded target.
+      arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
+      input: what images it expects, in place of the variant's own.
+      dtype: 'float32' or 'bfloat16' arithmetic.
+      flag: how errors call `source`.
+
+    Raises:
+      InputError: one line, when there is nothing to open or it does not fit.
+    """
+    path = pathlib.Path(source)
+    if not path.exists() and str(source) in embedded_names():
+        path = EMBEDDED / str(source)
+    checks.require(
+        path.exists(),
+        f'{flag}: {str(source)!r} not found; expected a checkpoint file, a native checkpoint '
+        f'directory, or one of {", ".join(embedded_names()) or "(no embedded targets)"}',
+    )
+    if path.is_dir():
+        checks.require(
+            checkpoint.is_target(path),
+            f'{flag}: {path} is a directory without target.json, expected a native checkpoint',
+        )
+        target = checkpoint.load_target(path, dtype=dtype)
+        checks.require(
+            arch in (None, target.architecture),
+            f'--arch: found {arch!r}, but {path} says {target.architecture!r}',
+        )
+    else:
+        target = _convert(path, arch, dtype)
+    if input is None:
+        return target
+    return registry.make_target(
+        target.architecture,
+        target.variables,
+        config=target.config,
+        input=input,
+        name=target.name,
+        sha256=target.sha256,
+        recipe=target.recipe,
+        notes=target.notes,
+    )
+
+
+def _convert(path: pathlib.Path, arch: str | None, dtype: str | None) -> Target:
+    state = read_tensors(path)
+    match, tensors, aside = recognise(state.tensors, str(path), arch)
+    config = match.config if dtype is None else {**match.config, 'dtype': dtype}
+    module = registry.build(match.architecture, **config)
+    expected = registry.abstract_variables(module, match.input)
+    variables, heads = convert(match, tensors, expected, str(path))
+    aside = [*aside, *heads]
+    notes = list(state.notes)
+    if aside:
+        listed = ', '.join(aside[:6]) + (', ...' if len(aside) > 6 else '')
+        notes.append(f'set aside (not part of the backbone): {listed}')
+    return registry.make_target(
+        match.architecture,
+        variables,
+        config=config,
+        input=match.input,
+        name=path.stem,
+        sha256=_file_digest(path),
+        notes=tuple(notes),
+    )
+
+
+def recognise(
+    tensors: Mapping[str, np.ndarray], source: str, arch: str | None = None
+) -> tuple[Match, dict[str, np.ndarray], list[str]]:
+    """Recognises family and variant from names and shapes, below any common prefix.
+
+    Args:
+      tensors: state dict.
+      source: how errors call it.
+      arch: the variant to expect, in place of the one found.
+
+    Returns:
+      (the match, the tensors below the prefix with the prefix removed, names of all others).
+
+    Raises:
+      InputError: when no family fits, or `arch` names another family.
+    """
+    if arch is not None:
+        checks.one_of('--arch', arch, registry.VARIANTS)
+    for prefix in _prefixes(tensors):
+        inside = {
+            name.removeprefix(prefix): value
+            for name, value in tensors.items()
+            if name.startswith(prefix)
+        }
+        shapes = {name: tuple(value.shape) for name, value in inside.items()}
+        matches = [match for match in (family.recognise(shapes) for family in FAMILIES) if match]
+        if not matches:
+            continue
+        match = matches[0]
+        if arch is not None and arch != match.architecture:
+            match = _override(match, arch)
+        others = [name for name in tensors if not name.startswith(prefix)]
+        return match, inside, others
+    some = ', '.join(list(tensors)[:3])
+    raise checks.InputError(
+        f'{source}: no known backbone in these {len(tensors)} tensors ({some}, ...); expected one of '
+        f'{", ".join(registry.VARIANTS)}'
+    )
+
+
+def _prefixes(tensors):
+    """Returns '' and every prefix under which a family's signature is found, shortest first."""
+    signatures = (iresnet.SIGNATURE, ir.SIGNATURE, *mobilefacenet.SIGNATURES.values())
+    found = {
+        name.removesuffix(signature)
+        for name in tensors
+        for signature in signatures
+        if name.endswith(f'.{signature}') or name == signature
+    }
+    return sorted(found, key=len)
+
+
+def _override(match: Match, arch: str) -> Match:
+    """Returns the rules of `arch`, so that the mismatch with the file is listed key by key."""
+    module: Any = registry.build(arch)
+    if arch.startswith('mobilefacenet'):
+        rules = mobilefacenet.layers(module.form)
+    elif arch.startswith('ir') and not arch.startswith('iresnet'):
+        rules = ir.layers(tuple(module.depths), module.squeeze_excite)
+    else:
+        rules = iresnet.layers(tuple(module.depths), module.width)
+    spec = registry.VARIANTS[arch].input
+    return Match(arch, {}, registry.sized(spec, match.input.height, match.input.width), rules)
+
+
+def convert(
+    match: Match, tensors: Mapping[str, np.ndarray], expected: Any, source: str
+) -> tuple[Any, list[str]]:
+    """Applies a family's rules.
+
+    Args:
+      match: what `recognise` found.
+      tensors: state dict without prefix.
+      expected: abstract variables of the module.
+      source: how errors call the file.
+
+    Returns:
+      ({'params', 'batch_stats'} as float32 NumPy arrays, names of set-aside head tensors).
+
+    Raises:
+      InputError: that lists every unmatched, missing and misshaped tensor.
+    """
+    variables: dict[str, Any] = {}
+    missing, misshaped, used = [], [], set()
+    leaves = _by_path(expected)
+    for layer in match.layers:
+        for suffix, (collection, leaf, transform) in layer.weights().items():
+            key, path = f'{layer.source}.{suffix}', f'{collection}/{layer.target}/{leaf}'
+            if key not in tensors:
+                missing.append(key)
+                continue
+            used.add(key)
+            shape = leaves[path].shape if path in leaves else None
+            try:
+                array = transform(np.asarray(tensors[key], np.float32))
+            except (ValueError, IndexError):
+                array = None
+            if array is None or shape is None or array.shape != shape:
+                wanted = 'nothing' if shape is None else f'what gives {list(shape)}'
+                misshaped.append(f'{key} is {list(tensors[key].shape)}, expected {wanted}')
+                continue
+            # A copy: the file's own bytes are let go.
+            _insert(variables, path.split('/'), np.array(array, np.float32, order='C'))
+    rest = [key for key in tensors if key not in used and not key.endswith('num_batches_tracked')]
+    heads = [key for key in rest if _HEAD.search(key)]
+    statistics = [key for key in missing if key.rsplit('.', 1)[-1].startswith('running_')]
+    checks.require(
+        not statistics or any(name.endswith('.running_mean') for name in tensors),
+        f'{source}: recognised as {match.architecture}, but it has no BatchNorm statistics '
+        f'({len(statistics)} missing, as {", ".join(statistics[:2])}); stage 1 measures distances to '
+        'them: export the checkpoint with its buffers (state_dict(), not parameters())',
+    )
+    checks.report_mismatch(
+        f'{source} (as {match.architecture})',
+        unmatched=[key for key in rest if key not in heads],
+        missing=missing,
+        misshaped=misshaped,
+    )
+    return variables, heads
+
+
+def _by_path(tree):
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(key, simple=True, separator='/'): leaf for key, leaf in leaves}
+
+
+def _insert(tree, path, value):
+    *parents, leaf = path
+    for part in parents:
+        tree = tree.setdefault(part, {})
+    tree[leaf] = value
+
+
+def _file_digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

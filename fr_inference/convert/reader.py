@@ -1,0 +1,255 @@
+"""Reads tensors from the checkpoint files of strangers: no byte is executed, sizes are bounded.
+
+Formats: PyTorch's zip archive and its older sequence of pickles (`.pt`, `.pth`, `.ckpt`, without
+torch installed), and `.safetensors`. The layout of the first two is that of `torch.serialization`.
+"""
+
+import dataclasses
+import io
+import math
+import mmap
+import os
+import pathlib
+import struct
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+
+from fr_inference import checks
+from fr_inference.convert import unpickler
+from fr_inference.convert.unpickler import Storage, TensorRef
+
+_MAX_PICKLE_BYTES = 64 << 20
+_MAX_FILE_BYTES = 8 << 30
+_MAX_ENTRIES = 20_000
+_MAX_DEPTH = 4
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+@dataclasses.dataclass(frozen=True)
+class StateDict:
+    """Tensors by name, and what the reader left out.
+
+    Attributes:
+      tensors: read-only arrays in the file's own dtype.
+      notes: one line for each thing that was set aside.
+    """
+
+    tensors: dict[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+
+
+def read_tensors(path: str | os.PathLike) -> StateDict:
+    """Reads the state dict of a checkpoint file.
+
+    Args:
+      path: `.pt`, `.pth`, `.ckpt` in either PyTorch format, or `.safetensors`; recognised by content.
+
+    Raises:
+      InputError: one line, for whatever is not a readable state dict.
+    """
+    path = pathlib.Path(path)
+    try:
+        checks.require(not path.is_dir(), f'{path}: found a directory, expected a checkpoint file')
+        checks.require(path.is_file(), f'{path}: not found, expected a checkpoint file')
+        size = path.stat().st_size
+        checks.require(size > 0, f'{path}: found an empty file, expected a checkpoint')
+        checks.require(
+            size <= _MAX_FILE_BYTES, f'{path}: found {size} bytes, expected at most 8 GiB'
+        )
+        with open(path, 'rb') as file:
+            start = file.read(16)
+            if start[:4] == b'PK\x03\x04':
+                return _read_zip(file, size, str(path))
+            if start[:2] in (b'\x80\x02', b'\x80\x03', b'\x80\x04'):
+                return _read_legacy(file, str(path))
+        if start[8:9] == b'{' or path.suffix == '.safetensors':
+            return _read_safetensors(path)
+    except OSError as error:
+        raise checks.InputError(f'{path}: can not be read: {error.strerror or error}') from error
+    raise checks.InputError(
+        f'{path}: not a checkpoint this tool reads; expected a PyTorch .pt/.pth/.ckpt, a '
+        '.safetensors file or a native checkpoint directory'
+    )
+
+
+def _read_safetensors(path):
+    try:
+        with safetensors.safe_open(path, framework='numpy') as file:
+            return StateDict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise checks.InputError(f'{path}: damaged safetensors file: {error}') from error
+
+
+def _read_zip(file, size, source):
+    _check_directory(file, size, source)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _read_archive(archive, size, source)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
+        raise checks.InputError(f'{source}: damaged archive: {error}') from error
+    except (struct.error, EOFError, ValueError) as error:
+        if isinstance(error, checks.InputError):
+            raise
+        raise checks.InputError(f'{source}: damaged archive: {error}') from error
+
+
+def _check_directory(file, size, source):
+    """Bounds the archive's table of contents before it is parsed."""
+    file.seek(max(0, size - (1 << 16) - 22))
+    tail = file.read()
+    at = tail.rfind(b'PK\x05\x06')
+    checks.require(0 <= at <= len(tail) - 22, f'{source}: truncated archive (no table of contents)')
+    (entries,) = struct.unpack_from('<H', tail, at + 10)
+    checks.require(
+        entries <= _MAX_ENTRIES, f'{source}: archive of {entries} entries, expected a checkpoint'
+    )
+
+
+def _read_archive(archive, size, source):
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    for name, entry in entries.items():
+        parts = name.replace('\\', '/').split('/')
+        checks.require(
+            not name.startswith('/') and '..' not in parts,
+            f'{source}: the archive holds the path {name[:80]!r}, which climbs out of it',
+        )
+        checks.require(
+            entry.compress_type == zipfile.ZIP_STORED and entry.file_size <= size,
+            f'{source}: entry {name[:80]!r} is compressed ({entry.file_size} bytes unpacked); '
+            'PyTorch stores its archives uncompressed',
+        )
+    pickles = [name for name in entries if name.rsplit('/', 1)[-1] == 'data.pkl']
+    checks.require(
+        len(pickles) == 1,
+        f'{source}: found {len(pickles)} entries called data.pkl, expected a PyTorch checkpoint '
+        '(TorchScript archives are not supported: save the state_dict() instead)'
+        if not any('constants.pkl' in name for name in entries)
+        else f'{source}: a TorchScript archive holds code; save the state_dict() instead',
+    )
+    checks.require(
+        not any(name.endswith('constants.pkl') for name in entries),
+        f'{source}: a TorchScript archive holds code; save the state_dict() instead',
+    )
+    root = pickles[0].removesuffix('data.pkl')
+    order = entries.get(f'{root}byteorder')
+    checks.require(
+        order is None or archive.read(order) == b'little', f'{source}: big-endian, not supported'
+    )
+    checks.require(
+        entries[pickles[0]].file_size <= _MAX_PICKLE_BYTES, f'{source}: pickle of over 64 MiB'
+    )
+    value = unpickler.loads(io.BytesIO(archive.read(pickles[0])), source)
+    read: dict[str, bytes] = {}
+
+    def data(storage: Storage) -> bytes:
+        if storage.key not in read:
+            name = f'{root}data/{storage.key}'
+            checks.require(name in entries, f'{source}: entry {name[:80]!r} is missing')
+            total = sum(len(part) for part in read.values()) + entries[name].file_size
+            checks.require(total <= size, f'{source}: its entries overlap')
+            read[storage.key] = archive.read(name)
+        return read[storage.key]
+
+    return _state_dict(value, data, source)
+
+
+def _read_legacy(file, source):
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        stream = io.BytesIO(mapped[:_MAX_PICKLE_BYTES])
+        magic = unpickler.loads(stream, source)
+        checks.require(
+            magic == _LEGACY_MAGIC,
+            f'{source}: a plain pickle, not a PyTorch checkpoint; nothing was run',
+        )
+        unpickler.loads(stream, source)  # protocol version
+        info = unpickler.loads(stream, source)
+        little = not isinstance(info, dict) or info.get('little_endian', True)
+        checks.require(little, f'{source}: big-endian, not supported')
+        value = unpickler.loads(stream, source)
+        keys = unpickler.loads(stream, source)
+        checks.require(
+            isinstance(keys, list) and all(isinstance(key, str) for key in keys),
+            f'{source}: damaged list of storages',
+        )
+        storages = {ref.storage.key: ref.storage for ref in _tensor_refs(value)}
+        blocks: dict[str, bytes] = {}
+        position = stream.tell()
+        for key in keys:
+            checks.require(key in storages, f'{source}: a storage of unknown type')
+            width = _dtype(storages[key]).itemsize
+            checks.require(position + 8 <= len(mapped), f'{source}: truncated file')
+            (count,) = struct.unpack_from('<q', mapped, position)
+            stop = position + 8 + count * width
+            checks.require(
+                count == storages[key].count and stop <= len(mapped),
+                f'{source}: truncated or damaged file (a storage of {count} numbers)',
+            )
+            blocks[key] = mapped[position + 8 : stop]
+            position = stop
+        return _state_dict(value, lambda storage: blocks.get(storage.key, b''), source)
+
+
+def _tensor_refs(value):
+    """Yields every tensor of a nested value; shared parts are visited once."""
+    seen: set[int] = set()
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, TensorRef):
+            yield item
+        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            pending.extend(item.values() if isinstance(item, dict) else item)
+
+
+def _state_dict(value: Any, data: Callable[[Storage], bytes], source: str) -> StateDict:
+    """Finds the state dict in a (nested) checkpoint and resolves its tensors."""
+    candidates = _tensor_dicts(value)
+    checks.require(candidates, f'{source}: holds no named tensors, expected a state dict')
+    # The most tensors win (optimizer states come in many small dicts); first named, first chosen.
+    name = max(candidates, key=lambda key: len(candidates[key]))
+    notes = [f'set aside: {other!r}' for other in sorted(candidates) if other != name][:8]
+    arrays = {key: _resolve(ref, data, source) for key, ref in candidates[name].items()}
+    return StateDict(arrays, tuple(notes))
+
+
+def _tensor_dicts(value):
+    found: dict[str, dict[str, TensorRef]] = {}
+    seen: set[int] = set()
+    pending: list[tuple[str, Any, int]] = [('', value, 0)]
+    while pending:
+        name, item, depth = pending.pop(0)
+        if not isinstance(item, dict) or id(item) in seen or depth > _MAX_DEPTH:
+            continue
+        seen.add(id(item))
+        tensors = {key: leaf for key, leaf in item.items() if isinstance(leaf, TensorRef)}
+        tensors = {key: leaf for key, leaf in tensors.items() if isinstance(key, str)}
+        if tensors:
+            found[name] = tensors
+        for key, child in item.items():
+            pending.append((f'{name}.{key}'.strip('.'), child, depth + 1))
+    return found
+
+
+def _resolve(ref, data, source):
+    dtype = _dtype(ref.storage)
+    raw = data(ref.storage)
+    checks.require(
+        len(raw) >= ref.storage.count * dtype.itemsize,
+        f'{source}: a storage of {ref.storage.count} numbers has only {len(raw)} bytes',
+    )
+    flat = np.frombuffer(raw, dtype, count=ref.storage.count)
+    if math.prod(ref.shape) == 0:
+        return np.zeros(ref.shape, dtype)
+    strides = tuple(stride * dtype.itemsize for stride in ref.strides)
+    # `unpickler` has checked that the view stays inside its storage; views cost no memory.
+    return np.lib.stride_tricks.as_strided(flat[ref.offset :], ref.shape, strides, writeable=False)
+
+
+def _dtype(storage: Storage) -> np.dtype:
+    return np.dtype(jnp.bfloat16 if storage.dtype == 'bfloat16' else storage.dtype)

@@ -1,0 +1,312 @@
+"""An interpreter for the pickles that state dicts are: it builds tensors and plain containers only.
+
+Python's own unpickler calls what a file names. This one never looks anything up: a global stays an
+inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. What a file can
+make it do is bounded: opcodes outside the table, unknown names, huge numbers and forward memo
+references are errors.
+
+Source: the opcode descriptions of the standard library's `pickletools`.
+"""
+
+import dataclasses
+import io
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fr_inference import checks
+
+_MAX_OPCODES = 3_000_000
+_MARK = object()
+
+
+@dataclasses.dataclass(frozen=True)
+class Global:
+    """A name that a pickle mentions: never imported, never called."""
+
+    module: str
+    name: str
+
+    def __str__(self):
+        return f'{self.module}.{self.name}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """A block of numbers elsewhere in the file."""
+
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorRef:
+    """A strided view of a storage; offset, shape and strides in elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Ignored:
+    """Stands for harmless bookkeeping (NumPy scalars, argument records) that holds no weights."""
+
+
+DTYPES = {
+    'DoubleStorage': 'float64',
+    'FloatStorage': 'float32',
+    'HalfStorage': 'float16',
+    'BFloat16Storage': 'bfloat16',
+    'LongStorage': 'int64',
+    'IntStorage': 'int32',
+    'ShortStorage': 'int16',
+    'CharStorage': 'int8',
+    'ByteStorage': 'uint8',
+    'BoolStorage': 'bool',
+}
+
+
+def loads(data: io.BytesIO, source: str) -> Any:
+    """Interprets one pickle from the current position of `data`.
+
+    Args:
+      data: positioned at the start of a pickle, left behind its end.
+      source: how errors call the file.
+
+    Returns:
+      Dicts, lists, tuples, strings, bytes, numbers, None, `TensorRef`, `Storage`, `Ignored`.
+
+    Raises:
+      InputError: for anything else, one line.
+    """
+    try:
+        return _interpret(data, source)
+    except checks.InputError:
+        raise
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, EOFError) as error:
+        raise checks.InputError(f'{source}: damaged or not a pickle: {error}') from error
+
+
+def _interpret(data, source):
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        checks.require(count < _MAX_OPCODES, f'{source}: pickle of over {_MAX_OPCODES} operations')
+        name = opcode.name
+        if name == 'STOP':
+            return stack.pop()
+        if name in _CONSTANTS:
+            stack.append(_CONSTANTS[name]())
+        elif name in _LITERALS:
+            stack.append(argument)
+        elif name in ('PUT', 'BINPUT', 'LONG_BINPUT'):
+            memo[_index(argument)] = stack[-1]
+        elif name == 'MEMOIZE':
+            memo[len(memo)] = stack[-1]
+        elif name in ('GET', 'BINGET', 'LONG_BINGET'):
+            stack.append(memo[_index(argument)])
+        elif name == 'GLOBAL':
+            stack.append(_known(Global(*str(argument).split(' ', 1)), source))
+        elif name == 'STACK_GLOBAL':
+            second, first = stack.pop(), stack.pop()
+            stack.append(_known(Global(str(first), str(second)), source))
+        elif name in _ACTIONS:
+            _ACTIONS[name](stack, source)
+        elif name not in ('PROTO', 'FRAME'):
+            raise checks.InputError(
+                f'{source}: found pickle operation {name}, which no state dict needs; '
+                'expected tensors and plain containers only'
+            )
+    raise checks.InputError(f'{source}: truncated pickle')
+
+
+def _index(argument: Any) -> int:
+    return int(argument)
+
+
+def _known(name, source):
+    checks.require(
+        str(name) in _BUILDERS or str(name) in _INERT or _storage_dtype(name) is not None,
+        f'{source}: the pickle names {str(name)[:80]!r}, which is not on the list of what weights '
+        'need; nothing was run (if it is a whole pickled model, save its state_dict() instead)',
+    )
+    return name
+
+
+def _storage_dtype(name):
+    return DTYPES.get(name.name) if name.module in ('torch', 'torch.cuda') else None
+
+
+def _since_mark(stack):
+    for index in range(len(stack) - 1, -1, -1):
+        if stack[index] is _MARK:
+            items = stack[index + 1 :]
+            del stack[index:]
+            return items
+    raise ValueError('no mark on the stack')
+
+
+def _tuple(size):
+    def act(stack, _source):
+        if len(stack) < size:
+            raise ValueError('stack too short')
+        items = stack[-size:]
+        del stack[-size:]
+        stack.append(tuple(items))
+
+    return act
+
+
+def _append(stack, _source):
+    value = stack.pop()
+    _typed(stack[-1], list).append(value)
+
+
+def _appends(stack, _source):
+    values = _since_mark(stack)
+    _typed(stack[-1], list).extend(values)
+
+
+def _set_item(stack, _source):
+    value, key = stack.pop(), stack.pop()
+    _typed(stack[-1], dict)[_hashable(key)] = value
+
+
+def _set_items(stack, _source):
+    items = _since_mark(stack)
+    target = _typed(stack[-1], dict)
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        target[_hashable(key)] = value
+
+
+def _typed(value, kind):
+    if not isinstance(value, kind):
+        raise TypeError(f'found {type(value).__name__}, expected {kind.__name__}')
+    return value
+
+
+def _hashable(key):
+    # Nested tuples hash in time exponential in the file's size when they share parts.
+    if not isinstance(key, str | int | float | bool | None):
+        raise TypeError(f'found a {type(key).__name__} as a key of a dict')
+    return key
+
+
+def _dict_from_mark(stack, source):
+    items = _since_mark(stack)
+    stack.append({})
+    stack.extend((_MARK, *items))
+    _set_items(stack, source)
+
+
+def _build(stack, _source):
+    state = stack.pop()
+    del state  # attributes of containers (an OrderedDict's _metadata) hold no weights
+    _typed(stack[-1], (dict, Ignored))
+
+
+def _reduce(stack, source):
+    arguments, function = stack.pop(), stack.pop()
+    name = str(_typed(function, Global))
+    if name in _INERT:
+        stack.append(Ignored())
+        return
+    checks.require(name in _BUILDERS, f'{source}: the pickle calls {name}, which is no function')
+    stack.append(_BUILDERS[name](*_typed(arguments, tuple)))
+
+
+def _persistent(stack, source):
+    saved = _typed(stack.pop(), tuple)
+    if len(saved) < 5 or saved[0] != 'storage' or not isinstance(saved[1], Global):
+        raise checks.InputError(f'{source}: found an unknown reference to stored data')
+    dtype = _storage_dtype(saved[1])
+    checks.require(dtype is not None, f'{source}: unknown storage type {saved[1]}')
+    count = _typed(saved[4], int)
+    checks.require(0 <= count < 2**40, f'{source}: a storage claims {count} numbers')
+    stack.append(Storage(str(saved[2]), dtype, count))
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_rest):
+    _typed(storage, Storage)
+    numbers = (offset, *_typed(shape, tuple), *_typed(strides, tuple))
+    if len(shape) != len(strides) or len(shape) > 8:
+        raise ValueError(f'tensor with {len(shape)} sizes and {len(strides)} strides')
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError('tensor with negative or odd sizes')
+    elements, last = 1, offset
+    for size, stride in zip(shape, strides, strict=True):
+        elements *= size
+        last += (size - 1) * stride
+    if elements > storage.count or (elements and last >= storage.count):
+        raise ValueError(
+            f'a tensor of shape {list(shape)} does not fit its storage of {storage.count} numbers'
+        )
+    return TensorRef(storage, offset, shape, strides)
+
+
+def _rebuild_parameter(tensor, *_rest):
+    return _typed(tensor, TensorRef)
+
+
+def _ordered_dict(items=()):
+    return {_hashable(key): value for key, value in items}
+
+
+_BUILDERS: Mapping[str, Callable[..., Any]] = {
+    'torch._utils._rebuild_tensor_v2': _rebuild_tensor,
+    'torch._utils._rebuild_tensor': _rebuild_tensor,
+    'torch._utils._rebuild_parameter': _rebuild_parameter,
+    'collections.OrderedDict': _ordered_dict,
+}
+
+# Bookkeeping seen beside weights in real checkpoints. It becomes `Ignored`, whatever its arguments.
+_INERT = frozenset(
+    (
+        '_codecs.encode',
+        'argparse.Namespace',
+        'collections.defaultdict',
+        'numpy.core.multiarray.scalar',
+        'numpy._core.multiarray.scalar',
+        'numpy.dtype',
+        'torch.Size',
+        'torch.device',
+    )
+)
+
+_CONSTANTS: Mapping[str, Callable[[], Any]] = {
+    'NONE': lambda: None,
+    'NEWTRUE': lambda: True,
+    'NEWFALSE': lambda: False,
+    'EMPTY_DICT': dict,
+    'EMPTY_LIST': list,
+    'EMPTY_TUPLE': tuple,
+    'MARK': lambda: _MARK,
+}
+
+_LITERALS = frozenset(
+    (
+        *('INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT'),
+        *('UNICODE', 'SHORT_BINUNICODE', 'BINUNICODE', 'BINUNICODE8'),
+        *('STRING', 'BINSTRING', 'SHORT_BINSTRING', 'BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8'),
+    )
+)
+
+_ACTIONS: Mapping[str, Callable[[list[Any], str], None]] = {
+    'POP': lambda stack, _source: stack.pop() and None,
+    'TUPLE': lambda stack, _source: stack.append(tuple(_since_mark(stack))),
+    'LIST': lambda stack, _source: stack.append(_since_mark(stack)),
+    'DICT': _dict_from_mark,
+    'TUPLE1': _tuple(1),
+    'TUPLE2': _tuple(2),
+    'TUPLE3': _tuple(3),
+    'APPEND': _append,
+    'APPENDS': _appends,
+    'SETITEM': _set_item,
+    'SETITEMS': _set_items,
+    'BUILD': _build,
+    'REDUCE': _reduce,
+    'NEWOBJ': _reduce,
+    'BINPERSID': _persistent,
+}
