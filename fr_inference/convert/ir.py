@@ -4,15 +4,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fr_inference.convert.rules import Layer, Match, square_side
-from fr_inference.models import registry
+from fr_inference.convert.rules import Layer, Match, grid_of, input_of
+from fr_inference.models.target import InputSpec
 
 SIGNATURE = 'body.0.res_layer.0.weight'
 # Number of blocks in the body -> (variant, depths of the stages).
 BODIES = {24: ('50', (3, 4, 14, 3)), 49: ('100', (3, 13, 30, 3)), 50: ('152', (3, 8, 36, 3))}
 
 
-def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Match | None:
+def recognise(
+    shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+) -> Match | None:
     """Returns the variant that a state dict's names and shapes spell out, None for another family."""
     if SIGNATURE not in shapes:
         return None
@@ -23,13 +25,14 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Match | None:
     architecture = f'{"irse" if squeeze_excite else "ir"}{size}'
     embedding, columns = (*shapes.get('output_layer.3.weight', (512, 25088)), 0)[:2]
     config: dict[str, Any] = {} if embedding == 512 else {'embedding': embedding}
-    side = 16 * (square_side(columns, 512) or 7)
-    spec = registry.sized(registry.VARIANTS[architecture].input, side, side)
-    return Match(architecture, config, spec, layers(depths, squeeze_excite))
+    spec = input_of(architecture, columns, 512, input)
+    return Match(architecture, config, spec, layers(depths, squeeze_excite, grid_of(spec)))
 
 
-def layers(depths: tuple[int, ...], squeeze_excite: bool) -> tuple[Layer, ...]:
-    """Returns the rules of a Backbone of these depths."""
+def layers(
+    depths: tuple[int, ...], squeeze_excite: bool, grid: tuple[int, int]
+) -> tuple[Layer, ...]:
+    """Returns the rules of a Backbone of these depths, its last map of size `grid`."""
     rules = [
         Layer('input_layer.0', 'conv', 'conv1'),
         Layer('input_layer.1', 'norm', 'bn1'),
@@ -62,6 +65,6 @@ def layers(depths: tuple[int, ...], squeeze_excite: bool) -> tuple[Layer, ...]:
     return (
         *rules,
         Layer('output_layer.0', 'norm', 'bn2'),
-        Layer('output_layer.3', 'flat_dense', 'fc', channels=512),
+        Layer('output_layer.3', 'flat_dense', 'fc', grid=grid),
         Layer('output_layer.4', 'norm', 'features'),
     )

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fr_inference.convert.rules import Layer, Match, square_side
-from fr_inference.models import registry
+from fr_inference.convert.rules import Layer, Match, grid_of, input_of
+from fr_inference.models.target import InputSpec
 
 SIGNATURE = 'layer1.0.bn1.weight'
 DEPTHS: dict[tuple[int, ...], str] = {
@@ -17,7 +17,9 @@ DEPTHS: dict[tuple[int, ...], str] = {
 }
 
 
-def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Match | None:
+def recognise(
+    shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+) -> Match | None:
     """Returns the variant that a state dict's names and shapes spell out, None for another family."""
     if SIGNATURE not in shapes or 'features.weight' not in shapes:
         return None
@@ -37,13 +39,12 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Match | None:
         config['width'] = width
     if embedding != 512:
         config['embedding'] = embedding
-    side = 16 * (square_side(columns, 8 * width) or 7)
-    spec = registry.sized(registry.VARIANTS[architecture].input, side, side)
-    return Match(architecture, config, spec, layers(depths, width))
+    spec = input_of(architecture, columns, 8 * width, input)
+    return Match(architecture, config, spec, layers(depths, grid_of(spec)))
 
 
-def layers(depths: tuple[int, ...], width: int) -> tuple[Layer, ...]:
-    """Returns the rules of an IResNet of these depths."""
+def layers(depths: tuple[int, ...], grid: tuple[int, int]) -> tuple[Layer, ...]:
+    """Returns the rules of an IResNet of these depths, its last map of size `grid`."""
     rules = [
         Layer('conv1', 'conv', 'conv1'),
         Layer('bn1', 'norm', 'bn1'),
@@ -69,6 +70,6 @@ def layers(depths: tuple[int, ...], width: int) -> tuple[Layer, ...]:
     return (
         *rules,
         Layer('bn2', 'norm', 'bn2'),
-        Layer('fc', 'flat_dense', 'fc', channels=8 * width),
+        Layer('fc', 'flat_dense', 'fc', grid=grid),
         Layer('features', 'norm', 'features'),
     )

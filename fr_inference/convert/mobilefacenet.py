@@ -5,12 +5,15 @@ from typing import Any
 
 from fr_inference.convert.rules import Layer, Match
 from fr_inference.models import registry
+from fr_inference.models.target import InputSpec
 
 SIGNATURES = {'prelu': 'dw_conv1.conv.weight', 'relu6': 'dw_conv.depthwise.weight'}
 BLOCKS = 15
 
 
-def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Match | None:
+def recognise(
+    shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+) -> Match | None:
     """Returns the form that a state dict's names and shapes spell out, None for another family."""
     forms = [form for form, name in SIGNATURES.items() if name in shapes]
     if not forms:
@@ -22,8 +25,8 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Match | None:
     }[forms[0]]
     embedding = shapes.get(last, (128,))[0]
     config: dict[str, Any] = {} if embedding == 128 else {'embedding': embedding}
-    spec = registry.VARIANTS[architecture].input
-    if len(shapes.get(whole, ())) == 4:  # the last map's size tells the input's
+    spec = input or registry.VARIANTS[architecture].input
+    if input is None and len(shapes.get(whole, ())) == 4:  # the last map's size tells the input's
         spec = registry.sized(spec, 16 * shapes[whole][2], 16 * shapes[whole][3])
     return Match(architecture, config, spec, layers(forms[0]))
 

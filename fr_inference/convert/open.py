@@ -13,7 +13,7 @@ import numpy as np
 from fr_inference import checkpoint, checks
 from fr_inference.convert import ir, iresnet, mobilefacenet
 from fr_inference.convert.reader import read_tensors
-from fr_inference.convert.rules import Match
+from fr_inference.convert.rules import Match, grid_of
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 
@@ -73,7 +73,7 @@ def open_target(
             f'--arch: found {arch!r}, but {path} says {target.architecture!r}',
         )
     else:
-        target = _convert(path, arch, dtype)
+        target = _convert(path, arch, input, dtype)
     if input is None:
         return target
     return registry.make_target(
@@ -88,9 +88,11 @@ def open_target(
     )
 
 
-def _convert(path: pathlib.Path, arch: str | None, dtype: str | None) -> Target:
+def _convert(
+    path: pathlib.Path, arch: str | None, input: InputSpec | None, dtype: str | None
+) -> Target:
     state = read_tensors(path)
-    match, tensors, aside = recognise(state.tensors, str(path), arch)
+    match, tensors, aside = recognise(state.tensors, str(path), arch, input)
     config = match.config if dtype is None else {**match.config, 'dtype': dtype}
     module = registry.build(match.architecture, **config)
     expected = registry.abstract_variables(module, match.input)
@@ -112,7 +114,10 @@ def _convert(path: pathlib.Path, arch: str | None, dtype: str | None) -> Target:
 
 
 def recognise(
-    tensors: Mapping[str, np.ndarray], source: str, arch: str | None = None
+    tensors: Mapping[str, np.ndarray],
+    source: str,
+    arch: str | None = None,
+    input: InputSpec | None = None,
 ) -> tuple[Match, dict[str, np.ndarray], list[str]]:
     """Recognises family and variant from names and shapes, below any common prefix.
 
@@ -120,6 +125,7 @@ def recognise(
       tensors: state dict.
       source: how errors call it.
       arch: the variant to expect, in place of the one found.
+      input: what images it expects; by default square ones as the head's shape says.
 
     Returns:
       (the match, the tensors below the prefix with the prefix removed, names of all others).
@@ -136,7 +142,8 @@ def recognise(
             if name.startswith(prefix)
         }
         shapes = {name: tuple(value.shape) for name, value in inside.items()}
-        matches = [match for match in (family.recognise(shapes) for family in FAMILIES) if match]
+        found = (family.recognise(shapes, input) for family in FAMILIES)
+        matches = [match for match in found if match]
         if not matches:
             continue
         match = matches[0]
@@ -166,14 +173,14 @@ def _prefixes(tensors):
 def _override(match: Match, arch: str) -> Match:
     """Returns the rules of `arch`, so that the mismatch with the file is listed key by key."""
     module: Any = registry.build(arch)
+    spec = registry.sized(registry.VARIANTS[arch].input, match.input.height, match.input.width)
     if arch.startswith('mobilefacenet'):
         rules = mobilefacenet.layers(module.form)
-    elif arch.startswith('ir') and not arch.startswith('iresnet'):
-        rules = ir.layers(tuple(module.depths), module.squeeze_excite)
+    elif arch.startswith(('ir5', 'ir1', 'irse')):
+        rules = ir.layers(tuple(module.depths), module.squeeze_excite, grid_of(spec))
     else:
-        rules = iresnet.layers(tuple(module.depths), module.width)
-    spec = registry.VARIANTS[arch].input
-    return Match(arch, {}, registry.sized(spec, match.input.height, match.input.width), rules)
+        rules = iresnet.layers(tuple(module.depths), grid_of(spec))
+    return Match(arch, {}, spec, rules)
 
 
 def convert(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
 
 Transform = Callable[[np.ndarray], np.ndarray]
@@ -60,13 +61,13 @@ class Layer:
       source: the layer's name in the state dict.
       kind: in `KINDS`, or 'flat_dense' for a dense layer behind a flattened map.
       target: the module's path in Linen, parts joined by '/'.
-      channels: of the flattened map, for 'flat_dense'.
+      grid: (height, width) of the flattened map, for 'flat_dense'.
     """
 
     source: str
     kind: str
     target: str
-    channels: int = 0
+    grid: tuple[int, int] = (0, 0)
 
     def weights(self) -> dict[str, Weight]:
         """Returns the rule of each tensor: suffix of its name -> (collection, leaf, transform)."""
@@ -74,8 +75,7 @@ class Layer:
             return dict(KINDS[self.kind])
 
         def reorder(array: np.ndarray) -> np.ndarray:
-            side = _square(array.shape[1] // self.channels)
-            maps = array.reshape(array.shape[0], self.channels, side, side)
+            maps = array.reshape(array.shape[0], -1, *self.grid)
             return maps.transpose(2, 3, 1, 0).reshape(array.shape[1], array.shape[0])
 
         return {'weight': ('params', 'kernel', reorder), 'bias': ('params', 'bias', _same)}
@@ -98,11 +98,19 @@ class Match:
     layers: tuple[Layer, ...]
 
 
-def _square(area: int) -> int:
-    return round(area**0.5)
+def input_of(architecture: str, columns: int, channels: int, input: InputSpec | None) -> InputSpec:
+    """Returns what images a backbone expects whose head flattens `columns` = channels * h * w numbers.
+
+    Images are taken to be square unless `input` says otherwise; the network's stride is 16.
+    """
+    if input is not None:
+        return input
+    area = columns // max(channels, 1)
+    side = round(area**0.5)
+    spec = registry.VARIANTS[architecture].input
+    return registry.sized(spec, 16 * side, 16 * side) if 0 < side <= 256 else spec
 
 
-def square_side(columns: int, channels: int) -> int | None:
-    """Returns s where columns = channels * s * s, None where there is no such whole number."""
-    side = _square(columns // max(channels, 1))
-    return side if side and side * side * channels == columns else None
+def grid_of(input: InputSpec) -> tuple[int, int]:
+    """Returns (height, width) of the last map of a backbone of stride 16."""
+    return -(-input.height // 16), -(-input.width // 16)
