@@ -1,0 +1,55 @@
+"""Splits the people of a source into manifests that share nobody."""
+
+import pathlib
+
+from absl import flags
+
+from experiments import cli
+from fr_inference import checks
+from fr_inference.data import sources, splits
+
+_FACES = flags.DEFINE_string(
+    'faces', None, 'Folder, CSV manifest or procedural:SPEC.', required=True
+)
+_OUT = flags.DEFINE_string('out', None, 'Folder for the manifests.', required=True)
+_PARTS = flags.DEFINE_string(
+    'parts', 'members:0.5,nonmembers:0.5', 'Name and share of the people, for each part.'
+)
+_SEED = flags.DEFINE_integer('seed', 0, 'The same seed gives the same split.')
+_MIN = flags.DEFINE_integer('min_images', 1, 'Leave out people with fewer images.', lower_bound=1)
+_MAX = flags.DEFINE_integer('max_images', None, 'Leave out people with more images.')
+_LIMIT = flags.DEFINE_integer('limit_images', None, 'Take at most so many images of each person.')
+_HOLDOUT = flags.DEFINE_float(
+    'holdout_images', 0.0, "Share of each person's images that goes to NAME_other.csv."
+)
+
+
+def main() -> None:
+    """Writes OUT/NAME.csv for each part."""
+    parts = {}
+    for part in _PARTS.value.split(','):
+        name, _, share = part.partition(':')
+        try:
+            parts[name.strip()] = float(share)
+        except ValueError as error:
+            raise checks.InputError(
+                f'--parts: found {part!r}, expected NAME:SHARE as in members:0.5'
+            ) from error
+    result = splits.split_identities(
+        sources.open_faces(_FACES.value, '--faces'),
+        parts,
+        seed=_SEED.value,
+        min_images=_MIN.value,
+        max_images=_MAX.value,
+        limit_images=_LIMIT.value,
+        holdout=_HOLDOUT.value,
+    )
+    out = pathlib.Path(_OUT.value)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, faces in result.items():
+        sources.write_manifest(out / f'{name}.csv', faces)
+        print(f'{out / name}.csv: {len(faces)} images of {len(set(faces.identities))} people')
+
+
+if __name__ == '__main__':
+    cli.run(main)

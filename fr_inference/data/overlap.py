@@ -1,0 +1,75 @@
+"""Members and non-members must be different people and different files."""
+
+import concurrent.futures
+import os
+
+from fr_inference import checks
+from fr_inference.data.faces import Faces
+
+_EXAMPLES = 3
+
+
+def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
+    """Returns the SHA-256 (hex) of each image's content; '' for one skipped as unreadable."""
+
+    def digest(index):
+        try:
+            return faces.digest(index)
+        except checks.InputError:
+            if not skip_bad:
+                raise
+            return ''
+
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(digest, range(len(faces))))
+
+
+def check_disjoint(
+    first: Faces,
+    second: Faces,
+    *,
+    names: tuple[str, str] = ('members', 'nonmembers'),
+    allow: bool = False,
+    identities: bool = True,
+    skip_bad: bool = False,
+) -> list[str]:
+    """Looks for the same image content or identity on both sides.
+
+    Args:
+      first: one side.
+      second: the other.
+      names: how messages call them.
+      allow: return the findings instead of stopping at them.
+      identities: whether the same identity name counts; content always does.
+      skip_bad: leave unreadable files out.
+
+    Returns:
+      One line for each kind of overlap, empty when there is none.
+
+    Raises:
+      InputError: that names up to three examples, unless `allow`.
+    """
+    found = []
+    if identities:
+        shared = sorted(set(first.identities) & set(second.identities))
+        if shared:
+            found.append(f'{len(shared)} identities on both sides ({_listed(shared)})')
+    digests = dict(zip(content_digests(second, skip_bad=skip_bad), second.paths, strict=True))
+    digests.pop('', None)
+    same = [
+        f'{path} = {digests[digest]}'
+        for digest, path in zip(content_digests(first, skip_bad=skip_bad), first.paths, strict=True)
+        if digest in digests
+    ]
+    if same:
+        found.append(f'{len(same)} images with the same content on both sides ({_listed(same)})')
+    checks.require(
+        allow or not found,
+        f'{names[0]} and {names[1]} overlap: {"; ".join(found)}; separate them, or pass '
+        '--allow_overlap to go on (the report will say so)',
+    )
+    return [f'{names[0]} and {names[1]}: {line}' for line in found]
+
+
+def _listed(examples):
+    return ', '.join(examples[:_EXAMPLES]) + (', ...' if len(examples) > _EXAMPLES else '')

@@ -1,0 +1,173 @@
+"""Opens faces: a folder with one sub-folder per identity, a CSV manifest, or `procedural:SPEC`."""
+
+import csv
+import hashlib
+import os
+import pathlib
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fr_inference import checks
+from fr_inference.data import procedural
+from fr_inference.data.faces import BadImageError, Faces, concat
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
+_FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
+_PROCEDURAL = 'procedural:'
+
+
+def open_faces(spec: str | os.PathLike, flag: str = 'faces') -> Faces:
+    """Opens a source of faces.
+
+    Args:
+      spec: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
+        `identity` (paths relative to its folder, or `procedural:SPEC#17`); or `procedural:SPEC`.
+      flag: how errors call `spec`.
+
+    Raises:
+      InputError: one line, when there is nothing to open or it is not laid out like this.
+    """
+    spec = str(spec)
+    if spec.startswith(_PROCEDURAL):
+        return procedural.faces(spec.removeprefix(_PROCEDURAL), flag)
+    path = pathlib.Path(spec)
+    checks.require(
+        path.exists(),
+        f'{flag}: {spec!r} not found; expected a folder with one sub-folder per person, a CSV with '
+        'the columns path,identity, or procedural:SPEC',
+    )
+    if path.is_dir():
+        return _open_folder(path, flag)
+    checks.require(
+        path.suffix.lower() == '.csv',
+        f'{flag}: {spec!r} is a file that is not a .csv manifest (path,identity)',
+    )
+    return _open_manifest(path, flag)
+
+
+def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
+    """Writes `faces` as a CSV manifest that `open_faces` reads from anywhere on this machine."""
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(('path', 'identity'))
+        for image, identity in zip(faces.paths, faces.identities, strict=True):
+            procedural_image = image.startswith(_PROCEDURAL)
+            writer.writerow((image if procedural_image else os.path.abspath(image), identity))
+
+
+def _open_folder(root, flag):
+    people = sorted(entry for entry in root.iterdir() if entry.is_dir())
+    files = [
+        (file, person.name)
+        for person in people
+        for file in sorted(person.iterdir())
+        if file.suffix.lower() in SUFFIXES and file.is_file()
+    ]
+    loose = any(entry.suffix.lower() in SUFFIXES for entry in root.iterdir())
+    checks.require(
+        files,
+        f'{flag}: {root} holds images but no sub-folders; expected one sub-folder per person'
+        if loose
+        else f'{flag}: no images in sub-folders of {root}; expected one sub-folder per person with '
+        f'{", ".join(SUFFIXES)} files',
+    )
+    return _from_files(str(root), [file for file, _ in files], [person for _, person in files])
+
+
+def _open_manifest(path, flag):
+    rows = _read_rows(path, flag)
+    drawn: dict[str, list[int]] = {}
+    for row, (image, _) in enumerate(rows):
+        if image.startswith(_PROCEDURAL):
+            drawn.setdefault(image.partition('#')[0], []).append(row)
+    files = [row for row, (image, _) in enumerate(rows) if not image.startswith(_PROCEDURAL)]
+    parts = [
+        _from_files(
+            str(path),
+            [path.parent / rows[row][0] for row in files],
+            [rows[row][1] for row in files],
+        )
+    ]
+    order = list(files)
+    for spec, members in drawn.items():
+        source = open_faces(spec, flag)
+        numbers = [rows[row][0].partition('#')[2] for row in members]
+        for row, number in zip(members, numbers, strict=True):
+            checks.require(
+                number.isdecimal() and int(number) < len(source),
+                f'{flag}: {path} line {row + 2}: found {rows[row][0]!r}, expected an image number '
+                f'below {len(source)} behind #',
+            )
+        parts.append(source.select([int(number) for number in numbers]))
+        order += members
+    everything = concat(parts, str(path))
+    return everything.select(np.argsort(np.asarray(order)))
+
+
+def _read_rows(path, flag):
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            checks.require(
+                {'path', 'identity'} <= set(columns),
+                f'{flag}: {path} has the columns {",".join(columns)[:80]!r}, expected path,identity',
+            )
+            rows, seen = [], set()
+            for number, row in enumerate(reader, start=2):
+                image, identity = (row['path'] or '').strip(), (row['identity'] or '').strip()
+                where = f'{flag}: {path} line {number}'
+                checks.require(image and identity, f'{where}: empty path or identity')
+                checks.require(image not in seen, f'{where}: {image!r} stands there twice')
+                seen.add(image)
+                rows.append((image, identity))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise checks.InputError(f'{flag}: {path} is not a UTF-8 CSV file: {error}') from error
+    checks.require(rows, f'{flag}: {path} lists no images')
+    return rows
+
+
+def _from_files(name: str, files: Sequence[pathlib.Path], identities: Sequence[str]) -> Faces:
+    paths = tuple(str(file) for file in files)
+    return Faces(
+        name=name,
+        identities=tuple(identities),
+        paths=paths,
+        read=lambda index: read_image(paths[index]),
+        digest=lambda index: _file_digest(paths[index]),
+    )
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Reads one image file as [h, w, 3] uint8 RGB, upright, whatever its mode.
+
+    Raises:
+      BadImageError: naming the file and the reason.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # odd EXIF blocks are no reason to stop
+            warnings.simplefilter('error', Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith('I;16'):
+                    return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, -1)
+                return np.asarray(upright.convert('RGB'))
+    except FileNotFoundError as error:
+        raise BadImageError(f'{path}: not found') from error
+    except (
+        *(OSError, SyntaxError, ValueError, EOFError),
+        *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+    ) as error:
+        raise BadImageError(f'{path}: not a readable image: {error}') from error
+
+
+def _file_digest(path):
+    try:
+        with open(path, 'rb') as file:
+            return hashlib.file_digest(file, 'sha256').hexdigest()
+    except OSError as error:
+        raise BadImageError(f'{path}: {error.strerror}') from error
