@@ -258,3 +258,35 @@ def _read_record(path):
 def _triple(values):
     first, second, third = (float(value) for value in values)
     return first, second, third
+
+
+def claim_run(path: pathlib.Path, run: dict[str, Any]) -> list[str]:
+    """Writes what a run is to `path`, or compares with what already stands there.
+
+    Returns:
+      The keys in which the run on disk differs; empty for the same run or a fresh one.
+    """
+    text = json.dumps(run, indent=1, sort_keys=True)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix('.tmp')
+        temporary.write_text(text, encoding='utf-8')
+        temporary.rename(path)
+        return []
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise checks.InputError(f'{path}: damaged: {error}') from error
+    expected = json.loads(text)
+    return [
+        f'{key} ({found.get(key)!r:.60} there, {value!r:.60} here)'
+        if not isinstance(value, dict)
+        else f'{key}.{inner} ({found[key].get(inner)!r} there, {value[inner]!r} here)'
+        for key, value in expected.items()
+        if found.get(key) != value
+        for inner in (
+            sorted(inner for inner in value if found.get(key, {}).get(inner) != value[inner])
+            if isinstance(value, dict)
+            else [key]
+        )
+    ]

@@ -1,0 +1,112 @@
+"""Trains a face-recognition backbone, or fine-tunes one, so that it can be audited."""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from experiments import cli
+from fr_inference import checkpoint, checks
+from fr_inference.convert.open import open_target
+from fr_inference.data import sources, splits
+from fr_inference.membership import distances
+from fr_inference.metrics import verification
+from fr_inference.models import registry
+from fr_inference.models.layers import NORMALIZATIONS
+from fr_inference.training import margin, recognizer
+
+_FACES = flags.DEFINE_string(
+    'faces', None, 'Folder, CSV manifest or procedural:SPEC.', required=True
+)
+_OUT = flags.DEFINE_string('out', None, 'Folder for the native checkpoint.', required=True)
+_ARCH = flags.DEFINE_enum('arch', 'iresnet18', list(registry.VARIANTS), 'Backbone, from scratch.')
+_INIT = flags.DEFINE_string('init', None, 'Checkpoint to start from instead (it says its --arch).')
+_DEPTHS = flags.DEFINE_list('depths', None, 'Blocks in each of the four stages, e.g. 1,1,1,1.')
+_WIDTH = flags.DEFINE_integer('width', None, 'Channels of the first stage.')
+_EMBEDDING = flags.DEFINE_integer('embedding', None, 'Length of the embedding.')
+_SIZE = flags.DEFINE_integer('input_size', None, 'Height and width of the images, pixels.')
+_NORM = flags.DEFINE_enum('norm', None, NORMALIZATIONS, 'Normalisation layers (IResNet).')
+_MARGIN = flags.DEFINE_enum('margin', 'arcface', list(margin.MARGINS), 'Margin softmax.')
+_M1 = flags.DEFINE_float('m1', None, 'Factor on the angle, in place of the usual one.')
+_M2 = flags.DEFINE_float('m2', None, 'Added to the angle, radians, in place of the usual one.')
+_M3 = flags.DEFINE_float('m3', None, 'Taken from the cosine, in place of the usual one.')
+_SCALE = flags.DEFINE_float('scale', 64.0, 'Scale of the softmax.')
+_EPOCHS = flags.DEFINE_integer('epochs', 20, 'Passes over the images.')
+_BATCH = flags.DEFINE_integer('batch_size', 64, 'Images per step.')
+_RATE = flags.DEFINE_float('learning_rate', 0.1, 'Peak learning rate of SGD.')
+_DECAY = flags.DEFINE_float('weight_decay', 5e-4, 'Weight decay.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of weights, order and mirroring.')
+_SAVE = flags.DEFINE_list('save_epochs', [], 'Write OUT/epoch_NNN after these epochs, e.g. 0,3,10.')
+_HOLDOUT = flags.DEFINE_float('holdout', 0.1, 'Share of the people kept out for verification.')
+_SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out.')
+
+
+def main() -> None:
+    """Trains, saves, verifies on people never trained on."""
+    faces = sources.open_faces(_FACES.value, '--faces')
+    held_out = None
+    if _HOLDOUT.value:
+        checks.fraction('--holdout', _HOLDOUT.value)
+        parts = {'train': 1 - _HOLDOUT.value, 'held_out': _HOLDOUT.value}
+        both = splits.split_identities(faces, parts, seed=_SEED.value)
+        faces, held_out = both['train'], both['held_out']
+    given = {'multiply': _M1.value, 'add': _M2.value, 'subtract': _M3.value}
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = recognizer.Recipe(
+        margin=dataclasses.replace(margin.MARGINS[_MARGIN.value], scale=_SCALE.value, **given),
+        epochs=_EPOCHS.value,
+        batch_size=_BATCH.value,
+        learning_rate=_RATE.value,
+        weight_decay=_DECAY.value,
+        seed=_SEED.value,
+    )
+    trained = recognizer.train(
+        recipe,
+        _start(),
+        faces,
+        workdir=_OUT.value,
+        save_epochs=_whole_numbers('--save_epochs', _SAVE.value),
+        skip_bad=_SKIP_BAD.value,
+        progress=cli.progress,
+    )
+    checkpoint.save_target(_OUT.value, trained, members=recognizer.training_members(faces))
+    print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(faces)} training images')
+    if held_out is not None:
+        measured = distances.measure(trained, held_out, progress=cli.progress)
+        scores, same = verification.sample_pairs(
+            measured.embeddings, measured.identities, seed=_SEED.value
+        )
+        folds = [0] * len(scores)
+        print(f'held-out people: {verification.verify(scores, same, folds)}')
+
+
+def _start():
+    config = {
+        'depths': _whole_numbers('--depths', _DEPTHS.value) if _DEPTHS.value else None,
+        'width': _WIDTH.value,
+        'embedding': _EMBEDDING.value,
+        'norm': _NORM.value,
+    }
+    config = {name: value for name, value in config.items() if value is not None}
+    if _INIT.value is not None:
+        checks.require(
+            not config and _SIZE.value is None,
+            '--init: the checkpoint says depths, width, embedding, norm and input size itself',
+        )
+        return open_target(_INIT.value, flag='--init')
+    spec = registry.VARIANTS[_ARCH.value].input
+    if _SIZE.value is not None:
+        spec = registry.sized(spec, _SIZE.value, _SIZE.value)
+    return recognizer.fresh_target(_ARCH.value, config, spec, _SEED.value)
+
+
+def _whole_numbers(flag, values):
+    checks.require(
+        all(value.strip().isdecimal() for value in values),
+        f'{flag}: found {",".join(values)!r}, expected whole numbers as in 0,3,10',
+    )
+    return [int(value) for value in values]
+
+
+if __name__ == '__main__':
+    cli.run(main)

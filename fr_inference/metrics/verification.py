@@ -1,0 +1,133 @@
+"""Face verification: same person or not, by the cosine of two embeddings.
+
+The protocol is LFW's (Huang et al. 2007, "unrestricted"): ten folds, the threshold chosen on nine, the
+accuracy measured on the tenth.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from fr_inference import checks, rng
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """Accuracy over the folds, each in [0, 1].
+
+    Attributes:
+      accuracy: mean.
+      deviation: standard deviation over the folds (0 for one fold).
+      folds: how many.
+      pairs: how many in all.
+    """
+
+    accuracy: float
+    deviation: float
+    folds: int
+    pairs: int
+
+    def __str__(self):
+        return (
+            f'accuracy {100 * self.accuracy:.2f} % ± {100 * self.deviation:.2f} '
+            f'({self.folds} folds, {self.pairs} pairs)'
+        )
+
+
+def combine_mirror(embeddings: np.ndarray, mirrored: np.ndarray | None, how: str) -> np.ndarray:
+    """Joins the embeddings of an image and of its mirror image.
+
+    Args:
+      embeddings: [N, D] of the images.
+      mirrored: [N, D] of their mirror images; unused for 'none'.
+      how: 'concat' ([N, 2 D]), 'add' ([N, D]) or 'none'.
+    """
+    checks.one_of('mirror', how, ('concat', 'add', 'none'))
+    if how == 'none' or mirrored is None:
+        return embeddings
+    return np.concatenate([embeddings, mirrored], 1) if how == 'concat' else embeddings + mirrored
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns the cosine of each pair of rows: [N, D], [N, D] -> [N] in [-1, 1]."""
+    norms = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    return (first * second).sum(-1) / np.maximum(norms, 1e-12)
+
+
+def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
+    """Returns the threshold t for which `scores >= t` agrees with `same` most often."""
+    order = np.argsort(-scores, kind='stable')
+    ordered, hits = scores[order], same[order].astype(np.int64)
+    # Accepting the first k pairs: true accepts so far plus true rejects after.
+    correct = np.concatenate([[0], np.cumsum(2 * hits - 1)])
+    # A threshold can not separate equal scores.
+    allowed = np.concatenate([[True], np.append(ordered[1:] != ordered[:-1], True)])
+    best = int(np.argmax(np.where(allowed, correct, -(1 << 40))))
+    if best == 0:
+        return float(np.inf)
+    return float((ordered[best - 1] + ordered[min(best, len(ordered) - 1)]) / 2)
+
+
+def verify(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Verification:
+    """Runs the protocol.
+
+    Args:
+      scores: [P] similarity of each pair.
+      same: [P] bool, whether it shows one person.
+      folds: [P] fold numbers; with a single fold its threshold is chosen on itself.
+
+    Raises:
+      InputError: when there are no pairs, or pairs of one kind only.
+    """
+    scores, same, folds = np.asarray(scores), np.asarray(same, bool), np.asarray(folds)
+    checks.require(
+        same.any() and not same.all(),
+        f'pairs: found {int(same.sum())} of one person among {len(same)}, expected both kinds',
+    )
+    accuracies = []
+    numbers = np.unique(folds)
+    for number in numbers:
+        inside = folds == number
+        others = ~inside if len(numbers) > 1 else inside
+        threshold = best_threshold(scores[others], same[others])
+        accuracies.append(np.mean((scores[inside] >= threshold) == same[inside]))
+    return Verification(
+        float(np.mean(accuracies)), float(np.std(accuracies)), len(numbers), len(scores)
+    )
+
+
+def sample_pairs(
+    embeddings: np.ndarray, identities: Sequence[str], *, seed: int, most: int = 3000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws pairs of one person and as many of two people.
+
+    Args:
+      embeddings: [N, D].
+      identities: N names.
+      seed: of the draw.
+      most: pairs of each kind at most.
+
+    Returns:
+      (cosine [P], same [P] bool).
+
+    Raises:
+      InputError: when nobody has two images, or there is one person only.
+    """
+    names, person = np.unique(np.asarray(identities), return_inverse=True)
+    generator = rng.numpy_generator(seed, 'verification pairs')
+    groups = [np.flatnonzero(person == number) for number in range(len(names))]
+    same = np.array(
+        [(a, b) for group in groups for i, a in enumerate(group[:20]) for b in group[i + 1 : 20]]
+    ).reshape(-1, 2)
+    checks.require(
+        len(same) and len(names) > 1,
+        f'verification: found {len(names)} people and {len(same)} pairs of images of one person; '
+        'expected two people and two images of one',
+    )
+    same = generator.permutation(same)[:most]
+    other = generator.integers(len(person), size=(8 * len(same) + 64, 2))
+    other = other[person[other[:, 0]] != person[other[:, 1]]][: len(same)]
+    pairs = np.concatenate([same, other])
+    scores = cosine(embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
+    return scores, np.arange(len(pairs)) < len(same)

@@ -1,0 +1,118 @@
+"""Margin softmax: logits whose own class has to win by a margin.
+
+With theta the angle between an embedding and its class's prototype, the class's own logit is
+s * (cos(m1 * theta + m2) - m3), every other one s * cos(theta).
+
+SphereFace (m1; Liu et al., arXiv 1704.08063), CosFace (m3; Wang et al., arXiv 1801.09414), ArcFace
+(m2) and the combined form (Deng et al., arXiv 1801.07698, equation 4).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from fr_inference import checks
+
+# Name -> (m1, m2, m3) of the papers and of insightface's reference code.
+MARGINS: dict[str, tuple[float, float, float]] = {
+    'arcface': (1.0, 0.5, 0.0),
+    'cosface': (1.0, 0.0, 0.35),
+    'sphereface': (1.35, 0.0, 0.0),
+    'combined': (1.0, 0.3, 0.2),
+    'softmax': (1.0, 0.0, 0.0),
+}
+
+# d arccos(c) / dc grows without bound towards |c| = 1: the angle stays 0.0014 rad away from 0 and pi.
+_EDGE = 1e-6
+
+
+def check(m1: float, m2: float, m3: float, scale: float) -> None:
+    """Raises `InputError` for a margin or scale that is out of range."""
+    checks.require(1 <= m1 <= 8, f'm1: found {m1}, expected 1 (no margin) to 8')
+    checks.require(0 <= m2 <= math.pi, f'm2: found {m2}, expected 0 (no margin) to pi, in radians')
+    checks.require(0 <= m3 <= 2, f'm3: found {m3}, expected 0 (no margin) to 2')
+    checks.positive('scale', scale)
+
+
+def cosines(embeddings: jax.Array, prototypes: jax.Array) -> jax.Array:
+    """Returns the cosine of every embedding with every prototype.
+
+    Args:
+      embeddings: [N, D] of any length.
+      prototypes: [C, D] of any length.
+
+    Returns:
+      [N, C] float32 in [-1, 1] (to rounding).
+    """
+    return _unit(embeddings) @ _unit(prototypes).T
+
+
+def penalised(cosine: jax.Array, *, m1: float, m2: float, m3: float) -> jax.Array:
+    """Returns psi(m1 * theta + m2) - m3 with theta = arccos(cosine).
+
+    psi(phi) = (-1)^k * cos(phi) - 2k with k = floor(phi / pi): SphereFace's continuation of the
+    cosine. It equals cos(phi) up to phi = pi and goes on falling beyond, where the plain cosine would
+    turn round and reward a larger angle. (insightface's reference code switches to
+    cos(theta) - m2 * sin(m2) there, which has a step.)
+
+    Args:
+      cosine: any shape, float32 in [-1, 1].
+      m1: factor of the angle, at least 1.
+      m2: added to the angle, radians.
+      m3: taken off the cosine.
+
+    Returns:
+      The same shape; value and gradient are finite everywhere, cosine = -1 and 1 included.
+    """
+    if m1 == 1 and m2 == 0:
+        return cosine - m3
+    phi = m1 * jnp.arccos(jnp.clip(cosine, -1 + _EDGE, 1 - _EDGE)) + m2
+    turns = jax.lax.stop_gradient(jnp.floor(phi / math.pi))
+    return (1 - 2 * jnp.mod(turns, 2)) * jnp.cos(phi) - 2 * turns - m3
+
+
+def logits(
+    embeddings: jax.Array,
+    prototypes: jax.Array,
+    labels: jax.Array,
+    *,
+    m1: float = 1.0,
+    m2: float = 0.0,
+    m3: float = 0.0,
+    scale: float = 64.0,
+) -> jax.Array:
+    """Returns the margin softmax's logits; without margin, those of the normalised softmax.
+
+    Args:
+      embeddings: [N, D] of any length.
+      prototypes: [C, D], one row per identity, of any length.
+      labels: [N] whole numbers below C.
+      m1: SphereFace's factor of the angle, at least 1.
+      m2: ArcFace's additive angle, radians.
+      m3: CosFace's margin of the cosine.
+      scale: s.
+
+    Returns:
+      [N, C] float32.
+
+    Raises:
+      InputError: for a margin or scale that is out of range.
+    """
+    check(m1, m2, m3, scale)
+    cosine = cosines(embeddings, prototypes)
+    own = jnp.take_along_axis(cosine, labels[:, None], axis=1)
+    is_own = labels[:, None] == jnp.arange(prototypes.shape[0], dtype=labels.dtype)[None, :]
+    return scale * jnp.where(is_own, penalised(own, m1=m1, m2=m2, m3=m3), cosine)
+
+
+def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Returns the mean cross-entropy in nats of [N, C] logits against [N] labels, shape []."""
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+
+def _unit(vectors):
+    vectors = vectors.astype(jnp.float32)
+    squared = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
+    return vectors * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))

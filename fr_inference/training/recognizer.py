@@ -1,0 +1,346 @@
+"""Trains a face-recognition backbone with a margin softmax; the classification layer is thrown away.
+
+Deterministic and resumable: the order of the data and every random choice follow from the seed and the
+step, so that a run that was killed and started again ends in the same weights, bit for bit, on the
+same device.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fr_inference import checkpoint, checks, rng
+from fr_inference.data import loader, overlap
+from fr_inference.data.faces import Faces
+from fr_inference.models import registry
+from fr_inference.models.target import InputSpec, Target
+from fr_inference.training import margin as margins
+from fr_inference.training.margin import Margin
+
+Progress = Callable[..., None]
+
+_IN_MEMORY_BYTES = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a backbone is trained.
+
+    Attributes:
+      margin: of the softmax.
+      epochs: passes over the images; 0 leaves the backbone as it is.
+      batch_size: images per step (fewer where there are fewer images).
+      learning_rate: of SGD at its peak; it falls along a cosine to 0.
+      momentum: of SGD.
+      weight_decay: on convolution and dense kernels and the class centres.
+      warmup: share of the steps over which the learning rate rises.
+      mirror: whether images are mirrored at random.
+      seed: of the class centres, the order of the images, the mirroring (and the backbone's weights
+        when training from scratch).
+    """
+
+    margin: Margin = margins.MARGINS['arcface']
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup: float = 0.05
+    mirror: bool = True
+    seed: int = 0
+
+    def __post_init__(self):
+        checks.require(self.epochs >= 0, f'epochs: found {self.epochs}, expected 0 or more')
+        checks.require(
+            self.batch_size >= 2, f'batch_size: found {self.batch_size}, expected 2 or more'
+        )
+        checks.positive('learning_rate', self.learning_rate)
+        checks.require(
+            0 <= self.momentum < 1, f'momentum: found {self.momentum}, expected 0 up to 1'
+        )
+        checks.require(
+            self.weight_decay >= 0, f'weight_decay: found {self.weight_decay}, expected 0 or more'
+        )
+        checks.require(0 <= self.warmup < 1, f'warmup: found {self.warmup}, expected 0 up to 1')
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a training step carries; `totals` are the epoch's loss and accuracy so far, summed."""
+
+    params: Any
+    batch_stats: Any
+    centres: jax.Array
+    momentum: Any
+    step: jax.Array
+    totals: jax.Array
+
+
+def fresh_target(
+    architecture: str, config: dict[str, Any], input: InputSpec | None, seed: int
+) -> Target:
+    """Returns a backbone with random weights, to be trained from scratch."""
+    module = registry.build(architecture, **config)
+    input = input or registry.VARIANTS[architecture].input
+    variables = registry.init(module, input, rng.stream(jax.random.key(seed), 'weights'))
+    return registry.make_target(architecture, variables, config=config, input=input)
+
+
+def train(
+    recipe: Recipe,
+    target: Target,
+    faces: Faces,
+    *,
+    workdir: str | pathlib.Path | None = None,
+    save_epochs: Sequence[int] = (),
+    save_seconds: float = 60.0,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Target:
+    """Trains `target` on `faces`.
+
+    Args:
+      recipe: how.
+      target: where to start, of a registered architecture.
+      faces: the training images; every identity is a class.
+      workdir: keeps the state for resuming, below `state/`, and `epoch_NNN/` for `save_epochs`.
+      save_epochs: after which epochs (0: before the first) to write a native checkpoint.
+      save_seconds: how often at most to save the state within an epoch.
+      skip_bad: leave unreadable images out.
+      progress: called as progress(label, done, total, loss=, accuracy=).
+
+    Returns:
+      The trained target; its recipe holds the settings and the last epoch's loss and accuracy.
+
+    Raises:
+      InputError: for a target that can't be trained, too few images or identities, or a `workdir`
+        that holds another run.
+    """
+    checks.require(
+        target.architecture in registry.VARIANTS and target.module is not None,
+        f'{target.name}: only registered architectures can be trained',
+    )
+    images, labels, kept = _load(faces, target.input, skip_bad)
+    classes = int(labels.max()) + 1
+    checks.require(
+        classes >= 2 and len(labels) >= 2,
+        f'{faces.name}: found {len(labels)} images of {classes} people, expected 2 people or more',
+    )
+    faces = faces.select(kept)
+    batch_size = min(recipe.batch_size, len(labels))
+    per_epoch = len(labels) // batch_size
+    schedule = _schedule(recipe, per_epoch)
+    step_function = _make_step(target, recipe, schedule, per_epoch)
+    state = _initial_state(recipe, target, classes)
+    workdir = pathlib.Path(workdir) if workdir is not None else None
+    if workdir is not None:
+        _check_same_run(workdir, recipe, target, faces)
+        saved = checkpoint.latest_state(workdir / 'state', state)
+        if saved is not None:
+            state = jax.tree.map(jnp.asarray, saved[1])
+    total = recipe.epochs * per_epoch
+    base = rng.stream(jax.random.key(recipe.seed), 'training')
+    saved_at = time.monotonic()
+    step = int(state.step)
+    if workdir is not None and step == 0 and 0 in save_epochs:
+        _save_epoch(workdir, 0, recipe, target, state, faces, per_epoch)
+    while step < total:
+        epoch, within = divmod(step, per_epoch)
+        order = rng.numpy_generator(recipe.seed, f'epoch {epoch}').permutation(len(labels))
+        for number in range(within, per_epoch):
+            chosen = order[number * batch_size : (number + 1) * batch_size]
+            batch = (images(chosen), labels[chosen], chosen.astype(np.int32))
+            state, metrics = step_function(state, batch, jax.random.fold_in(base, step))
+            step += 1
+            if progress is not None and (step % 8 == 0 or step == total):
+                progress('training', step, total, **{k: float(v) for k, v in metrics.items()})
+            if workdir is not None and time.monotonic() - saved_at > save_seconds:
+                checkpoint.save_state(workdir / 'state', step, state)
+                saved_at = time.monotonic()
+        checks.require(
+            bool(jnp.isfinite(state.totals[0])),
+            f'training diverged in epoch {epoch + 1}; lower learning_rate (now '
+            f'{recipe.learning_rate}) or the margin',
+        )
+        if workdir is not None and epoch + 1 in save_epochs:
+            _save_epoch(workdir, epoch + 1, recipe, target, state, faces, per_epoch)
+    if workdir is not None and total:
+        checkpoint.save_state(workdir / 'state', step, state)
+    return _finished(recipe, target, state, faces, per_epoch, recipe.epochs)
+
+
+def training_members(faces: Faces) -> list[tuple[str, str, str]]:
+    """Returns (path, identity, SHA-256 of the content) of every image."""
+    return list(zip(faces.paths, faces.identities, overlap.content_digests(faces), strict=True))
+
+
+def _load(faces, input, skip_bad):
+    """Returns (positions -> [B, H, W, 3] uint8, labels, kept indices); small sets stay decoded."""
+    size = (input.height, input.width)
+    people = {name: label for label, name in enumerate(sorted(set(faces.identities)))}
+    labels = np.array([people[name] for name in faces.identities], np.int32)
+    if len(faces) * input.height * input.width * 3 > _IN_MEMORY_BYTES:
+        checks.require(
+            not skip_bad, '--skip_bad: not possible with a set that is too large for memory'
+        )
+
+        def read(positions):
+            stream: Iterator[loader.Batch] = loader.batches(
+                faces, height=size[0], width=size[1], batch_size=len(positions), indices=positions
+            )
+            return next(stream).images
+
+        return read, labels, np.arange(len(faces))
+    blocks, index = [], []
+    for batch in loader.batches(
+        faces, height=size[0], width=size[1], batch_size=64, skip_bad=skip_bad
+    ):
+        blocks.append(batch.images[batch.mask])
+        index.append(batch.index[batch.mask])
+    checks.require(blocks, f'{faces.name}: no readable images')
+    pixels, kept = np.concatenate(blocks), np.concatenate(index)
+    _, dense = np.unique(labels[kept], return_inverse=True)
+    return lambda positions: pixels[positions], dense.astype(np.int32), kept
+
+
+def _schedule(recipe, per_epoch):
+    total = max(1, recipe.epochs * per_epoch)
+    return optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, max(1, round(recipe.warmup * total)), total
+    )
+
+
+def _optimiser(recipe, schedule):
+    def decays(tree):
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: path[-1].key in ('kernel', 'centres'), tree
+        )
+
+    def frozen(tree):
+        # The reference keeps the last normalisation's scale at 1.
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: [part.key for part in path][-2:] == ['features', 'scale'], tree
+        )
+
+    return optax.chain(
+        optax.add_decayed_weights(recipe.weight_decay, mask=decays),
+        optax.trace(decay=recipe.momentum),
+        optax.scale_by_learning_rate(schedule),
+        optax.masked(optax.set_to_zero(), frozen),
+    )
+
+
+def _initial_state(recipe, target, classes):
+    params = jax.tree.map(jnp.array, target.variables['params'])
+    width = jax.eval_shape(
+        target.apply,
+        target.variables,
+        jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32),
+    ).shape[-1]
+    key = rng.stream(jax.random.key(recipe.seed), 'class centres')
+    centres = 0.01 * jax.random.normal(key, (classes, width))
+    optimiser = _optimiser(recipe, optax.constant_schedule(0.0))
+    return State(
+        params=params,
+        batch_stats=jax.tree.map(jnp.array, target.variables.get('batch_stats', {})),
+        centres=centres,
+        momentum=optimiser.init({**params, 'centres': centres}),
+        step=jnp.zeros((), jnp.int32),
+        totals=jnp.zeros(2),
+    )
+
+
+def _make_step(target, recipe, schedule, per_epoch):
+    module = cast(nn.Module, target.module)
+    optimiser = _optimiser(recipe, schedule)
+
+    def loss_function(weights, batch_stats, images, labels):
+        params = {name: value for name, value in weights.items() if name != 'centres'}
+        variables = {'params': params, 'batch_stats': batch_stats}
+        embeddings, updated = module.apply(variables, images, train=True, mutable=['batch_stats'])
+        cosine = margins.cosines(embeddings, weights['centres'])
+        scores = margins.logits(cosine, labels, recipe.margin)
+        loss = optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
+        accuracy = (cosine.argmax(-1) == labels).mean(dtype=jnp.float32)
+        return loss, (updated.get('batch_stats', {}), accuracy)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state: State, batch, key):
+        """One step: (state, (images uint8, labels, example ids), key) -> (state, metrics)."""
+        images, labels, ids = batch
+        images = target.input.normalize(images)
+        if recipe.mirror:
+            flips = jax.vmap(jax.random.bernoulli)(rng.per_example(key, ids))
+            images = jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
+        weights = {**state.params, 'centres': state.centres}
+        (loss, (batch_stats, accuracy)), gradient = jax.value_and_grad(loss_function, has_aux=True)(
+            weights, state.batch_stats, images, labels
+        )
+        updates, momentum = optimiser.update(gradient, state.momentum, weights)
+        weights = dict(optax.apply_updates(weights, updates))
+        centres = weights.pop('centres')
+        earlier = jnp.where(state.step % per_epoch == 0, 0.0, state.totals)
+        totals = earlier + jnp.stack([loss, accuracy])
+        state = State(weights, batch_stats, centres, momentum, state.step + 1, totals)
+        return state, {'loss': loss, 'accuracy': accuracy}
+
+    return step
+
+
+def _finished(recipe, target, state, faces, per_epoch, epochs):
+    variables = {'params': state.params}
+    if state.batch_stats:
+        variables['batch_stats'] = state.batch_stats
+    variables = jax.device_get(variables)
+    return registry.make_target(
+        target.architecture,
+        variables,
+        config=target.config,
+        input=target.input,
+        name=target.name,
+        sha256=checkpoint.digest(variables),
+        recipe={
+            **dataclasses.asdict(recipe),
+            'trained_epochs': epochs,
+            'faces': faces.name,
+            'images': len(faces),
+            'identities': len(set(faces.identities)),
+            'start': {'sha256': target.sha256, 'recipe': target.recipe},
+            'loss': float(state.totals[0]) / per_epoch if epochs else None,
+            'accuracy': float(state.totals[1]) / per_epoch if epochs else None,
+        },
+    )
+
+
+def _save_epoch(workdir, epoch, recipe, target, state, faces, per_epoch):
+    trained = _finished(recipe, target, state, faces, per_epoch, epoch)
+    members = training_members(faces) if epoch else []
+    checkpoint.save_target(workdir / f'epoch_{epoch:03d}', trained, members=members)
+
+
+def _check_same_run(workdir, recipe, target, faces):
+    """A state belongs to one recipe, one start and one set of images."""
+    run = {
+        'recipe': dataclasses.asdict(recipe),
+        'architecture': [target.architecture, dict(target.config)],
+        'start': checkpoint.digest(target.variables),
+        'faces': checkpoint.digest(
+            np.frombuffer('\n'.join([*faces.paths, *faces.identities]).encode(), np.uint8)
+        ),
+    }
+    different = checkpoint.claim_run(workdir / 'run.json', run)
+    checks.require(
+        not different,
+        f'{workdir}: holds another run, which differs in {", ".join(different)}; choose another '
+        'folder or repeat the first command',
+    )

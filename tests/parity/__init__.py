@@ -1,0 +1,1 @@
+"""The backbones against PyTorch: `oracle` (needs torch), its outputs in `fixtures`, the tests."""
