@@ -50,7 +50,7 @@ def main() -> None:
         parts = {'train': 1 - _HOLDOUT.value, 'held_out': _HOLDOUT.value}
         both = splits.split_identities(faces, parts, seed=_SEED.value)
         faces, held_out = both['train'], both['held_out']
-    given = {'multiply': _M1.value, 'add': _M2.value, 'subtract': _M3.value}
+    given = {'m1': _M1.value, 'm2': _M2.value, 'm3': _M3.value}
     given = {name: value for name, value in given.items() if value is not None}
     recipe = recognizer.Recipe(
         margin=dataclasses.replace(margin.MARGINS[_MARGIN.value], scale=_SCALE.value, **given),

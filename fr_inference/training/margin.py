@@ -7,33 +7,52 @@ SphereFace (m1; Liu et al., arXiv 1704.08063), CosFace (m3; Wang et al., arXiv 1
 (m2) and the combined form (Deng et al., arXiv 1801.07698, equation 4).
 """
 
+import dataclasses
 import math
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from fr_inference import checks
 
-# Name -> (m1, m2, m3) of the papers and of insightface's reference code.
-MARGINS: dict[str, tuple[float, float, float]] = {
-    'arcface': (1.0, 0.5, 0.0),
-    'cosface': (1.0, 0.0, 0.35),
-    'sphereface': (1.35, 0.0, 0.0),
-    'combined': (1.0, 0.3, 0.2),
-    'softmax': (1.0, 0.0, 0.0),
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Margin:
+    """The three margins and the scale s.
+
+    Attributes:
+      m1: SphereFace's factor of the angle, 1 (no margin) to 8.
+      m2: ArcFace's additive angle, radians, 0 (no margin) to pi.
+      m3: CosFace's margin of the cosine, 0 (no margin) to 2.
+      scale: s, above 0.
+    """
+
+    m1: float = 1.0
+    m2: float = 0.0
+    m3: float = 0.0
+    scale: float = 64.0
+
+    def __post_init__(self):
+        checks.require(1 <= self.m1 <= 8, f'm1: found {self.m1}, expected 1 (no margin) to 8')
+        checks.require(
+            0 <= self.m2 <= math.pi,
+            f'm2: found {self.m2}, expected 0 (no margin) to pi, in radians',
+        )
+        checks.require(0 <= self.m3 <= 2, f'm3: found {self.m3}, expected 0 (no margin) to 2')
+        checks.positive('scale', self.scale)
+
+
+# The papers' values, and those of insightface's reference code.
+MARGINS = {
+    'arcface': Margin(m2=0.5),
+    'cosface': Margin(m3=0.35),
+    'sphereface': Margin(m1=1.35),
+    'combined': Margin(m2=0.3, m3=0.2),
+    'softmax': Margin(),
 }
 
 # d arccos(c) / dc grows without bound towards |c| = 1: the angle stays 0.0014 rad away from 0 and pi.
 _EDGE = 1e-6
-
-
-def check(m1: float, m2: float, m3: float, scale: float) -> None:
-    """Raises `InputError` for a margin or scale that is out of range."""
-    checks.require(1 <= m1 <= 8, f'm1: found {m1}, expected 1 (no margin) to 8')
-    checks.require(0 <= m2 <= math.pi, f'm2: found {m2}, expected 0 (no margin) to pi, in radians')
-    checks.require(0 <= m3 <= 2, f'm3: found {m3}, expected 0 (no margin) to 2')
-    checks.positive('scale', scale)
 
 
 def cosines(embeddings: jax.Array, prototypes: jax.Array) -> jax.Array:
@@ -73,43 +92,20 @@ def penalised(cosine: jax.Array, *, m1: float, m2: float, m3: float) -> jax.Arra
     return (1 - 2 * jnp.mod(turns, 2)) * jnp.cos(phi) - 2 * turns - m3
 
 
-def logits(
-    embeddings: jax.Array,
-    prototypes: jax.Array,
-    labels: jax.Array,
-    *,
-    m1: float = 1.0,
-    m2: float = 0.0,
-    m3: float = 0.0,
-    scale: float = 64.0,
-) -> jax.Array:
-    """Returns the margin softmax's logits; without margin, those of the normalised softmax.
+def logits(cosine: jax.Array, labels: jax.Array, margin: Margin) -> jax.Array:
+    """Returns the margin softmax's logits.
 
     Args:
-      embeddings: [N, D] of any length.
-      prototypes: [C, D], one row per identity, of any length.
-      labels: [N] whole numbers below C.
-      m1: SphereFace's factor of the angle, at least 1.
-      m2: ArcFace's additive angle, radians.
-      m3: CosFace's margin of the cosine.
-      scale: s.
+      cosine: [N, C] float32 in [-1, 1], of every embedding with every class centre.
+      labels: [N] int32 below C.
+      margin: of the own class.
 
     Returns:
       [N, C] float32.
-
-    Raises:
-      InputError: for a margin or scale that is out of range.
     """
-    check(m1, m2, m3, scale)
-    cosine = cosines(embeddings, prototypes)
-    own = jnp.take_along_axis(cosine, labels[:, None], axis=1)
-    is_own = labels[:, None] == jnp.arange(prototypes.shape[0], dtype=labels.dtype)[None, :]
-    return scale * jnp.where(is_own, penalised(own, m1=m1, m2=m2, m3=m3), cosine)
-
-
-def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns the mean cross-entropy in nats of [N, C] logits against [N] labels, shape []."""
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+    own = penalised(cosine, m1=margin.m1, m2=margin.m2, m3=margin.m3)
+    is_own = labels[:, None] == jnp.arange(cosine.shape[1], dtype=labels.dtype)[None, :]
+    return margin.scale * jnp.where(is_own, own, cosine)
 
 
 def _unit(vectors):

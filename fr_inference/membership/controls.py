@@ -1,0 +1,135 @@
+"""Controls: what the same attack reaches where there is nothing to find.
+
+Null: non-members only, half of the people called members. Blind: a backbone that never saw the members.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fr_inference import checks, rng
+from fr_inference.data import loader
+from fr_inference.data.faces import Faces
+from fr_inference.models.target import Target
+
+_CALIBRATION_IMAGES = 512
+_BATCH = 64
+
+
+def null_labels(identities: tuple[str, ...], seed: int) -> np.ndarray:
+    """Calls a random half of the people members: [N] bool."""
+    names = sorted(set(identities))
+    checks.require(
+        len(names) >= 8,
+        f'null control: found {len(names)} people among the non-members, expected 8 or more',
+    )
+    order = rng.numpy_generator(seed, 'null control').permutation(len(names))
+    chosen = {names[position] for position in order[: len(names) // 2]}
+    return np.array([name in chosen for name in identities])
+
+
+def blind_target(
+    target: Target, calibration: Faces, *, seed: int, skip_bad: bool = False
+) -> Target:
+    """Returns the target's twin that never learned: random weights, statistics measured afresh.
+
+    Kernels are drawn from a normal distribution with the spread of the trained ones, vectors (biases,
+    scales, slopes) replaced by their mean. The BatchNorm statistics are those of `calibration`, which
+    must hold members and non-members alike.
+
+    Args:
+      target: any target; its module need not be known.
+      calibration: faces, of which the first 512 at most are used.
+      seed: of the weights.
+      skip_bad: leave unreadable images out.
+
+    Raises:
+      InputError: when the layers' names do not lead to their statistics.
+    """
+    base = rng.stream(jax.random.key(seed), 'blind control')
+
+    def redraw(path, leaf):
+        if jnp.ndim(leaf) < 2:
+            return jnp.full_like(leaf, jnp.mean(leaf))
+        key = rng.stream(base, jax.tree_util.keystr(path))
+        return jnp.std(leaf) * jax.random.normal(key, leaf.shape, leaf.dtype)
+
+    params = jax.tree_util.tree_map_with_path(redraw, target.variables['params'])
+    variables = {**target.variables, 'params': params}
+    if 'batch_stats' in target.variables:
+        # The mean's mean, and the variance within batches plus that between their means.
+        moments = _layer_moments(target, variables, calibration, skip_bad)
+        for path, (means, spreads) in moments.items():
+            mean, spread = np.mean(means, 0), np.mean(spreads, 0) + np.var(means, 0)
+            variables = _with_statistics(variables, path, mean, spread, target.name)
+    return dataclasses.replace(
+        target,
+        name=f'{target.name} (random weights)',
+        variables=variables,
+        sha256='',
+        recipe=None,
+        notes=(),
+    )
+
+
+def _layer_moments(target, variables, calibration, skip_bad):
+    @jax.jit
+    def run(variables, images):
+        found = {}
+
+        def intercept(call, arguments, keywords, context):
+            layer = context.module
+            if not isinstance(layer, nn.BatchNorm) or context.method_name != '__call__':
+                return call(*arguments, **keywords)
+            x = (arguments[0] if arguments else keywords['x']).astype(jnp.float32)
+            axes = tuple(range(x.ndim - 1))
+            mean, spread = jnp.mean(x, axes), jnp.var(x, axes)
+            found['/'.join(layer.path)] = (mean, spread)
+            y = (x - mean) * jax.lax.rsqrt(spread + layer.epsilon)
+            if layer.use_scale:
+                y = y * layer.get_variable('params', 'scale')
+            if layer.use_bias:
+                y = y + layer.get_variable('params', 'bias')
+            return y.astype(layer.dtype or arguments[0].dtype)
+
+        with nn.intercept_methods(intercept):
+            target.apply(variables, target.input.normalize(images))
+        return found
+
+    count = min(len(calibration), _CALIBRATION_IMAGES)
+    collected: dict[str, tuple[list[Any], list[Any]]] = {}
+    for batch in loader.batches(
+        calibration,
+        height=target.input.height,
+        width=target.input.width,
+        batch_size=min(_BATCH, count),
+        indices=np.arange(count),
+        skip_bad=skip_bad,
+    ):
+        if not batch.mask.all() and collected:
+            continue  # padding would count; the whole batches before it do
+        images = batch.images[batch.mask]
+        for path, (mean, spread) in run(variables, images).items():
+            means, spreads = collected.setdefault(path, ([], []))
+            means.append(np.asarray(mean))
+            spreads.append(np.asarray(spread))
+    return collected
+
+
+def _with_statistics(variables, path, mean, spread, name):
+    def replaced(tree, parts):
+        checks.require(
+            isinstance(tree, dict) and (not parts or parts[0] in tree),
+            f'{name}: no statistics under {path!r}; give a backbone for the blind control yourself '
+            '(--blind)',
+        )
+        if not parts:
+            return {**tree, 'mean': jnp.asarray(mean), 'var': jnp.asarray(spread)}
+        return {**tree, parts[0]: replaced(tree[parts[0]], parts[1:])}
+
+    statistics = replaced(dict(variables['batch_stats']), path.split('/') if path else [])
+    return {**variables, 'batch_stats': statistics}

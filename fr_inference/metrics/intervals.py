@@ -1,0 +1,219 @@
+"""Figures of a membership attack with 95 % intervals that resample people, not images.
+
+Images of one person are alike, so that they count as one draw: an interval that resampled images would
+be too narrow. The cluster bootstrap (Field & Welsh 2007, "Bootstrapping clustered data") draws people
+with replacement, each with all their images.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fr_inference import checks, rng
+from fr_inference.metrics import roc
+
+RATES = ('0.1', '0.01', '0.001')
+REPLICATES = 1000
+
+# With fewer expected false positives than this, a rate is a matter of a few images: not resolvable.
+RESOLVABLE = 10
+
+_CHUNK_NUMBERS = 1 << 22
+_Z = 1.959963984540054
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Scores of an attack on known members and non-members.
+
+    Attributes:
+      scores: [N] float, above 0 means 'member'.
+      member: [N] bool.
+      identities: of the N images.
+    """
+
+    scores: np.ndarray
+    member: np.ndarray
+    identities: tuple[str, ...]
+
+
+def resampled_weights(
+    identities: Sequence[str], member: np.ndarray, *, seed: int, replicates: int = REPLICATES
+) -> Iterator[np.ndarray]:
+    """Yields chunks [R, N] of how often each image is drawn, `replicates` rows in all.
+
+    People of members, of non-members and of both are drawn apart, so that every replicate has both.
+
+    Args:
+      identities: of N images.
+      member: [N] bool.
+      seed: of the draw.
+      replicates: how many.
+    """
+    _, person = np.unique(np.asarray(identities), return_inverse=True)
+    people = int(person.max()) + 1
+    sides = np.zeros(people, np.int64)
+    np.bitwise_or.at(sides, person, np.where(member, 1, 2))
+    generator = rng.numpy_generator(seed, 'bootstrap')
+    chunk = max(1, _CHUNK_NUMBERS // len(person))
+    for start in range(0, replicates, chunk):
+        count = min(chunk, replicates - start)
+        drawn = np.zeros((count, people))
+        for side in (1, 2, 3):
+            stratum = np.flatnonzero(sides == side)
+            if len(stratum):
+                share = np.full(len(stratum), 1 / len(stratum))
+                drawn[:, stratum] = generator.multinomial(len(stratum), share, size=count)
+        yield drawn[:, person]
+
+
+def figures(
+    scored: Scored, *, seed: int, replicates: int = REPLICATES, threshold: float = 0.0
+) -> dict[str, Any]:
+    """Returns the block of figures that `audit.json` calls R.
+
+    Args:
+      scored: of at least two people on each side.
+      seed: of the bootstrap.
+      replicates: of the bootstrap.
+      threshold: scores above it say 'member', for the accuracy.
+
+    Returns:
+      auc, accuracy (balanced: the mean of the two classes' shares of right answers) and, for each rate
+      of `RATES`, tpr_at_fpr (None where it can't be resolved), each with a 95 % interval; the numbers
+      of members, non-members and identities.
+    """
+    ranking = roc.rank(scored.scores, scored.member)
+    member = np.asarray(scored.member, bool)
+    rates = np.array([float(rate) for rate in RATES])
+    resolvable = [rate * (~member).sum() >= RESOLVABLE for rate in rates]
+    right = (np.asarray(scored.scores) > threshold) == member
+
+    def statistics(weights):
+        false, true = ranking.curves(weights)
+        hits = [
+            (weights[:, side] * right[side]).sum(1) / weights[:, side].sum(1)
+            for side in (member, ~member)
+        ]
+        return np.column_stack(
+            [
+                roc.area(false, true),
+                0.5 * (hits[0] + hits[1]),
+                roc.true_positive_rates(false, true, rates),
+            ]
+        )
+
+    values = statistics(np.ones((1, len(member))))[0]
+    draws = resampled_weights(scored.identities, member, seed=seed, replicates=replicates)
+    sampled = np.concatenate([statistics(weights) for weights in draws])
+    # Perfect figures do not vary between replicates, but they are not certain either.
+    sides = [len(_people(scored.identities, side)) for side in (member, ~member)]
+    ends = [
+        _interval(value, sample, people)
+        for value, sample, people in zip(
+            values, sampled.T, [min(sides), min(sides)] + [sides[0]] * len(rates), strict=True
+        )
+    ]
+    return {
+        'auc': float(values[0]),
+        'auc_ci95': ends[0],
+        'accuracy': float(values[1]),
+        'accuracy_ci95': ends[1],
+        'tpr_at_fpr': {
+            rate: float(value) if fine else None
+            for rate, value, fine in zip(RATES, values[2:], resolvable, strict=True)
+        },
+        'tpr_at_fpr_ci95': {
+            rate: interval if fine else None
+            for rate, interval, fine in zip(RATES, ends[2:], resolvable, strict=True)
+        },
+        'members': int(member.sum()),
+        'nonmembers': int((~member).sum()),
+        'identities': len(set(scored.identities)),
+    }
+
+
+def aucs(
+    scores: np.ndarray,
+    member: np.ndarray,
+    identities: Sequence[str],
+    *,
+    seed: int,
+    replicates: int = REPLICATES,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the AUC of several scores of the same images, over the same resamples.
+
+    Args:
+      scores: [K, N].
+      member: [N] bool.
+      identities: of the N images.
+      seed: of the bootstrap.
+      replicates: of the bootstrap.
+
+    Returns:
+      ([K] values, [replicates, K] resampled values).
+    """
+    rankings = [roc.rank(row, member) for row in np.asarray(scores)]
+    ones = np.ones((1, len(member)))
+    values = np.array([roc.area(*ranking.curves(ones))[0] for ranking in rankings])
+    sampled = [
+        np.column_stack([roc.area(*ranking.curves(weights)) for ranking in rankings])
+        for weights in resampled_weights(identities, member, seed=seed, replicates=replicates)
+    ]
+    return values, np.concatenate(sampled)
+
+
+def percentiles(sample: np.ndarray) -> list[float]:
+    """Returns the 2.5 % and 97.5 % points of a sample [R]."""
+    return [float(end) for end in np.quantile(sample, [0.025, 0.975])]
+
+
+def band(
+    scored: Scored, rates: np.ndarray, *, seed: int, replicates: int = REPLICATES
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ROC and its pointwise 95 % band at given false-positive rates.
+
+    Args:
+      scored: the attack's scores.
+      rates: [F] false-positive rates.
+      seed: of the bootstrap.
+      replicates: of the bootstrap.
+
+    Returns:
+      ([F] true-positive rates, [2, F] lower and upper ends).
+    """
+    ranking = roc.rank(scored.scores, scored.member)
+    ones = np.ones((1, len(scored.member)))
+    value = roc.true_positive_rates(*ranking.curves(ones), rates)[0]
+    draws = resampled_weights(scored.identities, scored.member, seed=seed, replicates=replicates)
+    sampled = np.concatenate(
+        [roc.true_positive_rates(*ranking.curves(weights), rates) for weights in draws]
+    )
+    return value, np.quantile(sampled, [0.025, 0.975], axis=0)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Returns Wilson's 95 % interval for a share seen in `count` independent draws.
+
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    checks.positive('count', count)
+    centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = (_Z / (1 + _Z**2 / count)) * np.sqrt(
+        share * (1 - share) / count + _Z**2 / (4 * count**2)
+    )
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def _interval(value, sample, people):
+    low, high = percentiles(sample)
+    if sample.min() == sample.max():
+        low, high = wilson(float(np.clip(value, 0, 1)), people)
+        low, high = min(low, float(value)), max(high, float(value))
+    return [low, high]
+
+
+def _people(identities, mask):
+    return {name for name, inside in zip(identities, mask, strict=True) if inside}
