@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+from collections.abc import Sequence
 
 from fr_inference import checks
 from fr_inference.data.faces import Faces
@@ -28,20 +29,20 @@ def check_disjoint(
     first: Faces,
     second: Faces,
     *,
+    digests: tuple[Sequence[str], Sequence[str]],
     names: tuple[str, str] = ('members', 'nonmembers'),
     allow: bool = False,
     identities: bool = True,
-    skip_bad: bool = False,
 ) -> list[str]:
     """Looks for the same image content or identity on both sides.
 
     Args:
       first: one side.
       second: the other.
+      digests: `content_digests` of the two.
       names: how messages call them.
       allow: return the findings instead of stopping at them.
       identities: whether the same identity name counts; content always does.
-      skip_bad: leave unreadable files out.
 
     Returns:
       One line for each kind of overlap, empty when there is none.
@@ -54,12 +55,12 @@ def check_disjoint(
         shared = sorted(set(first.identities) & set(second.identities))
         if shared:
             found.append(f'{len(shared)} identities on both sides ({_listed(shared)})')
-    digests = dict(zip(content_digests(second, skip_bad=skip_bad), second.paths, strict=True))
-    digests.pop('', None)
+    there = dict(zip(digests[1], second.paths, strict=True))
+    there.pop('', None)
     same = [
-        f'{path} = {digests[digest]}'
-        for digest, path in zip(content_digests(first, skip_bad=skip_bad), first.paths, strict=True)
-        if digest in digests
+        f'{path} = {there[digest]}'
+        for digest, path in zip(digests[0], first.paths, strict=True)
+        if digest in there
     ]
     if same:
         found.append(f'{len(same)} images with the same content on both sides ({_listed(same)})')

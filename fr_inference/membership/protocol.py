@@ -15,7 +15,7 @@ from fr_inference.membership.distances import Measurements
 from fr_inference.metrics import roc
 from fr_inference.metrics.intervals import Scored
 
-_LEAST_PEOPLE = 4
+LEAST_PEOPLE = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,19 +44,22 @@ class Labelled:
         )
 
 
-def fit_half(identities: Sequence[str], member: np.ndarray, seed: int) -> np.ndarray:
+def fit_half(
+    identities: Sequence[str], member: np.ndarray, seed: int, *, least: int = LEAST_PEOPLE
+) -> np.ndarray:
     """Draws the half of the people on which an attack is fitted; the others evaluate it.
 
     Args:
       identities: of the N images.
       member: [N] bool.
       seed: of the draw.
+      least: people on each side, without whom there is nothing to split.
 
     Returns:
       [N] bool; people of members, of non-members and of both are halved apart.
 
     Raises:
-      InputError: when a side has fewer than four people.
+      InputError: when a side has fewer than `least` people.
     """
     member = np.asarray(member, bool)
     sides: dict[str, int] = {}
@@ -65,8 +68,8 @@ def fit_half(identities: Sequence[str], member: np.ndarray, seed: int) -> np.nda
     for side, label in ((1, 'members'), (2, 'non-members')):
         count = sum(bool(mask & side) for mask in sides.values())
         checks.require(
-            count >= _LEAST_PEOPLE,
-            f'{label}: found {count} people, expected {_LEAST_PEOPLE} or more: the attack is fitted '
+            count >= least,
+            f'{label}: found {count} people, expected {least} or more: the attack is fitted '
             'on half of them and judged on the others',
         )
     chosen: set[str] = set()
@@ -179,7 +182,7 @@ def crossed_logits(
     """
     inside = np.flatnonzero(fit)
     identities = [labelled.measured.identities[row] for row in inside]
-    first = fit_half(identities, labelled.member[inside], seed)
+    first = fit_half(identities, labelled.member[inside], seed, least=2)
     crossed = np.array(logits, np.float64)
     for learn, score in ((inside[first], inside[~first]), (inside[~first], inside[first])):
         fitted = attacks.fit(labelled.features[learn], labelled.member[learn], options)
