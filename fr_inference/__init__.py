@@ -1,1 +1,7 @@
-"""fr_inference: does a face-recognition backbone give away the faces it was trained on?"""
+"""Does a face-recognition backbone still give away the faces it was trained on?"""
+
+from fr_inference.auditing import Audit, Settings, Shadow, audit
+from fr_inference.checks import InputError
+from fr_inference.models.target import InputSpec
+
+__all__ = ['Audit', 'InputError', 'InputSpec', 'Settings', 'Shadow', 'audit']

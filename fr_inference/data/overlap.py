@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fr_inference import checks
 from fr_inference.data.faces import Faces
@@ -70,6 +70,81 @@ def check_disjoint(
         '--allow_overlap to go on (the report will say so)',
     )
     return [f'{names[0]} and {names[1]}: {line}' for line in found]
+
+
+def check_all(
+    given: Mapping[str, Faces], digests: Mapping[str, Sequence[str]], allow: bool
+) -> list[str]:
+    """Compares every two parts of an audit; only other images of members share people with another.
+
+    Args:
+      given: name (as 'members') -> faces.
+      digests: name -> `content_digests`.
+      allow: return findings instead of stopping at them.
+
+    Returns:
+      One line for each finding.
+    """
+    found = []
+    names = list(given)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            found += check_disjoint(
+                given[first],
+                given[second],
+                digests=(digests[first], digests[second]),
+                names=(first, second),
+                allow=allow,
+                identities=(first, second) != ('members', 'member_identities'),
+            )
+    return [f'{line}; --allow_overlap was given, so the figures may mislead.' for line in found]
+
+
+def check_training_list(
+    given: Mapping[str, Faces],
+    digests: Mapping[str, Sequence[str]],
+    training: Sequence[str] | None,
+    allow: bool,
+) -> list[str]:
+    """Compares the parts of an audit with a checkpoint's own list of training images.
+
+    Args:
+      given: name (as 'members') -> faces.
+      digests: name -> `content_digests`.
+      training: digests of all training images, None where they are unknown.
+      allow: return findings instead of stopping at them.
+
+    Returns:
+      One line for each finding.
+    """
+    if training is None:
+        return []
+    known = set(training)
+    notes: list[str] = []
+    for name in given:
+        inside = [
+            path
+            for path, digest in zip(given[name].paths, digests[name], strict=True)
+            if digest in known
+        ]
+        if name == 'members':
+            missing = len(given[name]) - len(inside)
+            if missing:
+                notes.append(
+                    f'{missing} of {len(given[name])} images given as members are not in the '
+                    "target's own list of training images."
+                )
+        elif inside:
+            checks.require(
+                allow,
+                f"{name}: {len(inside)} images are in the target's own list of training images "
+                f'({_listed(inside)}); separate them, or pass --allow_overlap to go on',
+            )
+            notes.append(
+                f"{len(inside)} images of {name} are in the target's own list of training images; "
+                '--allow_overlap was given, so the figures may mislead.'
+            )
+    return notes
 
 
 def _listed(examples):

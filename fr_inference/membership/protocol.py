@@ -117,6 +117,11 @@ def auxiliary(
     return moved, np.asarray(attacks.logit(moved, labelled.features))
 
 
+def logits(fitted: Attack, measured: Measurements) -> np.ndarray:
+    """Returns the membership logits [N] of measured images."""
+    return np.asarray(attacks.logit(fitted, attacks.log_distances(measured.distances)))
+
+
 def layer_scores(labelled: Labelled, fit: np.ndarray) -> np.ndarray:
     """Returns each layer's log-distance, signed so that members in `fit` score higher: [L, N]."""
     features = labelled.features.T

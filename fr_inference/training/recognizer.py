@@ -7,9 +7,10 @@ same device.
 
 import dataclasses
 import functools
+import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -101,7 +102,7 @@ def train(
     target: Target,
     faces: Faces,
     *,
-    workdir: str | pathlib.Path | None = None,
+    workdir: str | os.PathLike | None = None,
     save_epochs: Sequence[int] = (),
     save_seconds: float = 60.0,
     skip_bad: bool = False,
@@ -179,9 +180,20 @@ def train(
     return _finished(recipe, target, state, faces, per_epoch, recipe.epochs)
 
 
-def training_members(faces: Faces) -> list[tuple[str, str, str]]:
+def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
+    """Returns the recipe that a checkpoint records, under another seed; the default one for None."""
+    names = {field.name for field in dataclasses.fields(Recipe)} - {'seed', 'margin'}
+    record = record or {}
+    values = {name: record[name] for name in names if name in record}
+    if 'margin' in record:
+        values['margin'] = Margin(**record['margin'])
+    return Recipe(**values, seed=seed)
+
+
+def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str, str, str]]:
     """Returns (path, identity, SHA-256 of the content) of every image."""
-    return list(zip(faces.paths, faces.identities, overlap.content_digests(faces), strict=True))
+    digests = overlap.content_digests(faces, skip_bad=skip_bad)
+    return list(zip(faces.paths, faces.identities, digests, strict=True))
 
 
 def _load(faces, input, skip_bad):

@@ -1,0 +1,408 @@
+"""Stage 1 as a whole: every comparison of a membership audit with the controls beside it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fr_inference import checks, rng
+from fr_inference.data import overlap
+from fr_inference.data.faces import Faces, concat
+from fr_inference.membership import attack, controls, distances, protocol
+from fr_inference.membership.distances import Measurements, Progress
+from fr_inference.membership.protocol import Labelled
+from fr_inference.metrics import intervals
+from fr_inference.metrics.intervals import Scored
+from fr_inference.models.target import Target
+
+_LAYER_REPLICATES = 200
+_MOST_EXPOSED = 12
+
+Measure = Callable[[Target, Faces, str], Measurements]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an audit is done.
+
+    Attributes:
+      scaling: what distances are divided by, in `distances.SCALINGS`.
+      hidden: units of the attack model's hidden layer, 0 for the paper's model.
+      l2: weight decay of the attack model.
+      seed: of every split, control and interval.
+      replicates: of the bootstrap.
+      batch_size: images scored at a time.
+      skip_bad: leave unreadable images out and list them, instead of stopping.
+      allow_overlap: go on when members and non-members share people or images, and say so.
+    """
+
+    scaling: str = 'variance'
+    hidden: int = 0
+    l2: float = 0.01
+    seed: int = 0
+    replicates: int = intervals.REPLICATES
+    batch_size: int = 64
+    skip_bad: bool = False
+    allow_overlap: bool = False
+
+    def __post_init__(self):
+        checks.one_of('scaling', self.scaling, distances.SCALINGS)
+        checks.positive('batch_size', self.batch_size)
+        checks.require(
+            100 <= self.replicates <= 100_000,
+            f'replicates: found {self.replicates}, expected 100 to 100000',
+        )
+        checks.require(self.seed >= 0, f'seed: found {self.seed}, expected 0 or more')
+        _ = self.options  # checks the rest
+
+    @property
+    def options(self) -> attack.Options:
+        """How the attack model is fitted."""
+        return attack.Options(hidden=self.hidden, l2=self.l2, seed=self.seed)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """A backbone that the auditor trained on auxiliary faces.
+
+    Attributes:
+      target: the backbone.
+      digests: SHA-256 of each image it was trained on.
+    """
+
+    target: Target
+    digests: Sequence[str]
+
+
+@dataclasses.dataclass
+class Findings:
+    """What stage 1 collects on its way.
+
+    Attributes:
+      faces: members, then non-members.
+      labelled: the N images that could be read.
+      fit: [N] bool, the half of the people that attacks are fitted on.
+      logits: setting -> [N] membership logits.
+      evaluated: comparison -> the scores behind its figures.
+      membership: what `audit.json` holds under that name.
+      exposed: members of the evaluated half, the most recognisable first.
+      skipped: (path, reason) of images that could not be read.
+      limits: what the figures can not say, one sentence each.
+    """
+
+    faces: Faces
+    labelled: Labelled
+    fit: np.ndarray
+    logits: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    evaluated: dict[str, Scored] = dataclasses.field(default_factory=dict)
+    membership: dict[str, Any] = dataclasses.field(default_factory=dict)
+    exposed: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    limits: list[str] = dataclasses.field(default_factory=list)
+
+
+def run(
+    target: Target,
+    given: Mapping[str, Faces],
+    *,
+    settings: Settings,
+    shadow: Shadow | None = None,
+    blind: Target | None = None,
+    progress: Progress | None = None,
+) -> Findings:
+    """Runs every comparison that the given faces allow.
+
+    Args:
+      target: the backbone.
+      given: 'members', 'nonmembers' and, where there are any, 'auxiliary', 'member_identities', 'shift'.
+      settings: how.
+      shadow: trained on part of 'auxiliary'; without one there is no auxiliary setting.
+      blind: a backbone that never saw the members; the target with random weights when None.
+      progress: called as progress(label, done, total).
+
+    Raises:
+      InputError: one line, for anything that is wrong with the input.
+    """
+    skipped: dict[str, str] = {}
+
+    def measure(backbone: Target, images: Faces, label: str) -> Measurements:
+        measured = distances.measure(
+            backbone,
+            images,
+            scaling=settings.scaling,
+            batch_size=settings.batch_size,
+            skip_bad=settings.skip_bad,
+            label=label,
+            progress=progress,
+        )
+        skipped.update(measured.skipped)
+        return measured
+
+    faces = concat([given['members'], given['nonmembers']], 'members and non-members')
+    measured = measure(target, faces, 'target')
+    labelled = Labelled(measured=measured, member=measured.index < len(given['members']))
+    fit = protocol.fit_half(measured.identities, labelled.member, settings.seed)
+    found = Findings(faces=faces, labelled=labelled, fit=fit)
+    if not measured.layers:
+        found.limits.append(
+            f'{target.name} has no BatchNorm statistics (another normalisation, or folded into the '
+            'weights): the attack on single images (partial, auxiliary, layers, populations) can not '
+            'be run; the attack on people with several images needs embeddings only, and can.'
+        )
+    controlled = {
+        'blind': (_blind(target, blind, found, given, measure, settings), fit),
+        'null': _null(labelled, settings),
+    }
+    if measured.layers:
+        fitted, found.logits['partial'] = protocol.partial(labelled, fit, settings.options)
+        if shadow is not None:
+            _auxiliary(target, shadow, given['auxiliary'], found, measure, settings)
+        for name, values in found.logits.items():
+            found.evaluated[name] = labelled.scored(values, ~fit)
+        for name, (control, half) in controlled.items():
+            _, values = protocol.partial(control, half, settings.options)
+            found.evaluated[name] = control.scored(values, ~half)
+        _populations(target, fitted, given, found, measure)
+        found.membership['layers'] = _layers(labelled, fit, settings)
+    person_logits = _people(found, controlled, settings)
+    checks.require(
+        found.evaluated,
+        f'{target.name}: without BatchNorm statistics and without people of several images there is '
+        'nothing to attack',
+    )
+    _summarise(found, settings)
+    found.exposed = _exposed(found, person_logits)
+    found.skipped = sorted(skipped.items())
+    return found
+
+
+def _blind(target, blind, found, given, measure, settings):
+    """The same images seen by a backbone that never saw the members."""
+    generator = rng.numpy_generator(settings.seed, 'calibration')
+    backbone = blind or controls.blind_target(
+        target,
+        found.faces.select(generator.permutation(found.labelled.measured.index[found.fit])),
+        seed=settings.seed,
+        skip_bad=settings.skip_bad,
+    )
+    measured = measure(backbone, found.faces, 'blind control')
+    checks.require(
+        measured.layers or not found.labelled.measured.layers,
+        '--blind: that backbone has no BatchNorm statistics, so that the attack can not be run on it',
+    )
+    return Labelled(measured=measured, member=measured.index < len(given['members']))
+
+
+def _null(labelled, settings):
+    """(Non-members, half of whom are called members, the half to fit on)."""
+    outsiders = distances.select(labelled.measured, ~labelled.member)
+    member = controls.null_labels(outsiders.identities, settings.seed)
+    half = protocol.fit_half(outsiders.identities, member, settings.seed, least=2)
+    return Labelled(measured=outsiders, member=member), half
+
+
+def _auxiliary(target, shadow, auxiliary, found, measure, settings):
+    """The setting without any known member: fitted on the shadow, moved to the target."""
+    seen = measure(shadow.target, auxiliary, 'shadow')
+    digests = overlap.content_digests(auxiliary, skip_bad=settings.skip_bad)
+    trained_on = set(shadow.digests)
+    member = np.array([digests[position] in trained_on for position in seen.index])
+    checks.require(
+        member.any() and not member.all(),
+        f'--shadow: {int(member.sum())} of {len(member)} auxiliary images are among the '
+        f'{len(trained_on)} that it was trained on, expected some and not all',
+    )
+    labelled = Labelled(measured=seen, member=member)
+    reference = measure(target, auxiliary, 'auxiliary faces')
+    _, found.logits['auxiliary'] = protocol.auxiliary(
+        labelled, reference, found.labelled, settings.options
+    )
+    half = protocol.fit_half(seen.identities, member, settings.seed)
+    _, own = protocol.partial(labelled, half, settings.options)
+    figures = _figures(labelled.scored(own, ~half), settings)
+    found.membership['shadow'] = {
+        'name': shadow.target.name,
+        'recipe': shadow.target.recipe,
+        'members': int(member.sum()),
+        'nonmembers': int((~member).sum()),
+        'on_itself': figures,
+    }
+
+
+def _people(found, controlled, settings):
+    """The attack on people with several images and its controls; returns name -> logit of members."""
+    logits = {}
+    for name, (images, half) in {
+        'identity_level': (found.labelled, found.fit),
+        **{f'identity_{name}': pair for name, pair in controlled.items()},
+    }.items():
+        crowd = _crowd(images, half, settings)
+        result = crowd and protocol.identity_level(crowd, settings.options)
+        if not result:
+            continue
+        values, found.evaluated[name] = result
+        if name == 'identity_level':
+            logits = {
+                person: float(value)
+                for person, value, member in zip(crowd.names, values, crowd.member, strict=True)
+                if member
+            }
+    if 'identity_level' not in found.evaluated:
+        found.limits.append(
+            'The attack on people was left out: it takes eight people with two or more images each '
+            'among the members, and as many among the non-members.'
+        )
+    return logits
+
+
+def _crowd(images, half, settings):
+    """Returns `protocol.People` with honest features on both halves, or None for too few people."""
+    values = None
+    if images.measured.layers:
+        for side in (images.member, ~images.member):
+            if len(_names(images.measured.identities, half & side)) < 2 * 2:
+                return None
+        _, values = protocol.partial(images, half, settings.options)
+        values = protocol.crossed_logits(images, half, values, settings.options, settings.seed)
+    return protocol.people(images, half, values)
+
+
+def _excess(ours, theirs, settings):
+    """What the target gives away beyond a backbone that never saw the members, images paired."""
+    checks.require(
+        ours.identities == theirs.identities,
+        'blind control: it could not read the same images as the target',
+    )
+    values, sampled = intervals.aucs(
+        np.stack([ours.scores, theirs.scores]),
+        ours.member,
+        ours.identities,
+        seed=settings.seed,
+        replicates=settings.replicates,
+    )
+    return {
+        'auc': float(values[0] - values[1]),
+        'auc_ci95': intervals.percentiles(sampled[:, 0] - sampled[:, 1]),
+    }
+
+
+def _populations(target, fitted, given, found, measure):
+    """The four comparisons, each with the partial setting's attack, on people it was not fitted on."""
+    labelled, fit = found.labelled, found.fit
+    found.evaluated['members_vs_nonmembers'] = found.evaluated['partial']
+
+    def compare(name, first, second):
+        found.evaluated[name] = Scored(
+            scores=np.concatenate([first[0], second[0]]),
+            member=np.arange(len(first[0]) + len(second[0])) < len(first[0]),
+            identities=(*first[1], *second[1]),
+        )
+
+    def evaluated(side):
+        rows = np.flatnonzero(side & ~fit)
+        names = tuple(labelled.measured.identities[row] for row in rows)
+        return found.logits['partial'][rows], names
+
+    members, strangers = evaluated(labelled.member), evaluated(~labelled.member)
+    if 'member_identities' in given:
+        other = measure(target, given['member_identities'], 'other images of members')
+        judged = set(members[1])
+        own = distances.select(other, np.array([name in judged for name in other.identities]))
+        checks.require(
+            len(own),
+            'member_identities: none of these people is a member in the evaluated half; identities '
+            'must have the names they have in --members',
+        )
+        others = protocol.logits(fitted, own), own.identities
+        compare('member_identities_vs_nonmembers', others, strangers)
+        compare('members_vs_same_identities', members, others)
+    if 'shift' in given:
+        far = measure(target, given['shift'], 'another source')
+        compare('nonmembers_vs_shift', strangers, (protocol.logits(fitted, far), far.identities))
+
+
+_POPULATIONS = (
+    'members_vs_nonmembers',
+    'member_identities_vs_nonmembers',
+    'members_vs_same_identities',
+    'nonmembers_vs_shift',
+)
+
+
+def _figures(scored, settings):
+    return intervals.figures(scored, seed=settings.seed, replicates=settings.replicates)
+
+
+def _summarise(found, settings):
+    """Turns scores into figures."""
+    figures = {name: _figures(scored, settings) for name, scored in found.evaluated.items()}
+
+    def block(*names):
+        return {name: figures[name] for name in names if name in figures}
+
+    found.membership['settings'] = block('partial', 'auxiliary')
+    found.membership |= block('identity_level')
+    controls_block = block('null', 'blind', 'identity_null', 'identity_blind')
+    for key, ours, theirs in (
+        ('excess', 'partial', 'blind'),
+        ('identity_excess', 'identity_level', 'identity_blind'),
+    ):
+        if ours in figures and theirs in figures:
+            controls_block[key] = _excess(found.evaluated[ours], found.evaluated[theirs], settings)
+    found.membership['controls'] = controls_block
+    if 'partial' in figures:
+        found.membership['populations'] = block(*_POPULATIONS)
+    headline = figures['partial' if 'partial' in figures else 'identity_level']
+    unresolved = [rate for rate, value in headline['tpr_at_fpr'].items() if value is None]
+    if unresolved:
+        percent = ', '.join(f'{100 * float(rate):g} %' for rate in unresolved)
+        needed = intervals.RESOLVABLE / float(unresolved[-1])
+        found.limits.append(
+            f'With {headline["nonmembers"]} non-members in the evaluation, true-positive rates at '
+            f'{percent} false positives can not be resolved ({needed:,.0f} would be needed for the '
+            'lowest).'
+        )
+
+
+def _layers(labelled, fit, settings):
+    scores = protocol.layer_scores(labelled, fit)
+    identities = [labelled.measured.identities[row] for row in np.flatnonzero(~fit)]
+    values, sampled = intervals.aucs(
+        scores[:, ~fit],
+        labelled.member[~fit],
+        identities,
+        seed=settings.seed,
+        replicates=_LAYER_REPLICATES,
+    )
+    return [
+        {'name': name, 'auc': float(value), 'auc_ci95': intervals.percentiles(sample)}
+        for name, value, sample in zip(labelled.measured.layers, values, sampled.T, strict=True)
+    ]
+
+
+def _exposed(found, person_logits):
+    """Members of the evaluated half with the rows of their images, the most recognisable first."""
+    rows: dict[str, list[int]] = {}
+    for row in np.flatnonzero(found.labelled.member & ~found.fit):
+        rows.setdefault(found.labelled.measured.identities[row], []).append(int(row))
+    logits = found.logits.get('partial')
+    image = {}
+    if logits is not None:
+        image = {name: float(np.mean(logits[own])) for name, own in rows.items()}
+        rows = {name: sorted(own, key=lambda row: -logits[row]) for name, own in rows.items()}
+    ranked = sorted(rows, key=lambda name: -person_logits.get(name, image.get(name, -np.inf)))
+    return [
+        {
+            'identity': name,
+            'person_logit': person_logits.get(name),
+            'mean_image_logit': image.get(name),
+            'images': len(rows[name]),
+            'rows': rows[name][:4],
+        }
+        for name in ranked[:_MOST_EXPOSED]
+    ]
+
+
+def _names(identities, mask):
+    return {name for name, inside in zip(identities, mask, strict=True) if inside}

@@ -1,0 +1,62 @@
+"""Shadow backbones: trained like the target on faces that the auditor has."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+from fr_inference import checks
+from fr_inference.data import splits
+from fr_inference.data.faces import Faces
+from fr_inference.models import registry
+from fr_inference.models.target import Target
+from fr_inference.training import recognizer
+
+
+def train_shadow(
+    target: Target,
+    auxiliary: Faces,
+    *,
+    seed: int,
+    start: Target | None = None,
+    workdir: str | os.PathLike | None = None,
+    skip_bad: bool = False,
+    progress: Callable[..., None] | None = None,
+) -> tuple[Target, list[str]]:
+    """Trains a backbone of the target's architecture on half of the auxiliary people.
+
+    It follows the target's recorded recipe, or the default one where there is none.
+
+    Args:
+      target: of a registered architecture.
+      auxiliary: faces of people that the target never saw.
+      seed: of the halves, the weights and the training.
+      start: what it starts from; random weights when None.
+      workdir: keeps the state for resuming.
+      skip_bad: leave unreadable images out.
+      progress: called as progress(label, done, total, ...).
+
+    Returns:
+      (the shadow, SHA-256 of each image it was trained on).
+
+    Raises:
+      InputError: for a target whose architecture is not registered.
+    """
+    checks.require(
+        target.architecture in registry.VARIANTS,
+        f'auxiliary: {target.name} is not of a registered architecture, so that no shadow can be '
+        'trained here; train one yourself and give it as shadow',
+    )
+    parts = splits.split_identities(auxiliary, {'members': 0.5, 'nonmembers': 0.5}, seed=seed)
+    begin = start or recognizer.fresh_target(
+        target.architecture, dict(target.config), target.input, seed + 1
+    )
+    shadow = recognizer.train(
+        recognizer.recorded_recipe(target.recipe, seed=seed + 1),
+        begin,
+        parts['members'],
+        workdir=workdir,
+        skip_bad=skip_bad,
+        progress=progress,
+    )
+    members = recognizer.training_members(parts['members'], skip_bad=skip_bad)
+    return dataclasses.replace(shadow, name='shadow'), [digest for _, _, digest in members]

@@ -1,0 +1,1 @@
+"""Checkpoint files of other frameworks, honest ones and hostile ones; `writer` makes them."""

@@ -1,0 +1,120 @@
+"""Alignment by five landmarks: the transform in closed form, the crops against LFW's."""
+
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fr_inference.checks import InputError
+from fr_inference.data import align, sources
+
+
+def matrix(scale, angle, shift):
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([scale * turn, shift])
+
+
+def moved(points, transform):
+    return points @ transform[:, :2].T + transform[:, 2]
+
+
+@given(
+    scale=st.floats(0.1, 10),
+    angle=st.floats(-3.1, 3.1),
+    x=st.floats(-100, 100),
+    y=st.floats(-100, 100),
+)
+def test_recovers_an_exact_similarity(scale, angle, x, y):
+    expected = matrix(scale, angle, (x, y))
+    found = align.similarity(align.TEMPLATE, moved(align.TEMPLATE, expected))
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000))
+def test_least_squares_against_the_linear_closed_form(seed):
+    """With A = [[a, -b, c], [b, a, d]] the optimum solves a linear system in (a, b, c, d)."""
+    generator = np.random.default_rng(seed)
+    source = generator.normal(size=(5, 2)) * 20 + 60
+    target = moved(source, matrix(1.3, 0.4, (5, -3))) + generator.normal(size=(5, 2))
+    x, y = source.T
+    one, zero = np.ones(5), np.zeros(5)
+    system = np.concatenate(
+        [np.column_stack([x, -y, one, zero]), np.column_stack([y, x, zero, one])]
+    )
+    a, b, c, d = np.linalg.lstsq(system, np.concatenate(target.T), rcond=None)[0]
+    np.testing.assert_allclose(
+        align.similarity(source, target), [[a, -b, c], [b, a, d]], rtol=1e-6, atol=1e-6
+    )
+
+
+def test_never_a_reflection():
+    mirrored = align.TEMPLATE * (-1, 1) + (112, 0)
+    assert np.linalg.det(align.similarity(align.TEMPLATE, mirrored)[:, :2]) > 0
+
+
+def test_landmarks_on_the_template_leave_the_image_alone():
+    image = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
+    np.testing.assert_array_equal(align.align(image, align.TEMPLATE), image)
+
+
+def test_shifted_landmarks_shift_the_image():
+    image = np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)
+    found = align.align(image, align.TEMPLATE + (20, 10))
+    np.testing.assert_array_equal(found, image[10:122, 20:132])
+
+
+def test_black_outside_the_picture():
+    image = np.full((112, 112, 3), 200, np.uint8)
+    found = align.align(image, align.TEMPLATE - (30, 0))
+    assert (found[:, :29] == 0).all()
+    assert (found[:, 31:] == 200).all()
+
+
+def test_landmarks_land_on_the_template():
+    """Bright dots at the landmarks of a turned, scaled face come out at the template's points."""
+    points = moved(align.TEMPLATE, matrix(1.8, 0.3, (20, 5)))
+    rows, columns = np.mgrid[:260, :260]
+    dots = [np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18) for x, y in points]
+    image = np.repeat((255 * np.max(dots, 0)).astype(np.uint8)[..., None], 3, 2)
+    found = align.align(image, points)[..., 0].astype(float)
+    rows, columns = np.mgrid[:112, :112]
+    for x, y in align.TEMPLATE:
+        near = np.where((columns - x) ** 2 + (rows - y) ** 2 < 49, found, 0)
+        centre = (near * columns).sum() / near.sum(), (near * rows).sum() / near.sum()
+        np.testing.assert_allclose(centre, (x, y), atol=0.15)
+
+
+@pytest.mark.parametrize(
+    ('landmarks', 'message'),
+    [
+        (np.zeros((5, 2)), 'all points fall together'),
+        (np.zeros((4, 2)), r'found shape \(4, 2\)'),
+        (np.full((5, 2), np.nan), 'finite'),
+    ],
+)
+def test_bad_landmarks(landmarks, message):
+    with pytest.raises(InputError, match=message):
+        align.align(np.zeros((50, 50, 3), np.uint8), landmarks)
+
+
+def test_crops_agree_with_lfw112(shared):
+    """Each aligned photograph is the published crop of that photograph, and of no other."""
+    root = shared / 'data' / 'lfw_raw'
+    with open(root / 'landmarks.csv', newline='') as file:
+        rows = [row for row in csv.reader(file)][1:]
+    ours, theirs = [], []
+    for path, *numbers in rows:
+        points = np.array(numbers, float).reshape(5, 2)
+        ours.append(align.align(sources.read_image(root / path), points))
+        theirs.append(sources.read_image(shared / 'data' / 'lfw112' / path))
+    assert len(rows) == 24
+    # The middle, where neither picture ends.
+    flat = [
+        np.stack(images)[:, 16:96, 16:96].reshape(24, -1).astype(float) for images in (ours, theirs)
+    ]
+    correlation = np.corrcoef(*flat)[:24, 24:]
+    assert np.diag(correlation).min() > 0.9, np.diag(correlation)
+    assert (correlation.argmax(1) == np.arange(24)).all()

@@ -1,0 +1,328 @@
+"""Folders, manifests and image files, the damaged ones included."""
+
+import io
+import pathlib
+import tempfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fr_inference.checks import InputError
+from fr_inference.data import faces as faces_module
+from fr_inference.data import sources
+from fr_inference.data.faces import BadImageError
+
+
+def picture(seed=0, height=12, width=10):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def write(path, image, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def encoded(kind):
+    buffer = io.BytesIO()
+    Image.fromarray(picture(3, 24, 24)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number, name in enumerate(('bea/2.png', 'bea/1.png', 'al/x.bmp', 'al/notes.txt')):
+        if name.endswith('.txt'):
+            (tmp_path / name).write_text('not an image')
+        else:
+            write(tmp_path / name, picture(number))
+    return tmp_path
+
+
+def problem(call, *arguments):
+    """Returns the one-line message of the InputError that the call must raise."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+class TestFolder:
+    def test_people_and_files_are_sorted(self, folder):
+        faces = sources.open_faces(folder)
+        assert faces.identities == ('al', 'bea', 'bea')
+        assert [pathlib.Path(path).name for path in faces.paths] == ['x.bmp', '1.png', '2.png']
+        np.testing.assert_array_equal(faces.read(2), picture(0))
+        assert len(faces) == 3
+
+    def test_digest_is_of_the_file(self, folder):
+        faces = sources.open_faces(folder)
+        before = faces.digest(1)
+        assert before != faces.digest(2)
+        (folder / 'bea/1.png').write_bytes((folder / 'bea/2.png').read_bytes())
+        assert faces.digest(1) == faces.digest(2) != before
+
+    def test_loose_images(self, tmp_path):
+        write(tmp_path / 'a.png', picture())
+        message = problem(sources.open_faces, tmp_path, '--members')
+        assert message.startswith('--members: ')
+        assert 'no sub-folders' in message
+
+    def test_empty(self, tmp_path):
+        assert 'no images' in problem(sources.open_faces, tmp_path)
+
+    def test_absent(self, tmp_path):
+        message = problem(sources.open_faces, tmp_path / 'nowhere', '--nonmembers')
+        assert message.startswith('--nonmembers: ')
+        assert 'not found' in message
+
+    def test_neither_folder_nor_manifest(self, tmp_path):
+        write(tmp_path / 'a.png', picture())
+        assert 'not a .csv manifest' in problem(sources.open_faces, tmp_path / 'a.png')
+
+
+class TestManifest:
+    def manifest(self, tmp_path, text, encoding='utf-8'):
+        path = tmp_path / 'faces.csv'
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    def test_rows_stay_in_order_files_and_drawn_faces_mixed(self, tmp_path):
+        drawn = 'procedural:easy,people=4,images=2,size=16'
+        other = 'procedural:hard,people=2,images=1,size=8'
+        write(tmp_path / 'sub/one.png', picture(1))
+        write(tmp_path / 'two.png', picture(2))
+        path = self.manifest(
+            tmp_path,
+            f'identity,path,remark\nzoe,two.png,x\n"anna","{drawn}#5",x\n'
+            f'"cleo","{other}#1",x\nanna,sub/one.png,x\nbob,"{drawn}#0",x\n',
+        )
+        faces = sources.open_faces(path)
+        assert faces.identities == ('zoe', 'anna', 'cleo', 'anna', 'bob')
+        assert faces.paths[0] == str(tmp_path / 'two.png')
+        assert faces.paths[1].endswith('#5')
+        expected = [
+            picture(2),
+            sources.open_faces(drawn).read(5),
+            sources.open_faces(other).read(1),
+            picture(1),
+            sources.open_faces(drawn).read(0),
+        ]
+        for index, image in enumerate(expected):
+            np.testing.assert_array_equal(faces.read(index), image)
+
+    def test_byte_order_mark_of_spreadsheets(self, tmp_path):
+        write(tmp_path / 'a.png', picture())
+        path = self.manifest(tmp_path, 'path,identity\r\na.png,Zoë\r\n', 'utf-8-sig')
+        assert sources.open_faces(path).identities == ('Zoë',)
+
+    @pytest.mark.parametrize(
+        ('text', 'message'),
+        [
+            ('', 'expected path,identity'),
+            ('file,person\na.png,a\n', "'file,person', expected path,identity"),
+            ('path,identity\n', 'lists no images'),
+            ('path,identity\na.png,\n', 'line 2: empty path or identity'),
+            ('path,identity\na.png\n', 'line 2: empty path or identity'),
+            ('path,identity\na.png,a\na.png,b\n', "line 3: 'a.png' stands there twice"),
+            ('path,identity\n"procedural:easy,people=2,images=1,size=8#2",a\n', 'below 2'),
+            ('path,identity\n"procedural:easy,people=2,images=1,size=8",a\n', 'line 2'),
+            ('path,identity\nprocedural:brutal#0,a\n', 'difficulty'),
+        ],
+    )
+    def test_problems(self, tmp_path, text, message):
+        found = problem(sources.open_faces, self.manifest(tmp_path, text), '--members')
+        assert found.startswith('--members: ')
+        assert message in found
+
+    def test_not_utf8(self, tmp_path):
+        path = self.manifest(tmp_path, 'path,identity\na.png,Zoë\n', 'latin-1')
+        assert 'not a UTF-8 CSV' in problem(sources.open_faces, path)
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.binary(max_size=80))
+    def test_arbitrary_bytes(self, rest):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / 'faces.csv'
+            path.write_bytes(b'path,identity\n' + rest)
+            try:
+                faces = sources.open_faces(path)
+            except InputError as error:
+                assert 'faces' in str(error)
+            else:
+                assert len(faces) == len(set(faces.paths)) > 0
+                assert all(faces.identities)
+
+    def test_missing_file_is_named_when_read(self, tmp_path):
+        faces = sources.open_faces(self.manifest(tmp_path, 'path,identity\ngone.png,a\n'))
+        for call in (faces.read, faces.digest):
+            with pytest.raises(BadImageError, match=r'gone\.png'):
+                call(0)
+
+
+class TestWriteManifest:
+    def round_trip(self, path, faces):
+        path.parent.mkdir(exist_ok=True)
+        sources.write_manifest(path, faces)
+        again = sources.open_faces(path)
+        assert again.identities == faces.identities
+        assert again.paths == faces.paths
+        for index in range(len(faces)):
+            np.testing.assert_array_equal(again.read(index), faces.read(index))
+            assert again.digest(index) == faces.digest(index)
+
+    def test_files(self, folder):
+        faces = sources.open_faces(folder).select([2, 0])
+        self.round_trip(folder.parent / f'{folder.name}_elsewhere' / 'faces.csv', faces)
+
+    def test_relative_paths_become_absolute(self, folder, monkeypatch):
+        monkeypatch.chdir(folder.parent)
+        faces = sources.open_faces(folder.name)
+        sources.write_manifest(folder / 'faces.csv', faces)
+        monkeypatch.chdir('/')
+        np.testing.assert_array_equal(sources.open_faces(folder / 'faces.csv').read(0), picture(2))
+
+    def test_names_that_need_quoting(self, tmp_path):
+        write(tmp_path / 'in' / 'a, "b"\u00e9' / '1.png', picture())
+        self.round_trip(tmp_path / 'out' / 'faces.csv', sources.open_faces(tmp_path / 'in'))
+
+    def test_procedural_and_mixed(self, folder):
+        drawn = sources.open_faces('procedural:hard,people=4,images=2,size=8,seed=3,first=2')
+        mixed = faces_module.concat([drawn.select([7, 0, 3]), sources.open_faces(folder)])
+        self.round_trip(folder.parent / f'{folder.name}.csv', mixed)
+
+
+class TestReadImage:
+    @pytest.mark.parametrize('kind', ['png', 'bmp', 'webp'])
+    def test_lossless(self, tmp_path, kind):
+        options = {'lossless': True} if kind == 'webp' else {}
+        path = write(tmp_path / f'a.{kind}', picture(), **options)
+        np.testing.assert_array_equal(sources.read_image(path), picture())
+
+    def test_jpeg(self, tmp_path):
+        smooth = np.linspace(0, 255, 32 * 24).reshape(32, 24, 1).astype(np.uint8).repeat(3, 2)
+        read = sources.read_image(write(tmp_path / 'a.JPG', smooth, quality=95))
+        assert read.shape == (32, 24, 3)
+        np.testing.assert_allclose(read.astype(int), smooth, atol=8)
+
+    def test_grey(self, tmp_path):
+        grey = picture()[..., 0]
+        read = sources.read_image(write(tmp_path / 'a.png', grey))
+        np.testing.assert_array_equal(read, np.repeat(grey[..., None], 3, 2))
+
+    def test_palette(self, tmp_path):
+        path = tmp_path / 'a.png'
+        image = Image.fromarray(picture()).quantize(16)
+        image.save(path)
+        np.testing.assert_array_equal(sources.read_image(path), np.asarray(image.convert('RGB')))
+
+    def test_transparency_is_dropped(self, tmp_path):
+        alpha = np.full((12, 10, 1), 255, np.uint8)
+        path = write(tmp_path / 'a.png', np.concatenate([picture(), alpha], 2))
+        np.testing.assert_array_equal(sources.read_image(path), picture())
+
+    def test_sixteen_bit_keeps_its_range(self, tmp_path):
+        deep = np.linspace(0, 65535, 120).reshape(12, 10).astype(np.uint16)
+        read = sources.read_image(write(tmp_path / 'a.png', deep))
+        np.testing.assert_array_equal(
+            read, np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, 2)
+        )
+
+    @pytest.mark.parametrize(
+        ('orientation', 'upright'),
+        [
+            (1, lambda x: x),
+            (2, lambda x: x[:, ::-1]),
+            (3, lambda x: x[::-1, ::-1]),
+            (6, lambda x: np.rot90(x, -1)),
+            (8, lambda x: np.rot90(x)),
+        ],
+    )
+    def test_exif_rotation(self, tmp_path, orientation, upright):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = write(tmp_path / 'a.png', picture(), exif=exif)
+        np.testing.assert_array_equal(sources.read_image(path), upright(picture()))
+
+    @pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp', 'bmp'])
+    def test_truncated(self, tmp_path, kind):
+        path = tmp_path / f'half.{kind}'
+        whole = encoded(kind)
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(BadImageError, match=rf'half\.{kind}: not a readable image'):
+            sources.read_image(path)
+
+    @pytest.mark.parametrize('content', [b'', b'hello', b'%!PS-Adobe', b'GIF89a' + bytes(40)])
+    def test_other_content(self, tmp_path, content):
+        path = tmp_path / 'odd.jpg'
+        path.write_bytes(content)
+        with pytest.raises(BadImageError, match=r'odd\.jpg'):
+            sources.read_image(path)
+
+    def test_absent(self, tmp_path):
+        with pytest.raises(BadImageError, match=r'gone\.png: not found'):
+            sources.read_image(tmp_path / 'gone.png')
+
+    def test_folder_in_place_of_a_file(self, tmp_path):
+        with pytest.raises(BadImageError):
+            sources.read_image(tmp_path)
+
+    def test_decompression_bomb(self, tmp_path, monkeypatch):
+        path = write(tmp_path / 'bomb.png', np.zeros((400, 400), np.uint8))
+        monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100_000)
+        with pytest.raises(BadImageError, match=r'bomb\.png'):
+            sources.read_image(path)
+
+    @settings(max_examples=150, deadline=None)
+    @given(data=st.data())
+    def test_damaged_bytes(self, data):
+        """Whatever the bytes: an RGB image, or BadImageError, never another exception."""
+        content = bytearray(encoded(data.draw(st.sampled_from(('jpeg', 'png', 'webp', 'bmp')))))
+        for _ in range(data.draw(st.integers(1, 6))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        content = content[: data.draw(st.integers(0, len(content)))]
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / 'damaged.png'
+            path.write_bytes(bytes(content))
+            try:
+                image = sources.read_image(path)
+            except BadImageError as error:
+                assert 'damaged.png' in str(error)
+            else:
+                assert image.dtype == np.uint8
+                assert image.ndim == 3
+                assert image.shape[2] == 3
+
+
+class TestArrays:
+    def test_concat_and_select(self):
+        first = faces_module.from_arrays(np.stack([picture(0), picture(1)]), ['a', 7], 'one')
+        second = faces_module.from_arrays(picture(2)[None], ['a'], 'two')
+        both = faces_module.concat([first, second])
+        assert both.name == 'one + two'
+        assert both.identities == ('a', '7', 'a')
+        picked = both.select([2, 0])
+        assert picked.paths == ('two#0', 'one#0')
+        np.testing.assert_array_equal(picked.read(0), picture(2))
+        assert picked.digest(1) == first.digest(0)
+
+    def test_digest_depends_on_shape_and_pixels(self):
+        flat = np.zeros((4, 2, 3), np.uint8)
+        tall = faces_module.pixel_digest(flat)
+        assert tall != faces_module.pixel_digest(flat.reshape(2, 4, 3))
+        assert tall != faces_module.pixel_digest(flat + 1)
+
+    @pytest.mark.parametrize(
+        ('images', 'identities', 'message'),
+        [
+            (np.zeros((2, 8, 8, 3), np.float32), 'ab', 'expected uint8'),
+            (np.zeros((2, 8, 8), np.uint8), 'ab', 'expected uint8'),
+            (np.zeros((2, 3, 8, 8), np.uint8), 'ab', 'expected uint8'),
+            (np.zeros((2, 8, 8, 3), np.uint8), 'abc', '2 images and 3 identities'),
+        ],
+    )
+    def test_bad_arrays(self, images, identities, message):
+        assert message in problem(faces_module.from_arrays, images, list(identities))

@@ -1,0 +1,1 @@
+"""Distances, the attack model, protocol and controls."""

@@ -1,0 +1,1 @@
+"""Figures of merit against closed forms, scikit-learn, SciPy and simulation."""

@@ -1,0 +1,1 @@
+"""The backbones and their layers."""

@@ -1,0 +1,224 @@
+"""Every family in JAX against PyTorch: embeddings, distances, gradients, training statistics.
+
+'fixture' compares with outputs kept in the repository, 'live' with the oracle itself (needs torch).
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from fr_inference.convert import ir, iresnet, mobilefacenet
+from fr_inference.convert import open as opening
+from fr_inference.convert.rules import Match, grid_of
+from fr_inference.membership import distances
+from fr_inference.models import registry
+from parity import cases
+
+RTOL = 1e-4
+# What cancels to nearly zero is compared on the scale of the whole array.
+ATOL = 1e-5
+
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec('torch') is None,
+    reason='torch is not installed (.[test,parity]): compared with the fixtures only',
+)
+SOURCES = ('fixture', pytest.param('live', marks=needs_torch))
+
+
+def close(found, expected):
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=RTOL, atol=ATOL * scale)
+
+
+@functools.cache
+def fixture(name):
+    with np.load(cases.FIXTURES / f'{name}.npz') as file:
+        outputs = dict(file)
+    return {**outputs, 'shapes': json.loads(str(outputs['shapes']))}
+
+
+@functools.cache
+def live(name):
+    from parity import oracle
+
+    return oracle.run(cases.CASES[name])
+
+
+def recognise(case, tensors):
+    """The match for a case's state dict: recognised where its depths are a published variant's."""
+    if case.architecture.startswith('iresnet') or not case.config:
+        match, inside, aside = opening.recognise(tensors, 'case', input=case.input)
+        assert not aside
+        return match, inside
+    squeeze_excite = case.architecture.startswith('irse')
+    rules = ir.layers(tuple(case.config['depths']), squeeze_excite, grid_of(case.input))
+    return Match(case.architecture, dict(case.config), case.input, rules), tensors
+
+
+@functools.cache
+def computed(name, source):
+    """(what PyTorch says, what JAX says, the weights, where each BatchNorm layer of PyTorch is)."""
+    case = cases.CASES[name]
+    expected = fixture(name) if source == 'fixture' else live(name)
+    state = cases.weights({key: tuple(shape) for key, shape in expected['shapes'].items()})
+    match, tensors = recognise(case, state)
+    module = registry.build(match.architecture, **match.config)
+    abstract = registry.abstract_variables(module, match.input)
+    variables, heads = opening.convert(match, tensors, abstract, 'case')
+    assert not heads
+    target = registry.make_target(
+        match.architecture, variables, config=match.config, input=match.input
+    )
+    images = cases.images(case)
+    readout = cases.readout(expected['embedding'].shape[1])
+
+    def scalar(image):
+        return (target.apply(variables, image[None]) * readout).sum()
+
+    one = functools.partial(distances.of_image, target.apply, variables, scaling='variance')
+    distance, embedding = jax.jit(jax.vmap(one))(images)
+    train, updated = jax.jit(
+        lambda variables: module.apply(variables, images, train=True, mutable=['batch_stats'])
+    )(variables)
+    found = {
+        'embedding': embedding,
+        'distances': distance,
+        'gradient': jax.jit(jax.vmap(jax.grad(scalar)))(images[:2]),
+        'train_embedding': train,
+        'batch_stats': updated['batch_stats'],
+        'layers': distances.layer_names(target),
+    }
+    places = {layer.source: layer.target for layer in match.layers if layer.kind == 'norm'}
+    return expected, found, state, places
+
+
+@pytest.mark.parametrize('source', SOURCES)
+@pytest.mark.parametrize('name', cases.CASES)
+class TestParity:
+    def test_embedding(self, name, source):
+        expected, found, *_ = computed(name, source)
+        close(found['embedding'], expected['embedding'])
+
+    def test_distances(self, name, source):
+        expected, found, _, places = computed(name, source)
+        assert list(found['layers']) == [places[layer] for layer in expected['layers']]
+        close(found['distances'], expected['distances'])
+
+    def test_gradient(self, name, source):
+        expected, found, *_ = computed(name, source)
+        close(found['gradient'], expected['gradient'])
+
+    def test_training_mode_embedding(self, name, source):
+        expected, found, *_ = computed(name, source)
+        close(found['train_embedding'], expected['train_embedding'])
+
+    def test_updated_statistics(self, name, source):
+        """PyTorch moves its variance by 0.1 towards the unbiased estimate, Linen to the biased."""
+        expected, found, state, places = computed(name, source)
+        means = np.split(expected['running_mean'], _borders(expected, state))
+        variances = np.split(expected['running_var'], _borders(expected, state))
+        rows = zip(expected['layers'], means, variances, expected['counts'], strict=True)
+        for layer, mean, variance, count in rows:
+            statistics = functools.reduce(
+                lambda tree, part: tree[part], places[layer].split('/'), found['batch_stats']
+            )
+            close(statistics['mean'], mean)
+            old = state[f'{layer}.running_var'].astype(np.float64)
+            unbiased = (statistics['var'] - 0.9 * old) * count / (count - 1)
+            close(0.9 * old + unbiased, variance)
+            # The test would see it if the statistics had not moved.
+            assert np.abs(variance - old).max() > 1e-2
+
+
+def _borders(expected, state):
+    sizes = [state[f'{layer}.running_mean'].size for layer in expected['layers']]
+    return np.cumsum(sizes)[:-1]
+
+
+def test_fixtures_are_small():
+    assert sum(path.stat().st_size for path in cases.FIXTURES.glob('*.npz')) < 3e6
+    assert {path.stem for path in cases.FIXTURES.glob('*.npz')} == set(cases.CASES)
+
+
+@needs_torch
+@pytest.mark.parametrize('name', cases.CASES)
+def test_fixtures_are_current(name):
+    kept, fresh = fixture(name), live(name)
+    assert kept.keys() == fresh.keys()
+    assert {key: tuple(shape) for key, shape in kept['shapes'].items()} == fresh['shapes']
+    assert list(kept['layers']) == fresh['layers']
+    for key in kept.keys() - {'shapes', 'layers'}:
+        # float64 rounded to float32: two versions of torch differ in the last digit at most.
+        np.testing.assert_allclose(kept[key], fresh[key], rtol=1e-6, atol=1e-7)
+
+
+def _oracle(architecture):
+    """The full-size module of a variant, on torch's device without memory."""
+    import torch
+
+    from parity import oracle
+
+    config = {}
+    if architecture == 'tiny':
+        module = registry.build('tiny')
+        config = {key: getattr(module, key) for key in ('depths', 'width', 'embedding')}
+    with torch.device('meta'):
+        name = 'iresnet18' if architecture == 'tiny' else architecture
+        return oracle.build(name, registry.VARIANTS[architecture].input, **config)
+
+
+@needs_torch
+@pytest.mark.parametrize('architecture', registry.VARIANTS)
+def test_parameter_count_of_full_size(architecture):
+    module = _oracle(architecture)
+    count = sum(parameter.numel() for parameter in module.parameters())
+    assert registry.VARIANTS[architecture].parameters == count
+
+
+@needs_torch
+@pytest.mark.parametrize('architecture', registry.VARIANTS)
+def test_full_size_is_recognised(architecture):
+    """Every key of PyTorch has a rule, and what the rule makes of it has the shape of JAX's leaf."""
+    state = {
+        key: np.broadcast_to(np.float32(0), tuple(value.shape))  # takes no memory
+        for key, value in _oracle(architecture).state_dict().items()
+    }
+    match, tensors, aside = opening.recognise(state, 'oracle')
+    variant = registry.VARIANTS[architecture]
+    assert not aside
+    if architecture != 'tiny':
+        assert (match.architecture, match.config) == (architecture, {})
+    assert match.input == dataclasses.replace(
+        registry.VARIANTS[match.architecture].input,
+        height=variant.input.height,
+        width=variant.input.width,
+    )
+    expected = registry.abstract_variables(
+        registry.build(match.architecture, **match.config), match.input
+    )
+    shapes = {
+        jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(expected)
+    }
+    for layer in match.layers:
+        for suffix, (collection, leaf, transform) in layer.weights().items():
+            array = transform(tensors.pop(f'{layer.source}.{suffix}'))
+            assert array.shape == shapes.pop(f'{collection}/{layer.target}/{leaf}')
+    assert not shapes
+    assert all(re.search(r'\.num_batches_tracked$', key) for key in tensors)
+
+
+def test_every_family_has_a_case():
+    """A family without a case would pass this file unseen."""
+    families = {ir.SIGNATURE, iresnet.SIGNATURE, *mobilefacenet.SIGNATURES.values()}
+    keys = {key for name in cases.CASES for key in fixture(name)['shapes']}
+    assert families <= keys
+    assert {registry.VARIANTS[case.architecture].build.func for case in cases.CASES.values()} == {
+        variant.build.func for variant in registry.VARIANTS.values()
+    }
