@@ -1,9 +1,11 @@
 """Opens faces: a folder with one sub-folder per identity, a CSV manifest, or `procedural:SPEC`."""
 
 import csv
+import dataclasses
 import hashlib
 import os
 import pathlib
+import struct
 import warnings
 from collections.abc import Sequence
 
@@ -101,7 +103,10 @@ def _open_manifest(path, flag):
                 f'{flag}: {path} line {row + 2}: found {rows[row][0]!r}, expected an image number '
                 f'below {len(source)} behind #',
             )
-        parts.append(source.select([int(number) for number in numbers]))
+        chosen = source.select([int(number) for number in numbers])
+        # The manifest says who it is, as with files.
+        names = tuple(rows[row][1] for row in members)
+        parts.append(dataclasses.replace(chosen, identities=names))
         order += members
     everything = concat(parts, str(path))
     return everything.select(np.argsort(np.asarray(order)))
@@ -159,7 +164,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     except FileNotFoundError as error:
         raise BadImageError(f'{path}: not found') from error
     except (
-        *(OSError, SyntaxError, ValueError, EOFError),
+        *(OSError, SyntaxError, ValueError, EOFError, struct.error),  # the last from odd EXIF
         *(Image.DecompressionBombError, Image.DecompressionBombWarning),
     ) as error:
         raise BadImageError(f'{path}: not a readable image: {error}') from error

@@ -51,24 +51,25 @@ def test_least_squares_against_the_linear_closed_form(seed):
 
 
 def test_never_a_reflection():
-    mirrored = align.TEMPLATE * (-1, 1) + (112, 0)
+    mirrored = align.TEMPLATE * (-1, 1) + np.array((112, 0))
     assert np.linalg.det(align.similarity(align.TEMPLATE, mirrored)[:, :2]) > 0
 
 
 def test_landmarks_on_the_template_leave_the_image_alone():
     image = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
-    np.testing.assert_array_equal(align.align(image, align.TEMPLATE), image)
+    # Pillow rounds down: one grey level.
+    np.testing.assert_allclose(align.align(image, align.TEMPLATE).astype(int), image, atol=1)
 
 
 def test_shifted_landmarks_shift_the_image():
     image = np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)
-    found = align.align(image, align.TEMPLATE + (20, 10))
-    np.testing.assert_array_equal(found, image[10:122, 20:132])
+    found = align.align(image, align.TEMPLATE + np.array((20, 10)))
+    np.testing.assert_allclose(found.astype(int), image[10:122, 20:132], atol=1)
 
 
 def test_black_outside_the_picture():
     image = np.full((112, 112, 3), 200, np.uint8)
-    found = align.align(image, align.TEMPLATE - (30, 0))
+    found = align.align(image, align.TEMPLATE - np.array((30, 0)))
     assert (found[:, :29] == 0).all()
     assert (found[:, 31:] == 200).all()
 
@@ -104,17 +105,26 @@ def test_crops_agree_with_lfw112(shared):
     """Each aligned photograph is the published crop of that photograph, and of no other."""
     root = shared / 'data' / 'lfw_raw'
     with open(root / 'landmarks.csv', newline='') as file:
-        rows = [row for row in csv.reader(file)][1:]
+        rows = list(csv.reader(file))[1:]
     ours, theirs = [], []
     for path, *numbers in rows:
-        points = np.array(numbers, float).reshape(5, 2)
-        ours.append(align.align(sources.read_image(root / path), points))
-        theirs.append(sources.read_image(shared / 'data' / 'lfw112' / path))
-    assert len(rows) == 24
-    # The middle, where neither picture ends.
-    flat = [
-        np.stack(images)[:, 16:96, 16:96].reshape(24, -1).astype(float) for images in (ours, theirs)
-    ]
-    correlation = np.corrcoef(*flat)[:24, 24:]
-    assert np.diag(correlation).min() > 0.9, np.diag(correlation)
-    assert (correlation.argmax(1) == np.arange(24)).all()
+        crop = shared / 'data' / 'lfw112' / path
+        if crop.exists():  # all but one
+            points = np.array(numbers, float).reshape(5, 2)
+            ours.append(align.align(sources.read_image(root / path), points))
+            theirs.append(sources.read_image(crop))
+    assert len(ours) == 23
+
+    def correlations(right, down):
+        # The middle, where neither picture ends.
+        moved = np.roll(np.stack(ours), (down, right), (1, 2))
+        flat = [
+            images[:, 16:96, 16:96].reshape(len(ours), -1) for images in (moved, np.stack(theirs))
+        ]
+        return np.corrcoef(*flat)[: len(ours), len(ours) :]
+
+    found = correlations(0, 0)
+    assert np.diag(found).min() > 0.98, np.diag(found)
+    assert (found.argmax(1) == np.arange(len(ours))).all()
+    for shift in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        assert np.diag(correlations(*shift)).mean() < np.diag(found).mean()

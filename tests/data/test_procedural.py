@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fr_inference.checks import InputError
 from fr_inference.data import procedural, sources
@@ -47,7 +48,7 @@ def test_no_two_pictures_are_alike(everything):
 
 
 def test_people_differ_more_than_pictures_of_one_person():
-    faces = procedural.faces('easy,people=20,images=4,size=32,seed=1')
+    faces = procedural.faces('easy,people=20,images=4,size=16,seed=1')
     flat = pixels(faces).reshape(20, 4, -1).astype(np.float64)
     within = np.mean(flat.var(axis=1))
     between = np.mean(flat.mean(axis=1).var(axis=0))
@@ -57,7 +58,7 @@ def test_people_differ_more_than_pictures_of_one_person():
 def test_other_seed_other_people(everything):
     other = pixels(procedural.faces(SPEC.replace('seed=5', 'seed=6')))
     assert all((one != two).any() for one, two in zip(everything, other, strict=True))
-    seeds = [procedural.faces(f'easy,people=3,images=1,size=8,seed={seed}') for seed in (5, 6)]
+    seeds = [procedural.faces(f'easy,people=3,images=1,size=16,seed={seed}') for seed in (5, 6)]
     assert not set(seeds[0].identities) & set(seeds[1].identities)
 
 
@@ -74,26 +75,20 @@ def test_difficulty_spreads_people_and_pictures():
     assert (drawn['medium'] != drawn['hard']).any()
 
 
-@pytest.mark.parametrize('size', [8, 33, 112])
-def test_any_size(size):
-    image = procedural.faces(f'medium,people=1,images=1,size={size}').read(0)
-    assert image.shape == (size, size, 3)
-    assert image.dtype == np.uint8
-    assert image.std() > 10
-
-
-def test_the_picture_does_not_depend_on_its_resolution():
-    small, large = (
-        procedural.faces(f'easy,people=1,images=1,size={size}').read(0).astype(float)
-        for size in (32, 64)
-    )
-    shrunk = large.reshape(32, 2, 32, 2, 3).mean((1, 3))
-    assert np.corrcoef(small.ravel(), shrunk.ravel())[0, 1] > 0.97
+@pytest.mark.parametrize('size', [9, 112])  # each size is compiled, which takes its time
+def test_any_size_shows_the_same_picture(size):
+    images = [
+        procedural.faces(f'easy,people=1,images=1,size={pixels}').read(0) for pixels in (16, size)
+    ]
+    assert images[1].shape == (size, size, 3)
+    assert images[1].dtype == np.uint8
+    both = [Image.fromarray(image).resize((8, 8), Image.Resampling.BOX) for image in images]
+    assert np.corrcoef(*(np.asarray(image, float).ravel() for image in both))[0, 1] > 0.95
 
 
 def test_digest_follows_the_pixels():
     first, same, other = (
-        procedural.faces(f'easy,people=2,images=1,size=8,seed={seed}') for seed in (0, 0, 1)
+        procedural.faces(f'easy,people=2,images=1,size=16,seed={seed}') for seed in (0, 0, 1)
     )
     assert first.digest(0) == same.digest(0)
     assert len({first.digest(0), first.digest(1), other.digest(0)}) == 3

@@ -31,9 +31,9 @@ needs_torch = pytest.mark.skipif(
 SOURCES = ('fixture', pytest.param('live', marks=needs_torch))
 
 
-def close(found, expected):
+def close(found, expected, atol=ATOL):
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(found, expected, rtol=RTOL, atol=ATOL * scale)
+    np.testing.assert_allclose(found, expected, rtol=RTOL, atol=atol * scale)
 
 
 @functools.cache
@@ -62,11 +62,10 @@ def recognise(case, tensors):
 
 
 @functools.cache
-def computed(name, source):
-    """(what PyTorch says, what JAX says, the weights, where each BatchNorm layer of PyTorch is)."""
+def computed(name, keys):
+    """(what JAX says, the weights, where each BatchNorm layer of PyTorch is in JAX)."""
     case = cases.CASES[name]
-    expected = fixture(name) if source == 'fixture' else live(name)
-    state = cases.weights({key: tuple(shape) for key, shape in expected['shapes'].items()})
+    state = cases.weights({key: tuple(shape) for key, shape in json.loads(keys).items()})
     match, tensors = recognise(case, state)
     module = registry.build(match.architecture, **match.config)
     abstract = registry.abstract_variables(module, match.input)
@@ -76,51 +75,58 @@ def computed(name, source):
         match.architecture, variables, config=match.config, input=match.input
     )
     images = cases.images(case)
-    readout = cases.readout(expected['embedding'].shape[1])
 
-    def scalar(image):
-        return (target.apply(variables, image[None]) * readout).sum()
+    @jax.jit
+    def evaluate(variables):
+        one = functools.partial(distances.of_image, target.apply, variables, scaling='variance')
+        distance, embedding = jax.vmap(one)(images)
+        readout = cases.readout(embedding.shape[1])
+        scalar = lambda images: (target.apply(variables, images) * readout).sum()  # noqa: E731
+        train, updated = module.apply(variables, images, train=True, mutable=['batch_stats'])
+        return {
+            'embedding': embedding,
+            'distances': distance,
+            'gradient': jax.grad(scalar)(images[:2]),
+            'train_embedding': train,
+            'batch_stats': updated['batch_stats'],
+        }
 
-    one = functools.partial(distances.of_image, target.apply, variables, scaling='variance')
-    distance, embedding = jax.jit(jax.vmap(one))(images)
-    train, updated = jax.jit(
-        lambda variables: module.apply(variables, images, train=True, mutable=['batch_stats'])
-    )(variables)
-    found = {
-        'embedding': embedding,
-        'distances': distance,
-        'gradient': jax.jit(jax.vmap(jax.grad(scalar)))(images[:2]),
-        'train_embedding': train,
-        'batch_stats': updated['batch_stats'],
-        'layers': distances.layer_names(target),
-    }
+    found = jax.device_get(evaluate(variables))
     places = {layer.source: layer.target for layer in match.layers if layer.kind == 'norm'}
-    return expected, found, state, places
+    return {**found, 'layers': distances.layer_names(target)}, state, places
+
+
+def both(name, source):
+    """What PyTorch says, and what `computed` returns."""
+    expected = fixture(name) if source == 'fixture' else live(name)
+    return expected, *computed(name, json.dumps(expected['shapes']))
 
 
 @pytest.mark.parametrize('source', SOURCES)
 @pytest.mark.parametrize('name', cases.CASES)
 class TestParity:
     def test_embedding(self, name, source):
-        expected, found, *_ = computed(name, source)
+        expected, found, *_ = both(name, source)
         close(found['embedding'], expected['embedding'])
 
     def test_distances(self, name, source):
-        expected, found, _, places = computed(name, source)
+        expected, found, _, places = both(name, source)
         assert list(found['layers']) == [places[layer] for layer in expected['layers']]
         close(found['distances'], expected['distances'])
 
     def test_gradient(self, name, source):
-        expected, found, *_ = computed(name, source)
+        expected, found, *_ = both(name, source)
         close(found['gradient'], expected['gradient'])
 
     def test_training_mode_embedding(self, name, source):
-        expected, found, *_ = computed(name, source)
-        close(found['train_embedding'], expected['train_embedding'])
+        expected, found, *_ = both(name, source)
+        # The last layer divides by the deviation of four numbers, at times a small one: PyTorch's
+        # own float32 differs as much from its float64.
+        close(found['train_embedding'], expected['train_embedding'], atol=1e-4)
 
     def test_updated_statistics(self, name, source):
         """PyTorch moves its variance by 0.1 towards the unbiased estimate, Linen to the biased."""
-        expected, found, state, places = computed(name, source)
+        expected, found, state, places = both(name, source)
         means = np.split(expected['running_mean'], _borders(expected, state))
         variances = np.split(expected['running_var'], _borders(expected, state))
         rows = zip(expected['layers'], means, variances, expected['counts'], strict=True)
@@ -129,7 +135,7 @@ class TestParity:
                 lambda tree, part: tree[part], places[layer].split('/'), found['batch_stats']
             )
             close(statistics['mean'], mean)
-            old = state[f'{layer}.running_var'].astype(np.float64)
+            old = state[f'{layer}.running_var']
             unbiased = (statistics['var'] - 0.9 * old) * count / (count - 1)
             close(0.9 * old + unbiased, variance)
             # The test would see it if the statistics had not moved.

@@ -1,0 +1,117 @@
+"""Audits a target for membership: writes audit.json, scores.csv, distances.npz and report.html."""
+
+import pathlib
+import shlex
+import sys
+
+from absl import flags
+
+from experiments import cli
+from fr_inference import auditing, checkpoint, checks
+from fr_inference.convert.open import open_target
+from fr_inference.data import sources
+from fr_inference.membership import distances
+from fr_inference.membership.stage import Settings, Shadow
+from fr_inference.report.verdict import verdict
+
+_TARGET = flags.DEFINE_string('target', None, 'Checkpoint file or directory.', required=True)
+_MEMBERS = flags.DEFINE_string('members', None, 'Images it was trained on.', required=True)
+_NONMEMBERS = flags.DEFINE_string(
+    'nonmembers', None, 'Images of other people from the same source.', required=True
+)
+_AUXILIARY = flags.DEFINE_string('auxiliary', None, 'Faces for a shadow: nobody of the above.')
+_SHADOW = flags.DEFINE_string('shadow', None, 'Native checkpoint trained on part of --auxiliary.')
+_SHADOW_INIT = flags.DEFINE_string('shadow_init', None, 'What a shadow trained here starts from.')
+_BLIND = flags.DEFINE_string('blind', None, 'A backbone that never saw the members.')
+_OTHER = flags.DEFINE_string('member_identities', None, "Other images of the members' people.")
+_SHIFT = flags.DEFINE_string('shift', None, 'Faces of another source.')
+_OUT = flags.DEFINE_string('out', None, 'Folder for the results.', required=True)
+_SCALING = flags.DEFINE_enum('scaling', 'variance', distances.SCALINGS, 'b_i of the distances.')
+_HIDDEN = flags.DEFINE_integer('hidden', 0, 'Units of a hidden layer in the attack model.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of splits, controls and intervals.')
+_BATCH = flags.DEFINE_integer('batch_size', 64, 'Images scored at a time.')
+_SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out and list them.')
+_ALLOW = flags.DEFINE_bool('allow_overlap', False, 'Go on when the parts share people or images.')
+_THUMBNAILS = flags.DEFINE_bool('thumbnails', True, 'Show faces in the report.')
+_FAIL = flags.DEFINE_list(
+    'fail_above', [], 'Exit with 3 above these, e.g. auc:0.6,tpr@fpr=0.01:0.05,excess:0.1.'
+)
+
+
+def main() -> None:
+    """Opens everything, audits, writes, checks the gates."""
+    gates = [_parse(gate) for gate in _FAIL.value]
+    target = open_target(_TARGET.value)
+    shadow = None
+    if _SHADOW.value:
+        digests = checkpoint.read_members(_SHADOW.value)
+        checks.require(
+            digests is not None,
+            f'--shadow: {_SHADOW.value} has no members.csv, the list of its training images',
+        )
+        shadow = Shadow(target=open_target(_SHADOW.value, flag='--shadow'), digests=digests or [])
+
+    def faces(flag):
+        return sources.open_faces(flag.value, f'--{flag.name}') if flag.value else None
+
+    def backbone(flag):
+        return open_target(flag.value, flag=f'--{flag.name}') if flag.value else None
+
+    out = pathlib.Path(_OUT.value)
+    result = auditing.audit_target(
+        target,
+        sources.open_faces(_MEMBERS.value, '--members'),
+        sources.open_faces(_NONMEMBERS.value, '--nonmembers'),
+        settings=Settings(
+            scaling=_SCALING.value,
+            hidden=_HIDDEN.value,
+            seed=_SEED.value,
+            batch_size=_BATCH.value,
+            skip_bad=_SKIP_BAD.value,
+            allow_overlap=_ALLOW.value,
+        ),
+        auxiliary=faces(_AUXILIARY),
+        shadow=shadow,
+        shadow_start=backbone(_SHADOW_INIT),
+        blind=backbone(_BLIND),
+        member_identities=faces(_OTHER),
+        shift=faces(_SHIFT),
+        training_digests=checkpoint.read_members(_TARGET.value),
+        workdir=out / 'shadow',
+        command=shlex.join(['python', '-m', 'experiments.audit', *sys.argv[1:]]),
+        progress=cli.progress,
+    )
+    result.save(out, thumbnails=_THUMBNAILS.value)
+    headline, sentences = verdict(result.record)
+    print('\n'.join([headline, *sentences, f'report: {out / "report.html"}']))
+    for name, limit in gates:
+        _check(result.record['membership'], name, limit)
+
+
+def _parse(text):
+    name, _, limit = text.rpartition(':')
+    known = ('auc', 'accuracy', 'excess', *(f'tpr@fpr={rate}' for rate in ('0.1', '0.01', '0.001')))
+    checks.one_of('--fail_above (NAME:LIMIT)', name, known)
+    try:
+        return name, float(limit)
+    except ValueError as error:
+        raise checks.InputError(f'--fail_above: {text!r}, expected NAME:NUMBER') from error
+
+
+def _check(membership, name, limit):
+    """Compares the highest value over the settings; everything is written by then."""
+    blocks = list(membership['settings'].values()) or [membership['identity_level']]
+    if name == 'excess':
+        values = [(membership['controls'].get('excess') or {}).get('auc')]
+    elif name.startswith('tpr'):
+        values = [block['tpr_at_fpr'][name.partition('=')[2]] for block in blocks]
+    else:
+        values = [block[name] for block in blocks]
+    known = [value for value in values if value is not None]
+    checks.require(known, f'--fail_above: {name} can not be resolved with so few non-members')
+    if max(known) > limit:
+        raise cli.GateCrossedError(f'--fail_above: {name} is {max(known):.4g}, above {limit:g}')
+
+
+if __name__ == '__main__':
+    cli.run(main)

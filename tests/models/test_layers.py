@@ -1,0 +1,166 @@
+"""The shared layers against independent formulations."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fr_inference import checks
+from fr_inference.models import layers
+
+sizes = st.integers(3, 9)
+
+
+def draw(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    height=sizes,
+    width=sizes,
+    channels=st.integers(1, 5),
+    stride=st.sampled_from((1, 2)),
+    kernel=st.sampled_from(((3, 3), (2, 3), (1, 2))),
+    seed=st.integers(0, 99),
+)
+def test_depthwise_forms_agree(height, width, channels, stride, kernel, seed):
+    """The shifted form equals the grouped convolution: values and both gradients."""
+    x = draw(seed, 2, height, width, channels)
+    kernel = draw(seed + 1, *kernel, 1, channels)
+    results = []
+    for form in (layers.depthwise_shifted, layers.depthwise_grouped):
+        value, pull = jax.vjp(lambda x, kernel, form=form: form(x, kernel, stride), x, kernel)
+        results.append((value, *pull(jnp.asarray(draw(seed + 2, *value.shape)))))
+    for found, expected in zip(*results, strict=True):
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('size', [(7, 6), (8, 9)])
+def test_depthwise_layer_equals_grouped_conv(size, stride):
+    """With padding and through the choice of form by platform, under `vmap` and gradients too."""
+    x = draw(0, 3, *size, 4)
+    layer = layers.DepthwiseConv((3, 3), stride=stride, padding=1)
+    reference = nn.Conv(
+        4, (3, 3), (stride, stride), [(1, 1), (1, 1)], feature_group_count=4, use_bias=False
+    )
+    variables = layer.init(jax.random.key(0), x)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
+        jnp.shape, reference.init(jax.random.key(0), x)
+    )
+
+    def squares(module, variables, x):
+        return (module.apply(variables, x) ** 2).sum()
+
+    one = jax.vmap(lambda image: layer.apply(variables, image[None])[0])(x)
+    np.testing.assert_allclose(one, reference.apply(variables, x), rtol=1e-4, atol=1e-5)
+    found = jax.grad(lambda *a: squares(layer, *a), (0, 1))(variables, x)
+    expected = jax.grad(lambda *a: squares(reference, *a), (0, 1))(variables, x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected
+    )
+
+
+def test_depthwise_over_the_whole_map():
+    x, kernel = draw(0, 2, 7, 6, 4), draw(1, 7, 6, 1, 4)
+    expected = np.einsum('nhwc,hwc->nc', x.astype(np.float64), kernel[:, :, 0])[:, None, None]
+    np.testing.assert_allclose(layers.depthwise(x, kernel, 1), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        layers.depthwise_grouped(x, kernel, 1), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+class Wrapped(nn.Module):
+    """`layers.conv` makes a function at kernel 1, a module elsewhere; here it is always a module."""
+
+    kernel: int
+    stride: int
+    padding: int = 0
+    use_bias: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        options = {'stride': self.stride, 'padding': self.padding, 'use_bias': self.use_bias}
+        return layers.conv(6, self.kernel, name='conv', **options)(x)
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('size', [(7, 6), (8, 9)])
+@pytest.mark.parametrize('use_bias', [False, True])
+def test_pointwise_conv_equals_conv(size, stride, use_bias):
+    x = draw(0, 2, *size, 3)
+    module = Wrapped(kernel=1, stride=stride, use_bias=use_bias)
+    shapes = module.init(jax.random.key(0), x)['params']['conv']
+    weights = {name: draw(len(name), *leaf.shape) for name, leaf in shapes.items()}
+    reference = nn.Conv(6, (1, 1), (stride, stride), 'VALID', use_bias=use_bias)
+    kernel = {**weights, 'kernel': weights['kernel'][None, None]}
+    np.testing.assert_allclose(
+        module.apply({'params': {'conv': weights}}, x),
+        reference.apply({'params': kernel}, x),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_strided_conv_pads_symmetrically():
+    """As PyTorch's Conv2d: the first output looks one row above the image, the last never below."""
+    x = jnp.ones((1, 4, 4, 1))
+    module = Wrapped(kernel=3, stride=2, padding=1)
+    ones = jax.tree.map(jnp.ones_like, module.init(jax.random.key(0), x))
+    assert module.apply(ones, x)[0, :, :, 0].tolist() == [[4, 6], [6, 9]]
+
+
+def test_prelu_has_one_slope_per_channel():
+    x = draw(0, 5, 4, 3)
+    slope = np.array([0.1, -0.5, 2], np.float32)
+    module = layers.PReLU()
+    assert module.init(jax.random.key(0), x)['params']['slope'].shape == (3,)
+    found = module.apply({'params': {'slope': slope}}, x)
+    np.testing.assert_allclose(found, np.where(x > 0, x, x * slope), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'axes'), [('layer', (1, 2, 3)), ('instance', (1, 2)), ('group', None)]
+)
+def test_normalisations_remove_mean_and_deviation(kind, axes):
+    """Over the axes that the kind's name promises."""
+    x = draw(0, 2, 5, 4, 64) * 3 + 2
+    norm = Normed(kind)
+    variables = norm.init(jax.random.key(0), x)
+    if axes is None:  # 32 groups of two channels
+        expected = x.reshape(2, 5, 4, 32, 2)
+        axes = (1, 2, 4)
+    else:
+        expected = x
+    expected = (expected - expected.mean(axes, keepdims=True)) / expected.std(axes, keepdims=True)
+    np.testing.assert_allclose(
+        norm.apply(variables, x), expected.reshape(x.shape), rtol=1e-3, atol=1e-4
+    )
+
+
+class Normed(nn.Module):
+    """One normalisation layer."""
+
+    kind: str
+
+    @nn.compact
+    def __call__(self, x):
+        return layers.normalization(self.kind)(train=False, name='norm')(x)
+
+
+def test_instance_norm_keeps_flat_features():
+    x = draw(0, 3, 16)
+    norm = Normed('instance')
+    found = norm.apply(norm.init(jax.random.key(0), x), x)
+    assert np.abs(found).min(axis=1).max() > 0
+    np.testing.assert_allclose(found.std(axis=1), 1, rtol=1e-3)
+
+
+def test_unknown_normalisation():
+    with pytest.raises(checks.InputError, match="found 'spectral', expected one of 'batch'"):
+        layers.normalization('spectral')

@@ -1,0 +1,196 @@
+"""The table of variants; shapes only, unless a test needs numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fr_inference import checks
+from fr_inference.membership import distances
+from fr_inference.models import layers, registry
+from fr_inference.models.target import InputSpec
+
+SMALL = InputSpec(height=32, width=32)
+
+
+def abstract(name, input=None, **config):
+    module = registry.build(name, **config)
+    return module, registry.abstract_variables(module, input or registry.VARIANTS[name].input)
+
+
+def batch_norms(name):
+    module, variables = abstract(name)
+    assert module is not None
+    target = registry.make_target(name, variables)
+    return distances.layer_names(target)
+
+
+def images(count=4, input=SMALL):
+    shape = (count, input.height, input.width, 3)
+    return np.random.default_rng(5).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize('name', registry.VARIANTS)
+def test_parameter_count(name):
+    """Of the module as built, against the table (and the table against PyTorch: `parity`)."""
+    _, variables = abstract(name)
+    assert registry.count_parameters(variables) == registry.VARIANTS[name].parameters
+    leaves = jax.tree.leaves(variables)
+    assert {leaf.dtype for leaf in leaves} == {jnp.dtype('float32')}
+
+
+@pytest.mark.parametrize(
+    ('name', 'count'), [('iresnet50', 79), ('mobilefacenet_prelu', 50), ('mobilefacenet_relu6', 51)]
+)
+def test_number_of_batch_norm_layers(name, count):
+    """As counted in the public checkpoints."""
+    names = batch_norms(name)
+    assert len(names) == len(set(names)) == count
+
+
+@pytest.mark.parametrize('name', ['ir50', 'irse50'])
+def test_batch_norms_of_ir(name):
+    """Two a block, three shortcuts with weights, one in the stem, two in the head."""
+    assert len(batch_norms(name)) == 2 * 24 + 3 + 1 + 2
+
+
+@pytest.mark.parametrize('norm', layers.NORMALIZATIONS)
+def test_every_norm_runs(norm):
+    module = registry.build('tiny', norm=norm)
+    variables = registry.init(module, SMALL, jax.random.key(1))
+    x = images()
+    found = jax.jit(module.apply)(variables, x)
+    assert found.shape == (4, 32)
+    assert found.dtype == jnp.float32
+    assert np.isfinite(found).all()
+    assert np.std(found, axis=0).min() > 0  # different images, different embeddings
+    assert ('batch_stats' in variables) == (norm == 'batch')
+    # In eval mode an image's embedding does not depend on the others in its batch.
+    np.testing.assert_allclose(jax.jit(module.apply)(variables, x[:1]), found[:1], atol=1e-4)
+
+
+def test_bfloat16_is_close_to_float32():
+    module = registry.build('tiny')
+    variables = registry.init(module, SMALL, jax.random.key(1))
+    exact = jax.jit(module.apply)(variables, images())
+    half_module = registry.build('tiny', dtype='bfloat16')
+    half = jax.jit(half_module.apply)(variables, images())
+    assert half.dtype == jnp.float32
+    products = (exact * half).sum(1)
+    cosine = products / np.linalg.norm(exact, axis=1) / np.linalg.norm(half, axis=1)
+    assert cosine.min() > 0.999
+    assert np.abs(half - exact).max() > 0  # it did compute in another type
+
+
+@pytest.mark.parametrize('name', ['mobilefacenet_prelu', 'ir50', 'tiny'])
+def test_bfloat16_keeps_parameters_and_embedding_float32(name):
+    module, variables = abstract(name, dtype='bfloat16')
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
+    spec = registry.VARIANTS[name].input
+    image = jax.ShapeDtypeStruct((2, spec.height, spec.width, 3), jnp.float32)
+    assert jax.eval_shape(module.apply, variables, image).dtype == jnp.float32
+
+
+def test_ir_embeddings_have_unit_length():
+    spec = InputSpec(height=16, width=16)
+    module = registry.build('irse50', depths=[1, 1, 1, 1], embedding=8)
+    variables = registry.init(module, spec, jax.random.key(0))
+    found = jax.jit(module.apply)(variables, images(3, spec))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+
+
+def test_width_depth_and_embedding():
+    _, variables = abstract('tiny', depths=[2, 1, 1, 3], width=12, embedding=20)
+    params = variables['params']
+    blocks = sorted(name for name in params if name.startswith('layer'))
+    expected = ['layer1_0', 'layer1_1', 'layer2_0', 'layer3_0', 'layer4_0', 'layer4_1', 'layer4_2']
+    assert blocks == expected
+    assert params['conv1']['kernel'].shape == (3, 3, 3, 12)
+    assert params['layer4_2']['conv2']['kernel'].shape == (3, 3, 96, 96)
+    assert params['fc']['kernel'].shape == (2 * 2 * 96, 20)
+
+
+@pytest.mark.parametrize(
+    ('name', 'size', 'head', 'shape'),
+    [
+        ('iresnet18', (112, 96), ('fc', 'kernel'), (7 * 6 * 512, 512)),
+        ('ir50', (64, 112), ('fc', 'kernel'), (4 * 7 * 512, 512)),
+        ('tiny', (48, 32), ('fc', 'kernel'), (3 * 2 * 64, 32)),
+        ('mobilefacenet_prelu', (128, 112), ('global_depth', 'kernel'), (8, 7, 1, 512)),
+    ],
+)
+def test_input_size_shapes_the_head(name, size, head, shape):
+    spec = registry.sized(registry.VARIANTS[name].input, *size)
+    module, variables = abstract(name, spec)
+    layer, leaf = head
+    assert variables['params'][layer][leaf].shape == shape
+    image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    assert jax.eval_shape(module.apply, variables, image).shape == (2, module.embedding)
+
+
+def test_init_matches_abstract_variables():
+    module, expected = abstract('tiny')
+    variables = registry.init(module, SMALL, jax.random.key(0))
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), variables) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), expected
+    )
+    other = registry.init(module, SMALL, jax.random.key(1))
+    kernels = [tree['params']['conv1']['kernel'] for tree in (variables, other)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0
+
+
+def test_target_does_not_change_its_variables():
+    module = registry.build('tiny')
+    variables = registry.init(module, SMALL, jax.random.key(0))
+    target = registry.make_target('tiny', variables, name='mine')
+    before = jax.tree.map(np.array, variables)
+    assert isinstance(target.apply(variables, images(2)), jax.Array)  # not (output, updates)
+    jax.tree.map(np.testing.assert_array_equal, before, variables)
+    assert (target.name, target.input) == ('mine', registry.VARIANTS['tiny'].input)
+
+
+@pytest.mark.parametrize(
+    ('name', 'config', 'words'),
+    [
+        ('resnet50', {}, "architecture: found 'resnet50', expected one of 'iresnet18'"),
+        ('tiny', {'widht': 8}, "hyper-parameter of tiny: found 'widht', expected one of"),
+        ('tiny', {'name': 'x'}, "found 'name'"),
+        ('tiny', {'dtype': 'float16'}, "dtype: found 'float16', expected one of 'float32'"),
+        ('tiny', {'norm': 'spectral'}, "norm: found 'spectral', expected one of 'batch'"),
+        ('tiny', {'width': 0}, 'width: found 0, expected a whole number from 1'),
+        ('tiny', {'width': 8.0}, 'width: found 8.0'),
+        ('tiny', {'embedding': 10**9}, 'embedding: found 1000000000'),
+        ('tiny', {'embedding': True}, 'embedding: found True'),
+        ('tiny', {'depths': [1, 1, 1]}, 'depths: found'),
+        ('tiny', {'depths': [1, 1, 1, 0]}, 'depths: found'),
+        ('tiny', {'depths': '1111'}, 'depths: found'),
+        ('tiny', {'depths': [1, 1, 1, 500]}, '128 blocks at most'),
+        ('mobilefacenet_prelu', {'width': 8}, 'hyper-parameter of mobilefacenet_prelu'),
+    ],
+)
+def test_bad_options(name, config, words):
+    with pytest.raises(checks.InputError) as caught:
+        registry.build(name, **config)
+    assert words in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('form', ['', 'PReLU'])
+def test_unknown_form_of_mobilefacenet(form):
+    with pytest.raises(checks.InputError, match="expected one of 'prelu', 'relu6'"):
+        abstract('mobilefacenet_prelu', form=form)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'height': 0}, {'width': 5000}, {'std': (1.0, 0.0, 1.0)}, {'mean': (1.0, 2.0)}],
+)
+def test_bad_input_specs(options):
+    with pytest.raises(checks.InputError, match='input'):
+        InputSpec(**options)
+
+
+def test_normalize():
+    spec = InputSpec(mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 8.0))
+    image = jnp.full((1, 1, 3), 26, jnp.uint8)
+    assert spec.normalize(image).tolist() == [[[8.0, 1.5, -0.5]]]
