@@ -132,7 +132,8 @@ def layer_names(target: Target) -> tuple[str, ...]:
     """Returns the names of the BatchNorm layers in the order they are called, without computing."""
     image = jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32)
     with recording() as found:
-        jax.eval_shape(target.apply, target.variables, image)
+        # A function of its own: JAX remembers traces by function, and a remembered one records nothing.
+        jax.eval_shape(lambda *inputs: target.apply(*inputs), target.variables, image)
     return tuple(name for name, _ in found)
 
 

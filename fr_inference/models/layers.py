@@ -172,8 +172,8 @@ def normalization(
 
     Args:
       kind: 'batch'; 'group' (up to 32 groups of channels); 'layer' (all of one image's features at
-        once); 'instance' (each channel of one image; for features without height and width, where
-        that would erase everything, all channels together).
+        once); 'instance' (each channel of one image). Features without height and width, which a
+        group of few channels would erase, have groups of at least 16, or one of all.
       dtype: of the output.
       axis_name: mapped axis over which 'batch' averages its statistics while training.
 
@@ -196,8 +196,14 @@ def normalization(
             )
 
         def apply(x: jax.Array) -> jax.Array:
-            groups = {'group': math.gcd(32, x.shape[-1]), 'layer': 1, 'instance': x.shape[-1]}[kind]
-            groups = 1 if kind == 'instance' and x.ndim == 2 else groups
+            channels = x.shape[-1]
+            # Without height and width, a group of one channel would erase everything.
+            most = channels if x.ndim > 2 else max(1, channels // 16)
+            groups = {'group': math.gcd(32, most), 'layer': 1, 'instance': channels}[kind]
+            if x.ndim == 2:
+                groups = math.gcd(32, x.shape[-1]) if kind == 'group' else 1
+                while groups > 1 and x.shape[-1] < 16 * groups:
+                    groups //= 2
             return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=dtype, name=name)(x)
 
         return apply

@@ -107,7 +107,7 @@ def _scores(audit):
     scored = audit.evaluated['partial']
     figure = Figure(figsize=(6, 3))
     axes = figure.subplots()
-    bins = np.histogram_bin_edges(scored.scores, 40)
+    bins = np.histogram_bin_edges(scored.scores, 40).tolist()
     for side, label in ((scored.member, 'members'), (~scored.member, 'non-members')):
         axes.hist(scored.scores[side], bins, alpha=0.55, density=True, label=label)
     axes.axvline(0, color='grey', linestyle=':')

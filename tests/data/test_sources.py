@@ -261,6 +261,15 @@ class TestReadImage:
         path = write(tmp_path / 'a.png', picture(), exif=exif)
         np.testing.assert_array_equal(sources.read_image(path), upright(picture()))
 
+    def test_damaged_exif(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112], exif[0x010F] = 6, 'maker'
+        path = write(tmp_path / 'a.jpg', picture(), exif=exif)
+        # The maker's name stands where the picture's width should: Pillow can not rewrite that.
+        path.write_bytes(path.read_bytes().replace(b'\x01\x0f\x00\x02', b'\x01\x00\x00\x02'))
+        with pytest.raises(BadImageError, match=r'a\.jpg: not a readable image'):
+            sources.read_image(path)
+
     @pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp', 'bmp'])
     def test_truncated(self, tmp_path, kind):
         path = tmp_path / f'half.{kind}'
