@@ -2,9 +2,13 @@
 
 import pathlib
 
+import hypothesis
 import jax
 import pytest
 
+# The first example compiles: a deadline would measure the compiler. The same examples every time.
+hypothesis.settings.register_profile('project', deadline=None, derandomize=True)
+hypothesis.settings.load_profile('project')
 jax.config.update('jax_num_cpu_devices', 2)
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
 

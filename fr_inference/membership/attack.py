@@ -98,12 +98,14 @@ def fit(features: Any, member: Any, options: Options) -> Attack:
     )
     mean, std = _moments(features[~member])
     weights = np.where(member, 0.5 / member.sum(), 0.5 / (~member).sum())
+    # Rows of weight 0 up to a power of two: sets of nearly the same size share one compilation.
+    missing = max(64, 1 << (len(member) - 1).bit_length()) - len(member)
     with jax.enable_x64(True):
         layers = _minimise(
             _initial(features.shape[1], options),
-            jnp.asarray((features - mean) / std),
-            jnp.asarray(member, jnp.float64),
-            jnp.asarray(weights),
+            jnp.asarray(np.pad((features - mean) / std, ((0, missing), (0, 0)))),
+            jnp.asarray(np.pad(member.astype(np.float64), (0, missing))),
+            jnp.asarray(np.pad(weights, (0, missing))),
             jnp.asarray(options.l2, jnp.float64),
         )
         layers = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), layers)

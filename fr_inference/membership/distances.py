@@ -10,6 +10,7 @@ see `SCALINGS`.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -55,6 +56,17 @@ class Measurements:
 
 
 @contextlib.contextmanager
+def intercepting(function: Callable[..., Any]) -> Iterator[None]:
+    """Lets `function(call, arguments, keywords, context)` see every call of a Linen method inside.
+
+    Compiled functions are traced into: a compiled `apply` that JAX remembers would call no layer, and
+    pass for a backbone without any.
+    """
+    with jax.disable_jit(), nn.intercept_methods(function):
+        yield
+
+
+@contextlib.contextmanager
 def recording(scaling: str = 'variance') -> Iterator[list[tuple[str, jax.Array]]]:
     """Collects (layer name, distances [N]) of every BatchNorm layer called inside.
 
@@ -87,7 +99,7 @@ def recording(scaling: str = 'variance') -> Iterator[list[tuple[str, jax.Array]]
             found.append((f'{name}#{calls + 1}' if calls else name, _distance(layer, x, scaling)))
         return call(*arguments, **keywords)
 
-    with nn.intercept_methods(intercept):
+    with intercepting(intercept):
         yield found
 
 
@@ -120,11 +132,20 @@ def of_image(
 
     Returns:
       ([L] float32 distances, [D] float32 embedding).
+
+    Raises:
+      InputError: for BatchNorm layers in training mode or out of reach.
     """
     with recording(scaling) as found:
         embedding = apply(variables, image[None])
-    distances = [distance[0] for _, distance in found]
-    stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
+    try:
+        distances = [distance[0] for _, distance in found]
+        stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
+    except jax.errors.UnexpectedTracerError as error:
+        raise checks.InputError(
+            f'apply: BatchNorm layers (as {found[0][0]}) are called inside nn.remat, nn.scan or another '
+            'transformation that hides what they see; score the same module without it'
+        ) from error
     return stacked, embedding.reshape(-1).astype(jnp.float32)
 
 
@@ -137,6 +158,16 @@ def layer_names(target: Target) -> tuple[str, ...]:
     return tuple(name for name, _ in found)
 
 
+@functools.lru_cache(maxsize=4)
+def _scorer(apply, input, scaling, devices):
+    """Compiles once for all the sets of faces and both controls of an audit."""
+
+    def one(variables, image):
+        return of_image(apply, variables, input.normalize(image), scaling)
+
+    return parallel.per_example(one, devices)
+
+
 def measure(
     target: Target,
     faces: Faces,
@@ -146,6 +177,7 @@ def measure(
     mirror: bool = False,
     skip_bad: bool = False,
     label: str = 'scoring',
+    devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Measurements:
     """Measures every image; memory does not grow with the number of images but for the results.
@@ -160,6 +192,7 @@ def measure(
       mirror: measure the mirror images instead.
       skip_bad: leave unreadable images out and list them.
       label: of the progress.
+      devices: that share the work; all of this process by default.
       progress: called as progress(label, done, total).
 
     Raises:
@@ -167,13 +200,11 @@ def measure(
       InputError: when nothing could be read, or the backbone gives numbers that are not finite.
     """
     checks.one_of('scaling', scaling, SCALINGS)
-
-    def one(variables, image):
-        return of_image(target.apply, variables, target.input.normalize(image), scaling)
-
-    compiled, place, devices = parallel.per_example(one)
+    compiled, place, count = _scorer(
+        target.apply, target.input, scaling, None if devices is None else tuple(devices)
+    )
     variables = place(target.variables)
-    size = parallel.round_up(min(batch_size, max(1, len(faces))), devices)
+    size = parallel.round_up(min(batch_size, max(1, len(faces))), count)
     distances, embeddings, index = [], [], []
     skipped: list[tuple[str, str]] = []
     ahead: list[tuple[Any, np.ndarray, np.ndarray]] = []  # computed while the next is decoded

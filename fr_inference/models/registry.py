@@ -78,7 +78,7 @@ def sized(spec: InputSpec, height: int, width: int) -> InputSpec:
     return dataclasses.replace(spec, height=height, width=width)
 
 
-def build(name: str, **config: Any) -> nn.Module:
+def build(name: str, /, **config: Any) -> nn.Module:
     """Returns the module `name` with `config` in place of its hyper-parameters.
 
     Args:

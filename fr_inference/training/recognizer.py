@@ -226,10 +226,12 @@ def _load(faces, input, skip_bad):
 
 
 def _schedule(recipe, per_epoch):
-    total = max(1, recipe.epochs * per_epoch)
-    return optax.warmup_cosine_decay_schedule(
+    total = max(2, recipe.epochs * per_epoch)  # one step to rise, one to fall
+    cosine = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, max(1, round(recipe.warmup * total)), total
     )
+    # optax counts in whole numbers and multiplies them: an error under strict dtype promotion.
+    return lambda count: cosine(jnp.asarray(count, jnp.float32))
 
 
 def _optimiser(recipe, schedule):
