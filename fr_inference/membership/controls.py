@@ -4,6 +4,7 @@ Null: non-members only, half of the people called members. Blind: a backbone tha
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +15,7 @@ import numpy as np
 from fr_inference import checks, rng
 from fr_inference.data import loader
 from fr_inference.data.faces import Faces
+from fr_inference.membership import distances
 from fr_inference.models.target import Target
 
 _CALIBRATION_IMAGES = 512
@@ -50,18 +52,20 @@ def blind_target(
     Raises:
       InputError: when the layers' names do not lead to their statistics.
     """
-    base = rng.stream(jax.random.key(seed), 'blind control')
 
     def redraw(path, leaf):
-        if jnp.ndim(leaf) < 2:
-            return jnp.full_like(leaf, jnp.mean(leaf))
-        key = rng.stream(base, jax.tree_util.keystr(path))
-        return jnp.std(leaf) * jax.random.normal(key, leaf.shape, leaf.dtype)
+        leaf = np.asarray(leaf)
+        spread = leaf.astype(np.float32)
+        if leaf.ndim < 2:
+            return np.full_like(leaf, spread.mean())
+        generator = rng.numpy_generator(seed, f'blind control {jax.tree_util.keystr(path)}')
+        drawn = generator.standard_normal(leaf.shape, np.float32)
+        return (spread.std() * drawn).astype(leaf.dtype)
 
     params = jax.tree_util.tree_map_with_path(redraw, target.variables['params'])
     variables = {**target.variables, 'params': params}
     if 'batch_stats' in target.variables:
-        # The mean's mean, and the variance within batches plus that between their means.
+        # The means' mean, and the variance within batches plus that between their means.
         moments = _layer_moments(target, variables, calibration, skip_bad)
         for path, (means, spreads) in moments.items():
             mean, spread = np.mean(means, 0), np.mean(spreads, 0) + np.var(means, 0)
@@ -77,6 +81,8 @@ def blind_target(
 
 
 def _layer_moments(target, variables, calibration, skip_bad):
+    """Returns path -> the (means, variances) of every call and batch, normalised by themselves."""
+
     @jax.jit
     def run(variables, images):
         found = {}
@@ -85,51 +91,53 @@ def _layer_moments(target, variables, calibration, skip_bad):
             layer = context.module
             if not isinstance(layer, nn.BatchNorm) or context.method_name != '__call__':
                 return call(*arguments, **keywords)
-            x = (arguments[0] if arguments else keywords['x']).astype(jnp.float32)
+            given = arguments[0] if arguments else keywords['x']
+            x = given.astype(jnp.float32)
             axes = tuple(range(x.ndim - 1))
             mean, spread = jnp.mean(x, axes), jnp.var(x, axes)
-            found['/'.join(layer.path)] = (mean, spread)
+            found.setdefault(layer.path, []).append((mean, spread))
             y = (x - mean) * jax.lax.rsqrt(spread + layer.epsilon)
             if layer.use_scale:
-                y = y * layer.get_variable('params', 'scale')
+                y = y * layer.get_variable('params', 'scale').astype(jnp.float32)
             if layer.use_bias:
-                y = y + layer.get_variable('params', 'bias')
-            return y.astype(layer.dtype or arguments[0].dtype)
+                y = y + layer.get_variable('params', 'bias').astype(jnp.float32)
+            return y.astype(layer.dtype or given.dtype)
 
-        with nn.intercept_methods(intercept):
+        with distances.intercepting(intercept):
             target.apply(variables, target.input.normalize(images))
         return found
 
     count = min(len(calibration), _CALIBRATION_IMAGES)
-    collected: dict[str, tuple[list[Any], list[Any]]] = {}
+    collected: dict[tuple[str, ...], tuple[list[Any], list[Any]]] = {}
     for batch in loader.batches(
         calibration,
         height=target.input.height,
         width=target.input.width,
-        batch_size=min(_BATCH, count),
+        batch_size=count // -(-count // _BATCH),
         indices=np.arange(count),
         skip_bad=skip_bad,
     ):
         if not batch.mask.all() and collected:
             continue  # padding would count; the whole batches before it do
         images = batch.images[batch.mask]
-        for path, (mean, spread) in run(variables, images).items():
+        for path, calls in run(variables, images).items():
             means, spreads = collected.setdefault(path, ([], []))
-            means.append(np.asarray(mean))
-            spreads.append(np.asarray(spread))
+            for mean, spread in calls:
+                means.append(np.asarray(mean))
+                spreads.append(np.asarray(spread))
     return collected
 
 
 def _with_statistics(variables, path, mean, spread, name):
     def replaced(tree, parts):
         checks.require(
-            isinstance(tree, dict) and (not parts or parts[0] in tree),
-            f'{name}: no statistics under {path!r}; give a backbone for the blind control yourself '
-            '(--blind)',
+            isinstance(tree, Mapping) and (parts[0] if parts else 'mean') in tree,
+            f'{name}: no statistics under {"/".join(path)!r}; give a backbone for the blind control '
+            'yourself (--blind)',
         )
         if not parts:
             return {**tree, 'mean': jnp.asarray(mean), 'var': jnp.asarray(spread)}
         return {**tree, parts[0]: replaced(tree[parts[0]], parts[1:])}
 
-    statistics = replaced(dict(variables['batch_stats']), path.split('/') if path else [])
+    statistics = replaced(variables['batch_stats'], path)
     return {**variables, 'batch_stats': statistics}

@@ -158,7 +158,9 @@ def test_target_does_not_change_its_variables():
     variables = drawn(registry.build('tiny'))
     target = registry.make_target('tiny', variables, name='mine')
     before = jax.tree.map(np.array, variables)
-    assert isinstance(jax.jit(target.apply)(variables, images(2)), jax.Array)  # not (output, updates)
+    assert isinstance(
+        jax.jit(target.apply)(variables, images(2)), jax.Array
+    )  # not (output, updates)
     jax.tree.map(np.testing.assert_array_equal, before, variables)
     assert (target.name, target.input) == ('mine', registry.VARIANTS['tiny'].input)
 

@@ -109,7 +109,7 @@ class TestLearning:
 
     def test_divergence_is_reported(self, faces):
         recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup=0.0)
-        with pytest.raises(InputError, match='diverged in epoch .*learning_rate'):
+        with pytest.raises(InputError, match=r'diverged in epoch .*learning_rate'):
             recognizer.train(recipe, fresh(), faces)
 
 
