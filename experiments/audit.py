@@ -1,6 +1,12 @@
-"""Audits a target for membership: writes audit.json, scores.csv, distances.npz and report.html."""
+"""Audits a target for membership: writes audit.json, scores.csv, distances.npz and report.html.
 
-import pathlib
+  python -m experiments.audit --target=FILE --members=M --nonmembers=N --out=DIR
+
+M, N and the other faces are a folder with one sub-folder per person, a CSV manifest with the columns
+path,identity, or procedural:SPEC. Exit code 2: bad input, 3: a gate of --fail_above was crossed.
+"""
+
+import math
 import shlex
 import sys
 
@@ -12,9 +18,12 @@ from fr_inference.convert.open import open_target
 from fr_inference.data import sources
 from fr_inference.membership import distances
 from fr_inference.membership.stage import Settings, Shadow
+from fr_inference.metrics import intervals
 from fr_inference.report.verdict import verdict
 
-_TARGET = flags.DEFINE_string('target', None, 'Checkpoint file or directory.', required=True)
+_TARGET = flags.DEFINE_string(
+    'target', None, 'The backbone: a checkpoint file or directory.', required=True
+)
 _MEMBERS = flags.DEFINE_string('members', None, 'Images it was trained on.', required=True)
 _NONMEMBERS = flags.DEFINE_string(
     'nonmembers', None, 'Images of other people from the same source.', required=True
@@ -34,7 +43,13 @@ _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out an
 _ALLOW = flags.DEFINE_bool('allow_overlap', False, 'Go on when the parts share people or images.')
 _THUMBNAILS = flags.DEFINE_bool('thumbnails', True, 'Show faces in the report.')
 _FAIL = flags.DEFINE_list(
-    'fail_above', [], 'Exit with 3 above these, e.g. auc:0.6,tpr@fpr=0.01:0.05,excess:0.1.'
+    'fail_above',
+    [],
+    'Exit with 3 above these, e.g. auc:0.6,tpr@fpr=0.01:0.05,excess:0.1,identity_auc:0.7.',
+)
+_GATES = (
+    *('auc', 'accuracy', 'excess', 'identity_auc', 'identity_excess'),
+    *(f'tpr@fpr={rate}' for rate in intervals.RATES),
 )
 
 
@@ -57,7 +72,7 @@ def main() -> None:
     def backbone(flag):
         return open_target(flag.value, flag=f'--{flag.name}') if flag.value else None
 
-    out = pathlib.Path(_OUT.value)
+    out = cli.make_folder(_OUT.value, '--out')
     result = auditing.audit_target(
         target,
         sources.open_faces(_MEMBERS.value, '--members'),
@@ -77,6 +92,7 @@ def main() -> None:
         member_identities=faces(_OTHER),
         shift=faces(_SHIFT),
         training_digests=checkpoint.read_members(_TARGET.value),
+        blind_digests=checkpoint.read_members(_BLIND.value) if _BLIND.value else None,
         workdir=out / 'shadow',
         command=shlex.join(['python', '-m', 'experiments.audit', *sys.argv[1:]]),
         progress=cli.progress,
@@ -84,33 +100,51 @@ def main() -> None:
     result.save(out, thumbnails=_THUMBNAILS.value)
     headline, sentences = verdict(result.record)
     print('\n'.join([headline, *sentences, f'report: {out / "report.html"}']))
-    for name, limit in gates:
-        _check(result.record['membership'], name, limit)
+    _check(gates, result.record['membership'])
 
 
 def _parse(text):
     name, _, limit = text.rpartition(':')
-    known = ('auc', 'accuracy', 'excess', *(f'tpr@fpr={rate}' for rate in ('0.1', '0.01', '0.001')))
-    checks.one_of('--fail_above (NAME:LIMIT)', name, known)
+    checks.one_of('--fail_above (NAME:LIMIT)', name, _GATES)
     try:
-        return name, float(limit)
-    except ValueError as error:
-        raise checks.InputError(f'--fail_above: {text!r}, expected NAME:NUMBER') from error
+        number = float(limit)
+    except ValueError:
+        number = math.nan
+    checks.require(math.isfinite(number), f'--fail_above: {text!r}, expected NAME:NUMBER')
+    return name, number
 
 
-def _check(membership, name, limit):
-    """Compares the highest value over the settings; everything is written by then."""
-    blocks = list(membership['settings'].values()) or [membership['identity_level']]
-    if name == 'excess':
-        values = [(membership['controls'].get('excess') or {}).get('auc')]
-    elif name.startswith('tpr'):
-        values = [block['tpr_at_fpr'][name.partition('=')[2]] for block in blocks]
+def _check(gates, membership):
+    """Everything is written by then; a crossed gate says more than one that could not be held."""
+    values = [(name, limit, _highest(membership, name)) for name, limit in gates]
+    crossed = [
+        f'{name} is {value:.4g}, above {limit:g}'
+        for name, limit, value in values
+        if value is not None and value > limit
+    ]
+    if crossed:
+        raise cli.GateCrossedError(f'--fail_above: {", ".join(crossed)}')
+    unknown = [name for name, _, value in values if value is None]
+    checks.require(
+        not unknown,
+        f'--fail_above: {", ".join(unknown)} was not measured or can not be with so few non-members; '
+        'leave it out, or give more images',
+    )
+
+
+def _highest(membership, name):
+    """Returns the highest figure of that name over the settings, None without any."""
+    figure = name.removeprefix('identity_')
+    images = membership['settings']
+    on_people = figure != name or not images  # without BatchNorm there is nothing else
+    if figure == 'excess':
+        names = ['identity_excess'] if on_people else ['excess', 'auxiliary_excess']
+        blocks, figure = [membership['controls'].get(key) for key in names], 'auc'
     else:
-        values = [block[name] for block in blocks]
-    known = [value for value in values if value is not None]
-    checks.require(known, f'--fail_above: {name} can not be resolved with so few non-members')
-    if max(known) > limit:
-        raise cli.GateCrossedError(f'--fail_above: {name} is {max(known):.4g}, above {limit:g}')
+        blocks = [membership.get('identity_level')] if on_people else list(images.values())
+    rate = figure.partition('=')[2]
+    values = [block['tpr_at_fpr'][rate] if rate else block[figure] for block in blocks if block]
+    return max((value for value in values if value is not None), default=None)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,13 @@
 """What every program shares: exit codes, one-line errors, a progress bar on process 0."""
 
+import os
+import pathlib
 import sys
 from collections.abc import Callable
 
 import jax
 import tqdm
-from absl import app, flags
+from absl import app, flags, logging
 
 from fr_inference import checks
 
@@ -19,17 +21,24 @@ class GateCrossedError(Exception):
 
 def run(main: Callable[[], None]) -> None:
     """Parses flags and runs `main`; exit code 2 and one line on bad input, 3 on a crossed gate."""
+    quiet = False
 
     def parse(argv: list[str]) -> list[str]:
+        nonlocal quiet
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
             _stop(str(error), EXIT_BAD_INPUT)
+        except SystemExit:
+            sys.exit(0)  # help was asked for and shown, which absl calls a failure
+        quiet = flags.FLAGS['verbosity'].using_default_value
         if len(rest) > 1:
             _stop(f'arguments: found {rest[1]!r}, expected only --flag=value', EXIT_BAD_INPUT)
         return rest
 
     def guarded(_argv: list[str]) -> None:
+        if quiet:  # absl has raised it to INFO, where Orbax tells of every file
+            logging.set_verbosity(logging.WARNING)
         try:
             main()
         except checks.InputError as error:
@@ -43,6 +52,18 @@ def run(main: Callable[[], None]) -> None:
 def _stop(message: str, code: int) -> None:
     print(' '.join(message.split()), file=sys.stderr)
     sys.exit(code)
+
+
+def make_folder(path: str | os.PathLike, flag: str) -> pathlib.Path:
+    """Makes the folder for the results, before the work whose results it is to hold."""
+    path = pathlib.Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise checks.InputError(
+            f'{flag}: {path} can not be made: {error.strerror}; choose another folder'
+        ) from error
+    return path
 
 
 def progress(label: str, done: int, total: int, **metrics: float) -> None:

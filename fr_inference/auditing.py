@@ -141,6 +141,7 @@ def audit_target(
     shift: Faces | None = None,
     blind: Target | None = None,
     training_digests: Sequence[str] | None = None,
+    blind_digests: Sequence[str] | None = None,
     workdir: str | os.PathLike | None = None,
     command: str = '',
     progress: Progress | None = None,
@@ -157,8 +158,10 @@ def audit_target(
       shadow_start: what a shadow trained here starts from; random weights when None.
       member_identities: other images of the members' people.
       shift: faces of another source.
-      blind: a backbone that never saw the members; the target with random weights when None.
+      blind: a backbone that never saw the members nor the non-members; the target with random weights
+        when None.
       training_digests: SHA-256 of all images the target was trained on, where they are known.
+      blind_digests: those of `blind`.
       workdir: where training of the shadow keeps its state.
       command: for the record.
       progress: called as progress(label, done, total).
@@ -167,6 +170,14 @@ def audit_target(
       InputError: one line, for anything that is wrong with the input.
     """
     started = time.monotonic()
+    checks.require(
+        auxiliary is not None or (shadow is None and shadow_start is None),
+        'shadow: found one without auxiliary, the faces it was trained on or is to be trained on',
+    )
+    checks.require(
+        shadow is None or shadow_start is None,
+        'shadow_start: found beside a shadow that is trained already; give one of them',
+    )
     sides = {
         'members': members,
         'nonmembers': nonmembers,
@@ -181,6 +192,11 @@ def audit_target(
     }
     limits = overlap.check_all(given, digests, settings.allow_overlap)
     limits += overlap.check_training_list(given, digests, training_digests, settings.allow_overlap)
+    for name, trained_on in (
+        ('shadow', shadow.digests if shadow is not None else None),
+        ('blind', blind_digests),
+    ):
+        limits += _check_untouched(name, trained_on, given, digests, settings.allow_overlap)
     if auxiliary is not None and shadow is None and distances.layer_names(target):
         trained, trained_on = train_shadow(
             target,
@@ -239,6 +255,26 @@ def audit_target(
         evaluated=found.evaluated,
         faces=found.faces.select(labelled.measured.index),
     )
+
+
+def _check_untouched(name, trained_on, given, digests, allow):
+    """A shadow or blind backbone must not have learned anybody whom the attack is judged on."""
+    notes = []
+    known = set(trained_on or ())
+    for part in ('members', 'nonmembers'):
+        inside = [
+            path
+            for path, digest in zip(given[part].paths, digests[part], strict=True)
+            if digest in known
+        ]
+        if inside:
+            found = (
+                f'{name}: {len(inside)} images of {part} (as {inside[0]}) are among those that it was '
+                'trained on'
+            )
+            checks.require(allow, f'{found}; take another, or pass --allow_overlap to go on')
+            notes.append(f'{found}; --allow_overlap was given, so the figures may mislead.')
+    return notes
 
 
 def _write(path, text):

@@ -85,7 +85,7 @@ def _layer_moments(target, variables, calibration, skip_bad):
 
     @jax.jit
     def run(variables, images):
-        found = {}
+        found: dict[tuple[str, ...], list[Any]] = {}
 
         def intercept(call, arguments, keywords, context):
             layer = context.module

@@ -134,18 +134,12 @@ def of_image(
       ([L] float32 distances, [D] float32 embedding).
 
     Raises:
-      InputError: for BatchNorm layers in training mode or out of reach.
+      InputError: for BatchNorm layers in training mode.
     """
     with recording(scaling) as found:
         embedding = apply(variables, image[None])
-    try:
-        distances = [distance[0] for _, distance in found]
-        stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
-    except jax.errors.UnexpectedTracerError as error:
-        raise checks.InputError(
-            f'apply: BatchNorm layers (as {found[0][0]}) are called inside nn.remat, nn.scan or another '
-            'transformation that hides what they see; score the same module without it'
-        ) from error
+    distances = [distance[0] for _, distance in found]
+    stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
     return stacked, embedding.reshape(-1).astype(jnp.float32)
 
 
@@ -227,7 +221,13 @@ def measure(
         skipped=skipped,
     ):
         images = batch.images[:, :, ::-1] if mirror else batch.images
-        ahead.append((compiled(variables, images), batch.mask, batch.index))
+        try:
+            ahead.append((compiled(variables, images), batch.mask, batch.index))
+        except jax.errors.UnexpectedTracerError as error:
+            raise checks.InputError(
+                f'{target.name}: its BatchNorm layers are called inside nn.remat, nn.scan or another '
+                'transformation that hides what they see; score the same module without it'
+            ) from error
         if len(ahead) > 1:
             collect()
     while ahead:
