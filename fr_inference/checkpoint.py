@@ -24,6 +24,7 @@ from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 
 SCHEMA = 1
+_MEMBER_COLUMNS = ('path', 'identity', 'sha256')
 _MAX_JSON_BYTES = 16 << 20
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
@@ -54,10 +55,11 @@ def save_target(
     # variables first and target.json last: a directory without target.json is no checkpoint.
     (directory / 'target.json').unlink(missing_ok=True)
     _save(directory / 'variables', jax.device_get(target.variables))
+    (directory / 'members.csv').unlink(missing_ok=True)
     if members is not None:
         with open(directory / 'members.csv', 'w', newline='', encoding='utf-8') as file:
             writer = csv.writer(file)
-            writer.writerow(('path', 'identity', 'sha256'))
+            writer.writerow(_MEMBER_COLUMNS)
             writer.writerows(members)
     record = {
         'schema': SCHEMA,
@@ -111,16 +113,32 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
 
 def read_members(directory: str | os.PathLike) -> list[str] | None:
     """Returns the SHA-256 digests of the images a native target was trained on, None if unknown."""
+    rows = read_member_rows(directory)
+    return None if rows is None else [digest for _, _, digest in rows]
+
+
+def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]] | None:
+    """Returns (path, identity, sha256) of the images a native target was trained on, None if unknown.
+
+    Raises:
+      InputError: when the list is there and can't be read.
+    """
     path = pathlib.Path(directory) / 'members.csv'
     if not path.is_file():
         return None
-    with open(path, newline='', encoding='utf-8') as file:
-        reader = csv.DictReader(file)
-        checks.require(
-            'sha256' in (reader.fieldnames or ()),
-            f'{path}: found columns {reader.fieldnames}, expected path,identity,sha256',
-        )
-        return [row['sha256'] for row in reader]
+    try:
+        with open(path, newline='', encoding='utf-8') as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            checks.require(
+                set(_MEMBER_COLUMNS) <= set(columns),
+                f'{path}: found the columns {",".join(columns)[:80]!r}, expected '
+                f'{",".join(_MEMBER_COLUMNS)}',
+            )
+            rows = [tuple(row[name] or '' for name in _MEMBER_COLUMNS) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise checks.InputError(f'{path}: not a UTF-8 CSV file: {error}') from error
+    return [(path, identity, digest) for path, identity, digest in rows]
 
 
 def digest(variables: Any) -> str:

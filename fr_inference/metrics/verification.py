@@ -4,12 +4,20 @@ The protocol is LFW's (Huang et al. 2007, "unrestricted"): ten folds, the thresh
 accuracy measured on the tenth.
 """
 
+import csv
 import dataclasses
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from fr_inference import checks, rng
+
+# How the embedding of the mirror image joins the image's own.
+MIRRORS = ('none', 'concat', 'add')
+
+MIRRORS = ('concat', 'add', 'none')
+COLUMNS = ('fold', 'first', 'second', 'same')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +43,73 @@ class Verification:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """P pairs of N images.
+
+    Attributes:
+      names: of the N images, each once, in the order of their first mention.
+      first: [P] int positions in `names`.
+      second: [P] int positions in `names`.
+      same: [P] bool, whether the pair shows one person.
+      folds: [P] int fold numbers.
+    """
+
+    names: tuple[str, ...]
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    folds: np.ndarray
+
+
+def read_pairs(path: str | os.PathLike, flag: str = 'pairs') -> Pairs:
+    """Reads a CSV with the columns fold (whole number), first, second (image names), same (0 or 1).
+
+    Args:
+      path: the file, UTF-8.
+      flag: how errors call it.
+
+    Raises:
+      InputError: naming the line, when it can't be read or is not laid out like this.
+    """
+    names: dict[str, int] = {}
+    rows: list[tuple[int, int, bool, int]] = []
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            checks.require(
+                not missing,
+                f'{flag}: {path} lacks the columns {", ".join(missing)}, expected '
+                f'{",".join(COLUMNS)}',
+            )
+            for row in reader:
+                where = f'{flag}: {path} line {reader.line_num}'
+                fold, first, second, same = ((row[name] or '').strip() for name in COLUMNS)
+                checks.require(
+                    fold.isascii() and fold.isdecimal() and len(fold) < 10,
+                    f'{where}: found fold {fold[:40]!r}, expected a whole number',
+                )
+                checks.require(first and second, f'{where}: an image has no name')
+                checks.require(
+                    same in ('0', '1'), f'{where}: found same {same[:40]!r}, expected 0 or 1'
+                )
+                numbers = [names.setdefault(name, len(names)) for name in (first, second)]
+                rows.append((*numbers, same == '1', int(fold)))
+    except OSError as error:
+        raise checks.InputError(
+            f'{flag}: {path} can not be read ({error.strerror}), expected a CSV file with the columns '
+            f'{",".join(COLUMNS)}'
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise checks.InputError(f'{flag}: {path} is not a UTF-8 CSV file: {error}') from error
+    checks.require(rows, f'{flag}: {path} lists no pairs')
+    first, second, same, folds = (np.array(column) for column in zip(*rows, strict=True))
+    pairs = Pairs(tuple(names), first, second, same, folds)
+    _check_kinds(pairs.same, f'{flag}: {path}')
+    return pairs
+
+
 def combine_mirror(embeddings: np.ndarray, mirrored: np.ndarray | None, how: str) -> np.ndarray:
     """Joins the embeddings of an image and of its mirror image.
 
@@ -43,7 +118,7 @@ def combine_mirror(embeddings: np.ndarray, mirrored: np.ndarray | None, how: str
       mirrored: [N, D] of their mirror images; unused for 'none'.
       how: 'concat' ([N, 2 D]), 'add' ([N, D]) or 'none'.
     """
-    checks.one_of('mirror', how, ('concat', 'add', 'none'))
+    checks.one_of('mirror', how, MIRRORS)
     if how == 'none' or mirrored is None:
         return embeddings
     return np.concatenate([embeddings, mirrored], 1) if how == 'concat' else embeddings + mirrored
@@ -81,10 +156,7 @@ def verify(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Verificat
       InputError: when there are no pairs, or pairs of one kind only.
     """
     scores, same, folds = np.asarray(scores), np.asarray(same, bool), np.asarray(folds)
-    checks.require(
-        same.any() and not same.all(),
-        f'pairs: found {int(same.sum())} of one person among {len(same)}, expected both kinds',
-    )
+    _check_kinds(same, 'pairs')
     accuracies = []
     numbers = np.unique(folds)
     for number in numbers:
@@ -94,6 +166,13 @@ def verify(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Verificat
         accuracies.append(np.mean((scores[inside] >= threshold) == same[inside]))
     return Verification(
         float(np.mean(accuracies)), float(np.std(accuracies)), len(numbers), len(scores)
+    )
+
+
+def _check_kinds(same, source):
+    checks.require(
+        same.any() and not same.all(),
+        f'{source}: found {int(same.sum())} pairs of one person among {len(same)}, expected both kinds',
     )
 
 

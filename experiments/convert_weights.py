@@ -1,0 +1,95 @@
+"""Converts a checkpoint (.pth, .pt, .ckpt, .safetensors) to a native one, and says what it is.
+
+  python -m experiments.convert_weights --source=FILE --out=DIR
+
+Nothing in the file is run. What does not belong to the backbone is set aside and named; weights that
+are missing, left over or of another shape stop the conversion.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from experiments import cli
+from fr_inference import checkpoint, checks
+from fr_inference.convert.open import open_target
+from fr_inference.membership import distances
+from fr_inference.models import registry
+
+_SOURCE = flags.DEFINE_string('source', None, 'The checkpoint to convert.', required=True)
+_OUT = flags.DEFINE_string('out', None, 'Folder for the native checkpoint.', required=True)
+_ARCH = flags.DEFINE_enum(
+    'arch', None, list(registry.VARIANTS), 'What it is, in place of what names and shapes say.'
+)
+_SIZE = flags.DEFINE_string(
+    'input_size', None, 'HEIGHTxWIDTH of its images, in place of what the shapes say.'
+)
+_MEAN = flags.DEFINE_list(
+    'mean', None, "Of R, G, B on the scale 0 to 255, in place of the family's usual one."
+)
+_STD = flags.DEFINE_list('std', None, 'The same for the standard deviation.')
+
+
+def main() -> None:
+    """Reads, recognises, converts, writes, tells."""
+    target = open_target(_SOURCE.value, arch=_ARCH.value, flag='--source')
+    spec = target.input
+    if _SIZE.value is not None:
+        height, separator, width = _SIZE.value.partition('x')
+        checks.require(
+            height.isdecimal() and (width if separator else height).isdecimal(),
+            f'--input_size: found {_SIZE.value!r}, expected HEIGHTxWIDTH in pixels as in 112x96',
+        )
+        spec = registry.sized(spec, int(height), int(width or height))
+    if _MEAN.value is not None:
+        spec = dataclasses.replace(spec, mean=_colour('--mean', _MEAN.value))
+    if _STD.value is not None:
+        spec = dataclasses.replace(spec, std=_colour('--std', _STD.value))
+    if spec != target.input:
+        target = open_target(_SOURCE.value, arch=_ARCH.value, input=spec, flag='--source')
+    out = cli.make_folder(_OUT.value, '--out')
+    checkpoint.save_target(out, target, members=_members())
+    print(describe(target))
+    print(f'written to {out}')
+
+
+def describe(target) -> str:
+    """Returns what a target was recognised as, one thing a line."""
+    layers = distances.layer_names(target)
+    config = ', '.join(f'{name}={value}' for name, value in target.config.items())
+    spec = target.input
+    lines = [
+        f'architecture: {target.architecture}' + (f' with {config}' if config else ''),
+        f'parameters: {registry.count_parameters(target.variables):,}',
+        f'BatchNorm layers: {len(layers)}' + (f' ({layers[0]} to {layers[-1]})' if layers else ''),
+        f'input: {spec.height} high x {spec.width} wide, RGB, '
+        f'mean {_listed(spec.mean)}, std {_listed(spec.std)}',
+        *target.notes,
+        f'sha256: {target.sha256}',
+    ]
+    return '\n'.join(lines)
+
+
+def _listed(values):
+    return ' '.join(f'{value:g}' for value in values)
+
+
+def _colour(flag, values):
+    try:
+        red, green, blue = (float(value) for value in values)
+    except ValueError as error:
+        raise checks.InputError(
+            f'{flag}: found {",".join(values)!r}, expected three numbers as in 123.7,116.3,103.5'
+        ) from error
+    return red, green, blue
+
+
+def _members():
+    """A native checkpoint keeps the list of its training images."""
+    path = pathlib.Path(_SOURCE.value)
+    return checkpoint.read_member_rows(path) if path.is_dir() else None
+
+
+if __name__ == '__main__':
+    cli.run(main)
