@@ -152,6 +152,24 @@ def layer_names(target: Target) -> tuple[str, ...]:
     return tuple(name for name, _ in found)
 
 
+def scorer(
+    target: Target, scaling: str = 'variance', devices: Sequence[jax.Device] | None = None
+) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:
+    """Returns what `measure` runs on each batch: `parallel.per_example` of `of_image`.
+
+    Args:
+      target: the backbone; its variables are the constants.
+      scaling: in `SCALINGS`.
+      devices: that share the work; all of this process by default.
+
+    Returns:
+      (function of (variables, images [B, H, W, 3] on the scale 0 to 255) -> ([B, L] distances,
+      [B, D] embeddings); what puts the variables on every device; their number).
+    """
+    devices = None if devices is None else tuple(devices)
+    return _scorer(target.apply, target.input, scaling, devices)
+
+
 @functools.lru_cache(maxsize=4)
 def _scorer(apply, input, scaling, devices):
     """Compiles once for all the sets of faces and both controls of an audit."""
@@ -194,9 +212,7 @@ def measure(
       InputError: when nothing could be read, or the backbone gives numbers that are not finite.
     """
     checks.one_of('scaling', scaling, SCALINGS)
-    compiled, place, count = _scorer(
-        target.apply, target.input, scaling, None if devices is None else tuple(devices)
-    )
+    compiled, place, count = scorer(target, scaling, devices)
     variables = place(target.variables)
     size = parallel.round_up(min(batch_size, max(1, len(faces))), count)
     distances, embeddings, index = [], [], []

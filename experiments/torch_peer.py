@@ -1,0 +1,88 @@
+"""The peer of the benchmark: the same backbone and the same distances in PyTorch, by forward hooks."""
+
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fr_inference import checks
+from fr_inference.models.target import InputSpec
+
+# The families are written out once, as the oracle of the parity tests.
+_TESTS = pathlib.Path(__file__).resolve().parent.parent / 'tests'
+
+
+def missing() -> str | None:
+    """Returns what it lacks here, in one line, or None."""
+    if importlib.util.find_spec('torch') is None:
+        return "PyTorch is not installed (pip install -e '.[parity]')"
+    if not (_TESTS / 'parity' / 'oracle.py').is_file():
+        return f'its backbones are in tests/parity of a checkout, not found in {_TESTS}'
+    return None
+
+
+def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray]]:
+    """Returns (module in eval mode, its state dict), weights and statistics seeded by key.
+
+    Raises:
+      InputError: when something is missing.
+    """
+    problem = missing()
+    checks.require(problem is None, f'--peer=torch: {problem}')
+    if str(_TESTS) not in sys.path:
+        sys.path.insert(0, str(_TESTS))
+    import torch
+    from parity import cases, oracle
+
+    module = oracle.build(architecture, spec)
+    state = cases.weights(oracle.shapes(module))
+    module.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    return module.eval(), state
+
+
+def scorer(
+    module: Any, spec: InputSpec, images: np.ndarray, channels_last: bool
+) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """Returns a function that computes ([N, L] distances, [N, D] embeddings) of the images.
+
+    Args:
+      module: float32, in eval mode; gets its hooks here, so give each scorer one of its own.
+      spec: how the images are normalised.
+      images: [N, H, W, 3] uint8.
+      channels_last: memory format of weights and activations (shapes are NCHW either way).
+    """
+    import torch
+    from parity import oracle
+
+    found: list[torch.Tensor] = []
+
+    def hook(layer, arguments):
+        x = arguments[0]
+        pooled = x.mean(dim=(2, 3)) if x.dim() == 4 else x
+        scale = layer.running_var + layer.eps
+        found.append(((pooled - layer.running_mean) ** 2 / scale).sum(1))
+
+    for layer in oracle.norms(module).values():
+        layer.register_forward_pre_hook(hook)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    module.to(memory_format=layout)
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    mean, std = (torch.tensor(value).reshape(3, 1, 1) for value in (spec.mean, spec.std))
+
+    def score():
+        with torch.inference_mode():
+            found.clear()
+            embedding = module((batch.float() - mean) / std)
+            return torch.stack(found, dim=1).numpy(), embedding.numpy()
+
+    return score
+
+
+def describe() -> dict[str, Any]:
+    """Returns its version and number of threads."""
+    import torch
+
+    return {'torch': torch.__version__, 'threads': torch.get_num_threads()}
