@@ -4,9 +4,7 @@ The protocol is LFW's (Huang et al. 2007, "unrestricted"): ten folds, the thresh
 accuracy measured on the tenth.
 """
 
-import csv
 import dataclasses
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,9 +13,6 @@ from fr_inference import checks, rng
 
 # How the embedding of the mirror image joins the image's own.
 MIRRORS = ('none', 'concat', 'add')
-
-MIRRORS = ('concat', 'add', 'none')
-COLUMNS = ('fold', 'first', 'second', 'same')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,73 +36,6 @@ class Verification:
             f'accuracy {100 * self.accuracy:.2f} % ± {100 * self.deviation:.2f} '
             f'({self.folds} folds, {self.pairs} pairs)'
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Pairs:
-    """P pairs of N images.
-
-    Attributes:
-      names: of the N images, each once, in the order of their first mention.
-      first: [P] int positions in `names`.
-      second: [P] int positions in `names`.
-      same: [P] bool, whether the pair shows one person.
-      folds: [P] int fold numbers.
-    """
-
-    names: tuple[str, ...]
-    first: np.ndarray
-    second: np.ndarray
-    same: np.ndarray
-    folds: np.ndarray
-
-
-def read_pairs(path: str | os.PathLike, flag: str = 'pairs') -> Pairs:
-    """Reads a CSV with the columns fold (whole number), first, second (image names), same (0 or 1).
-
-    Args:
-      path: the file, UTF-8.
-      flag: how errors call it.
-
-    Raises:
-      InputError: naming the line, when it can't be read or is not laid out like this.
-    """
-    names: dict[str, int] = {}
-    rows: list[tuple[int, int, bool, int]] = []
-    try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            checks.require(
-                not missing,
-                f'{flag}: {path} lacks the columns {", ".join(missing)}, expected '
-                f'{",".join(COLUMNS)}',
-            )
-            for row in reader:
-                where = f'{flag}: {path} line {reader.line_num}'
-                fold, first, second, same = ((row[name] or '').strip() for name in COLUMNS)
-                checks.require(
-                    fold.isascii() and fold.isdecimal() and len(fold) < 10,
-                    f'{where}: found fold {fold[:40]!r}, expected a whole number',
-                )
-                checks.require(first and second, f'{where}: an image has no name')
-                checks.require(
-                    same in ('0', '1'), f'{where}: found same {same[:40]!r}, expected 0 or 1'
-                )
-                numbers = [names.setdefault(name, len(names)) for name in (first, second)]
-                rows.append((*numbers, same == '1', int(fold)))
-    except OSError as error:
-        raise checks.InputError(
-            f'{flag}: {path} can not be read ({error.strerror}), expected a CSV file with the columns '
-            f'{",".join(COLUMNS)}'
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise checks.InputError(f'{flag}: {path} is not a UTF-8 CSV file: {error}') from error
-    checks.require(rows, f'{flag}: {path} lists no pairs')
-    first, second, same, folds = (np.array(column) for column in zip(*rows, strict=True))
-    pairs = Pairs(tuple(names), first, second, same, folds)
-    _check_kinds(pairs.same, f'{flag}: {path}')
-    return pairs
 
 
 def combine_mirror(embeddings: np.ndarray, mirrored: np.ndarray | None, how: str) -> np.ndarray:

@@ -121,7 +121,7 @@ class TestMirror:
         np.testing.assert_array_equal(joined, [[0, 1, 2, 1, 1, 1], [3, 4, 5, 1, 1, 1]])
 
     def test_unknown_way(self):
-        with pytest.raises(InputError, match="'concat', 'add', 'none'"):
+        with pytest.raises(InputError, match="'none', 'concat', 'add'"):
             verification.combine_mirror(self.first, self.second, 'mean')
 
 
