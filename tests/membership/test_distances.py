@@ -100,7 +100,7 @@ class TestValues:
                 x = nn.BatchNorm(use_running_average=True, dtype=jnp.bfloat16)(x)
                 return x.mean((1, 2))
 
-            with jax.numpy_dtype_promotion('standard'):  # Linen's own BatchNorm mixes the two
+        with jax.numpy_dtype_promotion('standard'):  # Linen's own BatchNorm mixes the two
             measured = distances.measure(target_of(Half()), faces)
         assert measured.distances.dtype == measured.embeddings.dtype == np.float32
         assert (measured.distances > 0).all()
