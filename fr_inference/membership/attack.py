@@ -100,7 +100,8 @@ def fit(features: Any, member: Any, options: Options) -> Attack:
     weights = np.where(member, 0.5 / member.sum(), 0.5 / (~member).sum())
     # Rows of weight 0 up to a power of two: sets of nearly the same size share one compilation.
     missing = max(64, 1 << (len(member) - 1).bit_length()) - len(member)
-    with jax.enable_x64(True):
+    # optax's L-BFGS counts in int32 and int64: an error under strict dtype promotion.
+    with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
         layers = _minimise(
             _initial(features.shape[1], options),
             jnp.asarray(np.pad((features - mean) / std, ((0, missing), (0, 0)))),
