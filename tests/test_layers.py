@@ -1,0 +1,174 @@
+"""The architecture holds: who may import whom, and who may know what (CONTRIBUTING.md)."""
+
+import ast
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LIBRARY = sorted((ROOT / 'fr_inference').rglob('*.py'))
+PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
+
+# From the lowest; modules of one layer do not know each other, files of one package do. `provenance`
+# describes the machine and imports nothing of ours.
+LAYERS = (
+    ('rng', 'checks', 'provenance'),
+    ('models', 'metrics'),
+    ('data', 'checkpoint', 'parallel'),
+    ('convert',),
+    ('training', 'membership'),
+    ('report',),
+    ('auditing',),
+    ('fr_inference',),  # the package itself: names for users
+    ('experiments',),
+)
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+
+DEVICES = {
+    *('devices', 'local_devices', 'device_count', 'local_device_count', 'default_backend'),
+    *('device_put', 'sharding', 'NamedSharding', 'Mesh', 'make_mesh', 'pmap', 'shard_map'),
+    *('process_index', 'process_count', 'distributed'),
+}
+# Beside parallel.py: weights are restored to one device; a record and a bar name the machine.
+KNOW_DEVICES = {
+    'fr_inference/parallel.py': DEVICES,
+    'fr_inference/checkpoint.py': {'sharding', 'local_devices'},
+    'fr_inference/provenance.py': {'devices'},
+    'experiments/cli.py': {'process_index'},
+    'experiments/benchmark.py': {'local_devices'},
+}
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def part_of(module):
+    """`fr_inference.models.registry` -> 'models', `experiments.cli` -> 'experiments'."""
+    names = module.split('.')
+    return names[1] if names[0] == 'fr_inference' and len(names) > 1 else names[0]
+
+
+def imported(source):
+    """Yields the dotted name of every import, wherever in the file it stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, 'a relative import'
+            assert node.module
+            # `from fr_inference import checks` imports the module fr_inference.checks.
+            inside = node.module in ('fr_inference', 'experiments')
+            yield from (f'{node.module}.{a.name}' if inside else node.module for a in node.names)
+
+
+def packages(source):
+    """Returns the top-level names of what is imported."""
+    return {name.partition('.')[0] for name in imported(source)}
+
+
+def upward(part, source):
+    """Returns the imports of a file of `part` that do not point strictly downward."""
+    ours = [name for name in imported(source) if part_of(name) in LEVEL]
+    return [name for name in ours if part_of(name) != part and LEVEL[part_of(name)] >= LEVEL[part]]
+
+
+def devices(source):
+    """Returns the names of JAX's device interface that are used."""
+    tree = ast.parse(source)
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == 'jax'
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith('jax'):
+            used |= {*node.module.split('.')[1:], *(alias.name for alias in node.names)}
+    return used & DEVICES
+
+
+def names_in(source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(part for part in parts if part != '__init__')
+
+
+@pytest.mark.parametrize('path', [*LIBRARY, *PROGRAMS], ids=name_of)
+def test_imports_point_strictly_downward(path):
+    part = part_of(module_of(path))
+    assert part in LEVEL, f'{name_of(path)}: give its part a place in LAYERS'
+    assert not upward(part, path.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('path', [*LIBRARY, *PROGRAMS], ids=name_of)
+def test_who_knows_what(path):
+    source, name = path.read_text(encoding='utf-8'), name_of(path)
+    known = packages(source)
+    assert devices(source) <= KNOW_DEVICES.get(name, set())
+    assert 'orbax' not in known or name == 'fr_inference/checkpoint.py'
+    assert 'safetensors' not in known or name.startswith('fr_inference/convert/')
+    assert 'tensorflow' not in known
+    # Only the benchmark's peer, and only where it is asked for.
+    assert not known & {'torch', 'torchvision'} or name == 'experiments/torch_peer.py'
+    if name.startswith('fr_inference/'):
+        assert not known & {'absl', 'experiments', 'tests'}
+        assert 'FLAGS' not in set(names_in(source))
+        if part_of(module_of(path)) != 'report':
+            assert not known & {'matplotlib', 'jinja2'}
+
+
+def test_importing_asks_for_no_device():
+    """With a platform that does not exist, the first question for a device would fail.
+
+    Of the programs one at a time can be imported: all define --out.
+    """
+    modules = [*map(module_of, LIBRARY), 'experiments.audit']
+    done = subprocess.run(
+        [sys.executable, '-W', 'error', '-c', 'import ' + ', '.join(modules)],
+        env={**os.environ, 'JAX_PLATFORMS': 'none_such'},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr
+
+
+def test_every_layer_exists():
+    found = {part_of(module_of(path)) for path in [*LIBRARY, *PROGRAMS]}
+    assert found == set(LEVEL)
+
+
+@pytest.mark.parametrize(
+    ('part', 'source', 'expected'),
+    [
+        ('models', 'from fr_inference import checks', []),
+        ('models', 'from fr_inference.models import layers', []),
+        ('models', 'from fr_inference.metrics import roc', ['fr_inference.metrics']),
+        ('models', 'from fr_inference import parallel', ['fr_inference.parallel']),
+        ('membership', 'import fr_inference.training.shadow', ['fr_inference.training.shadow']),
+        ('report', 'def f():\n  from fr_inference import auditing', ['fr_inference.auditing']),
+        ('report', 'from experiments.cli import run', ['experiments.cli']),
+        ('training', 'import fr_inference', ['fr_inference']),
+    ],
+)
+def test_the_test_sees_imports(part, source, expected):
+    assert upward(part, source) == expected
+
+
+def test_the_test_sees_devices():
+    assert devices('import jax\nx = jax.device_put(1)') == {'device_put'}
+    assert devices('from jax.sharding import Mesh') == {'sharding', 'Mesh'}
+    assert devices('from jax import pmap') == {'pmap'}
+    assert not devices('import jax\nx = faces.devices; y = jax.Array')
