@@ -167,8 +167,9 @@ def people(labelled: Labelled, fit: np.ndarray, logits: np.ndarray | None) -> Pe
     features = []
     for own in several.values():
         count = len(own)
-        length = float((units[own].sum(0) ** 2).sum())
-        cosine = (length - count) / (count * (count - 1))
+        together = float((units[own].sum(0) ** 2).sum())
+        alone = float((units[own] ** 2).sum())
+        cosine = (together - alone) / (count * (count - 1))
         features.append([cosine] if logits is None else [cosine, float(np.mean(logits[own]))])
     return People(
         names=tuple(name for name, _ in several),

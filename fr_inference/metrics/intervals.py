@@ -209,7 +209,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 def _interval(value, sample, people):
     low, high = percentiles(sample)
-    if sample.min() == sample.max():
+    if sample.max() - sample.min() < 1e-9:  # but for the rounding of sums of weights
         low, high = wilson(float(np.clip(value, 0, 1)), people)
         low, high = min(low, float(value)), max(high, float(value))
     return [low, high]

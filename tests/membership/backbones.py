@@ -1,4 +1,6 @@
-"""Small backbones that compile in a moment, with statistics that are not those of a fresh network."""
+"""Small backbones that compile in a moment, their faces, and measurements that no backbone made."""
+
+import functools
 
 import flax.linen as nn
 import jax
@@ -6,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fr_inference.data.faces import from_arrays
+from fr_inference.membership.distances import Measurements
+from fr_inference.membership.protocol import Labelled
 from fr_inference.models.target import InputSpec, Target
 
 SIZE = 8
@@ -14,13 +18,16 @@ SIZE = 8
 class Small(nn.Module):
     """One normalisation of maps [N, H, W, C] and one of vectors [N, C]."""
 
+    momentum: float = 0.99
+
     @nn.compact
     def __call__(self, x, train=False):
-        x = nn.Conv(4, (3, 3), name='conv')(x)
-        x = nn.BatchNorm(use_running_average=not train, name='bn')(x)
-        x = nn.tanh(x).mean((1, 2))
-        x = nn.Dense(5, name='fc')(x)
-        return nn.BatchNorm(use_running_average=not train, use_scale=False, name='features')(x)
+        norm = functools.partial(
+            nn.BatchNorm, use_running_average=not train, momentum=self.momentum
+        )
+        x = norm(name='bn')(nn.Conv(4, (3, 3), name='conv')(x))
+        x = nn.Dense(5, name='fc')(nn.tanh(x).mean((1, 2)))
+        return norm(use_scale=False, name='features')(x)
 
 
 class Plain(nn.Module):
@@ -55,6 +62,22 @@ def noise_faces(people, images=1, *, size=SIZE, seed=0, name='faces'):
     base = generator.integers(0, 128, (people, size, size, 3), np.uint8)[person]
     own = generator.integers(0, 128, base.shape, np.uint8)
     return from_arrays(base + own, [f'{name}{number}' for number in person], name)
+
+
+def labelled_of(distances, member, identities, embeddings=None):
+    """Returns measurements that no backbone made."""
+    distances = np.asarray(distances, np.float32)
+    count, layers = distances.shape
+    if embeddings is None:
+        embeddings = np.ones((count, 3))
+    measured = Measurements(
+        layers=tuple(f'layer{number}' for number in range(layers)),
+        distances=distances,
+        embeddings=np.asarray(embeddings, np.float32),
+        identities=tuple(str(name) for name in identities),
+        index=np.arange(count, dtype=np.int32),
+    )
+    return Labelled(measured=measured, member=np.asarray(member, bool))
 
 
 def assert_same_bytes(first, second):

@@ -118,6 +118,19 @@ def test_perfect_separation_is_not_certain():
     assert 0.85 < lowest < 0.95
 
 
+@pytest.mark.parametrize('people', range(20, 120, 7))
+def test_perfect_separation_is_not_certain_for_any_rounding(people):
+    person = np.repeat(np.arange(2 * people), 3)
+    member = person < people
+    scored = Scored(
+        scores=np.where(member, 1.0, -1.0) * np.arange(1, len(person) + 1),
+        member=member,
+        identities=tuple(map(str, person)),
+    )
+    found = intervals.figures(scored, seed=0, replicates=200)
+    assert found['auc_ci95'][0] == pytest.approx(intervals.wilson(1.0, people)[0])
+
+
 def test_perfect_separation_counts_people_not_images():
     one = scored_of(np.arange(1, 41), -np.arange(1, 41))
     few = Scored(
