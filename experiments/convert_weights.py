@@ -6,8 +6,8 @@ Nothing in the file is run. What does not belong to the backbone is set aside an
 are missing, left over or of another shape stop the conversion.
 """
 
-import dataclasses
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -33,21 +33,18 @@ _STD = flags.DEFINE_list('std', None, 'The same for the standard deviation.')
 
 def main() -> None:
     """Reads, recognises, converts, writes, tells."""
-    target = open_target(_SOURCE.value, arch=_ARCH.value, flag='--source')
-    spec = target.input
+    changes: dict[str, Any] = {}
     if _SIZE.value is not None:
         height, separator, width = _SIZE.value.partition('x')
         checks.require(
             height.isdecimal() and (width if separator else height).isdecimal(),
             f'--input_size: found {_SIZE.value!r}, expected HEIGHTxWIDTH in pixels as in 112x96',
         )
-        spec = registry.sized(spec, int(height), int(width or height))
-    if _MEAN.value is not None:
-        spec = dataclasses.replace(spec, mean=_colour('--mean', _MEAN.value))
-    if _STD.value is not None:
-        spec = dataclasses.replace(spec, std=_colour('--std', _STD.value))
-    if spec != target.input:
-        target = open_target(_SOURCE.value, arch=_ARCH.value, input=spec, flag='--source')
+        changes.update(height=int(height), width=int(width or height))
+    for flag in (_MEAN, _STD):
+        if flag.value is not None:
+            changes[flag.name] = _colour(f'--{flag.name}', flag.value)
+    target = open_target(_SOURCE.value, arch=_ARCH.value, input=changes, flag='--source')
     out = cli.make_folder(_OUT.value, '--out')
     checkpoint.save_target(out, target, members=_members())
     print(describe(target))

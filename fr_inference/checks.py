@@ -46,8 +46,10 @@ def report_mismatch(
     source: str, *, unmatched: list[str], missing: list[str], misshaped: list[str]
 ) -> None:
     """Raises one `InputError` that names unmatched, missing and misshaped weights, if there are any."""
+    most = 1000  # a stranger's file may hold any number
     parts = [
-        f'{len(keys)} {kind} ({", ".join(keys[:4])}{", ..." if len(keys) > 4 else ""})'
+        f'{len(keys)} {kind} ({", ".join(key[:200] for key in keys[:most])}'
+        f'{", ..." if len(keys) > most else ""})'
         for kind, keys in (
             ('unmatched', unmatched),
             ('missing', missing),

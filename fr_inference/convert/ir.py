@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fr_inference.convert.rules import Layer, Match, grid_of, input_of
+from fr_inference.convert.rules import Layer, Match, grid_of, input_of, size_of
 from fr_inference.models.target import InputSpec
 
 SIGNATURE = 'body.0.res_layer.0.weight'
@@ -23,7 +23,8 @@ def recognise(
     size, depths = BODIES.get(blocks, BODIES[24])
     squeeze_excite = any('.res_layer.5.fc1.' in name for name in shapes)
     architecture = f'{"irse" if squeeze_excite else "ir"}{size}'
-    embedding, columns = (*shapes.get('output_layer.3.weight', (512, 25088)), 0)[:2]
+    embedding = size_of(shapes, 'output_layer.3.weight', 512)
+    columns = size_of(shapes, 'output_layer.3.weight', 25088, axis=1)
     config: dict[str, Any] = {} if embedding == 512 else {'embedding': embedding}
     spec = input_of(architecture, columns, 512, input)
     return Match(architecture, config, spec, layers(depths, squeeze_excite, grid_of(spec)))

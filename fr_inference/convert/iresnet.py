@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fr_inference.convert.rules import Layer, Match, grid_of, input_of
+from fr_inference.convert.rules import Layer, Match, grid_of, input_of, size_of
 from fr_inference.models.target import InputSpec
 
 SIGNATURE = 'layer1.0.bn1.weight'
@@ -29,8 +29,9 @@ def recognise(
         if found:
             blocks[int(found[1]) - 1].add(int(found[2]))
     depths = tuple(max(stage, default=0) + 1 for stage in blocks)
-    width = shapes.get('conv1.weight', (64,))[0]
-    embedding, columns = (*shapes.get('fc.weight', (512, 25088)), 0)[:2]
+    width = size_of(shapes, 'conv1.weight', 64)
+    embedding = size_of(shapes, 'fc.weight', 512)
+    columns = size_of(shapes, 'fc.weight', 25088, axis=1)
     config: dict[str, Any] = {}
     architecture = DEPTHS.get(depths, 'iresnet50')
     if depths not in DEPTHS:

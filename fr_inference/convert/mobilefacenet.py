@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fr_inference.convert.rules import Layer, Match
+from fr_inference.convert.rules import Layer, Match, size_of
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
 
@@ -23,11 +23,14 @@ def recognise(
         'prelu': ('linear1.conv.weight', 'linear7.conv.weight'),
         'relu6': ('conv3.weight', 'gdconv.depthwise.weight'),
     }[forms[0]]
-    embedding = shapes.get(last, (128,))[0]
+    embedding = size_of(shapes, last, 128)
     config: dict[str, Any] = {} if embedding == 128 else {'embedding': embedding}
     spec = input or registry.VARIANTS[architecture].input
-    if input is None and len(shapes.get(whole, ())) == 4:  # the last map's size tells the input's
-        spec = registry.sized(spec, 16 * shapes[whole][2], 16 * shapes[whole][3])
+    grid = shapes.get(whole, ())[2:]
+    if input is None and len(grid) == 2 and all(0 < side <= 256 for side in grid):
+        spec = registry.sized(
+            spec, 16 * grid[0], 16 * grid[1]
+        )  # the last map's size tells the input's
     return Match(architecture, config, spec, layers(forms[0]))
 
 

@@ -1,6 +1,9 @@
 """The one door through which targets come in: any supported file, native directory or embedded name."""
 
+import contextlib
+import dataclasses
 import hashlib
+import math
 import os
 import pathlib
 import re
@@ -22,10 +25,13 @@ FAMILIES = (iresnet, ir, mobilefacenet)
 
 # Names under which training code keeps the classification layer beside the backbone.
 _HEAD = re.compile(
-    r'(^|\.)(heads?|classifier|margin|arc_?face|cos_?face|arc_?margin|metric(_fc)?|logits|'
-    r'softmax|criterion|loss|product|fc_head|head_fc)(\.|$)',
+    r'(^|\.)(heads?|classifier|classification|margin|(arc|cos|sphere|ada|curricular)_?face|'
+    r'arc_?margin|metric(_fc)?|logits|(am_?)?softmax|criterion|loss|product|fc_head|head_fc|'
+    r'partial_fc)(\.|$)',
     re.IGNORECASE,
 )
+
+_MAX_PREFIXES = 16  # each is tried on all names
 
 
 def embedded_names() -> list[str]:
@@ -37,7 +43,7 @@ def open_target(
     source: str | os.PathLike,
     *,
     arch: str | None = None,
-    input: InputSpec | None = None,
+    input: Mapping[str, Any] | None = None,
     dtype: str | None = None,
     flag: str = '--target',
 ) -> Target:
@@ -47,7 +53,7 @@ def open_target(
       source: a native checkpoint directory, a `.pt`/`.pth`/`.ckpt`/`.safetensors` file, or the name
         of an embedded target.
       arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
-      input: what images it expects, in place of the variant's own.
+      input: fields of its `InputSpec` (height, width, mean, std) in place of what the file says.
       dtype: 'float32' or 'bfloat16' arithmetic.
       flag: how errors call `source`.
 
@@ -55,10 +61,10 @@ def open_target(
       InputError: one line, when there is nothing to open or it does not fit.
     """
     path = pathlib.Path(source)
-    if not path.exists() and str(source) in embedded_names():
+    if not os.path.exists(path) and str(source) in embedded_names():
         path = EMBEDDED / str(source)
     checks.require(
-        path.exists(),
+        os.path.exists(path),  # unlike Path.exists, False for a name too long for the system
         f'{flag}: {str(source)!r} not found; expected a checkpoint file, a native checkpoint '
         f'directory, or one of {", ".join(embedded_names()) or "(no embedded targets)"}',
     )
@@ -67,34 +73,39 @@ def open_target(
             checkpoint.is_target(path),
             f'{flag}: {path} is a directory without target.json, expected a native checkpoint',
         )
-        target = checkpoint.load_target(path, dtype=dtype)
+        target = _with_input(checkpoint.load_target(path, dtype=dtype), input or {})
         checks.require(
             arch in (None, target.architecture),
             f'--arch: found {arch!r}, but {path} says {target.architecture!r}',
         )
-    else:
-        target = _convert(path, arch, input, dtype)
-    if input is None:
         return target
-    return registry.make_target(
-        target.architecture,
-        target.variables,
-        config=target.config,
-        input=input,
-        name=target.name,
-        sha256=target.sha256,
-        recipe=target.recipe,
-        notes=target.notes,
+    return _convert(path, arch, input or {}, dtype)
+
+
+def _with_input(target, changes):
+    if not changes:
+        return target
+    spec = dataclasses.replace(target.input, **changes)
+    expected = registry.abstract_variables(target.module, spec)
+    checks.require(
+        jax.tree.map(np.shape, expected) == jax.tree.map(np.shape, target.variables),
+        f'{target.name}: made for {target.input.height}x{target.input.width} images, its weights do '
+        f'not fit {spec.height}x{spec.width}',
     )
+    return dataclasses.replace(target, input=spec)
 
 
-def _convert(
-    path: pathlib.Path, arch: str | None, input: InputSpec | None, dtype: str | None
-) -> Target:
+def _convert(path, arch, changes, dtype):
     state = read_tensors(path)
-    match, tensors, aside = recognise(state.tensors, str(path), arch, input)
+    match, tensors, aside = recognise(state.tensors, str(path), arch)
+    if changes:
+        spec = dataclasses.replace(match.input, **changes)
+        match, tensors, aside = recognise(state.tensors, str(path), arch, spec)
     config = match.config if dtype is None else {**match.config, 'dtype': dtype}
-    module = registry.build(match.architecture, **config)
+    try:
+        module = registry.build(match.architecture, **config)
+    except checks.InputError as error:
+        raise checks.InputError(f'{path} (as {match.architecture}): {error}') from error
     expected = registry.abstract_variables(module, match.input)
     variables, heads = convert(match, tensors, expected, str(path))
     aside = [*aside, *heads]
@@ -167,7 +178,7 @@ def _prefixes(tensors):
         for signature in signatures
         if name.endswith(f'.{signature}') or name == signature
     }
-    return sorted(found, key=len)
+    return sorted(found, key=len)[:_MAX_PREFIXES]
 
 
 def _override(match: Match, arch: str) -> Match:
@@ -211,11 +222,11 @@ def convert(
                 continue
             used.add(key)
             shape = leaves[path].shape if path in leaves else None
-            try:
-                array = transform(np.asarray(tensors[key], np.float32))
-            except (ValueError, IndexError):
-                array = None
-            if array is None or shape is None or array.shape != shape:
+            array = None
+            if shape is not None and math.prod(shape) == tensors[key].size:
+                with contextlib.suppress(ValueError, IndexError):
+                    array = transform(tensors[key])
+            if array is None or array.shape != shape:
                 wanted = 'nothing' if shape is None else f'what gives {list(shape)}'
                 misshaped.append(f'{key} is {list(tensors[key].shape)}, expected {wanted}')
                 continue

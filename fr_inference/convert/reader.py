@@ -4,8 +4,10 @@ Formats: PyTorch's zip archive and its older sequence of pickles (`.pt`, `.pth`,
 torch installed), and `.safetensors`. The layout of the first two is that of `torch.serialization`.
 """
 
+import collections
 import dataclasses
 import io
+import itertools
 import math
 import mmap
 import os
@@ -13,7 +15,7 @@ import pathlib
 import struct
 import zipfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,9 +25,13 @@ from fr_inference import checks
 from fr_inference.convert import unpickler
 from fr_inference.convert.unpickler import Storage, TensorRef
 
-_MAX_PICKLE_BYTES = 64 << 20
+_MAX_PICKLE_BYTES = 16 << 20
 _MAX_FILE_BYTES = 8 << 30
 _MAX_ENTRIES = 20_000
+# Tables of contents: 100 to 200 bytes a tensor.
+_MAX_TABLE_BYTES = 4 << 20
+# Tied weights share a storage; thousands of views of one are a bomb, each becoming a copy.
+_MAX_SHARING = 4
 _MAX_DEPTH = 4
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -55,7 +61,8 @@ def read_tensors(path: str | os.PathLike) -> StateDict:
     path = pathlib.Path(path)
     try:
         checks.require(not path.is_dir(), f'{path}: found a directory, expected a checkpoint file')
-        checks.require(path.is_file(), f'{path}: not found, expected a checkpoint file')
+        checks.require(path.exists(), f'{path}: not found, expected a checkpoint file')
+        checks.require(path.is_file(), f'{path}: not a regular file, expected a checkpoint file')
         size = path.stat().st_size
         checks.require(size > 0, f'{path}: found an empty file, expected a checkpoint')
         checks.require(
@@ -68,7 +75,7 @@ def read_tensors(path: str | os.PathLike) -> StateDict:
             if start[:2] in (b'\x80\x02', b'\x80\x03', b'\x80\x04'):
                 return _read_legacy(file, str(path))
         if start[8:9] == b'{' or path.suffix == '.safetensors':
-            return _read_safetensors(path)
+            return _read_safetensors(path, start)
     except OSError as error:
         raise checks.InputError(f'{path}: can not be read: {error.strerror or error}') from error
     raise checks.InputError(
@@ -77,41 +84,76 @@ def read_tensors(path: str | os.PathLike) -> StateDict:
     )
 
 
-def _read_safetensors(path):
+def _read_safetensors(path, start):
+    length = int.from_bytes(start[:8], 'little')
+    checks.require(
+        length <= _MAX_TABLE_BYTES,
+        f'{path}: damaged safetensors file: a header of {length} bytes, expected 4 MiB at most',
+    )
     try:
         with safetensors.safe_open(path, framework='numpy') as file:
-            return StateDict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            names = list(file.keys())
+            _check_entries(len(names), path)
+            return StateDict({name: file.get_tensor(name) for name in names})
+    except checks.InputError:
+        raise
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
         raise checks.InputError(f'{path}: damaged safetensors file: {error}') from error
+    except AttributeError as error:  # a type NumPy has no name for
+        raise checks.InputError(f'{path}: tensors of a type not supported: {error}') from error
 
 
 def _read_zip(file, size, source):
-    _check_directory(file, size, source)
+    bounded = _BoundedFile(file)
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(bounded) as archive:
+            bounded.most = size
             return _read_archive(archive, size, source)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
-        raise checks.InputError(f'{source}: damaged archive: {error}') from error
-    except (struct.error, EOFError, ValueError) as error:
-        if isinstance(error, checks.InputError):
-            raise
+    except checks.InputError:
+        raise
+    except (
+        *(zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError),
+        *(struct.error, EOFError, ValueError, OverflowError, OSError),
+    ) as error:
         raise checks.InputError(f'{source}: damaged archive: {error}') from error
 
 
-def _check_directory(file, size, source):
-    """Bounds the archive's table of contents before it is parsed."""
-    file.seek(max(0, size - (1 << 16) - 22))
-    tail = file.read()
-    at = tail.rfind(b'PK\x05\x06')
-    checks.require(0 <= at <= len(tail) - 22, f'{source}: truncated archive (no table of contents)')
-    (entries,) = struct.unpack_from('<H', tail, at + 10)
+class _BoundedFile:
+    """A file that gives out no more than `most` bytes at a time.
+
+    Python reads an archive's table of contents in one piece, as long as either of two headers says.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.most = _MAX_TABLE_BYTES
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, count: int = -1) -> bytes:
+        """Reads as a file does."""
+        if count > self.most:
+            raise ValueError(f'a table of contents of {count} bytes')
+        return self._file.read(self.most if count < 0 else count)
+
+    def seekable(self) -> bool:
+        """As a file."""
+        return True
+
+
+def _check_entries(count, source):
     checks.require(
-        entries <= _MAX_ENTRIES, f'{source}: archive of {entries} entries, expected a checkpoint'
+        count <= _MAX_ENTRIES,
+        f'{source}: found {count} entries, expected a checkpoint of at most {_MAX_ENTRIES}',
     )
 
 
 def _read_archive(archive, size, source):
     entries = {entry.filename: entry for entry in archive.infolist()}
+    _check_entries(len(archive.infolist()), source)
+    checks.require(
+        len(entries) == len(archive.infolist()),
+        f'{source}: entries of one name, expected each once',
+    )
     for name, entry in entries.items():
         parts = name.replace('\\', '/').split('/')
         checks.require(
@@ -119,10 +161,14 @@ def _read_archive(archive, size, source):
             f'{source}: the archive holds the path {name[:80]!r}, which climbs out of it',
         )
         checks.require(
-            entry.compress_type == zipfile.ZIP_STORED and entry.file_size <= size,
+            entry.compress_type == zipfile.ZIP_STORED
+            and entry.compress_size == entry.file_size <= size,
             f'{source}: entry {name[:80]!r} is compressed ({entry.file_size} bytes unpacked); '
             'PyTorch stores its archives uncompressed',
         )
+    checks.require(
+        sum(entry.file_size for entry in entries.values()) <= size, f'{source}: its entries overlap'
+    )
     pickles = [name for name in entries if name.rsplit('/', 1)[-1] == 'data.pkl']
     checks.require(
         len(pickles) == 1,
@@ -150,8 +196,6 @@ def _read_archive(archive, size, source):
         if storage.key not in read:
             name = f'{root}data/{storage.key}'
             checks.require(name in entries, f'{source}: entry {name[:80]!r} is missing')
-            total = sum(len(part) for part in read.values()) + entries[name].file_size
-            checks.require(total <= size, f'{source}: its entries overlap')
             read[storage.key] = archive.read(name)
         return read[storage.key]
 
@@ -212,27 +256,40 @@ def _state_dict(value: Any, data: Callable[[Storage], bytes], source: str) -> St
     candidates = _tensor_dicts(value)
     checks.require(candidates, f'{source}: holds no named tensors, expected a state dict')
     # The most tensors win (optimizer states come in many small dicts); first named, first chosen.
-    name = max(candidates, key=lambda key: len(candidates[key]))
-    notes = [f'set aside: {other!r}' for other in sorted(candidates) if other != name][:8]
-    arrays = {key: _resolve(ref, data, source) for key, ref in candidates[name].items()}
+    path = max(candidates, key=lambda key: len(candidates[key]))
+    chosen = candidates.pop(path)
+    wanted = sum(math.prod(ref.shape) for ref in chosen.values())
+    stored = sum({ref.storage.key: ref.storage.count for ref in chosen.values()}.values())
+    checks.require(
+        wanted <= _MAX_SHARING * stored,
+        f'{source}: {len(chosen)} tensors of {wanted} numbers in all share {stored} stored ones',
+    )
+    notes = [
+        f'set aside: {".".join(other)[:80] or "(top level)"} ({len(tensors)} tensors, as '
+        f'{next(iter(tensors))[:80]})'
+        for other, tensors in itertools.islice(candidates.items(), 8)
+    ]
+    arrays = {key: _resolve(ref, data, source) for key, ref in chosen.items()}
     return StateDict(arrays, tuple(notes))
 
 
 def _tensor_dicts(value):
-    found: dict[str, dict[str, TensorRef]] = {}
+    """Returns each dict that holds named tensors, by its path of keys, outer ones first."""
+    found: dict[tuple[str, ...], dict[str, TensorRef]] = {}
     seen: set[int] = set()
-    pending: list[tuple[str, Any, int]] = [('', value, 0)]
+    pending: collections.deque[tuple[tuple[str, ...], Any]] = collections.deque([((), value)])
     while pending:
-        name, item, depth = pending.pop(0)
-        if not isinstance(item, dict) or id(item) in seen or depth > _MAX_DEPTH:
+        path, item = pending.popleft()
+        if not isinstance(item, dict) or id(item) in seen:
             continue
         seen.add(id(item))
-        tensors = {key: leaf for key, leaf in item.items() if isinstance(leaf, TensorRef)}
-        tensors = {key: leaf for key, leaf in tensors.items() if isinstance(key, str)}
+        named = {key: leaf for key, leaf in item.items() if isinstance(key, str)}
+        tensors = {key: leaf for key, leaf in named.items() if isinstance(leaf, TensorRef)}
         if tensors:
-            found[name] = tensors
-        for key, child in item.items():
-            pending.append((f'{name}.{key}'.strip('.'), child, depth + 1))
+            found[path] = tensors
+        if len(path) < _MAX_DEPTH:
+            inner = ((key, leaf) for key, leaf in named.items() if isinstance(leaf, dict))
+            pending.extend(((*path, key), leaf) for key, leaf in inner)
     return found
 
 
@@ -245,7 +302,7 @@ def _resolve(ref, data, source):
     )
     flat = np.frombuffer(raw, dtype, count=ref.storage.count)
     if math.prod(ref.shape) == 0:
-        return np.zeros(ref.shape, dtype)
+        return np.zeros(0, dtype)
     strides = tuple(stride * dtype.itemsize for stride in ref.strides)
     # `unpickler` has checked that the view stays inside its storage; views cost no memory.
     return np.lib.stride_tricks.as_strided(flat[ref.offset :], ref.shape, strides, writeable=False)

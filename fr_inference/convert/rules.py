@@ -5,6 +5,7 @@ flattened map has its columns reordered from (C, H, W) to (H, W, C).
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -98,17 +99,28 @@ class Match:
     layers: tuple[Layer, ...]
 
 
+def size_of(shapes: Mapping[str, tuple[int, ...]], name: str, default: int, axis: int = 0) -> int:
+    """Returns one size of a tensor, `default` where there is no such tensor or axis."""
+    shape = shapes.get(name, ())
+    return shape[axis] if len(shape) > axis else default
+
+
 def input_of(architecture: str, columns: int, channels: int, input: InputSpec | None) -> InputSpec:
     """Returns what images a backbone expects whose head flattens `columns` = channels * h * w numbers.
 
-    Images are taken to be square unless `input` says otherwise; the network's stride is 16.
+    Unless `input` says otherwise, images are taken to be square, or 112 pixels high where the head's
+    columns are not a square's; the network's stride is 16.
     """
     if input is not None:
         return input
     area = columns // max(channels, 1)
-    side = round(area**0.5)
+    height = math.isqrt(area)
+    if height * height != area:
+        height = 7
+    width = area // max(height, 1)
     spec = registry.VARIANTS[architecture].input
-    return registry.sized(spec, 16 * side, 16 * side) if 0 < side <= 256 else spec
+    known = 0 < height <= 256 and 0 < width <= 256 and height * width == area
+    return registry.sized(spec, 16 * height, 16 * width) if known else spec
 
 
 def grid_of(input: InputSpec) -> tuple[int, int]:

@@ -96,7 +96,7 @@ def loads(data: io.BytesIO, source: str) -> Any:
 
 def _interpret(data, source):
     stack: list[Any] = []
-    memo: dict[int, Any] = {}
+    memo: dict[str, Any] = {}  # by text: of whole numbers a file can choose many that collide
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         checks.require(count < _MAX_OPCODES, f'{source}: pickle of over {_MAX_OPCODES} operations')
         name = opcode.name
@@ -107,11 +107,11 @@ def _interpret(data, source):
         elif name in _LITERALS:
             stack.append(argument)
         elif name in ('PUT', 'BINPUT', 'LONG_BINPUT'):
-            memo[int(str(argument))] = stack[-1]
+            memo[str(argument)] = stack[-1]
         elif name == 'MEMOIZE':
-            memo[len(memo)] = stack[-1]
+            memo[str(len(memo))] = stack[-1]
         elif name in ('GET', 'BINGET', 'LONG_BINGET'):
-            stack.append(memo[int(str(argument))])
+            stack.append(memo[str(argument)])
         elif name == 'GLOBAL':
             stack.append(_known(Global(*str(argument).split(' ', 1)), source))
         elif name == 'STACK_GLOBAL':
@@ -190,17 +190,20 @@ def _set_items(stack, _source):
 
 def _typed(value, kind):
     if not isinstance(value, kind):
-        raise TypeError(f'found {type(value).__name__}, expected {kind.__name__}')
+        raise TypeError(f'found {type(value).__name__}, expected {getattr(kind, "__name__", kind)}')
     return value
 
 
 def _hashable(key):
-    # Nested tuples that share parts hash in time exponential in the file's size.
+    # Nested tuples that share parts hash in time exponential in the file's size, and whole numbers can
+    # be chosen to collide in a dict.
     if isinstance(key, str):
         return _name(key)
-    if not isinstance(key, int | float | bool | None):
+    if isinstance(key, int) and key.bit_length() > 64:
+        raise ValueError(f'a key of {key.bit_length()} bits')
+    if not isinstance(key, int | float | None):
         raise TypeError(f'found a {type(key).__name__} as a key of a dict')
-    return key
+    return (str(key),)  # nobody asks for it; only it must not be taken for a name
 
 
 def _dict_from_mark(stack, source):
@@ -213,7 +216,7 @@ def _dict_from_mark(stack, source):
 def _build(stack, _source):
     state = stack.pop()
     del state  # attributes of containers (an OrderedDict's _metadata) hold no weights
-    _typed(stack[-1], (dict, Ignored))
+    _typed(stack[-1], dict | Ignored)
 
 
 def _reduce(stack, source):
