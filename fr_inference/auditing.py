@@ -55,7 +55,7 @@ class Audit:
           directory: made where it does not exist.
           thumbnails: whether the report shows the faces of the most exposed people.
         """
-        from fr_inference.report import html  # above this module: the report shows an Audit
+        from fr_inference.report import html  # here, for matplotlib takes a second to import
 
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -208,6 +208,7 @@ def audit_target(
             progress=progress,
         )
         shadow = Shadow(target=trained, digests=trained_on)
+        limits.append(_known_of_recipe(target, shadow_start))
     found = stage.run(
         target, given, settings=settings, shadow=shadow, blind=blind, progress=progress
     )
@@ -257,10 +258,24 @@ def audit_target(
     )
 
 
+def _known_of_recipe(target, start):
+    """What whoever trained the shadow knew; an outsider may know less."""
+    begin = f'started from {start.name}' if start is not None else 'started from random weights'
+    if target.recipe:
+        return (
+            f"The shadow was trained by the target's own recipe and {begin}: who does not know the "
+            'recipe may reach less in the auxiliary setting.'
+        )
+    return (
+        f'The target records no recipe; the shadow was trained by the default one and {begin}: the '
+        'right recipe may reach more in the auxiliary setting.'
+    )
+
+
 def _check_untouched(name, trained_on, given, digests, allow):
     """A shadow or blind backbone must not have learned anybody whom the attack is judged on."""
     notes = []
-    known = set(trained_on or ())
+    known = set(trained_on or ()) - {''}  # unreadable there
     for part in ('members', 'nonmembers'):
         inside = [
             path

@@ -14,7 +14,7 @@ import fr_inference
 from fr_inference import Settings, Shadow, auditing
 from fr_inference.checks import InputError
 from fr_inference.data import overlap
-from fr_inference.data.faces import BadImageError, concat, from_arrays
+from fr_inference.data.faces import BadImageError, concat
 from fr_inference.metrics import intervals, roc
 from tests.membership.backbones import SIZE, Plain, Small, noise_faces, target_of
 
@@ -536,4 +536,3 @@ def test_small_sets_are_said_to_be_small(audited):
     limits = ' '.join(audited.record['limits'])
     assert 'With 16 non-members in the evaluation' in limits
     assert 'people on a side' in limits
-    assert from_arrays is not None

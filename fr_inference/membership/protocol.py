@@ -175,7 +175,7 @@ def people(labelled: Labelled, fit: np.ndarray, logits: np.ndarray | None) -> Pe
         names=tuple(name for name, _ in several),
         member=np.array([member for _, member in several], bool),
         fit=np.array([bool(fit[own[0]]) for own in several.values()], bool),
-        features=np.array(features, np.float64).reshape(len(several), -1),
+        features=np.array(features, np.float64).reshape(len(several), 1 if logits is None else 2),
     )
 
 

@@ -229,8 +229,10 @@ def _auxiliary(target, shadow, given, found, measure, settings, blind):
 
     Everything that the attack is fitted on, and that its features are standardised by, is auxiliary.
     """
-    auxiliary = given['auxiliary']
-    seen = measure(shadow.target, auxiliary, 'shadow')
+    auxiliary, twin = given['auxiliary'], shadow.target
+    if twin.module is not None and (twin.module, twin.input) == (target.module, target.input):
+        twin = dataclasses.replace(twin, apply=target.apply)  # what is compiled already
+    seen = measure(twin, auxiliary, 'shadow')
     digests = overlap.content_digests(auxiliary, skip_bad=settings.skip_bad)
     trained_on = set(shadow.digests)
     member = np.array([digests[position] in trained_on for position in seen.index])
