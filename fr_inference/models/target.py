@@ -1,6 +1,7 @@
 """A target: a backbone as data. Whatever file it came from, everything else sees only this."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,7 +34,9 @@ class InputSpec:
                 1 <= side <= 4096, f'input size: found {side} pixels, expected 1 to 4096'
             )
         checks.require(
-            len(self.mean) == len(self.std) == 3 and min(self.std) > 0,
+            len(self.mean) == len(self.std) == 3
+            and all(map(math.isfinite, (*self.mean, *self.std)))
+            and min(self.std) > 0,
             f'input mean and std: found {self.mean} and {self.std}, '
             'expected three numbers each, std above 0',
         )

@@ -1,0 +1,79 @@
+"""Runs a program many times in one process of its own: imports once, flags parsed afresh each time.
+
+Programs define flags of the same names, so no two of them can be imported into the test process.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run left: exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def command_line(program: str, *arguments: str) -> Result:
+    """Runs `python -m experiments.PROGRAM` as a user does."""
+    done = subprocess.run(
+        [sys.executable, '-m', f'experiments.{program}', *arguments],
+        cwd=ROOT,
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def run_all(program: str, cases: Mapping[str, Sequence[str]]) -> dict[str, Result]:
+    """Runs it once for each list of arguments, one after the other; all start from fresh flags."""
+    done = subprocess.run(
+        [sys.executable, __file__, program],
+        input=json.dumps({name: list(arguments) for name, arguments in cases.items()}),
+        cwd=ROOT,
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {name: Result(**result) for name, result in json.loads(done.stdout).items()}
+
+
+def _main(name: str) -> None:
+    from absl.testing import flagsaver
+
+    from experiments import cli
+
+    program = importlib.import_module(f'experiments.{name}')
+    results = {}
+    for case, arguments in json.loads(sys.stdin.read()).items():
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        saved = flagsaver.save_flag_values()
+        sys.argv = [f'experiments/{name}.py', *arguments]
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                cli.run(program.main)
+            except SystemExit as stop:
+                code = stop.code or 0
+        flagsaver.restore_flag_values(saved)
+        results[case] = {'code': code, 'out': out.getvalue(), 'err': err.getvalue()}
+    print(json.dumps(results))
+
+
+if __name__ == '__main__':
+    _main(sys.argv[1])

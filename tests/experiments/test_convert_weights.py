@@ -1,0 +1,134 @@
+"""The conversion program: what it prints, what it writes, what it refuses."""
+
+import jax
+import numpy as np
+import pytest
+from convert import states, writer
+
+from experiments import programs
+from fr_inference import checkpoint
+from fr_inference.convert.open import open_target
+
+HEAD = {'head.weight': np.ones((5, 16), np.float32)}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('convert')
+    tiny = states.filled(states.iresnet())
+    writer.save(folder / 'with_head.pt', {'epoch': 3, 'state_dict': {**tiny, **HEAD}})
+    writer.save(folder / 'too_much.pt', {**tiny, 'layer9.weight': np.ones(2, np.float32)})
+    wide = states.iresnet(side=64)
+    writer.save(folder / 'wide.pth', states.filled(wide), 'legacy')
+    (folder / 'empty.pt').touch()
+    (folder / 'file').write_text('text')
+    recorded = open_target(folder / 'with_head.pt')
+    members = [('a/1.png', 'a', '0' * 64), ('b,c/2.png', 'b', '1' * 64)]
+    checkpoint.save_target(folder / 'trained', recorded, members=members)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def results(folder):
+    def flags(source, out, *rest):
+        return [f'--source={folder / source}', f'--out={folder / out}', *rest]
+
+    cases = {
+        'plain': flags('with_head.pt', 'plain'),
+        'input': flags('wide.pth', 'input', '--input_size=32x128', '--mean=1,2.5,3', '--std=4,5,6'),
+        'square': flags('wide.pth', 'square', '--input_size=64'),
+        'native': flags('trained', 'native'),
+        'again': flags('with_head.pt', 'native'),
+        'arch': flags('with_head.pt', 'refused', '--arch=iresnet18'),
+        'too_much': flags('too_much.pt', 'refused'),
+        'empty': flags('empty.pt', 'refused'),
+        'missing': flags('none.pt', 'refused'),
+        'directory': flags('.', 'refused'),
+        'other_size': flags('wide.pth', 'refused', '--input_size=112'),
+        'bad_size': flags('wide.pth', 'refused', '--input_size=112x'),
+        'no_size': flags('wide.pth', 'refused', '--input_size=0x4'),
+        'bad_mean': flags('wide.pth', 'refused', '--mean=1,2'),
+        'bad_std': flags('wide.pth', 'refused', '--std=1,2,0'),
+        'nan_std': flags('wide.pth', 'refused', '--std=1,2,nan'),
+        'unknown_arch': flags('wide.pth', 'refused', '--arch=resnet50'),
+        'out_is_a_file': flags('with_head.pt', 'file'),
+        'no_out': [f'--source={folder / "with_head.pt"}'],
+    }
+    return programs.run_all('convert_weights', cases)
+
+
+def test_prints_what_it_recognised(folder, results):
+    result = results['plain']
+    assert result.code == 0
+    target = open_target(folder / 'with_head.pt')
+    assert result.out.splitlines() == [
+        'architecture: iresnet50 with depths=[1, 1, 1, 1], width=8, embedding=16',
+        f'parameters: {sum(leaf.size for leaf in jax.tree.leaves(target.variables["params"])):,}',
+        'BatchNorm layers: 19 (bn1 to features)',
+        'input: 32 high x 32 wide, RGB, mean 127.5 127.5 127.5, std 127.5 127.5 127.5',
+        'set aside (not part of the backbone): head.weight',
+        f'sha256: {target.sha256}',
+        f'written to {folder / "plain"}',
+    ]
+
+
+def test_writes_the_same_backbone(folder, results):
+    assert results['plain'].code == 0
+    first, second = (open_target(folder / name) for name in ('with_head.pt', 'plain'))
+    jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+    for name in ('name', 'architecture', 'config', 'input', 'notes'):
+        assert getattr(first, name) == getattr(second, name)
+
+
+def test_another_input(folder, results):
+    assert results['input'].code == 0
+    spec = open_target(folder / 'input').input
+    assert (spec.height, spec.width) == (32, 128)
+    assert (spec.mean, spec.std) == ((1.0, 2.5, 3.0), (4.0, 5.0, 6.0))
+    assert 'input: 32 high x 128 wide, RGB, mean 1 2.5 3, std 4 5 6' in results['input'].out
+    spec = open_target(folder / 'square').input
+    assert (spec.height, spec.width) == (64, 64)
+
+
+def test_the_list_of_training_images_goes_along_and_no_other(folder, results):
+    assert results['native'].code == results['again'].code == 0
+    assert checkpoint.read_members(folder / 'trained') == ['0' * 64, '1' * 64]
+    assert checkpoint.read_members(folder / 'native') is None  # replaced by one without
+
+
+@pytest.mark.parametrize(
+    ('case', 'words'),
+    [
+        ('arch', ('as iresnet18', 'missing (')),
+        ('too_much', ('1 unmatched (layer9.weight)',)),
+        ('empty', ('empty.pt', 'empty file')),
+        ('missing', ('--source', 'none.pt', 'not found')),
+        ('directory', ('--source', 'directory without target.json')),
+        ('other_size', ('fc.weight', 'misshaped')),
+        ('bad_size', ('--input_size', "'112x'", 'HEIGHTxWIDTH')),
+        ('no_size', ('0 pixels',)),
+        ('bad_mean', ('--mean', "'1,2'", 'three numbers')),
+        ('bad_std', ('std above 0',)),
+        ('nan_std', ('std above 0',)),
+        ('unknown_arch', ('--arch', 'resnet50', 'iresnet50')),
+        ('out_is_a_file', ('file',)),
+        ('no_out', ('--out',)),
+    ],
+)
+def test_one_line_and_exit_code_2(folder, results, case, words):
+    result = results[case]
+    assert result.code == 2, result.err
+    assert result.err.count('\n') == 1
+    for word in words:
+        assert word in result.err
+    assert not (folder / 'refused' / 'target.json').exists()
+
+
+def test_command_line(folder):
+    """The program itself, once well and once badly."""
+    flags = [f'--source={folder / "with_head.pt"}', f'--out={folder / "whole"}']
+    done = programs.command_line('convert_weights', *flags)
+    assert (done.code, done.err) == (0, '')
+    assert done.out.endswith(f'written to {folder / "whole"}\n')
+    refused = programs.command_line('convert_weights', *flags, '--arch=ir50')
+    assert (refused.code, refused.out, refused.err.count('\n')) == (2, '', 1)
