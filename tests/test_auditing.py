@@ -16,6 +16,8 @@ from fr_inference.checks import InputError
 from fr_inference.data import overlap
 from fr_inference.data.faces import BadImageError, concat
 from fr_inference.metrics import intervals, roc
+from fr_inference.models import registry
+from fr_inference.training import recognizer
 from tests.membership.backbones import SIZE, Plain, Small, noise_faces, target_of
 
 FIGURES = {
@@ -455,14 +457,14 @@ class TestUnreadable:
 
 
 class TestShadow:
-    def test_trained_on_the_way(self, members, nonmembers, tmp_path):
-        from fr_inference.training import recognizer
-
+    def test_trained_on_the_way(self, members, nonmembers, tmp_path, monkeypatch):
+        spec = fr_inference.InputSpec(height=SIZE, width=SIZE)
+        monkeypatch.setitem(registry.VARIANTS, 'small', registry.Variant(Small, spec, 146))
         target = dataclasses.replace(
-            recognizer.fresh_target('tiny', {}, fr_inference.InputSpec(height=16, width=16), 0),
+            recognizer.fresh_target('small', {}, spec, 0),
             recipe={'epochs': 1, 'batch_size': 8, 'learning_rate': 0.01},
         )
-        auxiliary = noise_faces(8, 2, size=16, seed=3, name='aux')
+        auxiliary = noise_faces(8, 2, seed=3, name='aux')
         found = auditing.audit_target(
             target, members, nonmembers, settings=SETTINGS, auxiliary=auxiliary, workdir=tmp_path
         )
@@ -472,7 +474,7 @@ class TestShadow:
         assert shadow['recipe']['images'] == 8
         assert set(found.record['membership']['settings']) == {'partial', 'auxiliary'}
         assert set(shadow['on_itself']) == set(shadow['on_blind']) == FIGURES
-        assert any('recipe' in line for line in found.record['limits'])
+        assert any("target's own recipe" in line for line in found.record['limits'])
         assert (tmp_path / 'run.json').exists()
 
     def test_a_custom_architecture_needs_a_shadow_given(self, target, members, nonmembers):
