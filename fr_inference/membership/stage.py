@@ -9,18 +9,12 @@ import numpy as np
 from fr_inference import checks, rng
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces, concat
-from fr_inference.membership import attack, controls, distances, protocol
+from fr_inference.membership import attack, controls, distances, protocol, summary
 from fr_inference.membership.distances import Measurements, Progress
 from fr_inference.membership.protocol import Labelled
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 from fr_inference.models.target import Target
-
-_LAYER_REPLICATES = 200
-_MOST_EXPOSED = 12
-# Below this, intervals of the cluster bootstrap miss the truth more often than they say: with 4 people
-# a side about 10 %, with 2 about 30 % of them (simulated without a leak), with 10 the promised 5 to 7 %.
-_FEW_PEOPLE = 10
 
 Measure = Callable[[Target, Faces, str], Measurements]
 
@@ -182,7 +176,7 @@ def run(
             _, values = protocol.partial(images, half, settings.options)
             found.evaluated[name] = images.scored(values, ~half)
         _populations(target, fitted, given, found, measure)
-        found.membership['layers'] = _layers(labelled, fit, settings)
+        found.membership['layers'] = summary.layers(labelled, fit, seed=settings.seed)
     person_logits = _people(found, controlled, settings)
     checks.require(
         found.evaluated,
@@ -190,7 +184,7 @@ def run(
         'nothing to attack',
     )
     _summarise(found, settings)
-    found.exposed = _exposed(found, person_logits)
+    found.exposed = summary.exposed(labelled, fit, found.logits.get('partial'), person_logits)
     found.skipped = sorted(skipped.items())
     return found
 
@@ -293,30 +287,11 @@ def _crowd(images, half, settings):
     values = None
     if images.measured.layers:
         for side in (images.member, ~images.member):
-            if len(_names(images.measured.identities, half & side)) < 2 * 2:
+            if len(summary.names(images.measured.identities, half & side)) < 2 * 2:
                 return None
         _, values = protocol.partial(images, half, settings.options)
         values = protocol.crossed_logits(images, half, values, settings.options, settings.seed)
     return protocol.people(images, half, values)
-
-
-def _excess(ours, theirs, settings):
-    """What the target gives away beyond a backbone that never saw the members, images paired."""
-    checks.require(
-        ours.identities == theirs.identities,
-        'blind control: it could not read the same images as the target',
-    )
-    values, sampled = intervals.aucs(
-        np.stack([ours.scores, theirs.scores]),
-        ours.member,
-        ours.identities,
-        seed=settings.seed,
-        replicates=settings.replicates,
-    )
-    return {
-        'auc': float(values[0] - values[1]),
-        'auc_ci95': intervals.percentiles(sampled[:, 0] - sampled[:, 1]),
-    }
 
 
 def _populations(target, fitted, given, found, measure):
@@ -387,80 +362,15 @@ def _summarise(found, settings):
         ('identity_excess', 'identity_level', 'identity_blind'),
     ):
         if ours in figures and theirs in figures:
-            controls_block[key] = _excess(found.evaluated[ours], found.evaluated[theirs], settings)
+            controls_block[key] = summary.excess(
+                found.evaluated[ours],
+                found.evaluated[theirs],
+                seed=settings.seed,
+                replicates=settings.replicates,
+            )
     found.membership['controls'] = controls_block
     if 'auxiliary_blind' in figures:
         found.membership['shadow']['on_blind'] = figures['auxiliary_blind']
     if 'partial' in figures:
         found.membership['populations'] = block(*_POPULATIONS)
-    found.limits += _limits(found, figures)
-
-
-def _limits(found, figures):
-    """What is too small to be said, one sentence each."""
-    limits = []
-    name = 'partial' if 'partial' in figures else 'identity_level'
-    headline, scored = figures[name], found.evaluated[name]
-    unresolved = [rate for rate, value in headline['tpr_at_fpr'].items() if value is None]
-    if unresolved:
-        percent = ', '.join(f'{100 * float(rate):g} %' for rate in unresolved)
-        needed = intervals.RESOLVABLE / float(unresolved[-1])
-        limits.append(
-            f'With {headline["nonmembers"]} non-members in the evaluation, true-positive rates at '
-            f'{percent} false positives can not be resolved ({needed:,.0f} would be needed for the '
-            'lowest).'
-        )
-    few = min(
-        len(_names(one.identities, side))
-        for one in (scored, found.evaluated.get('null', scored))
-        for side in (one.member, ~one.member)
-    )
-    if few < _FEW_PEOPLE:
-        limits.append(
-            f'Some comparisons have only {few} people on a side: with fewer than {_FEW_PEOPLE} the '
-            '95 % intervals are too narrow.'
-        )
-    return limits
-
-
-def _layers(labelled, fit, settings):
-    scores = protocol.layer_scores(labelled, fit)
-    identities = [labelled.measured.identities[row] for row in np.flatnonzero(~fit)]
-    values, sampled = intervals.aucs(
-        scores[:, ~fit],
-        labelled.member[~fit],
-        identities,
-        seed=settings.seed,
-        replicates=_LAYER_REPLICATES,
-    )
-    return [
-        {'name': name, 'auc': float(value), 'auc_ci95': intervals.percentiles(sample)}
-        for name, value, sample in zip(labelled.measured.layers, values, sampled.T, strict=True)
-    ]
-
-
-def _exposed(found, person_logits):
-    """Members of the evaluated half with the rows of their images, the most recognisable first."""
-    rows: dict[str, list[int]] = {}
-    for row in np.flatnonzero(found.labelled.member & ~found.fit):
-        rows.setdefault(found.labelled.measured.identities[row], []).append(int(row))
-    logits = found.logits.get('partial')
-    image = {}
-    if logits is not None:
-        image = {name: float(np.mean(logits[own])) for name, own in rows.items()}
-        rows = {name: sorted(own, key=lambda row: -logits[row]) for name, own in rows.items()}
-    ranked = sorted(rows, key=lambda name: -person_logits.get(name, image.get(name, -np.inf)))
-    return [
-        {
-            'identity': name,
-            'person_logit': person_logits.get(name),
-            'mean_image_logit': image.get(name),
-            'images': len(rows[name]),
-            'rows': rows[name][:4],
-        }
-        for name in ranked[:_MOST_EXPOSED]
-    ]
-
-
-def _names(identities, mask):
-    return {name for name, inside in zip(identities, mask, strict=True) if inside}
+    found.limits += summary.limits(found.evaluated, figures)
