@@ -29,31 +29,55 @@ COLUMNS = tuple(
 
 def main() -> None:
     """Writes OUT/PATH.png for each row of the landmarks."""
-    root, out, done = pathlib.Path(_FACES.value), pathlib.Path(_OUT.value).resolve(), 0
-    path = pathlib.Path(_LANDMARKS.value)
+    faces = pathlib.Path(_FACES.value)
+    checks.require(faces.is_dir(), f'--faces: {faces} not found, expected a folder')
+    rows = _read_landmarks(pathlib.Path(_LANDMARKS.value))
+    out = cli.make_folder(_OUT.value, '--out').resolve()
+    written: dict[pathlib.Path, str] = {}
+    for where, name, points in rows:
+        target = (out / name).with_suffix('.png').resolve()
+        checks.require(
+            target.is_relative_to(out) and target.parent != target,
+            f'{where}: {name!r} climbs out of --out',
+        )
+        checks.require(
+            target not in written,
+            f'{where}: {name!r} would overwrite what {written.get(target)!r} gave; rename one',
+        )
+        image = sources.read_image(faces / name)
+        try:
+            aligned = align.align(image, points)
+        except checks.InputError as error:
+            raise checks.InputError(f'{where}: {error}') from error
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(aligned).save(target)
+        written[target] = name
+    print(f'{out}: {len(written)} aligned images')
+
+
+def _read_landmarks(path):
+    """Yields (where it stands, path of the image, [5, 2] points) row by row."""
     checks.require(path.is_file(), f'--landmarks: {path} not found, expected a CSV file')
-    with open(path, newline='', encoding='utf-8-sig') as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in ('path', *COLUMNS) if name not in (reader.fieldnames or ())]
-        checks.require(not missing, f'--landmarks: {path} lacks the columns {", ".join(missing)}')
-        for number, row in enumerate(reader, start=2):
-            try:
-                points = np.array([float(row[name]) for name in COLUMNS]).reshape(5, 2)
-            except (TypeError, ValueError) as error:
-                raise checks.InputError(
-                    f'--landmarks: {path} line {number}: expected ten numbers'
-                ) from error
-            target = (out / row['path']).with_suffix('.png')
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in ('path', *COLUMNS) if name not in (reader.fieldnames or ())]
             checks.require(
-                target.resolve().is_relative_to(out),
-                f'--landmarks: {path} line {number}: {row["path"]!r} climbs out of --out',
+                not missing, f'--landmarks: {path} lacks the columns {", ".join(missing)}'
             )
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(align.align(sources.read_image(root / row['path']), points)).save(
-                target
-            )
-            done += 1
-    print(f'{out}: {done} aligned images')
+            for number, row in enumerate(reader, start=2):
+                where = f'--landmarks: {path} line {number}'
+                try:
+                    points = np.array([float(row[name]) for name in COLUMNS]).reshape(5, 2)
+                except (TypeError, ValueError):
+                    points = np.full((5, 2), np.nan)
+                checks.require(
+                    row['path'] and np.isfinite(points).all(),
+                    f'{where}: expected a path and ten numbers',
+                )
+                yield where, row['path'], points
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise checks.InputError(f'--landmarks: {path} is not a UTF-8 CSV file: {error}') from error
 
 
 if __name__ == '__main__':

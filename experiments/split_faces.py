@@ -1,6 +1,6 @@
 """Splits the people of a source into manifests that share nobody."""
 
-import pathlib
+import re
 
 from absl import flags
 
@@ -17,8 +17,10 @@ _PARTS = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'The same seed gives the same split.')
 _MIN = flags.DEFINE_integer('min_images', 1, 'Leave out people with fewer images.', lower_bound=1)
-_MAX = flags.DEFINE_integer('max_images', None, 'Leave out people with more images.')
-_LIMIT = flags.DEFINE_integer('limit_images', None, 'Take at most so many images of each person.')
+_MAX = flags.DEFINE_integer('max_images', None, 'Leave out people with more images.', lower_bound=1)
+_LIMIT = flags.DEFINE_integer(
+    'limit_images', None, 'Take at most so many images of each person.', lower_bound=1
+)
 _HOLDOUT = flags.DEFINE_float(
     'holdout_images', 0.0, "Share of each person's images that goes to NAME_other.csv."
 )
@@ -26,15 +28,8 @@ _HOLDOUT = flags.DEFINE_float(
 
 def main() -> None:
     """Writes OUT/NAME.csv for each part."""
-    parts = {}
-    for part in _PARTS.value.split(','):
-        name, _, share = part.partition(':')
-        try:
-            parts[name.strip()] = float(share)
-        except ValueError as error:
-            raise checks.InputError(
-                f'--parts: found {part!r}, expected NAME:SHARE as in members:0.5'
-            ) from error
+    parts = _parts(_PARTS.value)
+    out = cli.make_folder(_OUT.value, '--out')
     result = splits.split_identities(
         sources.open_faces(_FACES.value, '--faces'),
         parts,
@@ -44,11 +39,30 @@ def main() -> None:
         limit_images=_LIMIT.value,
         holdout=_HOLDOUT.value,
     )
-    out = pathlib.Path(_OUT.value)
-    out.mkdir(parents=True, exist_ok=True)
     for name, faces in result.items():
         sources.write_manifest(out / f'{name}.csv', faces)
         print(f'{out / name}.csv: {len(faces)} images of {len(set(faces.identities))} people')
+
+
+def _parts(text):
+    """Reads `members:0.5,nonmembers:0.5`; the names are those of files."""
+    parts: dict[str, float] = {}
+    for part in text.split(','):
+        name, _, share = (piece.strip() for piece in part.partition(':'))
+        try:
+            number = float(share)
+        except ValueError:
+            number = 0.0
+        checks.require(
+            re.fullmatch(r'[\w-]+', name) and number > 0,
+            f'--parts: found {part!r}, expected NAME:SHARE as in members:0.5',
+        )
+        checks.require(
+            not {name, f'{name}_other', name.removesuffix('_other')} & set(parts),
+            f'--parts: {name!r} would write a file that another part writes; choose another name',
+        )
+        parts[name] = number
+    return parts
 
 
 if __name__ == '__main__':
