@@ -6,19 +6,17 @@ M, N and the other faces are a folder with one sub-folder per person, a CSV mani
 path,identity, or procedural:SPEC. Exit code 2: bad input, 3: a gate of --fail_above was crossed.
 """
 
-import math
 import shlex
 import sys
 
 from absl import flags
 
-from experiments import cli
+from experiments import cli, gates
 from fr_inference import auditing, checkpoint, checks
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
 from fr_inference.membership import distances
 from fr_inference.membership.stage import Settings, Shadow
-from fr_inference.metrics import intervals
 from fr_inference.report.verdict import verdict
 
 _TARGET = flags.DEFINE_string(
@@ -47,15 +45,11 @@ _FAIL = flags.DEFINE_list(
     [],
     'Exit with 3 above these, e.g. auc:0.6,tpr@fpr=0.01:0.05,excess:0.1,identity_auc:0.7.',
 )
-_GATES = (
-    *('auc', 'accuracy', 'excess', 'identity_auc', 'identity_excess'),
-    *(f'tpr@fpr={rate}' for rate in intervals.RATES),
-)
 
 
 def main() -> None:
     """Opens everything, audits, writes, checks the gates."""
-    gates = [_parse(gate) for gate in _FAIL.value]
+    limits = [gates.parse(gate) for gate in _FAIL.value]
     target = open_target(_TARGET.value)
     shadow = None
     if _SHADOW.value:
@@ -98,53 +92,8 @@ def main() -> None:
         progress=cli.progress,
     )
     result.save(out, thumbnails=_THUMBNAILS.value)
-    headline, sentences = verdict(result.record)
-    print('\n'.join([headline, *sentences, f'report: {out / "report.html"}']))
-    _check(gates, result.record['membership'])
-
-
-def _parse(text):
-    name, _, limit = text.rpartition(':')
-    checks.one_of('--fail_above (NAME:LIMIT)', name, _GATES)
-    try:
-        number = float(limit)
-    except ValueError:
-        number = math.nan
-    checks.require(math.isfinite(number), f'--fail_above: {text!r}, expected NAME:NUMBER')
-    return name, number
-
-
-def _check(gates, membership):
-    """Everything is written by then; a crossed gate says more than one that could not be held."""
-    values = [(name, limit, _highest(membership, name)) for name, limit in gates]
-    crossed = [
-        f'{name} is {value:.4g}, above {limit:g}'
-        for name, limit, value in values
-        if value is not None and value > limit
-    ]
-    if crossed:
-        raise cli.GateCrossedError(f'--fail_above: {", ".join(crossed)}')
-    unknown = [name for name, _, value in values if value is None]
-    checks.require(
-        not unknown,
-        f'--fail_above: {", ".join(unknown)} was not measured or can not be with so few non-members; '
-        'leave it out, or give more images',
-    )
-
-
-def _highest(membership, name):
-    """Returns the highest figure of that name over the settings, None without any."""
-    figure = name.removeprefix('identity_')
-    images = membership['settings']
-    on_people = figure != name or not images  # without BatchNorm there is nothing else
-    if figure == 'excess':
-        names = ['identity_excess'] if on_people else ['excess', 'auxiliary_excess']
-        blocks, figure = [membership['controls'].get(key) for key in names], 'auc'
-    else:
-        blocks = [membership.get('identity_level')] if on_people else list(images.values())
-    rate = figure.partition('=')[2]
-    values = [block['tpr_at_fpr'][rate] if rate else block[figure] for block in blocks if block]
-    return max((value for value in values if value is not None), default=None)
+    print(f'{verdict(result.record)}\nreport: {out / "report.html"}')
+    gates.check(limits, result.record['membership'])
 
 
 if __name__ == '__main__':

@@ -1,0 +1,132 @@
+"""The audit program: its exit codes, what it writes, what it refuses."""
+
+import json
+
+import pytest
+
+from experiments import cli
+from fr_inference import checkpoint
+from fr_inference.data import overlap, sources
+from fr_inference.models.target import InputSpec
+from fr_inference.training import recognizer
+from tests.experiments import programs
+
+MEMBERS = 'procedural:hard,people=8,images=2,size=16'
+OTHERS = 'procedural:hard,people=8,images=2,size=16,first=100'
+WRITTEN = {'audit.json', 'scores.csv', 'distances.npz', 'report.html'}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('audit')
+    for name, norm in (('target', 'batch'), ('plain', 'group')):
+        config = {'width': 4, 'embedding': 8, 'norm': norm}
+        fresh = recognizer.fresh_target('tiny', config, InputSpec(height=16, width=16), 0)
+        faces = sources.open_faces(MEMBERS)
+        digests = overlap.content_digests(faces)
+        members = list(zip(faces.paths, faces.identities, digests, strict=True))
+        checkpoint.save_target(folder / name, fresh, members=members if name == 'target' else None)
+    (folder / 'file').write_text('text')
+    (folder / 'broken' / 'al').mkdir(parents=True)
+    (folder / 'broken' / 'al' / '1.png').write_text('not an image')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def results(folder):
+    def arguments(out, *rest, target='target', members=MEMBERS, others=OTHERS):
+        return [
+            *(f'--target={folder / target}', f'--members={members}', f'--nonmembers={others}'),
+            *(f'--out={folder / out}', '--batch_size=16', *rest),
+        ]
+
+    return programs.run_all(
+        'audit',
+        {
+            'plain': arguments('plain_out', '--nothumbnails', target='plain'),
+            'gate': arguments(
+                'gate_out', '--fail_above=auc:0.001,tpr@fpr=0.001:0.5', '--scaling=none', '--seed=3'
+            ),
+            'bad_gate': arguments('refused', '--fail_above=area:0.5'),
+            'no_target': arguments('refused', target='none'),
+            'no_members': arguments('refused', members='none'),
+            'same': arguments('refused', others=MEMBERS),
+            'own_list': arguments('refused', members=OTHERS, others=MEMBERS),
+            'broken': arguments('refused', others=str(folder / 'broken')),
+            'shadow_alone': arguments('refused', f'--shadow={folder / "target"}'),
+            'shadow_without_list': arguments('refused', f'--shadow={folder / "plain"}'),
+            'no_blind': arguments('refused', '--blind=none'),
+            'blind_saw_them': arguments('refused', f'--blind={folder / "target"}', target='plain'),
+            'no_auxiliary': arguments('refused', '--auxiliary=none'),
+            'scaling': arguments('refused', '--scaling=std'),
+            'hidden': arguments('refused', '--hidden=-1'),
+            'out_is_a_file': arguments('file'),
+            'no_flags': [],
+        },
+    )
+
+
+def test_done(folder, results):
+    result = results['plain']
+    assert result.code == 0, result.err
+    out = folder / 'plain_out'
+    assert WRITTEN <= {path.name for path in out.iterdir()}
+    record = json.loads((out / 'audit.json').read_text())
+    assert record['membership']['settings'] == {}
+    assert record['provenance']['command'].startswith('python -m experiments.audit --target=')
+    assert result.out.splitlines()[-1] == f'report: {out / "report.html"}'
+    assert len(result.out.splitlines()) >= 3
+    assert 'target: 100%' in result.err
+
+
+def test_a_crossed_gate_loses_nothing(folder, results):
+    result = results['gate']
+    assert result.code == cli.EXIT_GATE
+    assert result.err.splitlines()[-1].startswith('--fail_above: auc is 0.')
+    assert 'above 0.001' in result.err
+    out = folder / 'gate_out'
+    assert WRITTEN <= {path.name for path in out.iterdir()}
+    record = json.loads((out / 'audit.json').read_text())
+    assert record['membership']['settings']['partial']['auc'] > 0.001
+    assert record['provenance']['settings']['scaling'] == 'none'
+    assert record['provenance']['settings']['batch_size'] == 16
+    assert record['provenance']['seed'] == 3
+    assert f'report: {out / "report.html"}' in result.out
+
+
+@pytest.mark.parametrize(
+    ('case', 'words'),
+    [
+        ('bad_gate', "--fail_above (NAME:LIMIT): found 'area', expected one of 'auc', "),
+        ('no_target', '--target: '),
+        ('no_members', "--members: 'none' not found"),
+        ('same', 'members and nonmembers overlap: 8 identities on both sides (hard-0-0, '),
+        ('own_list', "nonmembers: 16 images are in the target's own list of training images"),
+        ('broken', '1.png: not a readable image'),
+        ('shadow_alone', 'shadow: found one without auxiliary'),
+        ('shadow_without_list', 'has no members.csv, the list of its training images'),
+        ('no_blind', '--blind: '),
+        ('blind_saw_them', 'blind: 16 images of members'),
+        ('no_auxiliary', "--auxiliary: 'none' not found"),
+        ('scaling', '--scaling=std: value should be one of <variance|channels|none>'),
+        ('hidden', 'hidden: found -1, expected 0 to 4096 units'),
+        ('out_is_a_file', '--out: '),
+        ('no_flags', '--target'),
+    ],
+)
+def test_bad_input_is_one_line(folder, results, case, words):
+    result = results[case]
+    assert result.code == cli.EXIT_BAD_INPUT
+    assert words in result.err
+    assert len(result.err.splitlines()) == 1
+    assert 'report' not in result.out
+    assert not (folder / 'refused' / 'audit.json').exists()
+
+
+def test_help_is_no_failure():
+    result = programs.command_line('audit', '--helpshort')
+    assert result.code == 0
+    for flag in ('target', 'members', 'nonmembers', 'auxiliary', 'fail_above', '[no]thumbnails'):
+        assert f'--{flag}:' in result.out
+    assert 'Exit code 2: bad input, 3: a gate' in result.out
+    assert max(map(len, result.out.splitlines())) <= 110
