@@ -1,0 +1,95 @@
+"""Verification pairs: what a CSV names, in folders, manifests and drawings."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fr_inference.checks import InputError
+from fr_inference.data import pairs
+
+HEAD = 'fold,first,second,same\n'
+
+
+@pytest.fixture
+def faces(tmp_path):
+    root = tmp_path / 'faces'
+    for number, name in enumerate(('ann/1.png', 'ann/2.png', 'bob/1.png', 'cy/1.png')):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(root / name)
+    return root
+
+
+def opened(faces, text, spec=None):
+    path = faces.parent / 'pairs.csv'
+    path.write_text(text, encoding='utf-8')
+    return pairs.open_pairs(path, faces if spec is None else spec, flag='--pairs')
+
+
+def shown(found):
+    """What pixel each side of each pair has."""
+    values = [int(found.faces.read(i)[0, 0, 0]) for i in range(len(found.faces))]
+    return [(values[a], values[b]) for a, b in zip(found.first, found.second, strict=True)]
+
+
+def test_folder(faces):
+    found = opened(faces, HEAD + '0,bob/1.png,ann/2.png,0\n3,ann/1.png,ann/2.png,1\n')
+    assert len(found) == 2
+    assert shown(found) == [(2, 1), (0, 1)]
+    assert len(found.faces) == 3  # nobody named cy
+    assert found.same.tolist() == [False, True]
+    assert found.folds.tolist() == [0, 3]
+
+
+def test_order_of_columns_and_a_byte_order_mark(faces):
+    text = '\ufeffsame,second,first,note,fold\n1,ann/2.png,ann/1.png,x,7\n'
+    found = opened(faces, text)
+    assert shown(found) == [(0, 1)]
+    assert (found.same.tolist(), found.folds.tolist()) == ([True], [7])
+
+
+def test_manifest(faces):
+    manifest = faces.parent / 'manifest.csv'
+    manifest.write_text('path,identity\nfaces/ann/1.png,a\nfaces/bob/1.png,b\n', encoding='utf-8')
+    found = opened(faces, HEAD + '0,faces/bob/1.png,faces/ann/1.png,0\n', manifest)
+    assert shown(found) == [(2, 0)]
+
+
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ('0,ann/1.png,ann/9.png,1', r"line 2: 'ann/9\.png' is not among the 4 images"),
+        ('0,ann/1.png,../pairs.csv,1', 'is not among'),
+        ('0,ann/1.png,/etc/passwd,1', 'is not among'),
+        ('0,,ann/1.png,1', 'is not among'),
+        ('0,ann/1.png', 'line 2'),
+        ('x,ann/1.png,ann/2.png,1', "line 2: found fold 'x'"),
+        ('-1,ann/1.png,ann/2.png,1', 'whole number'),
+        ('\u00b2,ann/1.png,ann/2.png,1', 'whole number'),
+        ('0,ann/1.png,ann/2.png,True', "found same 'True'"),
+        ('0,ann/1.png,ann/2.png,', "found same ''"),
+        ('0,ann/1.png,ann/1.png,1', 'compares an image with itself'),
+    ],
+)
+def test_bad_rows(faces, row, message):
+    with pytest.raises(InputError, match=message) as caught:
+        opened(faces, HEAD + row + '\n')
+    assert str(caught.value).startswith('--pairs: ')
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [('', 'has the columns'), (HEAD, 'lists no pairs'), ('a,b\n1,2\n', "has the columns 'a,b'")],
+)
+def test_bad_files(faces, text, message):
+    with pytest.raises(InputError, match=message):
+        opened(faces, text)
+
+
+def test_not_text(faces):
+    path = faces.parent / 'pairs.csv'
+    path.write_bytes(b'fold,first,second,same\n\xff\xfe\x00')
+    with pytest.raises(InputError, match='not a UTF-8 CSV file'):
+        pairs.open_pairs(path, faces)
+    with pytest.raises(InputError, match='not found, expected a CSV file'):
+        pairs.open_pairs(faces, faces)
