@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -25,7 +26,9 @@ from fr_inference.models.target import InputSpec, Target
 
 SCHEMA = 1
 _MEMBER_COLUMNS = ('path', 'identity', 'sha256')
-_MAX_JSON_BYTES = 16 << 20
+_MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
+# What a description may say; the rest of a module's fields belong to the variant or to training.
+_OPTIONS = ('depths', 'width', 'embedding', 'norm', 'dtype')
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
 
@@ -51,10 +54,19 @@ def save_target(
     checks.require(
         not directory.is_file(), f'{directory}: found a file, expected a folder to write to'
     )
-    directory.mkdir(parents=True, exist_ok=True)
+    variables = directory / 'variables'
+    checks.require(
+        not variables.exists() or _is_orbax(variables),
+        f'{variables}: found something that is no checkpoint and would be replaced; expected another '
+        'folder to write to',
+    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise checks.InputError(f'{directory}: can not be made: {error.strerror}') from error
     # variables first and target.json last: a directory without target.json is no checkpoint.
     (directory / 'target.json').unlink(missing_ok=True)
-    _save(directory / 'variables', jax.device_get(target.variables))
+    _save(variables, jax.device_get(target.variables))
     (directory / 'members.csv').unlink(missing_ok=True)
     if members is not None:
         with open(directory / 'members.csv', 'w', newline='', encoding='utf-8') as file:
@@ -184,7 +196,11 @@ def latest_state(directory: str | os.PathLike, like: Any) -> tuple[int, Any] | N
 def _steps(directory):
     # Orbax writes under a temporary name and renames when complete.
     names = directory.glob('step_' + '[0-9]' * 9)
-    return sorted(path for path in names if (path / '_CHECKPOINT_METADATA').is_file())
+    return sorted(path for path in names if _is_orbax(path))
+
+
+def _is_orbax(path):
+    return (path / '_CHECKPOINT_METADATA').is_file()
 
 
 def _save(path, tree):
@@ -194,11 +210,22 @@ def _save(path, tree):
 
 def _restore(path, expected):
     checks.require(path.is_dir(), f'{path}: not found, expected the Orbax part of a checkpoint')
+    large = [
+        file.name
+        for file in path.iterdir()
+        if file.is_file() and file.stat().st_size > _MAX_JSON_BYTES
+    ]
+    checks.require(
+        not large, f'{path}: {", ".join(large[:3])} of over {_MAX_JSON_BYTES} bytes, not ours'
+    )
     with ocp.StandardCheckpointer() as checkpointer:
+        # Of a damaged checkpoint Orbax and TensorStore raise anything, a bare Exception among it.
         try:
             found = checkpointer.metadata(path).item_metadata.tree
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise checks.InputError(f'{path}: not a readable Orbax checkpoint: {error}') from error
+        except Exception as error:
+            raise checks.InputError(
+                f'{path}: not a readable Orbax checkpoint: {_short(error)}'
+            ) from error
         _compare(path, found, expected)
         wanted = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(expected))
         stored = sum(file.stat().st_size for file in path.rglob('*') if file.is_file())
@@ -208,8 +235,12 @@ def _restore(path, expected):
         )
         try:
             return checkpointer.restore(path, _on_one_device(expected))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise checks.InputError(f'{path}: damaged Orbax checkpoint: {error}') from error
+        except Exception as error:
+            raise checks.InputError(f'{path}: damaged Orbax checkpoint: {_short(error)}') from error
+
+
+def _short(error):
+    return ' '.join(str(error).split())[:200] or repr(error)
 
 
 def _on_one_device(expected):
@@ -228,11 +259,9 @@ def _compare(path, found, expected):
 
     found, expected = flat(found), flat(expected)
     shapes = [
-        f'{key} is {found[key].dtype}{list(found[key].shape)} instead of '
-        f'{expected[key].dtype}{list(expected[key].shape)}'
+        f'{key} is {_form(found[key])} instead of {_form(expected[key])}'
         for key in sorted(found.keys() & expected.keys())
-        if (tuple(found[key].shape), found[key].dtype)
-        != (tuple(expected[key].shape), expected[key].dtype)
+        if _form(found[key]) != _form(expected[key])
     ]
     checks.report_mismatch(
         str(path),
@@ -240,6 +269,18 @@ def _compare(path, found, expected):
         missing=sorted(expected.keys() - found.keys()),
         misshaped=shapes,
     )
+    for key, leaf in found.items():
+        # A chunk is allocated whole, however little of it is asked for.
+        chunk = getattr(getattr(leaf, 'storage', None), 'chunk_shape', None) or ()
+        checks.require(
+            math.prod(chunk) <= math.prod(leaf.shape),
+            f'{path}: {key} is stored in chunks of {list(chunk)}, larger than itself',
+        )
+
+
+def _form(leaf):
+    shape = getattr(leaf, 'shape', None)
+    return f'{getattr(leaf, "dtype", type(leaf).__name__)}{list(shape or ())}'
 
 
 def _read_record(path):
@@ -251,13 +292,13 @@ def _read_record(path):
         record = json.loads(path.read_text(encoding='utf-8'))
         checks.require(
             record['schema'] == SCHEMA,
-            f'{path}: found schema {record["schema"]!r}, expected {SCHEMA}',
+            f'found schema {record["schema"]!r:.80}, expected {SCHEMA}',
         )
         spec = record['input']
         return {
             'name': str(record.get('name') or record['architecture']),
             'architecture': record['architecture'],
-            'config': dict(record['config']),
+            'config': _options(record['config']),
             'input': InputSpec(
                 height=int(spec['height']),
                 width=int(spec['width']),
@@ -267,14 +308,25 @@ def _read_record(path):
             'recipe': record.get('recipe'),
             'notes': [str(note) for note in record.get('source', {}).get('notes', ())],
         }
-    except checks.InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise checks.InputError(f'{path}: not a target description: {error!r}') from error
+    except checks.InputError as error:
+        raise checks.InputError(f'{path}: {error}') from error
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, OSError),
+        *(OverflowError, RecursionError),
+    ) as error:
+        raise checks.InputError(f'{path}: not a target description: {repr(error)[:200]}') from error
+
+
+def _options(config):
+    for name in config:
+        checks.one_of('config', name, _OPTIONS)
+    return dict(config)
 
 
 def _triple(values):
     first, second, third = (float(value) for value in values)
+    if not all(math.isfinite(value) for value in (first, second, third)):
+        raise ValueError('a mean or std that is not finite')
     return first, second, third
 
 

@@ -78,8 +78,28 @@ def open_target(
             arch in (None, target.architecture),
             f'--arch: found {arch!r}, but {path} says {target.architecture!r}',
         )
-        return target
-    return _convert(path, arch, input or {}, dtype)
+    else:
+        target = _convert(path, arch, input or {}, dtype)
+    _check_values(target, path)
+    return target
+
+
+def _check_values(target, path):
+    leaves = _by_path(target.variables)
+    wrong = [key for key, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()]
+    checks.require(
+        not wrong,
+        f'{path}: damaged: {len(wrong)} of {len(leaves)} tensors hold numbers that are not finite '
+        f'({", ".join(wrong[:4])}{", ..." if len(wrong) > 4 else ""})',
+    )
+    wrong = [
+        key
+        for key, leaf in leaves.items()
+        if key.startswith('batch_stats/') and key.endswith('/var') and np.min(leaf, initial=0) < 0
+    ]
+    checks.require(
+        not wrong, f'{path}: damaged: {len(wrong)} running variances below 0, as {wrong[:1]}'
+    )
 
 
 def _with_input(target, changes):

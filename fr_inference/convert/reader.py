@@ -94,6 +94,7 @@ def _read_safetensors(path, start):
         with safetensors.safe_open(path, framework='numpy') as file:
             names = list(file.keys())
             _check_entries(len(names), path)
+            _check_names(names, path)
             return StateDict({name: file.get_tensor(name) for name in names})
     except checks.InputError:
         raise
@@ -265,12 +266,25 @@ def _state_dict(value: Any, data: Callable[[Storage], bytes], source: str) -> St
         f'{source}: {len(chosen)} tensors of {wanted} numbers in all share {stored} stored ones',
     )
     notes = [
-        f'set aside: {".".join(other)[:80] or "(top level)"} ({len(tensors)} tensors, as '
-        f'{next(iter(tensors))[:80]})'
+        f'set aside: {_shown(".".join(other)) or "(top level)"} ({len(tensors)} tensors, as '
+        f'{_shown(next(iter(tensors)))})'
         for other, tensors in itertools.islice(candidates.items(), 8)
     ]
+    _check_names(chosen, source)
     arrays = {key: _resolve(ref, data, source) for key, ref in chosen.items()}
     return StateDict(arrays, tuple(notes))
+
+
+def _shown(name):
+    """Returns a stranger's text without the control characters a terminal would obey."""
+    return repr(name[:80])[1:-1]
+
+
+def _check_names(names, source):
+    checks.require(
+        all(name.isprintable() for name in names),
+        f'{source}: names of tensors hold control characters',
+    )
 
 
 def _tensor_dicts(value):
