@@ -5,25 +5,46 @@ import io
 from typing import Any
 
 import jinja2
-import matplotlib
+import markupsafe
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from fr_inference.data.loader import fit_image
 from fr_inference.metrics import intervals
+from fr_inference.report import figures
 from fr_inference.report.verdict import verdict
 
-_TITLES = {
-    'partial': 'Images, some members known (partial)',
-    'auxiliary': 'Images, no member known (auxiliary)',
-    'identity_level': 'People with several images',
-    'null': 'Null control (must contain 0.5)',
-    'blind': 'Blind control (never saw the members)',
-    'identity_null': 'People: null control',
-    'identity_blind': 'People: blind control',
+_FACE_PIXELS = 72
+
+# Attack -> (title, its blind control, excess and null control in `audit.json`).
+_ATTACKS = {
+    'partial': ('Images, some members known', 'blind', 'excess', 'null'),
+    'auxiliary': ('Images, no member known', 'auxiliary_blind', 'auxiliary_excess', None),
+    'identity_level': (
+        'People with several images',
+        'identity_blind',
+        'identity_excess',
+        'identity_null',
+    ),
 }
-_RATES = np.geomspace(1e-3, 1, 121)
+_POPULATIONS = {
+    'members_vs_nonmembers': (
+        'Training images against strangers of the same source',
+        'The leak itself: both sides were collected alike.',
+    ),
+    'member_identities_vs_nonmembers': (
+        "Other photographs of the members' people against strangers",
+        'Above 0.5, the person is given away and not only the photograph.',
+    ),
+    'members_vs_same_identities': (
+        'Training images against other photographs of the same people',
+        'Above 0.5, the very photograph is given away.',
+    ),
+    'nonmembers_vs_shift': (
+        'Strangers of the same source against another source',
+        'No leak, whatever it says: how well the attack tells two collections apart.',
+    ),
+}
 
 
 def render(audit: Any, *, thumbnails: bool = True) -> str:
@@ -35,15 +56,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
     """
     record = audit.record
     membership = record['membership']
-    blocks = {
-        **membership['settings'],
-        **(
-            {'identity_level': membership['identity_level']}
-            if 'identity_level' in membership
-            else {}
-        ),
-        **{name: block for name, block in membership['controls'].items() if 'members' in block},
-    }
+    rows = _rows(membership)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('fr_inference', 'report'),
         autoescape=True,
@@ -51,87 +64,74 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    people = [
-        {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
-        for person in record['exposed']
-    ]
+    environment.filters['number'] = lambda value: f'{value:,}'
+    populations = membership.get('populations', {})
     return environment.get_template('template.html').render(
         record=record,
-        membership=membership,
-        blocks=[(_TITLES[name], block) for name, block in blocks.items()],
-        excesses=[
-            (title, membership['controls'][name])
-            for name, title in (('excess', 'Images'), ('identity_excess', 'People'))
-            if name in membership['controls']
-        ],
-        rates=intervals.RATES,
         verdict=verdict(record),
-        people=people,
-        roc=_roc(audit),
-        scores=_scores(audit),
-        layers=_layers(membership.get('layers', [])),
+        rows=rows,
+        rates=intervals.RATES,
+        populations=[(*_POPULATIONS[name], block) for name, block in populations.items()],
+        people=[
+            {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
+            for person in record['exposed']
+        ],
+        thumbnails=thumbnails,
+        drawings={
+            name: markupsafe.Markup(svg)  # drawn here, labels escaped
+            for name, svg in _drawings(audit, rows).items()
+        },
     )
 
 
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with matplotlib.rc_context({'svg.hashsalt': 'fr_inference'}):
-        figure.savefig(buffer, format='svg', metadata={'Date': None}, bbox_inches='tight')
-    encoded = base64.b64encode(buffer.getvalue().encode()).decode()
-    return f'data:image/svg+xml;base64,{encoded}'
+def _rows(membership):
+    """One row for each attack that was run, its controls beside it."""
+    blocks = {
+        **membership['settings'],
+        **membership['controls'],
+        'identity_level': membership.get('identity_level'),
+        'auxiliary_blind': membership.get('shadow', {}).get('on_blind'),
+    }
+    return [
+        {
+            'title': title,
+            'found': blocks[name],
+            'blind': blocks.get(blind),
+            'excess': blocks.get(excess),
+            'null': blocks.get(null),
+        }
+        for name, (title, blind, excess, null) in _ATTACKS.items()
+        if blocks.get(name)
+    ]
 
 
-def _roc(audit):
-    figure = Figure(figsize=(6, 4.5))
-    axes = figure.subplots()
-    seed = audit.record['provenance']['seed']
-    for number, name in enumerate(('partial', 'auxiliary', 'identity_level', 'blind', 'null')):
-        if name not in audit.evaluated:
-            continue
-        scored = audit.evaluated[name]
-        rates = _RATES[_RATES * (~scored.member).sum() >= 1]
-        value, ends = intervals.band(scored, rates, seed=seed, replicates=200)
-        style = '--' if name in ('blind', 'null') else '-'
-        axes.plot(rates, value, style, color=f'C{number}', label=_TITLES[name])
-        axes.fill_between(rates, *ends, color=f'C{number}', alpha=0.12)
-    axes.plot(_RATES, _RATES, ':', color='grey', label='guessing')
-    axes.set(xscale='log', yscale='log', xlim=(1e-3, 1), ylim=(1e-3, 1.05))
-    axes.set(xlabel='false positives (share of non-members)', ylabel='members found')
-    axes.legend(fontsize=7)
-    return _svg(figure)
-
-
-def _scores(audit):
-    if 'partial' not in audit.evaluated:
-        return None
-    scored = audit.evaluated['partial']
-    figure = Figure(figsize=(6, 3))
-    axes = figure.subplots()
-    bins = np.histogram_bin_edges(scored.scores, 40).tolist()
-    for side, label in ((scored.member, 'members'), (~scored.member, 'non-members')):
-        axes.hist(scored.scores[side], bins, alpha=0.55, density=True, label=label)
-    axes.axvline(0, color='grey', linestyle=':')
-    axes.set(xlabel='membership logit', ylabel='density')
-    axes.legend()
-    return _svg(figure)
-
-
-def _layers(layers):
-    if not layers:
-        return None
-    figure = Figure(figsize=(7, 3))
-    axes = figure.subplots()
-    values = np.array([layer['auc'] for layer in layers])
-    ends = np.array([layer['auc_ci95'] for layer in layers]).T
-    axes.errorbar(
-        range(len(values)), values, np.abs(ends - values), fmt='o', markersize=3, linewidth=1
-    )
-    axes.axhline(0.5, color='grey', linestyle=':')
-    axes.set(xlabel='BatchNorm layer, from input to embedding', ylabel='AUC of one layer')
-    return _svg(figure)
+def _drawings(audit, rows):
+    membership = audit.record['membership']
+    points = []
+    for row in rows:
+        points.append((row['title'], row['found'], False))
+        points += [
+            (label, row[name], True)
+            for name, label in (('blind', 'blind control'), ('null', 'null control'))
+            if row[name]
+        ]
+    drawings = {
+        'overview': figures.overview(points),
+        'roc': figures.roc(audit.evaluated, audit.record['provenance']['seed']),
+    }
+    if 'partial' in audit.evaluated:
+        judged = np.array(audit.columns['evaluation'], bool)
+        member = np.array(audit.columns['member'], bool)[judged]
+        drawings |= {
+            'logits': figures.logits(audit.evaluated['partial']),
+            'distances': figures.distances(audit.distances[judged], member, membership['layers']),
+            'layers': figures.layers(membership['layers']),
+        }
+    return drawings
 
 
 def _face(audit, row):
     buffer = io.BytesIO()
-    Image.fromarray(fit_image(audit.faces.read(row), 64, 64)).save(buffer, format='PNG')
-    return f'data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'
+    face = fit_image(audit.faces.read(row), _FACE_PIXELS, _FACE_PIXELS)
+    Image.fromarray(face).save(buffer, format='JPEG', quality=85)
+    return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'

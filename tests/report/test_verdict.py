@@ -1,0 +1,106 @@
+"""The verdict claims a leak only where every control allows it."""
+
+import pytest
+
+from fr_inference.report.verdict import verdict
+
+
+def block(auc, low, high, people=60):
+    return {
+        'auc': auc,
+        'auc_ci95': [low, high],
+        'tpr_at_fpr': {'0.1': 0.4, '0.01': 0.123, '0.001': None},
+        'identities': people,
+    }
+
+
+NULL = block(0.51, 0.45, 0.57)
+BAD_NULL = block(0.7, 0.6, 0.8)
+BLIND = block(0.52, 0.46, 0.58)
+
+
+def excess(low, high):
+    return {'auc': (low + high) / 2, 'auc_ci95': [low, high]}
+
+
+def record(partial=None, people=None, **controls):
+    membership = {'settings': {}, 'controls': controls}
+    if partial:
+        membership['settings']['partial'] = partial
+    if people:
+        membership['identity_level'] = people
+    return {'membership': membership}
+
+
+@pytest.mark.parametrize(
+    ('controls', 'kind'),
+    [
+        ({'excess': excess(0.2, 0.4), 'null': NULL}, 'leak'),
+        ({'excess': excess(0.001, 0.4), 'null': NULL}, 'leak'),
+        ({'excess': excess(-0.001, 0.4), 'null': NULL}, 'open'),
+        ({'excess': excess(-0.04, 0.04), 'null': NULL}, 'none'),
+        ({'excess': excess(-0.2, -0.1), 'null': NULL}, 'none'),
+        ({'excess': excess(-0.04, 0.06), 'null': NULL}, 'open'),
+        ({'excess': excess(0.2, 0.4), 'null': BAD_NULL}, 'invalid'),
+        ({'excess': excess(-0.04, 0.04), 'null': block(0.4, 0.3, 0.49)}, 'invalid'),
+        ({'null': NULL}, 'open'),
+        ({'excess': excess(0.2, 0.4)}, 'leak'),
+    ],
+)
+def test_kind_of_one_attack(controls, kind):
+    found = verdict(record(block(0.8, 0.75, 0.85), blind=BLIND, **controls))
+    assert found.kind == kind
+    assert ('gives away' in found.headline) == (kind == 'leak')
+
+
+@pytest.mark.parametrize(
+    ('images', 'null', 'people', 'kind'),
+    [
+        ((-0.04, 0.04), NULL, (0.3, 0.5), 'leak'),  # the person is given away, the image is not
+        ((0.1, 0.2), NULL, (-0.2, 0.2), 'leak'),
+        ((-0.04, 0.04), NULL, (-0.2, 0.2), 'open'),
+        ((-0.04, 0.04), NULL, (-0.04, 0.04), 'none'),
+        ((0.1, 0.2), BAD_NULL, (-0.04, 0.04), 'invalid'),
+        ((0.1, 0.2), BAD_NULL, (0.3, 0.5), 'leak'),  # the attack on people has its own control
+    ],
+)
+def test_the_strongest_sound_finding_is_the_headline(images, null, people, kind):
+    found = verdict(
+        record(
+            block(0.6, 0.55, 0.65),
+            block(0.9, 0.8, 0.97),
+            excess=excess(*images),
+            null=null,
+            identity_excess=excess(*people),
+            identity_null=NULL,
+        )
+    )
+    assert found.kind == kind
+
+
+def test_sentences_hold_the_figures():
+    found = verdict(record(block(0.8, 0.75, 0.85), excess=excess(0.2, 0.4), null=NULL, blind=BLIND))
+    text = str(found)
+    assert text.startswith(found.headline)
+    assert '80 of 100 cases (95 % interval 75 to 85; 50 is guessing)' in text
+    # The lowest rate that could be resolved.
+    assert 'finds 12.3 % of the members while taking 1 % of the strangers for members' in text
+    assert '+30 (+20 to +40) beyond' in text
+    assert '60 people on whom the attack was not fitted' in text
+    assert '51 of 100 (45 to 57), as it must' in text
+
+
+def test_a_failed_null_control_is_said():
+    found = verdict(record(block(0.8, 0.75, 0.85), excess=excess(0.2, 0.4), null=BAD_NULL))
+    assert 'should contain 50 and does not' in str(found)
+    assert 'do not rely' in str(found)
+
+
+def test_people_only():
+    """A target without BatchNorm: only the attack on people could be run."""
+    found = verdict(
+        record(None, block(0.9, 0.8, 0.97), identity_excess=excess(0.2, 0.4), identity_null=NULL)
+    )
+    assert found.kind == 'leak'
+    assert 'With several photographs of a person' in str(found)
+    assert 'Knowing some' not in str(found)
