@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from convert import states, writer
 
-from experiments import programs
 from fr_inference import checkpoint
 from fr_inference.convert.open import open_target
+from tests.experiments import programs
 
 HEAD = {'head.weight': np.ones((5, 16), np.float32)}
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import programs
 from fr_inference import checkpoint
 from fr_inference.data import sources
 from fr_inference.membership import distances
 from fr_inference.metrics import verification
 from fr_inference.models import registry
+from tests.experiments import programs
 
 PEOPLE, IMAGES, FOLDS = 4, 3, 2
 
