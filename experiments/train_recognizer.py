@@ -35,6 +35,7 @@ _EPOCHS = flags.DEFINE_integer('epochs', 20, 'Passes over the images.')
 _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images per step.')
 _RATE = flags.DEFINE_float('learning_rate', 0.1, 'Peak learning rate of SGD.')
 _DECAY = flags.DEFINE_float('weight_decay', 5e-4, 'Weight decay.')
+_MIRROR = flags.DEFINE_bool('mirror', True, 'Mirror images at random.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of weights, order and mirroring.')
 _SAVE = flags.DEFINE_list('save_epochs', [], 'Write OUT/epoch_NNN after these epochs, e.g. 0,3,10.')
 _HOLDOUT = flags.DEFINE_float('holdout', 0.1, 'Share of the people kept out for verification.')
@@ -58,6 +59,7 @@ def main() -> None:
         batch_size=_BATCH.value,
         learning_rate=_RATE.value,
         weight_decay=_DECAY.value,
+        mirror=_MIRROR.value,
         seed=_SEED.value,
     )
     trained = recognizer.train(

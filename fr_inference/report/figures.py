@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fr_inference.membership.attack import log_distances
 from fr_inference.metrics import intervals
@@ -25,7 +26,7 @@ _VARIABLES = {
     '#000008': '--paper',
 }
 _COLOUR = {name.strip('-'): placeholder for placeholder, name in _VARIABLES.items()}
-_STYLE = {
+_STYLE: Any = {
     'svg.fonttype': 'none',
     'font.family': 'sans-serif',
     'font.size': 11,
@@ -166,7 +167,7 @@ def layers(found: Sequence[Mapping[str, Any]]) -> str:
         axes.axhline(0.5, color=_COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set(xlabel='BatchNorm layer, from the image (left) to the embedding (right)')
         axes.set(ylabel='AUC of this layer alone')
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis='y', linewidth=0.6)
         return _svg(figure, 'layers')
 
