@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: makes or reuses .venv with the package and the extras named in $1.
 # PYTHON chooses the interpreter; the exact versions are in launch/constraints.txt.
 
@@ -23,11 +24,12 @@ make_environment() {
     echo "Making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv || exit 1
   fi
-  stamp=.venv/installed-$(cat setup.cfg pyproject.toml launch/constraints.txt | cksum | cut -d ' ' -f 1)-$extras
-  if [ ! -e "$stamp" ]; then
+  stamp=.venv/installed-$(cat setup.cfg pyproject.toml launch/constraints.txt | cksum | cut -d ' ' -f 1)
+  # An environment with more than was asked for serves as well.
+  if [ ! -e "$stamp-$extras" ] && { [ -n "$extras" ] || ! compgen -G "$stamp-*" >/dev/null; }; then
     echo 'Installing (once; a minute or two)'
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
       -c launch/constraints.txt -e ".${extras:+[$extras]}" || exit 1
-    touch "$stamp"
+    touch "$stamp-$extras"
   fi
 }

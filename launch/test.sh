@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fresh machine to passing tests: makes .venv, installs, runs the tests. Arguments go to pytest.
 set -euo pipefail
+# shellcheck source=launch/environment.sh
 source "$(dirname "$0")/environment.sh"
 make_environment test
 exec .venv/bin/python -m pytest "$@"
