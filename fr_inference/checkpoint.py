@@ -5,10 +5,12 @@ A native target is a directory: `target.json` (architecture, hyper-parameters, i
 training image).
 """
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import json
+import logging
 import math
 import os
 import pathlib
@@ -108,7 +110,10 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
     config = dict(record['config'])
     if dtype is not None:
         config['dtype'] = dtype
-    module = registry.build(record['architecture'], **config)
+    try:
+        module = registry.build(record['architecture'], **config)
+    except checks.InputError as error:
+        raise checks.InputError(f'{directory / "target.json"}: {_short(error)}') from error
     expected = registry.abstract_variables(module, record['input'])
     variables = _restore(directory / 'variables', expected)
     return registry.make_target(
@@ -218,7 +223,7 @@ def _restore(path, expected):
     checks.require(
         not large, f'{path}: {", ".join(large[:3])} of over {_MAX_JSON_BYTES} bytes, not ours'
     )
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _silence(), ocp.StandardCheckpointer() as checkpointer:
         # Of a damaged checkpoint Orbax and TensorStore raise anything, a bare Exception among it.
         try:
             found = checkpointer.metadata(path).item_metadata.tree
@@ -240,7 +245,18 @@ def _restore(path, expected):
 
 
 def _short(error):
-    return ' '.join(str(error).split())[:200] or repr(error)
+    return ' '.join(str(error).split())[:300] or repr(error)
+
+
+@contextlib.contextmanager
+def _silence():
+    """Keeps Orbax from logging what is raised, and told in one line, anyway."""
+    logger = logging.getLogger('absl')
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = disabled
 
 
 def _on_one_device(expected):

@@ -188,7 +188,7 @@ def _read_archive(archive, size, source):
         order is None or archive.read(order) == b'little', f'{source}: big-endian, not supported'
     )
     checks.require(
-        entries[pickles[0]].file_size <= _MAX_PICKLE_BYTES, f'{source}: pickle of over 64 MiB'
+        entries[pickles[0]].file_size <= _MAX_PICKLE_BYTES, f'{source}: pickle of over 16 MiB'
     )
     value = unpickler.loads(io.BytesIO(archive.read(pickles[0])), source)
     read: dict[str, bytes] = {}
