@@ -39,6 +39,35 @@ def test_auc_interval_would_not_cover_when_images_are_resampled():
     assert sum(covers(seed, by_person=False) for seed in range(DRAWS)) < 75
 
 
+@pytest.mark.parametrize(('people', 'images'), [(12, 4), (20, 1)])
+def test_auc_interval_covers_with_few_people(people, images):
+    """Plain percentiles contain the truth in 89 of 100 draws of 6 people a side."""
+    inside = 0
+    for seed in range(DRAWS):
+        scores, member, person = null_draw(seed, people, images, spread=1.0)
+        scored = Scored(scores=scores, member=member, identities=tuple(map(str, person)))
+        low, high = intervals.figures(scored, seed=seed, replicates=300)['auc_ci95']
+        inside += low <= 0.5 <= high
+    assert inside >= 92
+
+
+@pytest.mark.parametrize('people', [4, 6, 10, 40, 1000])
+def test_percentiles_are_students(people):
+    """Hesterberg's expanded percentiles of a normal sample are n / (n - 1) and Student's quantile."""
+    sample = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+    low, high = intervals.percentiles(sample, people)
+    expected = np.sqrt(people / (people - 1)) * stats.t.ppf(0.975, people - 1)
+    assert [low, high] == pytest.approx([-expected, expected], rel=0.01)
+
+
+def test_percentiles_of_many_people_are_plain():
+    sample = np.random.default_rng(0).normal(size=5000)
+    found = intervals.percentiles(sample, 10**7)
+    assert found == pytest.approx(np.quantile(sample, [0.025, 0.975]), rel=1e-4)
+    for people in (1, 2):
+        assert intervals.percentiles(sample, people) == [sample.min(), sample.max()]
+
+
 def test_accuracy_interval_covers():
     """Balanced accuracy of a null attack is 0.5 as well."""
     inside = 0
@@ -191,7 +220,7 @@ def test_aucs_are_paired():
     paired = (sampled[:, 2] - sampled[:, 0]).std()
     unpaired = (sampled[:, 2] - generator.permutation(sampled[:, 0])).std()
     assert paired < 0.5 * unpaired
-    assert intervals.percentiles(sampled[:, 2] - sampled[:, 0])[0] > 0
+    assert intervals.percentiles(sampled[:, 2] - sampled[:, 0], 20)[0] > 0
 
 
 def test_band_brackets_the_curve():
