@@ -18,6 +18,7 @@ from fr_inference.convert.reader import read_tensors
 from tests.experiments import programs
 
 CPU_SECONDS, MEGABYTES = 5, 500
+SEARCH = os.pathsep.join([str(programs.ROOT), str(programs.ROOT / 'tests')])
 
 
 @pytest.fixture(scope='module')
@@ -33,8 +34,8 @@ def results(folder):
     """What `experiments.convert_weights` made of each file, all in one process of its own."""
     before = sorted(path.name for path in folder.iterdir())
     done = subprocess.run(
-        [sys.executable, hostile.__file__, str(folder)],
-        env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+        [sys.executable, '-m', 'convert.hostile', str(folder)],
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': SEARCH},
         capture_output=True,
         text=True,
         timeout=300,
@@ -81,7 +82,7 @@ def test_the_bombs_are_real(tmp_path):
         subprocess.run(
             [sys.executable, '-c', 'import pickle, sys; pickle.load(sys.stdin.buffer)'],
             input=pickle.dumps(bomb, 2),
-            env={**os.environ, 'PYTHONPATH': str(hostile.ROOT / 'tests')},
+            env={**os.environ, 'PYTHONPATH': SEARCH},
             capture_output=True,
             check=False,
         )
