@@ -55,11 +55,13 @@ class Attack:
     layers: Any
 
 
+@jax.jit
 def log_distances(distances: Any) -> Any:
     """Returns log(d + 1e-12), [..., L] float: the features of the attack model."""
     return jnp.log(jnp.asarray(distances) + 1e-12)
 
 
+@jax.jit
 def logit(attack: Attack, features: Any) -> jax.Array:
     """Returns the membership logit: [..., F] features -> [...], above 0 means 'member'."""
     return _forward(attack.layers, (jnp.asarray(features) - attack.mean) / attack.std)

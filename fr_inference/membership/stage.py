@@ -192,12 +192,19 @@ def run(
 def _blind_backbone(target, blind, found, settings):
     """The given backbone that never saw the members, or the target with random weights."""
     if blind is not None:
-        return blind
+        return _sharing(blind, target)
     generator = rng.numpy_generator(settings.seed, 'calibration')
     order = generator.permutation(found.labelled.measured.index[found.fit])
     return controls.blind_target(
         target, found.faces.select(order), seed=settings.seed, skip_bad=settings.skip_bad
     )
+
+
+def _sharing(backbone, target):
+    """Lets a backbone of the target's very module use what is compiled for the target already."""
+    if backbone.module is None or backbone.module != target.module:
+        return backbone
+    return dataclasses.replace(backbone, apply=target.apply)
 
 
 def _seen_by(backbone, found, given, measure):
@@ -223,10 +230,8 @@ def _auxiliary(target, shadow, given, found, measure, settings, blind):
 
     Everything that the attack is fitted on, and that its features are standardised by, is auxiliary.
     """
-    auxiliary, twin = given['auxiliary'], shadow.target
-    if twin.module is not None and (twin.module, twin.input) == (target.module, target.input):
-        twin = dataclasses.replace(twin, apply=target.apply)  # what is compiled already
-    seen = measure(twin, auxiliary, 'shadow')
+    auxiliary = given['auxiliary']
+    seen = measure(_sharing(shadow.target, target), auxiliary, 'shadow')
     digests = overlap.content_digests(auxiliary, skip_bad=settings.skip_bad)
     trained_on = set(shadow.digests)
     member = np.array([digests[position] in trained_on for position in seen.index])

@@ -19,9 +19,9 @@ WRITTEN = {'audit.json', 'scores.csv', 'distances.npz', 'report.html'}
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('audit')
-    for name, norm in (('target', 'batch'), ('plain', 'group')):
+    for seed, (name, norm) in enumerate(('target', 'batch'), ('blind', 'batch'), ('plain', 'group'))):
         config = {'width': 4, 'embedding': 8, 'norm': norm}
-        fresh = recognizer.fresh_target('tiny', config, InputSpec(height=16, width=16), 0)
+        fresh = recognizer.fresh_target('tiny', config, InputSpec(height=16, width=16), seed)
         faces = sources.open_faces(MEMBERS)
         digests = overlap.content_digests(faces)
         members = list(zip(faces.paths, faces.identities, digests, strict=True))
@@ -45,7 +45,11 @@ def results(folder):
         {
             'plain': arguments('plain_out', '--nothumbnails', target='plain'),
             'gate': arguments(
-                'gate_out', '--fail_above=auc:0.001,tpr@fpr=0.001:0.5', '--scaling=none', '--seed=3'
+                'gate_out',
+                '--fail_above=auc:0.001,tpr@fpr=0.001:0.5',
+                '--scaling=none',
+                '--seed=3',
+                f'--blind={folder / "blind"}',
             ),
             'bad_gate': arguments('refused', '--fail_above=area:0.5'),
             'no_target': arguments('refused', target='none'),
