@@ -19,7 +19,8 @@ WRITTEN = {'audit.json', 'scores.csv', 'distances.npz', 'report.html'}
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('audit')
-    for seed, (name, norm) in enumerate(('target', 'batch'), ('blind', 'batch'), ('plain', 'group'))):
+    norms = {'target': 'batch', 'blind': 'batch', 'plain': 'group'}
+    for seed, (name, norm) in enumerate(norms.items()):
         config = {'width': 4, 'embedding': 8, 'norm': norm}
         fresh = recognizer.fresh_target('tiny', config, InputSpec(height=16, width=16), seed)
         faces = sources.open_faces(MEMBERS)
