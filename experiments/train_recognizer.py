@@ -71,7 +71,10 @@ def main() -> None:
         skip_bad=_SKIP_BAD.value,
         progress=cli.progress,
     )
-    checkpoint.save_target(_OUT.value, trained, members=recognizer.training_members(faces))
+    name = pathlib.Path(_OUT.value).resolve().name
+    trained = dataclasses.replace(trained, name=name)
+    members = recognizer.training_members(faces, skip_bad=_SKIP_BAD.value)
+    checkpoint.save_target(_OUT.value, trained, members=members)
     print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(faces)} training images')
     if held_out is not None:
         measured = distances.measure(trained, held_out, progress=cli.progress)

@@ -12,14 +12,14 @@ esac
 make_environment ''
 python=.venv/bin/python out=runs/demo
 hard='procedural:hard,images=4,seed=1' easy='procedural:easy,images=8,seed=1'
-leaky=demo generalising=demo_easy
+leaky=demo_leaky easy_target=demo_easy
 
 if [ "${1:-}" = --retrain ]; then
-  leaky=$out/leaky generalising=$out/generalising
+  leaky=$out/demo_leaky easy_target=$out/demo_easy
   shape=(--arch=iresnet18 '--depths=1,1,1,1' --embedding=64 --input_size=32 --holdout=0 --seed=1)
   $python -m experiments.train_recognizer "${shape[@]}" --out=$leaky --faces="$hard,people=128" \
-    --width=20 --epochs=60 --nomirror --weight_decay=0
-  $python -m experiments.train_recognizer "${shape[@]}" --out=$generalising --faces="$easy,people=512" \
+    --width=20 --epochs=90 --nomirror --weight_decay=0
+  $python -m experiments.train_recognizer "${shape[@]}" --out=$easy_target --faces="$easy,people=512" \
     --width=12 --epochs=12
 fi
 
@@ -30,7 +30,7 @@ $python -m experiments.audit --target=$leaky --out=$out \
   --shift='procedural:easy,images=4,seed=2,people=64'
 echo
 echo 'Auditing a backbone that generalises'
-$python -m experiments.audit --target=$generalising --out=$out/easy \
+$python -m experiments.audit --target=$easy_target --out=$out/easy \
   --members="$easy,people=128" --nonmembers="$easy,people=128,first=512"
 echo
 echo "Open $out/report.html and, for comparison, $out/easy/report.html"
