@@ -361,18 +361,23 @@ def claim_run(path: pathlib.Path, run: dict[str, Any]) -> list[str]:
         return []
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise checks.InputError(f'{path}: damaged: {error}') from error
-    expected = json.loads(text)
+        checks.require(isinstance(found, dict), 'not a description of a run')
+    except (ValueError, OSError, RecursionError) as error:
+        raise checks.InputError(
+            f'{path}: damaged: {_short(error)}; remove it to start over'
+        ) from error
+    there, here = _flat(found), _flat(json.loads(text))
     return [
-        f'{key} ({found.get(key)!r:.60} there, {value!r:.60} here)'
-        if not isinstance(value, dict)
-        else f'{key}.{inner} ({found[key].get(inner)!r} there, {value[inner]!r} here)'
-        for key, value in expected.items()
-        if found.get(key) != value
-        for inner in (
-            sorted(inner for inner in value if found.get(key, {}).get(inner) != value[inner])
-            if isinstance(value, dict)
-            else [key]
-        )
+        f'{key} ({there.get(key)!r:.60} there, {value!r:.60} here)'
+        for key, value in here.items()
+        if there.get(key) != value
     ]
+
+
+def _flat(run):
+    """Returns the entries of a run's description, those of an inner dict under 'key.inner'."""
+    flat = {}
+    for key, value in run.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        flat.update({f'{key}.{name}': part for name, part in inner} or {key: value})
+    return flat

@@ -1,0 +1,287 @@
+"""Native checkpoints and training states: all or nothing, bit for bit; what does not fit is named."""
+
+import csv
+import dataclasses
+import json
+import os
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from fr_inference import checkpoint
+from fr_inference.checks import InputError
+from fr_inference.models import registry
+from fr_inference.models.target import InputSpec
+
+CONFIG = {'embedding': 16}
+
+
+def filled(seed=0, **config):
+    """Variables of the tiny network, drawn without compiling anything."""
+    module = registry.build('tiny', **{**CONFIG, **config})
+    abstract = registry.abstract_variables(module, registry.VARIANTS['tiny'].input)
+    draw = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: draw.normal(size=leaf.shape).astype(leaf.dtype), abstract)
+
+
+@pytest.fixture(scope='module')
+def target():
+    return registry.make_target(
+        'tiny',
+        filled(),
+        config=CONFIG,
+        input=InputSpec(height=32, width=32, mean=(1.0, 2.5, 3.0), std=(4.0, 5.0, 1 / 3)),
+        name='näme',
+        sha256='0' * 64,
+        recipe={'epochs': 3, 'margin': {'m2': 0.5}},
+        notes=('set aside: head',),
+    )
+
+
+def same(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert jax.tree.map(lambda leaf: leaf.dtype, first) == jax.tree.map(
+        lambda leaf: leaf.dtype, second
+    )
+
+
+def described(directory, **changes):
+    file = directory / 'target.json'
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+class TestTargets:
+    def test_round_trip(self, tmp_path, target):
+        checkpoint.save_target(tmp_path / 'deep' / 'folder', target)
+        found = checkpoint.load_target(tmp_path / 'deep' / 'folder')
+        same(found.variables, target.variables)
+        for field in ('name', 'architecture', 'config', 'input', 'recipe', 'notes'):
+            assert getattr(found, field) == getattr(target, field)
+        assert found.sha256 == checkpoint.digest(target.variables)
+        again = registry.make_target('tiny', found.variables, config=CONFIG)
+        assert found.module == again.module
+
+    def test_relative_path(self, tmp_path, target, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        checkpoint.save_target('folder', target)
+        assert checkpoint.is_target('folder')
+        same(checkpoint.load_target('folder').variables, target.variables)
+
+    def test_moved_folder(self, tmp_path, target):
+        checkpoint.save_target(tmp_path / 'a', target)
+        os.rename(tmp_path / 'a', tmp_path / 'b')
+        same(checkpoint.load_target(tmp_path / 'b').variables, target.variables)
+
+    def test_dtype_in_its_place(self, tmp_path, target):
+        checkpoint.save_target(tmp_path, target)
+        with jax.numpy_dtype_promotion('standard'):  # Linen's BatchNorm mixes them
+            found = checkpoint.load_target(tmp_path, dtype='bfloat16')
+        assert found.config == {**CONFIG, 'dtype': 'bfloat16'}
+        same(found.variables, target.variables)
+        with pytest.raises(InputError, match='float8'):
+            checkpoint.load_target(tmp_path, dtype='float8')
+
+    def test_replaced(self, tmp_path, target):
+        checkpoint.save_target(tmp_path, target, members=[('a.png', 'a', '1' * 64)])
+        other = dataclasses.replace(target, variables=filled(1), name='other')
+        checkpoint.save_target(tmp_path, other)
+        found = checkpoint.load_target(tmp_path)
+        same(found.variables, other.variables)
+        assert found.name == 'other'
+        assert checkpoint.read_members(tmp_path) is None  # they were the first one's
+
+    def test_an_interrupted_save_is_no_checkpoint(self, tmp_path, target, monkeypatch):
+        """Neither the old one nor half of the new one."""
+        checkpoint.save_target(tmp_path, target)
+
+        def killed(*_, **options):
+            raise KeyboardInterrupt
+
+        for name, value in (('_save', killed), ('json', types.SimpleNamespace(dumps=killed))):
+            with monkeypatch.context() as patch:
+                patch.setattr(checkpoint, name, value)
+                with pytest.raises(KeyboardInterrupt):
+                    checkpoint.save_target(tmp_path, target)
+            assert not checkpoint.is_target(tmp_path)
+        checkpoint.save_target(tmp_path, target)
+        assert checkpoint.is_target(tmp_path)
+
+    def test_where_it_can_not_go(self, tmp_path, target):
+        (tmp_path / 'file').write_text('text')
+        with pytest.raises(InputError, match='found a file'):
+            checkpoint.save_target(tmp_path / 'file', target)
+        with pytest.raises(InputError, match='can not be made'):
+            checkpoint.save_target(tmp_path / 'file' / 'below', target)
+        (tmp_path / 'mine' / 'variables').mkdir(parents=True)
+        (tmp_path / 'mine' / 'variables' / 'thesis.txt').write_text('text')
+        with pytest.raises(InputError, match='would be replaced'):
+            checkpoint.save_target(tmp_path / 'mine', target)
+        assert (tmp_path / 'mine' / 'variables' / 'thesis.txt').exists()
+
+    def test_only_registered_architectures(self, tmp_path, target):
+        with pytest.raises(InputError, match="architecture: found 'custom'"):
+            checkpoint.save_target(tmp_path, dataclasses.replace(target, architecture='custom'))
+
+    def test_what_does_not_fit_is_listed(self, tmp_path, target):
+        checkpoint.save_target(tmp_path / 'a', target)
+        described(tmp_path / 'a', config={'embedding': 8, 'depths': [2, 1, 1, 1]})
+        with pytest.raises(InputError) as caught:
+            checkpoint.load_target(tmp_path / 'a')
+        message = str(caught.value)
+        assert '\n' not in message
+        assert 'params/layer1_1/conv1/kernel' in message.partition('missing')[2]
+        assert 'params/fc/bias is float32[16] instead of float32[8]' in message
+        described(tmp_path / 'a', config={'embedding': 16, 'norm': 'layer'})
+        with pytest.raises(InputError, match=r'unmatched \(batch_stats/'):
+            checkpoint.load_target(tmp_path / 'a')
+
+    def test_integers_for_numbers(self, tmp_path, target):
+        whole = jax.tree.map(lambda leaf: leaf.astype(np.int32), target.variables)
+        checkpoint.save_target(tmp_path, dataclasses.replace(target, variables=whole))
+        with pytest.raises(InputError, match=r'is int32\[.* instead of float32\['):
+            checkpoint.load_target(tmp_path)
+
+    def test_nothing_there(self, tmp_path):
+        assert not checkpoint.is_target(tmp_path)
+        with pytest.raises(InputError, match='expected a native checkpoint directory'):
+            checkpoint.load_target(tmp_path)
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            ({'schema': 2}, 'found schema 2, expected 1'),
+            ({'architecture': 'resnet'}, "found 'resnet'"),
+            ({'input': None}, 'not a target description'),
+            ({'input': {'height': 1, 'width': 1, 'mean': [1], 'std': [1, 1, 1]}}, 'not a target'),
+            ({'config': {'axis_name': 'x'}}, "config: found 'axis_name'"),
+            ({'config': {'width': 0}}, 'width: found 0'),
+        ],
+    )
+    def test_descriptions(self, tmp_path, target, changes, message):
+        checkpoint.save_target(tmp_path, target)
+        described(tmp_path, **changes)
+        with pytest.raises(InputError, match=message) as caught:
+            checkpoint.load_target(tmp_path)
+        assert str(caught.value).startswith(f'{tmp_path / "target.json"}: ')
+        assert '\n' not in str(caught.value)
+
+
+class TestMembers:
+    rows = (('a, "b"/1.png', 'a, "b"', '0' * 64), ('ü/2\n.png', 'ü', 'f' * 64))
+
+    def test_round_trip(self, tmp_path, target):
+        checkpoint.save_target(tmp_path, target, members=self.rows)
+        assert checkpoint.read_member_rows(tmp_path) == list(self.rows)
+        assert checkpoint.read_members(tmp_path) == ['0' * 64, 'f' * 64]
+        with open(tmp_path / 'members.csv', newline='', encoding='utf-8') as file:
+            assert next(csv.reader(file)) == ['path', 'identity', 'sha256']
+
+    def test_unknown(self, tmp_path):
+        assert checkpoint.read_members(tmp_path) is None
+        assert checkpoint.read_members(tmp_path / 'none') is None
+
+    @pytest.mark.parametrize(
+        ('content', 'message'),
+        [
+            (b'path,identity\na,b\n', "found the columns 'path,identity'"),
+            (b'', 'found the columns'),
+            (b'path,identity,sha256\n\xff\xfe\n', 'not a UTF-8 CSV'),
+            (b'path,identity,sha256\n"' + b'a' * 200_000, 'not a UTF-8 CSV'),
+        ],
+    )
+    def test_damaged(self, tmp_path, content, message):
+        (tmp_path / 'members.csv').write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            checkpoint.read_members(tmp_path)
+
+
+def test_digest():
+    tree = {'a': np.arange(6, dtype=np.float32).reshape(2, 3), 'b': {'c': np.zeros(2, np.int32)}}
+    value = checkpoint.digest(tree)
+    assert value == checkpoint.digest(jax.tree.map(jax.numpy.asarray, tree))
+    assert value == checkpoint.digest({'b': tree['b'], 'a': np.asfortranarray(tree['a'])})
+    others = [
+        {**tree, 'a': tree['a'].reshape(3, 2)},
+        {**tree, 'a': tree['a'].astype(np.float64)},
+        {**tree, 'a': np.nextafter(tree['a'], np.float32(9))},
+        {'a': tree['a'], 'd': tree['b']},
+        {'a': tree['a']},
+    ]
+    assert len({value, *map(checkpoint.digest, others)}) == 6
+
+
+STATE = {
+    'params': {'w': np.arange(4, dtype=np.float32)},
+    'step': np.asarray(3, np.int32),
+    'momentum': [np.zeros((2, 2), np.float32), np.ones(1, np.float16)],
+}
+RUN = {'seed': 1, 'recipe': {'epochs': 3, 'rate': 0.1}, 'faces': 'abc'}
+
+
+class TestStates:
+    def test_round_trip(self, tmp_path):
+        checkpoint.save_state(tmp_path, 3, STATE)
+        step, found = checkpoint.latest_state(tmp_path, STATE)
+        assert step == 3
+        same(found, STATE)
+
+    def test_the_newest_of_two(self, tmp_path):
+        for step in (1, 2, 10):
+            changed = {**STATE, 'step': np.asarray(step, np.int32)}
+            checkpoint.save_state(tmp_path, step, changed)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            'step_000000002',
+            'step_000000010',
+        ]
+        step, found = checkpoint.latest_state(tmp_path, STATE)
+        assert (step, int(found['step'])) == (10, 10)
+
+    def test_incomplete_ones_do_not_count(self, tmp_path):
+        checkpoint.save_state(tmp_path, 1, STATE)
+        (tmp_path / 'step_000000002').mkdir()  # no metadata: never finished
+        (tmp_path / 'step_000000003.orbax-checkpoint-tmp').mkdir()
+        assert checkpoint.latest_state(tmp_path, STATE)[0] == 1
+
+    def test_none(self, tmp_path):
+        assert checkpoint.latest_state(tmp_path, STATE) is None
+        assert checkpoint.latest_state(tmp_path / 'none', STATE) is None
+
+    def test_of_another_run(self, tmp_path):
+        checkpoint.save_state(tmp_path, 1, STATE)
+        other = {**STATE, 'params': {'w': np.zeros(5, np.float32)}, 'more': np.zeros(1)}
+        with pytest.raises(InputError, match=r'1 missing \(more\); 1 misshaped \(params/w is'):
+            checkpoint.latest_state(tmp_path, other)
+
+
+class TestRuns:
+    def test_first_and_again(self, tmp_path):
+        path = tmp_path / 'deep' / 'run.json'
+        assert checkpoint.claim_run(path, RUN) == []
+        assert checkpoint.claim_run(path, RUN) == []
+        assert json.loads(path.read_text()) == RUN
+
+    def test_differences(self, tmp_path):
+        path = tmp_path / 'run.json'
+        checkpoint.claim_run(path, RUN)
+        other = {'seed': 2, 'recipe': {'epochs': 3, 'rate': 0.2}, 'faces': 'abc'}
+        differences = checkpoint.claim_run(path, other)
+        assert differences == ['recipe.rate (0.1 there, 0.2 here)', 'seed (1 there, 2 here)']
+        assert json.loads(path.read_text()) == RUN  # left as it was
+
+    def test_of_another_kind(self, tmp_path):
+        path = tmp_path / 'run.json'
+        path.write_text('{"seed": 1, "recipe": 5}')
+        assert checkpoint.claim_run(path, RUN) == [
+            "faces (None there, 'abc' here)",
+            'recipe.epochs (None there, 3 here)',
+            'recipe.rate (None there, 0.1 here)',
+        ]
+
+    @pytest.mark.parametrize('content', ['{', '[]', '"text"', 'null', '[' * 100_000])
+    def test_damaged(self, tmp_path, content):
+        path = tmp_path / 'run.json'
+        path.write_text(content)
+        with pytest.raises(InputError, match=r'run\.json: damaged'):
+            checkpoint.claim_run(path, RUN)
