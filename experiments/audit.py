@@ -33,8 +33,12 @@ _BLIND = flags.DEFINE_string('blind', None, 'A backbone that never saw the membe
 _OTHER = flags.DEFINE_string('member_identities', None, "Other images of the members' people.")
 _SHIFT = flags.DEFINE_string('shift', None, 'Faces of another source.')
 _OUT = flags.DEFINE_string('out', None, 'Folder for the results.', required=True)
-_SCALING = flags.DEFINE_enum('scaling', 'variance', distances.SCALINGS, 'b_i of the distances.')
-_HIDDEN = flags.DEFINE_integer('hidden', 0, 'Units of a hidden layer in the attack model.')
+_SCALING = flags.DEFINE_enum(
+    'scaling', 'variance', distances.SCALINGS, 'What squared differences are divided by (b_i).'
+)
+_HIDDEN = flags.DEFINE_integer(
+    'hidden', 0, "Units of a hidden layer in the attack model; 0 is the paper's, without one."
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of splits, controls and intervals.')
 _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images scored at a time.')
 _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out and list them.')

@@ -2,6 +2,6 @@
 
 from fr_inference.auditing import Audit, Settings, Shadow, audit
 from fr_inference.checks import InputError
-from fr_inference.models.target import InputSpec
+from fr_inference.models.target import InputSpec, Target
 
-__all__ = ['Audit', 'InputError', 'InputSpec', 'Settings', 'Shadow', 'audit']
+__all__ = ['Audit', 'InputError', 'InputSpec', 'Settings', 'Shadow', 'Target', 'audit']
