@@ -1,4 +1,9 @@
-"""Verifies a target on pairs of faces: is it loaded right? Ends with its LFW-protocol accuracy."""
+"""Verifies a target on pairs of faces: is it loaded right? Ends with its LFW-protocol accuracy.
+
+  python -m experiments.verify --target=T --faces=DIR --pairs=CSV
+
+Each fold's threshold is chosen on the others. Only images that the pairs name are read.
+"""
 
 from absl import flags
 

@@ -9,12 +9,14 @@ import contextlib
 import csv
 import dataclasses
 import hashlib
+import io
 import json
 import logging
 import math
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +35,7 @@ _MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its te
 _OPTIONS = ('depths', 'width', 'embedding', 'norm', 'dtype')
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
+_SETTLE_SECONDS = 0.5
 
 
 def save_target(
@@ -226,7 +229,10 @@ def _restore(path, expected):
     with _silence(), ocp.StandardCheckpointer() as checkpointer:
         # Of a damaged checkpoint Orbax and TensorStore raise anything, a bare Exception among it.
         try:
-            found = checkpointer.metadata(path).item_metadata.tree
+            metadata = checkpointer.metadata(path).item_metadata
+            if metadata is None:
+                raise ValueError('what its arrays are can not be read')
+            found = metadata.tree
         except Exception as error:
             raise checks.InputError(
                 f'{path}: not a readable Orbax checkpoint: {_short(error)}'
@@ -250,11 +256,18 @@ def _short(error):
 
 @contextlib.contextmanager
 def _silence():
-    """Keeps Orbax from logging what is raised, and told in one line, anyway."""
+    """Keeps Orbax and TensorStore from printing what is raised, and told in one line, anyway."""
     logger = logging.getLogger('absl')
     disabled, logger.disabled = logger.disabled, True
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()):
+            try:
+                yield
+            except checks.InputError:
+                # At the first damaged array Orbax stops listening; the reads still under way, each a
+                # few milliseconds, then print a traceback to an event loop that is closed.
+                time.sleep(_SETTLE_SECONDS)
+                raise
     finally:
         logger.disabled = disabled
 

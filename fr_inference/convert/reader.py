@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import io
 import itertools
+import json
 import math
 import mmap
 import os
@@ -33,6 +34,12 @@ _MAX_TABLE_BYTES = 4 << 20
 # Tied weights share a storage; thousands of views of one are a bomb, each becoming a copy.
 _MAX_SHARING = 4
 _MAX_DEPTH = 4
+_CHUNK = 1 << 20
+_SAFETENSORS_DTYPES = {
+    **{'F64': 'float64', 'F32': 'float32', 'F16': 'float16', 'BF16': jnp.bfloat16},
+    **{'I64': 'int64', 'I32': 'int32', 'I16': 'int16', 'I8': 'int8', 'BOOL': 'bool'},
+    **{'U64': 'uint64', 'U32': 'uint32', 'U16': 'uint16', 'U8': 'uint8'},
+}
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -41,7 +48,8 @@ class StateDict:
     """Tensors by name, and what the reader left out.
 
     Attributes:
-      tensors: read-only arrays in the file's own dtype.
+      tensors: read-only arrays in the file's own dtype. They are views of the mapped file: a head of
+        gigabytes that is set aside takes no memory.
       notes: one line for each thing that was set aside.
     """
 
@@ -91,17 +99,33 @@ def _read_safetensors(path, start):
         f'{path}: damaged safetensors file: a header of {length} bytes, expected 4 MiB at most',
     )
     try:
-        with safetensors.safe_open(path, framework='numpy') as file:
+        with safetensors.safe_open(path, framework='numpy') as file:  # checks the header as a whole
             names = list(file.keys())
-            _check_entries(len(names), path)
-            _check_names(names, path)
-            return StateDict({name: file.get_tensor(name) for name in names})
+        _check_entries(len(names), path)
+        _check_names(names, path)
+        with open(path, 'rb') as file:
+            view = _mapped(file)[8:]
+        header = json.loads(bytes(view[:length]))
+        data = view[length:]
+        return StateDict({name: _of_safetensors(header[name], data, path) for name in names})
     except checks.InputError:
         raise
-    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise checks.InputError(f'{path}: damaged safetensors file: {error}') from error
-    except AttributeError as error:  # a type NumPy has no name for
-        raise checks.InputError(f'{path}: tensors of a type not supported: {error}') from error
+
+
+def _of_safetensors(entry, data, path):
+    checks.one_of(f'{path}: type of a safetensors tensor', entry['dtype'], _SAFETENSORS_DTYPES)
+    dtype = np.dtype(_SAFETENSORS_DTYPES[entry['dtype']])
+    begin, end = entry['data_offsets']
+    if begin == end:
+        return np.zeros(0, dtype)
+    return np.frombuffer(data[begin:end], dtype).reshape(entry['shape'])
+
+
+def _mapped(file):
+    """Returns the bytes of a file, which take memory only where they are looked at."""
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _read_zip(file, size, source):
@@ -109,7 +133,7 @@ def _read_zip(file, size, source):
     try:
         with zipfile.ZipFile(bounded) as archive:
             bounded.most = size
-            return _read_archive(archive, size, source)
+            return _read_archive(archive, _mapped(file), source)
     except checks.InputError:
         raise
     except (
@@ -148,7 +172,8 @@ def _check_entries(count, source):
     )
 
 
-def _read_archive(archive, size, source):
+def _read_archive(archive, mapped, source):
+    size = len(mapped)
     entries = {entry.filename: entry for entry in archive.infolist()}
     _check_entries(len(archive.infolist()), source)
     checks.require(
@@ -191,52 +216,62 @@ def _read_archive(archive, size, source):
         entries[pickles[0]].file_size <= _MAX_PICKLE_BYTES, f'{source}: pickle of over 16 MiB'
     )
     value = unpickler.loads(io.BytesIO(archive.read(pickles[0])), source)
-    read: dict[str, bytes] = {}
+    read: dict[str, memoryview] = {}
 
-    def data(storage: Storage) -> bytes:
+    def data(storage: Storage) -> memoryview:
         if storage.key not in read:
             name = f'{root}data/{storage.key}'
             checks.require(name in entries, f'{source}: entry {name[:80]!r} is missing')
-            read[storage.key] = archive.read(name)
+            read[storage.key] = _content(archive, entries[name], mapped)
         return read[storage.key]
 
     return _state_dict(value, data, source)
 
 
+def _content(archive, entry, mapped):
+    """Returns an entry's bytes once they agree with their checksum."""
+    with archive.open(entry) as stream:  # compares the local header with the table
+        while stream.read(_CHUNK):
+            pass
+    lengths = struct.unpack_from('<2H', mapped, entry.header_offset + 26)
+    start = entry.header_offset + 30 + sum(lengths)
+    return mapped[start : start + entry.file_size]
+
+
 def _read_legacy(file, source):
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        stream = io.BytesIO(mapped[:_MAX_PICKLE_BYTES])
-        magic = unpickler.loads(stream, source)
+    mapped = _mapped(file)
+    stream = io.BytesIO(bytes(mapped[:_MAX_PICKLE_BYTES]))
+    magic = unpickler.loads(stream, source)
+    checks.require(
+        magic == _LEGACY_MAGIC,
+        f'{source}: a plain pickle, not a PyTorch checkpoint; nothing was run',
+    )
+    unpickler.loads(stream, source)  # protocol version
+    info = unpickler.loads(stream, source)
+    little = not isinstance(info, dict) or info.get('little_endian', True)
+    checks.require(little, f'{source}: big-endian, not supported')
+    value = unpickler.loads(stream, source)
+    keys = unpickler.loads(stream, source)
+    checks.require(
+        isinstance(keys, list) and all(isinstance(key, str) for key in keys),
+        f'{source}: damaged list of storages',
+    )
+    storages = {ref.storage.key: ref.storage for ref in _tensor_refs(value)}
+    blocks: dict[str, memoryview] = {}
+    position = stream.tell()
+    for key in keys:
+        checks.require(key in storages, f'{source}: a storage of unknown type')
+        width = _dtype(storages[key]).itemsize
+        checks.require(position + 8 <= len(mapped), f'{source}: truncated file')
+        (count,) = struct.unpack_from('<q', mapped, position)
+        stop = position + 8 + count * width
         checks.require(
-            magic == _LEGACY_MAGIC,
-            f'{source}: a plain pickle, not a PyTorch checkpoint; nothing was run',
+            count == storages[key].count and stop <= len(mapped),
+            f'{source}: truncated or damaged file (a storage of {count} numbers)',
         )
-        unpickler.loads(stream, source)  # protocol version
-        info = unpickler.loads(stream, source)
-        little = not isinstance(info, dict) or info.get('little_endian', True)
-        checks.require(little, f'{source}: big-endian, not supported')
-        value = unpickler.loads(stream, source)
-        keys = unpickler.loads(stream, source)
-        checks.require(
-            isinstance(keys, list) and all(isinstance(key, str) for key in keys),
-            f'{source}: damaged list of storages',
-        )
-        storages = {ref.storage.key: ref.storage for ref in _tensor_refs(value)}
-        blocks: dict[str, bytes] = {}
-        position = stream.tell()
-        for key in keys:
-            checks.require(key in storages, f'{source}: a storage of unknown type')
-            width = _dtype(storages[key]).itemsize
-            checks.require(position + 8 <= len(mapped), f'{source}: truncated file')
-            (count,) = struct.unpack_from('<q', mapped, position)
-            stop = position + 8 + count * width
-            checks.require(
-                count == storages[key].count and stop <= len(mapped),
-                f'{source}: truncated or damaged file (a storage of {count} numbers)',
-            )
-            blocks[key] = mapped[position + 8 : stop]
-            position = stop
-        return _state_dict(value, lambda storage: blocks.get(storage.key, b''), source)
+        blocks[key] = mapped[position + 8 : stop]
+        position = stop
+    return _state_dict(value, lambda storage: blocks.get(storage.key, mapped[:0]), source)
 
 
 def _tensor_refs(value):
@@ -252,7 +287,7 @@ def _tensor_refs(value):
             pending.extend(item.values() if isinstance(item, dict) else item)
 
 
-def _state_dict(value: Any, data: Callable[[Storage], bytes], source: str) -> StateDict:
+def _state_dict(value: Any, data: Callable[[Storage], memoryview], source: str) -> StateDict:
     """Finds the state dict in a (nested) checkpoint and resolves its tensors."""
     candidates = _tensor_dicts(value)
     checks.require(candidates, f'{source}: holds no named tensors, expected a state dict')

@@ -165,6 +165,14 @@ def safetensors_that_speak_to_the_terminal(path):
     _safetensors(path, {'\x1b]0;evil\x07': _entry()}, bytes(4))
 
 
+@case('no known backbone')
+def safetensors_of_gigabytes_without_content(path):
+    """A hole on the disk, as long as its header says."""
+    count = 1 << 30
+    _safetensors(path, {'a': _entry(shape=(count,), offsets=(0, 4 * count))})
+    os.truncate(path, path.stat().st_size + 4 * count)
+
+
 @case('not finite', 'nan', 'inf')
 def not_finite(path, value):
     writer.save(path, tiny(**{'conv1.weight': np.full((8, 3, 3, 3), float(value), np.float32)}))
