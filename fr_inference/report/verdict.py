@@ -60,9 +60,7 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
         'Asked: can someone who holds only this backbone, without its classification layer, tell '
         'whether a photograph, or a person, was in its training set?'
     )
-    return Verdict(
-        kind, _HEADLINES[kind], (asked, *found, _sure(membership), _MEANING[kind])
-    )
+    return Verdict(kind, _HEADLINES[kind], (asked, *found, _sure(membership), _MEANING[kind]))
 
 
 def _judge(excess, null):

@@ -32,7 +32,9 @@ def folder(tmp_path_factory):
             Image.fromarray(pixels).save(folder / 'faces' / names[-1])
     (folder / 'faces' / 'p0' / 'unread.png').write_text('no image, and in no pair')
     variant = registry.VARIANTS['tiny']
-    variables = registry.init(variant.build(), variant.input, jax.random.key(0))
+    abstract = registry.abstract_variables(variant.build(), variant.input)
+    # Drawn here: to compile the initialisation takes seconds. Above 0, as variances are.
+    variables = jax.tree.map(lambda leaf: draw.uniform(0.1, 1, leaf.shape).astype('f'), abstract)
     checkpoint.save_target(folder / 'target', registry.make_target('tiny', variables))
     pairs = [
         (fold, first, second, int(first[:2] == second[:2]))
