@@ -5,18 +5,17 @@ A native target is a directory: `target.json` (architecture, hyper-parameters, i
 training image).
 """
 
+import asyncio
 import contextlib
 import csv
 import dataclasses
 import hashlib
-import io
 import json
 import logging
 import math
 import os
 import pathlib
 import shutil
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ _MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its te
 _OPTIONS = ('depths', 'width', 'embedding', 'norm', 'dtype')
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
-_SETTLE_SECONDS = 0.5
+_SETTLE_SECONDS = 5
 
 
 def save_target(
@@ -257,19 +256,32 @@ def _short(error):
 @contextlib.contextmanager
 def _silence():
     """Keeps Orbax and TensorStore from printing what is raised, and told in one line, anyway."""
-    logger = logging.getLogger('absl')
+    logger, new_loop = logging.getLogger('absl'), asyncio.new_event_loop
     disabled, logger.disabled = logger.disabled, True
+    asyncio.new_event_loop = _PatientLoop
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            try:
-                yield
-            except checks.InputError:
-                # At the first damaged array Orbax stops listening; the reads still under way, each a
-                # few milliseconds, then print a traceback to an event loop that is closed.
-                time.sleep(_SETTLE_SECONDS)
-                raise
+        yield
     finally:
+        asyncio.new_event_loop = new_loop
         logger.disabled = disabled
+
+
+class _PatientLoop(asyncio.SelectorEventLoop):
+    """Closes when all is done, and keeps quiet.
+
+    Orbax raises at the first damaged array and closes its loop. The reads still under way would each
+    print a traceback, to a loop that is closed, whenever they end.
+    """
+
+    def close(self) -> None:
+        """Waits for what is under way, then closes."""
+        tasks = set() if self.is_closed() else asyncio.all_tasks(self)
+        if tasks:
+            self.run_until_complete(asyncio.wait(tasks, timeout=_SETTLE_SECONDS))
+        super().close()
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Says nothing of further errors that nobody asks for: the first is told."""
 
 
 def _on_one_device(expected):

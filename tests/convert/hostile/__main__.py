@@ -32,9 +32,6 @@ def _main(folder: pathlib.Path) -> None:
     results = {}
     for name in (*CASES, *HONEST):
         path = folder / file_name(name)
-        # What Orbax left of an earlier file complains when it is collected: not on this file's account.
-        with contextlib.redirect_stderr(io.StringIO()):
-            gc.collect()
         errors, code = io.StringIO(), 0
         saved = flagsaver.save_flag_values()
         sys.argv = ['convert_weights', f'--source={path}', f'--out={folder / "out"}']
@@ -48,6 +45,7 @@ def _main(folder: pathlib.Path) -> None:
             except BaseException as error:  # a bug, told as one
                 code = 1
                 errors.write(repr(error)[:500])
+            gc.collect()  # what is left behind and complains then does so on this file's account
         used = resource.getrusage(resource.RUSAGE_SELF)
         flagsaver.restore_flag_values(saved)
         results[name] = {
