@@ -1,6 +1,5 @@
 """Aligns photographs by five landmarks to the 112 x 112 template face networks are trained on."""
 
-import csv
 import pathlib
 
 import numpy as np
@@ -8,7 +7,7 @@ from absl import flags
 from PIL import Image
 
 from experiments import cli
-from fr_inference import checks
+from fr_inference import checks, tables
 from fr_inference.data import align, sources
 
 _FACES = flags.DEFINE_string('faces', None, 'Folder the paths are relative to.', required=True)
@@ -58,26 +57,17 @@ def main() -> None:
 def _read_landmarks(path):
     """Yields (where it stands, path of the image, [5, 2] points) row by row."""
     checks.require(path.is_file(), f'--landmarks: {path} not found, expected a CSV file')
-    try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in ('path', *COLUMNS) if name not in (reader.fieldnames or ())]
-            checks.require(
-                not missing, f'--landmarks: {path} lacks the columns {", ".join(missing)}'
-            )
-            for number, row in enumerate(reader, start=2):
-                where = f'--landmarks: {path} line {number}'
-                try:
-                    points = np.array([float(row[name]) for name in COLUMNS]).reshape(5, 2)
-                except (TypeError, ValueError):
-                    points = np.full((5, 2), np.nan)
-                checks.require(
-                    row['path'] and np.isfinite(points).all(),
-                    f'{where}: expected a path and ten numbers',
-                )
-                yield where, row['path'], points
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise checks.InputError(f'--landmarks: {path} is not a UTF-8 CSV file: {error}') from error
+    table = tables.rows(path, ('path', *COLUMNS), f'--landmarks: {path}')
+    for number, (name, *numbers) in table:
+        where = f'--landmarks: {path} line {number}'
+        try:
+            points = np.array([float(value) for value in numbers]).reshape(5, 2)
+        except ValueError:
+            points = np.full((5, 2), np.nan)
+        checks.require(
+            name and np.isfinite(points).all(), f'{where}: expected a path and ten numbers'
+        )
+        yield where, name, points
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ from absl import flags
 
 from experiments import cli, gates
 from fr_inference import auditing, checkpoint, checks
-from fr_inference.convert.open import open_target
+from fr_inference.convert.open import locate, open_target
 from fr_inference.data import sources
 from fr_inference.membership import distances
 from fr_inference.membership.stage import Settings, Shadow
@@ -57,7 +57,7 @@ def main() -> None:
     target = open_target(_TARGET.value)
     shadow = None
     if _SHADOW.value:
-        digests = checkpoint.read_members(_SHADOW.value)
+        digests = checkpoint.read_members(locate(_SHADOW.value))
         checks.require(
             digests is not None,
             f'--shadow: {_SHADOW.value} has no members.csv, the list of its training images',
@@ -89,8 +89,8 @@ def main() -> None:
         blind=backbone(_BLIND),
         member_identities=faces(_OTHER),
         shift=faces(_SHIFT),
-        training_digests=checkpoint.read_members(_TARGET.value),
-        blind_digests=checkpoint.read_members(_BLIND.value) if _BLIND.value else None,
+        training_digests=checkpoint.read_members(locate(_TARGET.value)),
+        blind_digests=checkpoint.read_members(locate(_BLIND.value)) if _BLIND.value else None,
         workdir=out / 'shadow',
         command=shlex.join(['python', '-m', 'experiments.audit', *sys.argv[1:]]),
         progress=cli.progress,

@@ -23,7 +23,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fr_inference import checks
+from fr_inference import checks, tables
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 
@@ -145,19 +145,8 @@ def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]]
     path = pathlib.Path(directory) / 'members.csv'
     if not path.is_file():
         return None
-    try:
-        with open(path, newline='', encoding='utf-8') as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            checks.require(
-                set(_MEMBER_COLUMNS) <= set(columns),
-                f'{path}: found the columns {",".join(columns)[:80]!r}, expected '
-                f'{",".join(_MEMBER_COLUMNS)}',
-            )
-            rows = [tuple(row[name] or '' for name in _MEMBER_COLUMNS) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise checks.InputError(f'{path}: not a UTF-8 CSV file: {error}') from error
-    return [(path, identity, digest) for path, identity, digest in rows]
+    found = tables.rows(path, _MEMBER_COLUMNS, str(path))
+    return [(image, identity, digest) for _, (image, identity, digest) in found]
 
 
 def digest(variables: Any) -> str:
@@ -330,7 +319,7 @@ def _read_record(path):
         path.stat().st_size <= _MAX_JSON_BYTES, f'{path}: over {_MAX_JSON_BYTES} bytes, not ours'
     )
     try:
-        record = json.loads(path.read_text(encoding='utf-8'))
+        record = json.loads(path.read_text(encoding='utf-8'), parse_constant=_refuse)
         checks.require(
             record['schema'] == SCHEMA,
             f'found schema {record["schema"]!r:.80}, expected {SCHEMA}',
@@ -358,6 +347,10 @@ def _read_record(path):
         raise checks.InputError(f'{path}: not a target description: {repr(error)[:200]}') from error
 
 
+def _refuse(constant):
+    raise ValueError(f'the number {constant}, which is no JSON and would spoil every record of it')
+
+
 def _options(config):
     for name in config:
         checks.one_of('config', name, _OPTIONS)
@@ -369,40 +362,3 @@ def _triple(values):
     if not all(math.isfinite(value) for value in (first, second, third)):
         raise ValueError('a mean or std that is not finite')
     return first, second, third
-
-
-def claim_run(path: pathlib.Path, run: dict[str, Any]) -> list[str]:
-    """Writes what a run is to `path`, or compares with what already stands there.
-
-    Returns:
-      The keys in which the run on disk differs; empty for the same run or a fresh one.
-    """
-    text = json.dumps(run, indent=1, sort_keys=True)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix('.tmp')
-        temporary.write_text(text, encoding='utf-8')
-        temporary.rename(path)
-        return []
-    try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        checks.require(isinstance(found, dict), 'not a description of a run')
-    except (ValueError, OSError, RecursionError) as error:
-        raise checks.InputError(
-            f'{path}: damaged: {_short(error)}; remove it to start over'
-        ) from error
-    there, here = _flat(found), _flat(json.loads(text))
-    return [
-        f'{key} ({there.get(key)!r:.60} there, {value!r:.60} here)'
-        for key, value in here.items()
-        if there.get(key) != value
-    ]
-
-
-def _flat(run):
-    """Returns the entries of a run's description, those of an inner dict under 'key.inner'."""
-    flat = {}
-    for key, value in run.items():
-        inner = value.items() if isinstance(value, dict) else ()
-        flat.update({f'{key}.{name}': part for name, part in inner} or {key: value})
-    return flat

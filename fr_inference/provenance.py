@@ -1,12 +1,15 @@
-"""Where a result comes from: versions, devices, commit."""
+"""Where a result comes from: versions, devices, commit, and which run a folder holds."""
 
 import importlib.metadata
+import json
 import pathlib
 import platform
 import subprocess
 from typing import Any
 
 import jax
+
+from fr_inference import checks
 
 _PACKAGES = ('fr_inference', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
@@ -41,3 +44,38 @@ def _commit(root):
         return git('rev-parse', 'HEAD') + ('+changes' if changes else '')
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def claim_run(path: pathlib.Path, run: dict[str, Any]) -> list[str]:
+    """Writes what a run is to `path`, or compares with what already stands there.
+
+    Returns:
+      The keys in which the run on disk differs; empty for the same run or a fresh one.
+    """
+    text = json.dumps(run, indent=1, sort_keys=True)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix('.tmp')
+        temporary.write_text(text, encoding='utf-8')
+        temporary.rename(path)
+        return []
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        checks.require(isinstance(found, dict), 'not a description of a run')
+    except (ValueError, OSError, RecursionError) as error:
+        raise checks.InputError(f'{path}: damaged: {error}; remove it to start over') from error
+    there, here = _flat(found), _flat(json.loads(text))
+    return [
+        f'{key} ({there.get(key)!r:.60} there, {value!r:.60} here)'
+        for key, value in here.items()
+        if there.get(key) != value
+    ]
+
+
+def _flat(run):
+    """Returns the entries of a run's description, those of an inner dict under 'key.inner'."""
+    flat = {}
+    for key, value in run.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        flat.update({f'{key}.{name}': part for name, part in inner} or {key: value})
+    return flat

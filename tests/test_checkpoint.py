@@ -108,6 +108,13 @@ class TestTargets:
         checkpoint.save_target(tmp_path, target)
         assert checkpoint.is_target(tmp_path)
 
+    def test_a_recipe_that_is_no_json(self, tmp_path, target):
+        """It would stop an audit at its end, when its record is written."""
+        recipe = {'loss': float('nan')}
+        checkpoint.save_target(tmp_path, dataclasses.replace(target, recipe=recipe))
+        with pytest.raises(InputError, match=r'target\.json: .*the number NaN'):
+            checkpoint.load_target(tmp_path)
+
     def test_where_it_can_not_go(self, tmp_path, target):
         (tmp_path / 'file').write_text('text')
         with pytest.raises(InputError, match='found a file'):
@@ -185,8 +192,8 @@ class TestMembers:
     @pytest.mark.parametrize(
         ('content', 'message'),
         [
-            (b'path,identity\na,b\n', "found the columns 'path,identity'"),
-            (b'', 'found the columns'),
+            (b'path,identity\na,b\n', "lacks the columns sha256: found 'path,identity'"),
+            (b'', 'lacks the columns path,identity,sha256'),
             (b'path,identity,sha256\n\xff\xfe\n', 'not a UTF-8 CSV'),
             (b'path,identity,sha256\n"' + b'a' * 200_000, 'not a UTF-8 CSV'),
         ],
@@ -217,7 +224,6 @@ STATE = {
     'step': np.asarray(3, np.int32),
     'momentum': [np.zeros((2, 2), np.float32), np.ones(1, np.float16)],
 }
-RUN = {'seed': 1, 'recipe': {'epochs': 3, 'rate': 0.1}, 'faces': 'abc'}
 
 
 class TestStates:
@@ -253,35 +259,3 @@ class TestStates:
         other = {**STATE, 'params': {'w': np.zeros(5, np.float32)}, 'more': np.zeros(1)}
         with pytest.raises(InputError, match=r'1 missing \(more\); 1 misshaped \(params/w is'):
             checkpoint.latest_state(tmp_path, other)
-
-
-class TestRuns:
-    def test_first_and_again(self, tmp_path):
-        path = tmp_path / 'deep' / 'run.json'
-        assert checkpoint.claim_run(path, RUN) == []
-        assert checkpoint.claim_run(path, RUN) == []
-        assert json.loads(path.read_text()) == RUN
-
-    def test_differences(self, tmp_path):
-        path = tmp_path / 'run.json'
-        checkpoint.claim_run(path, RUN)
-        other = {'seed': 2, 'recipe': {'epochs': 3, 'rate': 0.2}, 'faces': 'abc'}
-        differences = checkpoint.claim_run(path, other)
-        assert differences == ['recipe.rate (0.1 there, 0.2 here)', 'seed (1 there, 2 here)']
-        assert json.loads(path.read_text()) == RUN  # left as it was
-
-    def test_of_another_kind(self, tmp_path):
-        path = tmp_path / 'run.json'
-        path.write_text('{"seed": 1, "recipe": 5}')
-        assert checkpoint.claim_run(path, RUN) == [
-            "faces (None there, 'abc' here)",
-            'recipe.epochs (None there, 3 here)',
-            'recipe.rate (None there, 0.1 here)',
-        ]
-
-    @pytest.mark.parametrize('content', ['{', '[]', '"text"', 'null', '[' * 100_000])
-    def test_damaged(self, tmp_path, content):
-        path = tmp_path / 'run.json'
-        path.write_text(content)
-        with pytest.raises(InputError, match=r'run\.json: damaged'):
-            checkpoint.claim_run(path, RUN)

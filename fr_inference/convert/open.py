@@ -39,6 +39,14 @@ def embedded_names() -> list[str]:
     return sorted(path.name for path in EMBEDDED.glob('*') if checkpoint.is_target(path))
 
 
+def locate(source: str | os.PathLike) -> pathlib.Path:
+    """Returns the path of a target, that of an embedded one for its name."""
+    path = pathlib.Path(source)
+    if not os.path.exists(path) and str(source) in embedded_names():
+        return EMBEDDED / str(source)
+    return path
+
+
 def open_target(
     source: str | os.PathLike,
     *,
@@ -60,9 +68,7 @@ def open_target(
     Raises:
       InputError: one line, when there is nothing to open or it does not fit.
     """
-    path = pathlib.Path(source)
-    if not os.path.exists(path) and str(source) in embedded_names():
-        path = EMBEDDED / str(source)
+    path = locate(source)
     checks.require(
         os.path.exists(path),  # unlike Path.exists, False for a name too long for the system
         f'{flag}: {str(source)!r} not found; expected a checkpoint file, a native checkpoint '

@@ -1,13 +1,12 @@
 """Reads verification pairs: a CSV that says which images to compare and who is on both."""
 
-import csv
 import dataclasses
 import os
 import pathlib
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import checks, tables
 from fr_inference.data import sources
 from fr_inference.data.faces import Faces
 
@@ -62,9 +61,9 @@ def open_pairs(
     known = {name: position for position, name in enumerate(faces.paths)}
     positions: list[tuple[int, int]] = []
     labels: list[tuple[int, bool]] = []
-    for line, row in _rows(path, flag):
+    for line, (fold, *names, same) in tables.rows(path, COLUMNS, f'{flag}: {path}'):
         where = f'{flag}: {path} line {line}'
-        fold, same = (row['fold'] or '').strip(), (row['same'] or '').strip()
+        fold, same = fold.strip(), same.strip()
         checks.require(
             fold.isdecimal() and len(fold) <= 6,
             f'{where}: found fold {fold[:40]!r}, expected a whole number',
@@ -73,7 +72,7 @@ def open_pairs(
             same in ('0', '1'), f'{where}: found same {same[:40]!r}, expected 1 (one person) or 0'
         )
         found = []
-        for name in (row['first'] or '', row['second'] or ''):
+        for name in names:
             position = known.get(name, known.get(str(root / name)))
             if position is None:
                 raise checks.InputError(
@@ -94,18 +93,3 @@ def open_pairs(
         same=np.array([same for _, same in labels]),
         folds=np.array([fold for fold, _ in labels]),
     )
-
-
-def _rows(path, flag):
-    try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            checks.require(
-                set(COLUMNS) <= set(columns),
-                f'{flag}: {path} has the columns {",".join(columns)[:80]!r}, expected '
-                f'{",".join(COLUMNS)}',
-            )
-            yield from enumerate(reader, start=2)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise checks.InputError(f'{flag}: {path} is not a UTF-8 CSV file: {error}') from error

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from fr_inference import checks
+from fr_inference import checks, tables
 from fr_inference.data import procedural
 from fr_inference.data.faces import BadImageError, Faces, concat
 
@@ -113,24 +113,14 @@ def _open_manifest(path, flag):
 
 
 def _read_rows(path, flag):
-    try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            checks.require(
-                {'path', 'identity'} <= set(columns),
-                f'{flag}: {path} has the columns {",".join(columns)[:80]!r}, expected path,identity',
-            )
-            rows, seen = [], set()
-            for number, row in enumerate(reader, start=2):
-                image, identity = (row['path'] or '').strip(), (row['identity'] or '').strip()
-                where = f'{flag}: {path} line {number}'
-                checks.require(image and identity, f'{where}: empty path or identity')
-                checks.require(image not in seen, f'{where}: {image!r} stands there twice')
-                seen.add(image)
-                rows.append((image, identity))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise checks.InputError(f'{flag}: {path} is not a UTF-8 CSV file: {error}') from error
+    rows, seen = [], set()
+    for number, values in tables.rows(path, ('path', 'identity'), f'{flag}: {path}'):
+        image, identity = (value.strip() for value in values)
+        where = f'{flag}: {path} line {number}'
+        checks.require(image and identity, f'{where}: empty path or identity')
+        checks.require(image not in seen, f'{where}: {image!r} stands there twice')
+        seen.add(image)
+        rows.append((image, identity))
     checks.require(rows, f'{flag}: {path} lists no images')
     return rows
 

@@ -38,8 +38,9 @@ class Verdict:
 def verdict(record: Mapping[str, Any]) -> Verdict:
     """Returns the verdict on the contents of `audit.json`.
 
-    A leak is claimed only where an attack's excess over its blind control lies above 0 with its whole
-    interval and its null control's interval contains 0.5. Attacks are judged one by one; a leak that
+    A leak is claimed only where an attack's own interval lies above 0.5, that of its excess over the
+    blind control above 0 (a control below 0.5 by chance is no finding), and its null control's
+    contains 0.5. Attacks are judged one by one; a leak that
     one of them shows is the headline, whatever the others do.
     """
     membership = record['membership']
@@ -53,7 +54,7 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
     for name, (block, excess, null) in attacks.items():
         if block is None:
             continue
-        kinds.add(_judge(controls.get(excess), controls.get(null)))
+        kinds.add(_judge(block, controls.get(excess), controls.get(null)))
         found.append(_finding(name, block, controls.get(excess)))
     kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds)
     asked = (
@@ -63,13 +64,15 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
     return Verdict(kind, _HEADLINES[kind], (asked, *found, _sure(membership), _MEANING[kind]))
 
 
-def _judge(excess, null):
+def _judge(block, excess, null):
     if null is not None and not null['auc_ci95'][0] <= 0.5 <= null['auc_ci95'][1]:
         return INVALID
     if excess is None:
         return OPEN
     low, high = excess['auc_ci95']
-    return LEAK if low > 0 else NONE if high < NEGLIGIBLE else OPEN
+    if low > 0 and block['auc_ci95'][0] > 0.5:
+        return LEAK
+    return NONE if high < NEGLIGIBLE else OPEN
 
 
 def _finding(name, block, excess):

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checkpoint, checks, rng
+from fr_inference import checkpoint, checks, provenance, rng
 from fr_inference.data import loader, overlap
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
@@ -352,7 +352,7 @@ def _check_same_run(workdir, recipe, target, faces):
             np.frombuffer('\n'.join([*faces.paths, *faces.identities]).encode(), np.uint8)
         ),
     }
-    different = checkpoint.claim_run(workdir / 'run.json', run)
+    different = provenance.claim_run(workdir / 'run.json', run)
     checks.require(
         not different,
         f'{workdir}: holds another run, which differs in {", ".join(different)}; choose another '

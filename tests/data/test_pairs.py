@@ -79,7 +79,11 @@ def test_bad_rows(faces, row, message):
 
 @pytest.mark.parametrize(
     ('text', 'message'),
-    [('', 'has the columns'), (HEAD, 'lists no pairs'), ('a,b\n1,2\n', "has the columns 'a,b'")],
+    [
+        ('', 'lacks the columns'),
+        (HEAD, 'lists no pairs'),
+        ('a,b\n1,2\n', "lacks the columns fold,first,second,same: found 'a,b'"),
+    ],
 )
 def test_bad_files(faces, text, message):
     with pytest.raises(InputError, match=message):

@@ -96,7 +96,7 @@ def test_aligned(folder, results):
         ('one_point', 'line 2: landmarks: all points fall together'),
         ('missing', 'none.png: not found'),
         ('unreadable', 'text.png: not a readable image'),
-        ('columns', 'lacks the columns mouth_right_x, mouth_right_y'),
+        ('columns', 'lacks the columns mouth_right_x,mouth_right_y'),
         ('bytes', 'is not a UTF-8 CSV file'),
         ('none', 'none.csv not found, expected a CSV file'),
         ('no_faces', '--faces: none not found, expected a folder'),

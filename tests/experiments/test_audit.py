@@ -68,6 +68,10 @@ def results(folder):
             'no_members': arguments('refused', members='none'),
             'same': arguments('refused', others=MEMBERS),
             'own_list': arguments('refused', members=OTHERS, others=MEMBERS),
+            'embedded_list': [
+                *('--target=demo_easy', f'--out={folder / "refused"}', f'--members={OTHERS}'),
+                '--nonmembers=procedural:easy,images=8,seed=1,people=2',
+            ],
             'broken': arguments('refused', others=str(folder / 'broken')),
             'shadow_alone': arguments('refused', f'--shadow={folder / "target"}'),
             'shadow_without_list': arguments('refused', f'--shadow={folder / "plain"}'),
@@ -118,6 +122,7 @@ def test_a_crossed_gate_loses_nothing(folder, results):
         ('no_members', "--members: 'none' not found"),
         ('same', 'members and nonmembers overlap: 8 identities on both sides (hard-0-0, '),
         ('own_list', "nonmembers: 16 images are in the target's own list of training images"),
+        ('embedded_list', "nonmembers: 16 images are in the target's own list of training images"),
         ('broken', '1.png: not a readable image'),
         ('shadow_alone', 'shadow: found one without auxiliary'),
         ('shadow_without_list', 'has no members.csv, the list of its training images'),

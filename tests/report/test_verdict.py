@@ -78,6 +78,11 @@ def test_the_strongest_sound_finding_is_the_headline(images, null, people, kind)
     assert found.kind == kind
 
 
+def test_a_control_that_fell_below_a_half_is_no_leak():
+    found = verdict(record(block(0.52, 0.45, 0.59), excess=excess(0.02, 0.2), null=NULL))
+    assert found.kind == 'open'
+
+
 def test_sentences_hold_the_figures():
     found = verdict(record(block(0.8, 0.75, 0.85), excess=excess(0.2, 0.4), null=NULL, blind=BLIND))
     text = str(found)

@@ -1,0 +1,38 @@
+"""Reads CSV tables: a line for whatever is wrong with one."""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+
+from fr_inference import checks
+
+
+def rows(
+    path: str | os.PathLike, columns: Sequence[str], source: str
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields (number of the line, the values of `columns`) row by row; an absent value is ''.
+
+    Args:
+      path: a UTF-8 file, a byte order mark allowed, whose first line names its columns.
+      columns: those that are read; the file may have others.
+      source: how errors call the file.
+
+    Raises:
+      InputError: when it can't be read, or lacks a column.
+    """
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            found = reader.fieldnames or []
+            missing = [name for name in columns if name not in found]
+            checks.require(
+                not missing,
+                f'{source} lacks the columns {",".join(missing)}: found '
+                f'{",".join(found)[:80]!r}, expected {",".join(columns)}',
+            )
+            for number, row in enumerate(reader, start=2):
+                yield number, tuple(row[name] or '' for name in columns)
+    except OSError as error:
+        raise checks.InputError(f'{source} can not be read: {error.strerror}') from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise checks.InputError(f'{source} is not a UTF-8 CSV file: {error}') from error
