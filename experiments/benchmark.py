@@ -6,6 +6,8 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -104,14 +106,19 @@ def measure(name: str, with_peer: bool) -> dict:
     for label in calls.keys() - {'plain', 'scoring'}:
         for ours, theirs in zip(outputs['scoring'], outputs[label], strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
-    seconds = {label: [] for label in calls}
+    return _summary(first, interleaved(calls, _ROUNDS.value))
+
+
+def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Returns the seconds of every call in every round, side by side so that noise meets all alike."""
+    seconds: dict[str, list[float]] = {label: [] for label in calls}
     order = list(calls)
-    for i in range(_ROUNDS.value):
+    for i in range(rounds):
         for label in order if i % 2 else order[::-1]:  # nobody always runs on the other's heels
             time.sleep(_PAUSE)
-            calls[label]()  # caches as warm as in the middle of a long run
+            _timed(calls[label])  # caches as warm as in a long run; awaited, or it is timed as well
             seconds[label].append(_timed(calls[label])[0])
-    return _summary(first, seconds)
+    return seconds
 
 
 def _timed(call):

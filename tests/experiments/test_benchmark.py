@@ -68,6 +68,23 @@ def test_stops_where_the_sides_differ(small, monkeypatch):
         benchmark.measure('mobilefacenet_prelu', True)
 
 
+def test_no_call_is_left_running_while_the_next_is_timed(monkeypatch):
+    class Running:
+        def block_until_ready(self):
+            running.remove(self)
+            return self
+
+    def call():
+        assert not running
+        running.append(Running())
+        return running[-1]
+
+    running = []
+    monkeypatch.setattr(benchmark, '_PAUSE', 0)
+    seconds = benchmark.interleaved({'a': call, 'b': call}, 3)
+    assert {label: len(values) for label, values in seconds.items()} == {'a': 3, 'b': 3}
+
+
 def test_says_what_is_missing(small, monkeypatch, capsys):
     monkeypatch.setattr(torch_peer, 'missing', lambda: 'PyTorch is not installed')
     with flagsaver.flagsaver(peer='torch'), pytest.raises(checks.InputError) as caught:
