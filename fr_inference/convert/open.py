@@ -1,9 +1,7 @@
 """The one door through which targets come in: any supported file, native directory or embedded name."""
 
-import contextlib
 import dataclasses
 import hashlib
-import math
 import os
 import pathlib
 import re
@@ -14,7 +12,7 @@ import jax
 import numpy as np
 
 from fr_inference import checkpoint, checks
-from fr_inference.convert import ir, iresnet, mobilefacenet
+from fr_inference.convert import ir, iresnet, mobilefacenet, rules
 from fr_inference.convert.reader import read_tensors
 from fr_inference.convert.rules import Match, grid_of
 from fr_inference.models import registry
@@ -91,7 +89,7 @@ def open_target(
 
 
 def _check_values(target, path):
-    leaves = _by_path(target.variables)
+    leaves = rules.by_path(target.variables)
     wrong = [key for key, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()]
     checks.require(
         not wrong,
@@ -212,12 +210,12 @@ def _override(match: Match, arch: str) -> Match:
     module: Any = registry.build(arch)
     spec = registry.sized(registry.VARIANTS[arch].input, match.input.height, match.input.width)
     if arch.startswith('mobilefacenet'):
-        rules = mobilefacenet.layers(module.form)
+        layers = mobilefacenet.layers(module.form)
     elif arch.startswith(('ir5', 'ir1', 'irse')):
-        rules = ir.layers(tuple(module.depths), module.squeeze_excite, grid_of(spec))
+        layers = ir.layers(tuple(module.depths), module.squeeze_excite, grid_of(spec))
     else:
-        rules = iresnet.layers(tuple(module.depths), grid_of(spec))
-    return Match(arch, {}, spec, rules)
+        layers = iresnet.layers(tuple(module.depths), grid_of(spec))
+    return Match(arch, {}, spec, layers)
 
 
 def convert(
@@ -237,27 +235,13 @@ def convert(
     Raises:
       InputError: that lists every unmatched, missing and misshaped tensor.
     """
-    variables: dict[str, Any] = {}
-    missing, misshaped, used = [], [], set()
-    leaves = _by_path(expected)
-    for layer in match.layers:
-        for suffix, (collection, leaf, transform) in layer.weights().items():
-            key, path = f'{layer.source}.{suffix}', f'{collection}/{layer.target}/{leaf}'
-            if key not in tensors:
-                missing.append(key)
-                continue
-            used.add(key)
-            shape = leaves[path].shape if path in leaves else None
-            array = None
-            if shape is not None and math.prod(shape) == tensors[key].size:
-                with contextlib.suppress(ValueError, IndexError):
-                    array = transform(tensors[key])
-            if array is None or array.shape != shape:
-                wanted = 'nothing' if shape is None else f'what gives {list(shape)}'
-                misshaped.append(f'{key} is {list(tensors[key].shape)}, expected {wanted}')
-                continue
-            # A copy: the file's own bytes are let go.
-            _insert(variables, path.split('/'), np.array(array, np.float32, order='C'))
+    entries = {
+        f'{layer.source}.{suffix}': (f'{collection}/{layer.target}/{leaf}', transform)
+        for layer in match.layers
+        for suffix, (collection, leaf, transform) in layer.weights().items()
+    }
+    variables, missing, misshaped = rules.fill(entries, tensors, expected)
+    used = entries.keys()
     rest = [key for key in tensors if key not in used and not key.endswith('num_batches_tracked')]
     heads = [key for key in rest if _HEAD.search(key)]
     statistics = [key for key in missing if key.rsplit('.', 1)[-1].startswith('running_')]
@@ -274,18 +258,6 @@ def convert(
         misshaped=misshaped,
     )
     return variables, heads
-
-
-def _by_path(tree):
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(key, simple=True, separator='/'): leaf for key, leaf in leaves}
-
-
-def _insert(tree, path, value):
-    *parents, leaf = path
-    for part in parents:
-        tree = tree.setdefault(part, {})
-    tree[leaf] = value
 
 
 def _file_digest(path):

@@ -4,11 +4,13 @@ NCHW exists only here. A convolution's [O, I, h, w] becomes [h, w, I, O], a dens
 flattened map has its columns reordered from (C, H, W) to (H, W, C).
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from fr_inference.models import registry
@@ -97,6 +99,50 @@ class Match:
     config: dict[str, Any]
     input: InputSpec
     layers: tuple[Layer, ...]
+
+
+def fill(
+    entries: Mapping[str, tuple[str, Transform]], tensors: Mapping[str, np.ndarray], expected: Any
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Puts the tensors of a file where the module has its variables.
+
+    Args:
+      entries: name in the file -> (path in the variables, parts joined by '/', transform).
+      tensors: of the file, by name.
+      expected: abstract variables of the module.
+
+    Returns:
+      (variables as float32 NumPy arrays, names that are missing, descriptions of misshaped ones).
+    """
+    variables: dict[str, Any] = {}
+    missing, misshaped = [], []
+    leaves = by_path(expected)
+    for key, (path, transform) in entries.items():
+        if key not in tensors:
+            missing.append(key)
+            continue
+        shape = leaves[path].shape if path in leaves else None
+        array = None
+        if shape is not None and math.prod(shape) == tensors[key].size:
+            with contextlib.suppress(ValueError, IndexError):
+                array = transform(tensors[key])
+        if array is None or array.shape != shape:
+            wanted = 'nothing' if shape is None else f'what gives {list(shape)}'
+            misshaped.append(f'{key} is {list(tensors[key].shape)}, expected {wanted}')
+            continue
+        *parents, leaf = path.split('/')
+        tree = variables
+        for part in parents:
+            tree = tree.setdefault(part, {})
+        # A copy: the file's own bytes are let go.
+        tree[leaf] = np.array(array, np.float32, order='C')
+    return variables, missing, misshaped
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """Returns the leaves of variables by their paths, parts joined by '/'."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(key, simple=True, separator='/'): leaf for key, leaf in leaves}
 
 
 def size_of(shapes: Mapping[str, tuple[int, ...]], name: str, default: int, axis: int = 0) -> int:

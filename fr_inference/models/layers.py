@@ -57,12 +57,12 @@ def conv(
         use_bias=use_bias,
         dtype=dtype,
         kernel_init=_conv_init,
-        conv_general_dilated=_convolve,
+        conv_general_dilated=convolve,
         name=name,
     )
 
 
-def _convolve(x, kernel, strides, padding, **options):
+def convolve(x, kernel, strides, padding, **options):
     """`jax.lax.conv_general_dilated`, in the form that is fast where it is compiled for."""
 
     def direct(x, kernel):
