@@ -1,12 +1,12 @@
 """Reads tensors from the checkpoint files of strangers: no byte is executed, sizes are bounded.
 
 Formats: PyTorch's zip archive and its older sequence of pickles (`.pt`, `.pth`, `.ckpt`, without
-torch installed), and `.safetensors`. The layout of the first two is that of `torch.serialization`.
+torch installed), `.safetensors`, and the pickled modules of NVIDIA's generators (`.pkl`). The layout of
+the first two is that of `torch.serialization`, of the last stylegan2-ada-pytorch's `persistence`.
 """
 
 import collections
 import dataclasses
-import io
 import itertools
 import json
 import math
@@ -15,7 +15,7 @@ import os
 import pathlib
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ import safetensors
 
 from fr_inference import checks
 from fr_inference.convert import unpickler
-from fr_inference.convert.unpickler import Storage, TensorRef
+from fr_inference.convert.unpickler import Module, Packed, Storage, Stream, TensorRef
 
 _MAX_PICKLE_BYTES = 16 << 20
 _MAX_FILE_BYTES = 8 << 30
@@ -34,6 +34,9 @@ _MAX_TABLE_BYTES = 4 << 20
 # Tied weights share a storage; thousands of views of one are a bomb, each becoming a copy.
 _MAX_SHARING = 4
 _MAX_DEPTH = 4
+_MAX_NESTING = 8
+_MAX_NAME = 512
+_MAX_NUMBER = 1 << 48
 _CHUNK = 1 << 20
 _SAFETENSORS_DTYPES = {
     **{'F64': 'float64', 'F32': 'float32', 'F16': 'float16', 'BF16': jnp.bfloat16},
@@ -51,17 +54,21 @@ class StateDict:
       tensors: read-only arrays in the file's own dtype. They are views of the mapped file: a head of
         gigabytes that is set aside takes no memory.
       notes: one line for each thing that was set aside.
+      options: numbers that modules of NVIDIA's hold as attributes, by name.
     """
 
     tensors: dict[str, np.ndarray]
     notes: tuple[str, ...] = ()
+    options: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def read_tensors(path: str | os.PathLike) -> StateDict:
+def read_tensors(path: str | os.PathLike, *, nested: bool = False) -> StateDict:
     """Reads the state dict of a checkpoint file.
 
     Args:
       path: `.pt`, `.pth`, `.ckpt` in either PyTorch format, or `.safetensors`; recognised by content.
+      nested: all tensors under string keys, named from the top ('g_ema.style.1.weight'), in place of
+        the largest state dict; NVIDIA's `.pkl` is read too ('G_ema.mapping.fc0.weight').
 
     Raises:
       InputError: one line, for whatever is not a readable state dict.
@@ -79,9 +86,9 @@ def read_tensors(path: str | os.PathLike) -> StateDict:
         with open(path, 'rb') as file:
             start = file.read(16)
             if start[:4] == b'PK\x03\x04':
-                return _read_zip(file, size, str(path))
-            if start[:2] in (b'\x80\x02', b'\x80\x03', b'\x80\x04'):
-                return _read_legacy(file, str(path))
+                return _read_zip(file, size, str(path), nested)
+            if start[:2] in (b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05'):
+                return _read_pickle(file, str(path), nested)
         if start[8:9] == b'{' or path.suffix == '.safetensors':
             return _read_safetensors(path, start)
     except OSError as error:
@@ -128,12 +135,12 @@ def _mapped(file):
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _read_zip(file, size, source):
+def _read_zip(file, size, source, nested):
     bounded = _BoundedFile(file)
     try:
         with zipfile.ZipFile(bounded) as archive:
             bounded.most = size
-            return _read_archive(archive, _mapped(file), source)
+            return _read_archive(archive, _mapped(file), source, nested)
     except checks.InputError:
         raise
     except (
@@ -172,7 +179,7 @@ def _check_entries(count, source):
     )
 
 
-def _read_archive(archive, mapped, source):
+def _read_archive(archive, mapped, source, nested):
     size = len(mapped)
     entries = {entry.filename: entry for entry in archive.infolist()}
     _check_entries(len(archive.infolist()), source)
@@ -215,7 +222,8 @@ def _read_archive(archive, mapped, source):
     checks.require(
         entries[pickles[0]].file_size <= _MAX_PICKLE_BYTES, f'{source}: pickle of over 16 MiB'
     )
-    value = unpickler.loads(io.BytesIO(archive.read(pickles[0])), source)
+    stream = Stream(archive.read(pickles[0]))
+    value = unpickler.loads(stream, source)
     read: dict[str, memoryview] = {}
 
     def data(storage: Storage) -> memoryview:
@@ -225,7 +233,7 @@ def _read_archive(archive, mapped, source):
             read[storage.key] = _content(archive, entries[name], mapped)
         return read[storage.key]
 
-    return _state_dict(value, data, source)
+    return _state_dict(value, data, stream.allowance, source, nested)
 
 
 def _content(archive, entry, mapped):
@@ -238,14 +246,32 @@ def _content(archive, entry, mapped):
     return mapped[start : start + entry.file_size]
 
 
-def _read_legacy(file, source):
+def _read_pickle(file, source, nested):
     mapped = _mapped(file)
-    stream = io.BytesIO(bytes(mapped[:_MAX_PICKLE_BYTES]))
-    magic = unpickler.loads(stream, source)
+    stream = Stream(mapped)
+    first = unpickler.loads(stream, source)
+    if (
+        nested
+        and first != _LEGACY_MAGIC
+        and any(isinstance(item, Module) for item in _items(first))
+    ):
+        return _state_dict(first, lambda _storage: mapped[:0], stream.allowance, source, nested)
     checks.require(
-        magic == _LEGACY_MAGIC,
+        first == _LEGACY_MAGIC,
         f'{source}: a plain pickle, not a PyTorch checkpoint; nothing was run',
     )
+    value, blocks = _legacy(stream, mapped, source)
+    return _state_dict(
+        value,
+        lambda storage: blocks.get(storage.key, mapped[:0]),
+        stream.allowance,
+        source,
+        nested,
+    )
+
+
+def _legacy(stream, mapped, source):
+    """Reads torch's older format from behind its first number; returns the value and its blocks."""
     unpickler.loads(stream, source)  # protocol version
     info = unpickler.loads(stream, source)
     little = not isinstance(info, dict) or info.get('little_endian', True)
@@ -256,7 +282,7 @@ def _read_legacy(file, source):
         isinstance(keys, list) and all(isinstance(key, str) for key in keys),
         f'{source}: damaged list of storages',
     )
-    storages = {ref.storage.key: ref.storage for ref in _tensor_refs(value)}
+    storages = {item.key: item for item in _items(value) if isinstance(item, Storage)}
     blocks: dict[str, memoryview] = {}
     position = stream.tell()
     for key in keys:
@@ -271,43 +297,149 @@ def _read_legacy(file, source):
         )
         blocks[key] = mapped[position + 8 : stop]
         position = stop
-    return _state_dict(value, lambda storage: blocks.get(storage.key, mapped[:0]), source)
+    return value, blocks
 
 
-def _tensor_refs(value):
-    """Yields every tensor of a nested value; shared parts are visited once."""
+def _items(value):
+    """Yields the parts of a nested value, storages of tensors among them; shared ones once."""
     seen: set[int] = set()
     pending = [value]
     while pending:
         item = pending.pop()
-        if isinstance(item, TensorRef):
-            yield item
-        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
+        if id(item) in seen:
+            continue
+        yield item
+        if isinstance(item, dict | list | tuple | Module | TensorRef):
             seen.add(id(item))
-            pending.extend(item.values() if isinstance(item, dict) else item)
+            pending.extend(_parts(item))
 
 
-def _state_dict(value: Any, data: Callable[[Storage], memoryview], source: str) -> StateDict:
-    """Finds the state dict in a (nested) checkpoint and resolves its tensors."""
-    candidates = _tensor_dicts(value)
-    checks.require(candidates, f'{source}: holds no named tensors, expected a state dict')
-    # The most tensors win (optimizer states come in many small dicts); first named, first chosen.
-    path = max(candidates, key=lambda key: len(candidates[key]))
-    chosen = candidates.pop(path)
+def _parts(item):
+    if isinstance(item, TensorRef):
+        return (item.storage,)
+    if isinstance(item, Module):
+        return (item.state,)
+    return item.values() if isinstance(item, dict) else item
+
+
+def _state_dict(value, data, allowance, source, nested):
+    """Finds the tensors in a (nested) checkpoint and resolves them."""
+    notes: list[str] = []
+    options: dict[str, float] = {}
+    if nested:
+        chosen, options = _all_named(value, source)
+    else:
+        chosen, notes = _largest(value, source)
+    chosen, blocks = _unpacked(chosen, allowance, source)
     wanted = sum(math.prod(ref.shape) for ref in chosen.values())
     stored = sum({ref.storage.key: ref.storage.count for ref in chosen.values()}.values())
     checks.require(
         wanted <= _MAX_SHARING * stored,
         f'{source}: {len(chosen)} tensors of {wanted} numbers in all share {stored} stored ones',
     )
+    _check_names(chosen, source)
+    _check_names(options, source)
+
+    def find(storage):
+        return blocks[storage.key] if storage.key in blocks else data(storage)
+
+    arrays = {key: _resolve(ref, find, source) for key, ref in chosen.items()}
+    return StateDict(arrays, tuple(notes), options)
+
+
+def _largest(value, source):
+    """Returns the tensors of the dict that has the most, and notes about the others."""
+    candidates = _tensor_dicts(value)
+    checks.require(candidates, f'{source}: holds no named tensors, expected a state dict')
+    # The most tensors win (optimizer states come in many small dicts); first named, first chosen.
+    path = max(candidates, key=lambda key: len(candidates[key]))
+    chosen = candidates.pop(path)
     notes = [
         f'set aside: {_shown(".".join(other)) or "(top level)"} ({len(tensors)} tensors, as '
         f'{_shown(next(iter(tensors)))})'
         for other, tensors in itertools.islice(candidates.items(), 8)
     ]
-    _check_names(chosen, source)
-    arrays = {key: _resolve(ref, data, source) for key, ref in chosen.items()}
-    return StateDict(arrays, tuple(notes))
+    return chosen, notes
+
+
+def _all_named(value, source):
+    """Returns every tensor under string keys and every number of a module, by names from the top.
+
+    What is mentioned twice has the name under which it comes first.
+    """
+    tensors: dict[str, TensorRef] = {}
+    options: dict[str, float] = {}
+    seen: set[int] = set()
+    pending: collections.deque[tuple[tuple[str, ...], Any]] = collections.deque([((), value)])
+    while pending:
+        path, item = pending.popleft()
+        inside = item.state if isinstance(item, Module) else item
+        if not isinstance(inside, dict) or id(inside) in seen:
+            continue
+        seen.add(id(inside))
+        module = isinstance(item, Module)
+        for key, leaf in inside.items():
+            if module and key in ('_parameters', '_buffers', '_modules'):
+                pending.append((path, leaf))
+            elif not isinstance(key, str):
+                continue
+            elif module and type(leaf) in (int, float) and abs(leaf) < _MAX_NUMBER:
+                _enter(options, path, key, leaf, source)
+            elif isinstance(leaf, TensorRef) and not module:
+                _enter(tensors, path, key, leaf, source)
+            elif isinstance(leaf, dict | Module) and not module and len(path) < _MAX_NESTING:
+                pending.append(((*path, key), leaf))
+    checks.require(tensors, f'{source}: holds no named tensors, expected a checkpoint')
+    return tensors, options
+
+
+def _enter(table, path, key, leaf, source):
+    length = sum(map(len, path)) + len(key)
+    checks.require(length <= _MAX_NAME, f'{source}: a name of {length} characters')
+    name = '.'.join((*path, key))
+    checks.require(name not in table, f'{source}: two tensors are called {_shown(name)}')
+    table[name] = leaf
+    _check_entries(len(table), source)
+
+
+def _unpacked(tensors, allowance, source):
+    """Returns the tensors with storages in place of `Packed` ones, and the bytes of these by key."""
+    known: dict[int, Storage] = {}
+    blocks: dict[str, memoryview] = {}
+    for name, ref in tensors.items():
+        if not isinstance(ref.storage, Packed):
+            continue
+        content = id(ref.storage.content)
+        if content not in known:
+            storage, block = _unpack(ref.storage, allowance, source)
+            known[content] = dataclasses.replace(storage, key=f'in the pickle: {len(blocks)}')
+            blocks[known[content].key] = block
+        try:
+            view = ref.offset, ref.shape, ref.strides
+            tensors[name] = unpickler.rebuild_tensor(known[content], *view)
+        except ValueError as error:
+            raise checks.InputError(f'{source}: {_shown(name)}: {error}') from error
+    return tensors, blocks
+
+
+def _unpack(packed, allowance, source):
+    try:
+        content = packed.unpack(allowance)
+    except ValueError as error:
+        raise checks.InputError(
+            f'{source}: damaged block of numbers: {str(error)[:200]}'
+        ) from error
+    stream = Stream(content, allowance)
+    checks.require(
+        unpickler.loads(stream, source) == _LEGACY_MAGIC,
+        f'{source}: a block of numbers in a form that torch does not write into pickles',
+    )
+    storage, blocks = _legacy(stream, content, source)
+    checks.require(
+        isinstance(storage, Storage) and storage.key in blocks,
+        f'{source}: damaged block of numbers: found {type(storage).__name__}, expected a storage',
+    )
+    return storage, blocks[storage.key]
 
 
 def _shown(name):

@@ -124,13 +124,14 @@ def _nvidia_discriminator(size: int, features: int) -> Entries:
 
 
 def generator(
-    tensors: Mapping[str, np.ndarray], source: str
+    tensors: Mapping[str, np.ndarray], source: str, options: Mapping[str, float] | None = None
 ) -> tuple[stylegan2.Generator, dict[str, Any], tuple[str, ...]]:
     """Builds the generator that a file's tensors spell out.
 
     Args:
       tensors: by dotted name, from the top of the file ('G_ema.mapping.fc0.weight').
       source: how errors call the file.
+      options: numbers that the file's modules hold; of these `conv_clamp` becomes `clamp`.
 
     Returns:
       (module, {'params', 'buffers'} as float32 NumPy arrays, notes).
@@ -138,6 +139,10 @@ def generator(
     Raises:
       InputError: for a file without a generator, or with one that does not fit, all listed.
     """
+    checks.require(
+        not any(re.search(r'(^|\.)synthesis\.L\d+_\d+_\d+\.', name) for name in tensors),
+        f'{source}: a StyleGAN3 generator (alias-free layers), not supported; expected StyleGAN2',
+    )
     groups = [prefix for prefix in ('G_ema.', 'g_ema.', 'G.', 'g.', '') if _looks(tensors, prefix)]
     checks.require(
         groups,
@@ -150,22 +155,22 @@ def generator(
         'mapping.embed.weight' not in inside,
         f'{source}: a generator with class labels, not supported; expected one without',
     )
+    shapes = {name: value.shape for name, value in inside.items()}
     if 'synthesis.b4.const' in inside:
-        shapes = {name: value.shape for name, value in inside.items()}
         sizes = [
             int(m[1])
             for name in shapes
             if (m := re.fullmatch(r'synthesis\.b(\d{1,4})\.conv1\.weight', name))
         ]
         size, layers = max(sizes, default=4), _count(inside, r'mapping\.fc(\d{1,2})\.weight')
-        stylegan2.resolutions(size)
+        _check_resolution(size, source)
         widths = {r: _size(shapes, f'synthesis.b{r}.conv1.weight', 0) for r in sizes}
         dense = 'mapping.fc0.weight'
         entries = _nvidia_generator(size, layers)
     else:
-        shapes = {name: value.shape for name, value in inside.items()}
         blocks = _count(inside, r'to_rgbs\.(\d{1,2})\.bias')
-        size, layers = 4 * 2 ** min(blocks, 9), _count(inside, r'style\.(\d{1,2})\.weight')
+        size, layers = 4 * 2**blocks, _count(inside, r'style\.(\d{1,2})\.weight')
+        _check_resolution(size, source)
         widths = {4: _size(shapes, 'conv1.conv.weight', 1)}
         for k, r in enumerate(stylegan2.resolutions(size)[1:]):
             widths[r] = _size(shapes, f'convs.{2 * k + 1}.conv.weight', 1)
@@ -174,6 +179,7 @@ def generator(
         if 'latent_avg' not in inside and 'latent_avg' in tensors:
             inside['latent_avg'] = tensors['latent_avg']
     base, most = _channels(widths)
+    clamp = _clamp(options or {}, f'{prefix}synthesis.', source)
     module = stylegan2.Generator(
         resolution=size,
         z_dim=_size(shapes, dense, 1),
@@ -181,6 +187,7 @@ def generator(
         channel_base=base,
         channel_max=most,
         mapping_layers=layers,
+        clamp=clamp,
     )
     notes = [f'recognised as StyleGAN2 at {size}x{size} from {prefix or "the top level"}']
     if 'latent_avg' in entries and 'latent_avg' not in inside:
@@ -194,11 +201,12 @@ def generator(
         mapping = stylegan2.Mapping(module.w_dim, layers)
         w = np.asarray(mapping.apply({'params': variables['params']['mapping']}, z))
         variables['buffers']['w_avg'] = w.mean(axis=0)
+    _check_finite(variables, source)
     return module, variables, tuple(notes)
 
 
 def discriminator(
-    tensors: Mapping[str, np.ndarray], source: str
+    tensors: Mapping[str, np.ndarray], source: str, options: Mapping[str, float] | None = None
 ) -> tuple[stylegan2.Discriminator, dict[str, Any]]:
     """Builds NVIDIA's discriminator; arguments and errors as `generator`."""
     inside = _below(tensors, 'D.') or dict(tensors)
@@ -211,15 +219,20 @@ def discriminator(
         int(m[1]) for name in shapes if (m := re.fullmatch(r'b(\d{1,4})\.conv1\.weight', name))
     ]
     size = max(sizes, default=4)
-    stylegan2.resolutions(size)
+    _check_resolution(size, source)
     widths = {r // 2: _size(shapes, f'b{r}.conv1.weight', 0) for r in sizes}
     widths[size] = _size(shapes, f'b{size}.fromrgb.weight', 0)
     base, most = _channels(widths)
-    module = stylegan2.Discriminator(resolution=size, channel_base=base, channel_max=most)
+    clamp = _clamp(options or {}, 'D.', source)
+    module = stylegan2.Discriminator(
+        resolution=size, channel_base=base, channel_max=most, clamp=clamp
+    )
     image = jnp.zeros((1, size, size, 3))
     expected = jax.eval_shape(module.init, jax.random.key(0), image)
     entries = _nvidia_discriminator(size, _size(shapes, 'b4.conv.weight', 0))
-    return module, _fit(entries, inside, expected, source)
+    variables = _fit(entries, inside, expected, source)
+    _check_finite(variables, source)
+    return module, variables
 
 
 def open_generator(
@@ -227,9 +240,40 @@ def open_generator(
 ) -> tuple[stylegan2.Generator, dict[str, Any], tuple[str, ...]]:
     """Reads a generator file of either kind; arguments and errors as `generator`."""
     path = pathlib.Path(path)
-    state = read_tensors(path)
-    module, variables, notes = generator(state.tensors, str(path))
+    state = read_tensors(path, nested=True)
+    module, variables, notes = generator(state.tensors, str(path), state.options)
     return module, variables, (*notes, *state.notes)
+
+
+def _check_resolution(size, source):
+    try:
+        stylegan2.resolutions(size)
+    except checks.InputError as error:
+        raise checks.InputError(f'{source}: {error}') from error
+
+
+def _check_finite(variables, source):
+    leaves = rules.by_path(variables)
+    wrong = [key for key, leaf in leaves.items() if not np.isfinite(leaf).all()]
+    checks.require(
+        not wrong,
+        f'{source}: damaged: {len(wrong)} of {len(leaves)} tensors hold numbers that are not finite '
+        f'({", ".join(wrong[:4])}{", ..." if len(wrong) > 4 else ""})',
+    )
+
+
+def _clamp(options, prefix, source):
+    """Returns the bound of the features, which NVIDIA's layers keep each for itself; None for none."""
+    found = {
+        value
+        for name, value in options.items()
+        if name.startswith(prefix) and name.endswith('.conv_clamp')
+    }
+    checks.require(
+        len(found) <= 1 and all(value > 0 for value in found),
+        f'{source}: layers of different bounds (conv_clamp), expected one above 0, or none',
+    )
+    return float(found.pop()) if found else None
 
 
 def _looks(tensors, prefix):

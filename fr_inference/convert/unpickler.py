@@ -4,22 +4,24 @@ Python's own unpickler calls what a file names. This one never looks anything up
 inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. What a file can
 make it do is bounded: opcodes outside the table, unknown names, huge numbers and forward memo
 references are errors, and time and memory grow no faster than the file. (A memoised value costs two
-bytes to mention again, so nothing here may walk, print or hash one each time it is mentioned.)
+bytes to mention again, so nothing here may walk, print or hash one each time it is mentioned.) Source
+code that NVIDIA's pickles carry is a text like any other, too long to be even decoded.
 
 Source: the opcode descriptions of the standard library's `pickletools`.
 """
 
 import dataclasses
-import io
 import pickletools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fr_inference import checks
 
 # A state dict takes some 40 operations a tensor; with the optimiser's, iresnet200 stays below 200,000.
 _MAX_OPCODES = 500_000
+_MAX_COPIED = 64 << 20
+_MAX_TEXT = 4096
 _MAX_NAME = 512
 _MAX_ARGUMENTS = 16
 _MAX_NUMBER = 1 << 48
@@ -46,11 +48,43 @@ class Storage:
     count: int
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Packed:
+    """A block of numbers in the pickle itself, as a file of torch's older format.
+
+    Attributes:
+      content: that file, or where `text`, its bytes taken for characters of Latin-1 (in UTF-8 if long).
+      text: how protocol 2 writes bytes.
+    """
+
+    content: memoryview | str
+    text: bool = False
+
+    def unpack(self, allowance: 'Allowance') -> memoryview:
+        """Returns the file.
+
+        Raises:
+          ValueError: where the text holds other characters, or takes more memory than allowed.
+        """
+        if not self.text:
+            return memoryview(self.content)  # type: ignore[arg-type]
+        allowance.copy(len(self.content))
+        text = self.content if isinstance(self.content, str) else str(self.content, 'utf-8')
+        return memoryview(text.encode('latin-1'))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Module:
+    """A module of NVIDIA's: what it is made of, without its code."""
+
+    state: dict[Any, Any]
+
+
 @dataclasses.dataclass(frozen=True)
 class TensorRef:
     """A strided view of a storage; offset, shape and strides in elements."""
 
-    storage: Storage
+    storage: Storage | Packed
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -74,7 +108,75 @@ DTYPES = {
 }
 
 
-def loads(data: io.BytesIO, source: str) -> Any:
+@dataclasses.dataclass
+class Allowance:
+    """What the pickles of one file may still cost."""
+
+    operations: int = _MAX_OPCODES
+    copied: int = _MAX_COPIED
+
+    def copy(self, count: int) -> None:
+        """Takes `count` bytes of memory.
+
+        Raises:
+          ValueError: when there are no more.
+        """
+        self.copied -= count
+        if self.copied < 0:
+            raise ValueError(f'over {_MAX_COPIED >> 20} MiB beside its blocks of bytes')
+
+
+class Stream:
+    """Bytes, a position in them, and what reading them may cost.
+
+    Args:
+      content: the bytes, which nothing here copies as a whole.
+      allowance: shared with other streams of the same file.
+    """
+
+    def __init__(self, content: bytes | memoryview, allowance: Allowance | None = None):
+        self._content = memoryview(content)
+        self._position = 0
+        self.allowance = allowance or Allowance()
+
+    def tell(self) -> int:
+        """As a file."""
+        return self._position
+
+    def view(self, count: int) -> memoryview:
+        """Returns the next `count` bytes, which take no memory.
+
+        Raises:
+          ValueError: when there are fewer.
+        """
+        found = self._content[self._position : self._position + count]
+        if len(found) != count:
+            raise ValueError(f'found {len(found)} of {count} bytes')
+        self._position += count
+        return found
+
+    def read(self, count: int) -> bytes:
+        """As a file."""
+        found = self._content[self._position : self._position + count]
+        self.allowance.copy(len(found))
+        self._position += len(found)
+        return bytes(found)
+
+    def readline(self) -> bytes:
+        """As a file."""
+        window, end = 64, -1
+        while end < 0:
+            window *= 2
+            self.allowance.copy(window)
+            found = bytes(self._content[self._position : self._position + window])
+            end = found.find(b'\n')
+            if end < 0 and len(found) < window:
+                end = len(found)
+        self._position += len(found[: end + 1])
+        return found[: end + 1]
+
+
+def loads(data: Stream, source: str) -> Any:
     """Interprets one pickle from the current position of `data`.
 
     Args:
@@ -82,7 +184,8 @@ def loads(data: io.BytesIO, source: str) -> Any:
       source: how errors call the file.
 
     Returns:
-      Dicts, lists, tuples, strings, bytes, numbers, None, `TensorRef`, `Storage`, `Ignored`.
+      Dicts, lists, tuples, strings, numbers, None, memoryviews (bytes, and strings of over 4 KiB),
+      `TensorRef`, `Storage`, `Packed`, `Module`, `Ignored`.
 
     Raises:
       InputError: for anything else, one line.
@@ -97,12 +200,35 @@ def loads(data: io.BytesIO, source: str) -> Any:
         raise checks.InputError(f'{source}: damaged or not a pickle: {str(error)[:200]}') from error
 
 
+_OPCODES = {opcode.code.encode('latin-1'): opcode for opcode in pickletools.opcodes}
+_BLOCKS = {'SHORT_BINBYTES': 1, 'BINBYTES': 4, 'BINBYTES8': 8, 'BYTEARRAY8': 8}
+_TEXTS = {'SHORT_BINUNICODE': 1, 'BINUNICODE': 4, 'BINUNICODE8': 8}
+
+
+def _operations(data: Stream) -> Iterator[tuple[str, Any]]:
+    """Yields (name, argument), as `pickletools.genops` but for long texts and bytes."""
+    while code := data.read(1):
+        if code not in _OPCODES:
+            raise ValueError(f'{code!r} is no operation')
+        opcode = _OPCODES[code]
+        width = _BLOCKS.get(opcode.name) or _TEXTS.get(opcode.name)
+        if width:
+            block = data.view(int.from_bytes(data.view(width), 'little'))
+            short = opcode.name in _TEXTS and len(block) <= _MAX_TEXT
+            yield opcode.name, str(block, 'utf-8', 'surrogatepass') if short else block
+        else:
+            reader: Any = opcode.arg and opcode.arg.reader
+            yield opcode.name, reader and reader(data)
+
+
 def _interpret(data, source):
     stack: list[Any] = []
     memo: dict[str, Any] = {}  # by text: of whole numbers a file can choose many that collide
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        checks.require(count < _MAX_OPCODES, f'{source}: pickle of over {_MAX_OPCODES} operations')
-        name = opcode.name
+    for name, argument in _operations(data):
+        data.allowance.operations -= 1
+        checks.require(
+            data.allowance.operations >= 0, f'{source}: pickle of over {_MAX_OPCODES} operations'
+        )
         if name == 'STOP':
             return stack.pop()
         if name in _CONSTANTS:
@@ -127,7 +253,7 @@ def _interpret(data, source):
                 f'{source}: found pickle operation {name}, which no state dict needs; '
                 'expected tensors and plain containers only'
             )
-    raise checks.InputError(f'{source}: truncated pickle')
+    raise checks.InputError(f'{source}: damaged or truncated pickle')
 
 
 def _name(value: Any) -> str:
@@ -191,6 +317,11 @@ def _set_items(stack, _source):
         target[_hashable(key)] = value
 
 
+def _add_items(stack, _source):
+    _since_mark(stack)
+    _typed(stack[-1], Ignored)
+
+
 def _typed(value, kind):
     if not isinstance(value, kind):
         raise TypeError(f'found {type(value).__name__}, expected {getattr(kind, "__name__", kind)}')
@@ -249,8 +380,13 @@ def _persistent(stack, source):
     stack.append(Storage(_name(saved[2]), dtype, count))
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *_rest):
-    _typed(storage, Storage)
+def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: Any) -> TensorRef:
+    """Returns a view of a storage.
+
+    Raises:
+      ValueError, TypeError: where it leaves its storage. (Of `Packed` ones the size is not known yet.)
+    """
+    _typed(storage, Storage | Packed)
     if len(_typed(shape, tuple)) != len(_typed(strides, tuple)) or len(shape) > 8:
         raise ValueError(f'tensor with {len(shape)} sizes and {len(strides)} strides')
     elements, last = 1, _size(offset)
@@ -259,9 +395,10 @@ def _rebuild_tensor(storage, offset, shape, strides, *_rest):
     for size, stride in zip(shape, strides, strict=True):
         elements *= size
         last += (size - 1) * stride
-    if elements > storage.count or (elements and last >= storage.count):
+    count = storage.count if isinstance(storage, Storage) else len(storage.content)
+    if elements > count or (elements and last >= count):
         raise ValueError(
-            f'a tensor of shape {list(shape)} does not fit its storage of {storage.count} numbers'
+            f'a tensor of shape {list(shape)} does not fit its storage of {count} numbers'
         )
     return TensorRef(storage, offset, shape, strides)
 
@@ -277,6 +414,22 @@ def _rebuild_parameter(tensor, *_rest):
     return _typed(tensor, TensorRef)
 
 
+def _packed(content):
+    if isinstance(content, memoryview):
+        return Packed(content)
+    return _typed(content, Packed)
+
+
+def _encode(text, encoding='utf-8'):
+    if encoding != 'latin1' or not isinstance(text, str | memoryview):
+        return Ignored()
+    return Packed(text, text=True)
+
+
+def _module(meta):
+    return Module(_typed(_typed(meta, dict).get('state'), dict))
+
+
 def _ordered_dict(items=None):
     if items is None:
         return {}
@@ -286,21 +439,30 @@ def _ordered_dict(items=None):
 
 
 _BUILDERS: Mapping[str, Callable[..., Any]] = {
-    'torch._utils._rebuild_tensor_v2': _rebuild_tensor,
-    'torch._utils._rebuild_tensor': _rebuild_tensor,
+    'torch._utils._rebuild_tensor_v2': rebuild_tensor,
+    'torch._utils._rebuild_tensor': rebuild_tensor,
     'torch._utils._rebuild_parameter': _rebuild_parameter,
+    'torch.storage._load_from_bytes': _packed,
+    'torch_utils.persistence._reconstruct_persistent_obj': _module,
     'collections.OrderedDict': _ordered_dict,
+    'dnnlib.util.EasyDict': lambda: {},
+    '_codecs.encode': _encode,
 }
 
 # Bookkeeping seen beside weights in real checkpoints. It becomes `Ignored`, whatever its arguments.
 _INERT = frozenset(
     (
-        '_codecs.encode',
+        '__builtin__.bytes',
+        '__builtin__.set',
         'argparse.Namespace',
+        'builtins.bytes',
+        'builtins.set',
         'numpy.core.multiarray._reconstruct',
         'numpy.core.multiarray.scalar',
+        'numpy.core.numeric._frombuffer',
         'numpy._core.multiarray._reconstruct',
         'numpy._core.multiarray.scalar',
+        'numpy._core.numeric._frombuffer',
         'numpy.dtype',
         'numpy.ndarray',
         'pathlib.PosixPath',
@@ -319,14 +481,14 @@ _CONSTANTS: Mapping[str, Callable[[], Any]] = {
     'EMPTY_DICT': dict,
     'EMPTY_LIST': list,
     'EMPTY_TUPLE': tuple,
+    'EMPTY_SET': Ignored,
     'MARK': lambda: _MARK,
 }
 
 _LITERALS = frozenset(
     (
         *('INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT'),
-        *('UNICODE', 'SHORT_BINUNICODE', 'BINUNICODE', 'BINUNICODE8'),
-        *('STRING', 'BINSTRING', 'SHORT_BINSTRING', 'BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8'),
+        *('UNICODE', 'STRING', 'BINSTRING', 'SHORT_BINSTRING', *_TEXTS, *_BLOCKS),
     )
 )
 
@@ -342,6 +504,7 @@ _ACTIONS: Mapping[str, Callable[[list[Any], str], None]] = {
     'APPENDS': _appends,
     'SETITEM': _set_item,
     'SETITEMS': _set_items,
+    'ADDITEMS': _add_items,
     'BUILD': _build,
     'REDUCE': _reduce,
     'NEWOBJ': _reduce,

@@ -7,11 +7,12 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert import hostile, states, writer
+from convert import generators, hostile, states, writer
 from fr_inference.checks import InputError
 from fr_inference.convert.open import open_target
 from fr_inference.convert.reader import read_tensors
@@ -107,11 +108,11 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp('bytes') / 'file.pt'
 
 
-def refused_or_read(path, data):
+def refused_or_read(path, data, nested=False):
     """Whether the bytes gave tensors or one line of error; anything else raises."""
     path.write_bytes(data)
     try:
-        return bool(read_tensors(path).tensors)
+        return bool(read_tensors(path, nested=nested).tensors)
     except InputError as error:
         return '\n' not in str(error)
 
@@ -120,6 +121,7 @@ HEADS = (
     b'',
     b'PK\x03\x04',
     b'\x80\x02',
+    b'\x80\x05',
     writer.legacy_bytes(b'')[:120],
     b'\x20' + b'\0' * 7 + b'{',
 )
@@ -129,6 +131,33 @@ HEADS = (
 @given(st.sampled_from(HEADS), st.binary(max_size=300))
 def test_arbitrary_bytes(scratch, head, data):
     assert refused_or_read(scratch, head + data)
+
+
+MODULE = generators.nvidia_bytes(generators.module({'weight': np.ones((2, 3), np.float32)}))
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from([b'\x80\x02', b'\x80\x04\x95', b'\x80\x05', MODULE[:300]]),
+    st.binary(max_size=300),
+)
+def test_arbitrary_bytes_of_a_generator(scratch, head, data):
+    assert refused_or_read(scratch, head + data, nested=True)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 255)), max_size=4),
+    st.sampled_from([2, 3, 4, 5]),
+    st.none() | st.integers(0, 10_000),
+)
+def test_damaged_modules(scratch, changes, protocol, length):
+    """An honest small module, some bytes changed, mostly not in its source code, cut somewhere."""
+    made = generators.module({'weight': np.ones((2, 3), np.float32)}, source='')
+    data = bytearray(generators.nvidia_bytes(made, protocol))
+    for position, value in changes:
+        data[position % len(data)] = value
+    assert refused_or_read(scratch, bytes(data[:length]), nested=True)
 
 
 SMALL = {'a': states.filled({'weight': (2, 3)})['weight'], 'b': [1, 'two', None]}

@@ -4,8 +4,8 @@ import pathlib
 
 from convert import writer
 from convert.hostile import archives as archives  # each adds its files to CASES
-from convert.hostile import natives
-from convert.hostile.cases import CASES, Maker, tiny
+from convert.hostile import modules, natives
+from convert.hostile.cases import CASES, GENERATORS, Maker, tiny
 from convert.hostile.pickles import MARKER as MARKER
 from convert.hostile.pickles import bombs as bombs
 
@@ -13,7 +13,10 @@ HONEST: dict[str, Maker] = {
     'honest_zip': lambda path: writer.save(path, tiny()),
     'honest_legacy': lambda path: writer.save(path, tiny(), 'legacy'),
     'honest_native': natives.native,
+    'honest_nvidia': modules.honest,
+    'honest_rosinality': modules.honest_rosinality,
 }
+GENERATORS |= {'honest_nvidia', 'honest_rosinality'}
 
 
 def make_all(folder: pathlib.Path) -> None:

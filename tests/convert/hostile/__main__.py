@@ -1,6 +1,7 @@
-"""Converts every hostile file in a folder, one after the other, and prints what each attempt took."""
+"""Opens every hostile file in a folder, one after the other, and prints what each attempt took."""
 
 import contextlib
+import functools
 import gc
 import io
 import json
@@ -10,8 +11,9 @@ import sys
 
 from absl.testing import flagsaver
 
-from convert.hostile import CASES, HONEST, file_name
+from convert.hostile import CASES, GENERATORS, HONEST, file_name
 from experiments import cli, convert_weights
+from fr_inference.convert import stylegan2
 
 
 def _peak_megabytes() -> float:
@@ -28,6 +30,13 @@ def _forget_peak() -> None:
         pathlib.Path('/proc/self/clear_refs').write_text('5')
 
 
+def _open(path: pathlib.Path, name: str) -> None:
+    if name in GENERATORS:
+        stylegan2.open_generator(path)
+    else:
+        convert_weights.main()
+
+
 def _main(folder: pathlib.Path) -> None:
     results = {}
     for name in (*CASES, *HONEST):
@@ -39,7 +48,7 @@ def _main(folder: pathlib.Path) -> None:
         started = resource.getrusage(resource.RUSAGE_SELF)
         with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
             try:
-                cli.run(convert_weights.main)
+                cli.run(functools.partial(_open, path, name))
             except SystemExit as stop:
                 code = stop.code or 0
             except BaseException as error:  # a bug, told as one

@@ -10,6 +10,8 @@ from convert import states, writer
 Maker = Callable[[pathlib.Path], object]
 CASES: dict[str, tuple[str, Maker]] = {}
 """Name -> (words of the one line of error, maker)."""
+GENERATORS: set[str] = set()
+"""Names of those that are opened as a generator, the others as a target."""
 PROTO, STOP = writer.PROTO, b'.'
 
 
@@ -20,7 +22,9 @@ def case(words: str, *names: str) -> Callable[[Callable], Callable]:
         base = maker.__name__
         for name in names or ('',):
             made = (lambda path, name=name: maker(path, name)) if name else maker
-            CASES[f'{base}_{name}'.strip('_')] = (words, made)
+            full = f'{base}_{name}'.strip('_')
+            assert full not in CASES, full
+            CASES[full] = (words, made)
         return maker
 
     return register

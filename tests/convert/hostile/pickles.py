@@ -122,7 +122,7 @@ def no_width(path, form):
 @case('misshaped')
 def scalars(path):
     names = ('conv1.weight', 'fc.weight', 'fc.bias', 'bn1.weight')
-    writer.save(path, tiny(**{name: np.float32(1).reshape(()) for name in names}))
+    writer.save(path, tiny(**{name: np.ones((), np.float32) for name in names}))
 
 
 @case('missing')
@@ -171,7 +171,7 @@ def number_of_megabytes_as_a_key(path, form):
     pickle_in(path, b'}' + number + b'Ns', form)
 
 
-@case('a name of')
+@case('a memoryview as a key')
 def text_of_megabytes_as_a_key(path):
     text = b'a' * (12 << 20) + '\U0001f600'.encode()
     pickle_in(path, b'}X' + struct.pack('<I', len(text)) + text + b'Ns')
