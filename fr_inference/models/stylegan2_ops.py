@@ -10,6 +10,8 @@ whose gradient has one: what is resampled is computed in phases, the rows and co
 index, and the filter is shifts and adds of phases.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,9 +145,38 @@ def _convolve(x, kernel, padding):
     if kernel.shape[:2] == (1, 1):
         pad = ((0, 0), *padding, (0, 0))
         return (jnp.pad(x, pad) if any(map(any, padding)) else x) @ kernel[0, 0]
-    return layers.convolve(
-        x, kernel, (1, 1), list(padding), dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-    )
+    if kernel.shape[:2] == (3, 3):
+        order = ('NHWC', 'HWIO', 'NHWC')
+        return layers.convolve(x, kernel, (1, 1), list(padding), dimension_numbers=order)
+    return _small_convolve(x, kernel, tuple(padding))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _small_convolve(x, kernel, padding):
+    order = ('NHWC', 'HWIO', 'NHWC')
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=order)
+
+
+def _small_forward(x, kernel, padding):
+    return _small_convolve(x, kernel, padding), (x, kernel)
+
+
+def _small_backward(padding, saved, cotangent):
+    x, kernel = saved
+    plain = functools.partial(_small_convolve.__wrapped__, padding=padding)  # type: ignore[attr-defined]
+    (x_gradient,) = jax.vjp(lambda x: plain(x, kernel), x)[1](cotangent)
+    # One product for each tap: XLA on CPU has no fast path for this gradient with an even kernel.
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    height, width = cotangent.shape[1:3]
+    taps = [
+        jnp.einsum('nhwc,nhwk->ck', x[:, i : i + height, j : j + width], cotangent)
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    ]
+    return x_gradient, jnp.stack(taps).reshape(kernel.shape)
+
+
+_small_convolve.defvjp(_small_forward, _small_backward)
 
 
 def _interleave(even, odd, axis):

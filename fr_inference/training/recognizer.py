@@ -6,11 +6,10 @@ same device.
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -19,17 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checkpoint, checks, provenance, rng
-from fr_inference.data import loader, overlap
+from fr_inference import checkpoint, checks, parallel, provenance, rng
+from fr_inference.data import overlap
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
+from fr_inference.training import images as training_images
 from fr_inference.training import margin as margins
 from fr_inference.training.margin import Margin
 
 Progress = Callable[..., None]
-
-_IN_MEMORY_BYTES = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,13 +129,15 @@ def train(
         target.architecture in registry.VARIANTS and target.module is not None,
         f'{target.name}: only registered architectures can be trained',
     )
-    images, labels, kept = _load(faces, target.input, skip_bad)
+    images, kept = training_images.load(faces, target.input.height, target.input.width, skip_bad)
+    faces = faces.select(kept)
+    _, labels = np.unique(faces.identities, return_inverse=True)
+    labels = labels.astype(np.int32)
     classes = int(labels.max()) + 1
     checks.require(
         classes >= 2 and len(labels) >= 2,
         f'{faces.name}: found {len(labels)} images of {classes} people, expected 2 people or more',
     )
-    faces = faces.select(kept)
     batch_size = min(recipe.batch_size, len(labels))
     per_epoch = len(labels) // batch_size
     schedule = _schedule(recipe, per_epoch)
@@ -194,35 +194,6 @@ def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str,
     """Returns (path, identity, SHA-256 of the content) of every image."""
     digests = overlap.content_digests(faces, skip_bad=skip_bad)
     return list(zip(faces.paths, faces.identities, digests, strict=True))
-
-
-def _load(faces, input, skip_bad):
-    """Returns (positions -> [B, H, W, 3] uint8, labels, kept indices); small sets stay decoded."""
-    size = (input.height, input.width)
-    people = {name: label for label, name in enumerate(sorted(set(faces.identities)))}
-    labels = np.array([people[name] for name in faces.identities], np.int32)
-    if len(faces) * input.height * input.width * 3 > _IN_MEMORY_BYTES:
-        checks.require(
-            not skip_bad, '--skip_bad: not possible with a set that is too large for memory'
-        )
-
-        def read(positions):
-            stream: Iterator[loader.Batch] = loader.batches(
-                faces, height=size[0], width=size[1], batch_size=len(positions), indices=positions
-            )
-            return next(stream).images
-
-        return read, labels, np.arange(len(faces))
-    blocks, index = [], []
-    for batch in loader.batches(
-        faces, height=size[0], width=size[1], batch_size=64, skip_bad=skip_bad
-    ):
-        blocks.append(batch.images[batch.mask])
-        index.append(batch.index[batch.mask])
-    checks.require(blocks, f'{faces.name}: no readable images')
-    pixels, kept = np.concatenate(blocks), np.concatenate(index)
-    _, dense = np.unique(labels[kept], return_inverse=True)
-    return lambda positions: pixels[positions], dense.astype(np.int32), kept
 
 
 def _schedule(recipe, per_epoch):
@@ -288,7 +259,6 @@ def _make_step(target, recipe, schedule, per_epoch):
         accuracy = (cosine.argmax(-1) == labels).mean(dtype=jnp.float32)
         return loss, (updated.get('batch_stats', {}), accuracy)
 
-    @functools.partial(jax.jit, donate_argnums=0)
     def step(state: State, batch, key):
         """One step: (state, (images uint8, labels, example ids), key) -> (state, metrics)."""
         images, labels, ids = batch
@@ -308,7 +278,7 @@ def _make_step(target, recipe, schedule, per_epoch):
         state = State(weights, batch_stats, centres, momentum, state.step + 1, totals)
         return state, {'loss': loss, 'accuracy': accuracy}
 
-    return step
+    return parallel.compiled(step, donate_argnums=0)
 
 
 def _finished(recipe, target, state, faces, per_epoch, epochs):
