@@ -11,6 +11,8 @@ from PIL import Image
 from fr_inference import checks
 from fr_inference.data.faces import BadImageError, Faces
 
+_LONGEST = 8  # times as long as what is needed of it: more is cut off before anything is scaled
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -41,6 +43,11 @@ def fit_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     Returns:
       [height, width, 3] uint8.
     """
+    rows, columns = image.shape[:2]
+    # Of a long strip only the middle is scaled: the whole of it would not fit in memory.
+    top = max(0, rows - _LONGEST * -(-columns * height // width)) // 2
+    left = max(0, columns - _LONGEST * -(-rows * width // height)) // 2
+    image = image[top : rows - top, left : columns - left]
     scale = max(height / image.shape[0], width / image.shape[1])
     if scale != 1:
         size = (

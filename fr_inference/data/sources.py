@@ -19,6 +19,7 @@ from fr_inference.data.faces import BadImageError, Faces, concat
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 _FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
 _PROCEDURAL = 'procedural:'
+_LONGEST = 100  # times as long as wide: no photograph, and its middle shows nobody
 
 
 def open_faces(spec: str | os.PathLike, flag: str = 'faces') -> Faces:
@@ -147,6 +148,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             warnings.simplefilter('ignore', UserWarning)  # odd EXIF blocks are no reason to stop
             warnings.simplefilter('error', Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
+                if max(image.size) > _LONGEST * min(image.size):
+                    raise ValueError(f'{image.width} x {image.height} pixels, a strip')
                 upright = ImageOps.exif_transpose(image)
                 if upright.mode.startswith('I;16'):
                     return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, -1)

@@ -154,3 +154,13 @@ def test_scaling_keeps_the_shape_of_things():
     fitted = loader.fit_image(image, 20, 20)
     assert (fitted[:, :9] == 0).all()
     assert (fitted[:, 11:] == 200).all()
+
+
+def test_a_strip_takes_no_more_memory_than_its_middle():
+    """Scaled as a whole it would take 10^5 x 112 x 112 x 3 bytes."""
+    strip = np.full((1, 100_000, 3), 9, np.uint8)
+    assert (loader.fit_image(strip, 112, 112) == 9).all()
+    assert (loader.fit_image(strip.transpose(1, 0, 2), 112, 96) == 9).all()
+    marked = np.arange(20_001, dtype=np.int64).reshape(1, -1, 1) == 10_000
+    fitted = loader.fit_image(np.repeat(255 * marked, 3, 2).astype(np.uint8), 15, 15)
+    assert (fitted[:, 7] == 255).all()

@@ -293,6 +293,12 @@ class TestReadImage:
         with pytest.raises(BadImageError):
             sources.read_image(tmp_path)
 
+    @pytest.mark.parametrize('shape', [(1, 200_000), (4000, 3)])
+    def test_strip(self, tmp_path, shape):
+        path = write(tmp_path / 'strip.png', np.zeros(shape, np.uint8))
+        with pytest.raises(BadImageError, match=r'strip\.png: .* pixels, a strip'):
+            sources.read_image(path)
+
     def test_decompression_bomb(self, tmp_path, monkeypatch):
         path = write(tmp_path / 'bomb.png', np.zeros((400, 400), np.uint8))
         monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100_000)
