@@ -1,0 +1,1 @@
+"""Stage 2: reconstructing training faces with a generator, guided by the membership attack."""

@@ -1,0 +1,185 @@
+"""Whom reconstructions show, by a backbone that the search never saw, and what chance would show.
+
+Definitions. The gallery holds one mean embedding for each member and for as many non-members. A
+reconstruction is a *hit* if its nearest identity in the gallery is a member and their similarity passes
+the evaluator's threshold at 0.1 % false matches. *Top-1* and *top-5*: the target's own nearest member is
+whom the reconstruction claims to show; the share whose claim is the evaluator's nearest, or among its
+five nearest, in the gallery of all members (chance is 1 and 5 over their number).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fr_inference import checks, rng
+from fr_inference.metrics import intervals
+
+FALSE_MATCHES = 1e-3
+_PERMUTATIONS = 9999
+_REPLICATES = 2000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Identities as one backbone sees them.
+
+    Attributes:
+      names: of the G identities.
+      member: [G] bool.
+      centres: [G, D] float64, unit mean of unit embeddings.
+      threshold: cosine that `FALSE_MATCHES` of the images of one identity reach with another's centre.
+    """
+
+    names: tuple[str, ...]
+    member: np.ndarray
+    centres: np.ndarray
+    threshold: float
+
+
+def gallery(
+    embeddings: np.ndarray, identities: Sequence[str], member: np.ndarray, *, seed: int
+) -> Gallery:
+    """Builds the gallery of all members and equally many non-members.
+
+    Args:
+      embeddings: [N, D] of images.
+      identities: of the N images.
+      member: [N] bool.
+      seed: of the draw where there are more identities on one side.
+
+    Raises:
+      InputError: for an identity on both sides, or fewer than two on one.
+    """
+    units = _units(embeddings)
+    names = np.asarray(identities)
+    sides = [sorted(set(names[member])), sorted(set(names[~member]))]
+    both = set(sides[0]) & set(sides[1])
+    checks.require(not both, f'gallery: {sorted(both)[:3]} are members and non-members at once')
+    count = min(map(len, sides))
+    checks.require(
+        count >= 2,
+        f'gallery: found {len(sides[0])} members and {len(sides[1])} non-members, expected 2 or more',
+    )
+    draw = rng.numpy_generator(seed, 'gallery')
+    chosen = [sorted(draw.permutation(side)[:count].tolist()) for side in sides]
+    people = [*chosen[0], *chosen[1]]
+    centres = _units(np.stack([units[names == name].mean(0) for name in people]))
+    rows = np.flatnonzero(np.isin(names, people))
+    cosines = units[rows] @ centres.T
+    strangers = cosines[names[rows][:, None] != np.asarray(people)[None]]
+    return Gallery(
+        names=tuple(people),
+        member=np.arange(2 * count) < count,
+        centres=centres,
+        threshold=float(np.quantile(strangers, 1 - FALSE_MATCHES)),
+    )
+
+
+def _units(vectors):
+    vectors = np.asarray(vectors, np.float64)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What the evaluator says of M reconstructions.
+
+    Attributes:
+      nearest: [M] row of the nearest identity in the gallery.
+      similarity: [M] cosine with it.
+      matched: [M] bool, whether that passes the threshold.
+      nearest_member: [M] row of the nearest member.
+      member_similarity: [M].
+      nearest_other: [M] row of the nearest non-member.
+      other_similarity: [M].
+      rank: [M] 0 where the claimed member is the nearest of all members.
+    """
+
+    nearest: np.ndarray
+    similarity: np.ndarray
+    matched: np.ndarray
+    nearest_member: np.ndarray
+    member_similarity: np.ndarray
+    nearest_other: np.ndarray
+    other_similarity: np.ndarray
+    rank: np.ndarray
+
+
+def judge(
+    embeddings: np.ndarray,
+    of_evaluator: Gallery,
+    claims: np.ndarray,
+) -> Judged:
+    """Compares reconstructions with the gallery.
+
+    Args:
+      embeddings: [M, D] of the reconstructions, by the evaluator.
+      of_evaluator: the gallery, by the evaluator.
+      claims: [M] row of the member that each claims to show (`claim`).
+    """
+    cosines = _units(embeddings) @ of_evaluator.centres.T
+    member = of_evaluator.member
+    inside, outside = np.flatnonzero(member), np.flatnonzero(~member)
+    nearest = cosines.argmax(1)
+    rows = np.arange(len(cosines))
+    first, other = inside[cosines[:, inside].argmax(1)], outside[cosines[:, outside].argmax(1)]
+    own = cosines[rows, claims]
+    return Judged(
+        nearest=nearest,
+        similarity=cosines[rows, nearest],
+        matched=cosines[rows, nearest] >= of_evaluator.threshold,
+        nearest_member=first,
+        member_similarity=cosines[rows, first],
+        nearest_other=other,
+        other_similarity=cosines[rows, other],
+        rank=(cosines[:, inside] > own[:, None]).sum(1),
+    )
+
+
+def claim(embeddings: np.ndarray, of_target: Gallery) -> np.ndarray:
+    """Returns the row of the member that the target takes each reconstruction for, [M]."""
+    cosines = _units(embeddings) @ of_target.centres.T
+    return np.where(of_target.member, cosines, -np.inf).argmax(1)
+
+
+def figures(judged: Judged, of_evaluator: Gallery, *, seed: int) -> dict[str, Any]:
+    """Returns hit rate, top-1, top-5 with 95 % intervals, distinct people and a p-value.
+
+    Intervals resample the identities that reconstructions are nearest to: reconstructions of one person
+    are not independent. The p-value is the share of random relabellings of the gallery's identities (as
+    many members as there are) that give as many hits; what the search prefers by itself, whoever was
+    trained on, it prefers under any labels.
+    """
+    member = of_evaluator.member
+    hit = judged.matched & member[judged.nearest]
+    counts = np.bincount(judged.nearest[judged.matched], minlength=len(member))
+    draw = rng.numpy_generator(seed, 'permutations')
+    labels = draw.permuted(np.tile(member, (_PERMUTATIONS, 1)), axis=1)
+    larger = int((labels @ counts >= counts[member].sum()).sum())
+    shares = {'hit_rate': hit, 'top1': judged.rank == 0, 'top5': judged.rank < 5}
+    result: dict[str, Any] = {'reconstructions': len(hit)}
+    for name, values in shares.items():
+        result[name] = float(values.mean())
+        result[f'{name}_ci95'] = _interval(values, judged.nearest, seed)
+    return result | {
+        'distinct_identities': len(set(judged.nearest[hit].tolist())),
+        'p_value': (1 + larger) / (1 + _PERMUTATIONS),
+    }
+
+
+def _interval(values, clusters, seed):
+    """95 % interval of a share by resampling whole clusters; Wilson's where it does not vary."""
+    people, index = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(index, values.astype(float))
+    sizes = np.bincount(index)
+    draw = rng.numpy_generator(seed, 'shares').integers(
+        len(people), size=(_REPLICATES, len(people))
+    )
+    sampled = sums[draw].sum(1) / sizes[draw].sum(1)
+    low, high = np.percentile(sampled, [2.5, 97.5])
+    bounds = intervals.wilson(float(values.mean()), len(people))
+    if np.ptp(sampled) < 1e-12:
+        low, high = bounds
+    return [float(max(0.0, low)), float(min(1.0, high))]

@@ -1,0 +1,161 @@
+"""What a latent looks like to the target: image, small transformation, distances and embedding.
+
+Pure functions of one latent, to be `vmap`-ed over candidates.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fr_inference import checks
+from fr_inference.membership import attack, distances
+from fr_inference.models import stylegan2
+from fr_inference.models.target import InputSpec, Target
+
+SPACES = ('w', 'w+', 'z')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Jitter:
+    """How far a picture is moved before the target sees it; 0 everywhere for not at all.
+
+    Attributes:
+      shift: largest shift along each axis, as a share of the side.
+      zoom: largest change of size, as a share.
+      light: largest change of brightness, as a share of the whole scale.
+      mirror: whether half of the pictures are mirrored.
+    """
+
+    shift: float = 0.04
+    zoom: float = 0.04
+    light: float = 0.04
+    mirror: bool = True
+
+    def __post_init__(self):
+        for name in ('shift', 'zoom', 'light'):
+            value = getattr(self, name)
+            checks.require(0 <= value <= 0.5, f'{name}: found {value}, expected 0 to 0.5')
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """One picture of a latent as the target sees it.
+
+    Attributes:
+      features: [L] float32 log-distances.
+      embedding: [D] float32, of unit length.
+    """
+
+    features: jax.Array
+    embedding: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A generator before a target.
+
+    Attributes:
+      render: (generator's variables, latent) -> [R, R, 3] float32, 0 to 255.
+      see: (target's variables, image) -> `Seen`.
+      to_latent: (generator's variables, z [z_dim]) -> the latent that is optimised.
+      input: what the target expects.
+    """
+
+    render: Callable[[Any, jax.Array], jax.Array]
+    see: Callable[[Any, jax.Array], Seen]
+    to_latent: Callable[[Any, jax.Array], jax.Array]
+    input: InputSpec
+
+
+def make(
+    generator: stylegan2.Generator,
+    target: Target,
+    *,
+    space: str = 'w',
+    psi: float = 1.0,
+    scaling: str = 'variance',
+) -> Scene:
+    """Puts a generator before a target.
+
+    Args:
+      generator: its images are RGB.
+      target: the backbone.
+      space: what is optimised: 'w' [w_dim], 'w+' (one w for each layer, [styles, w_dim]) or 'z' [z_dim].
+      psi: truncation of the latents that the search starts from ('w', 'w+') or of every image ('z').
+      scaling: of the distances, in `distances.SCALINGS`.
+
+    Raises:
+      InputError: for another space.
+    """
+    checks.one_of('space', space, SPACES)
+
+    def styles(variables, z):
+        w = generator.apply(variables, z[None], method='mapping')
+        return generator.apply(variables, w, psi, method='truncate')[0]
+
+    def to_latent(variables, z):
+        if space == 'z':
+            return z
+        return styles(variables, z) if space == 'w+' else styles(variables, z)[0]
+
+    def render(variables, latent):
+        ws = styles(variables, latent) if space == 'z' else latent
+        shape = (stylegan2.style_count(generator.resolution), generator.w_dim)
+        ws = jnp.broadcast_to(ws, shape)
+        noise = stylegan2.constant_noise(variables)
+        image: Any = generator.apply(variables, ws[None], noise, method='synthesis')
+        # A straight line inside the range and a slope that does not vanish outside it.
+        return _soft_clip(image[0]) * 127.5 + 127.5
+
+    def see(variables, image):
+        normal = target.input.normalize(image)
+        found, embedding = distances.of_image(target.apply, variables, normal, scaling)
+        length = jnp.sqrt(jnp.sum(jnp.square(embedding)) + 1e-12)
+        return Seen(attack.log_distances(found), embedding / length)
+
+    return Scene(render, see, to_latent, target.input)
+
+
+def _soft_clip(x):
+    inside = jnp.clip(x, -1.0, 1.0)
+    return inside + 0.01 * (x - inside)
+
+
+def transform(key: jax.Array, image: jax.Array, input: InputSpec, jitter: Jitter) -> jax.Array:
+    """Returns the image at the target's size, moved a little at random.
+
+    Args:
+      key: a typed key.
+      image: [R, R, 3] float32, 0 to 255.
+      input: gives the size: the image is scaled to cover it and its middle is cut out.
+      jitter: how far it is moved.
+
+    Returns:
+      [height, width, 3] float32.
+    """
+    keys = jax.random.split(key, 4)
+    size = jnp.asarray([input.height, input.width], jnp.float32)
+    source = jnp.asarray(image.shape[:2], jnp.float32)
+    if jitter.mirror:
+        image = jnp.where(jax.random.bernoulli(keys[0]), image[:, ::-1], image)
+    zoom = 1 + jitter.zoom * jax.random.uniform(keys[1], (), minval=-1, maxval=1)
+    scale = jnp.max(size / source) * zoom
+    shift = jitter.shift * size * jax.random.uniform(keys[2], (2,), minval=-1, maxval=1)
+    moved = jax.image.scale_and_translate(
+        image,
+        (input.height, input.width, 3),
+        (0, 1),
+        jnp.stack([scale, scale]),
+        (size - source * scale) / 2 + shift,
+        method='linear',
+    )
+    light = jitter.light * 255 * jax.random.uniform(keys[3], (), minval=-1, maxval=1)
+    return moved + light
+
+
+# Not moved at all.
+STILL = Jitter(shift=0.0, zoom=0.0, light=0.0, mirror=False)
