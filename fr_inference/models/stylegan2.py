@@ -6,6 +6,7 @@ stylegan2-ada-pytorch (`training/networks.py`), without class labels. NHWC. Weig
 variance and scaled at run time (equalised learning rate).
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,36 @@ from fr_inference import checks
 from fr_inference.models import stylegan2_ops as ops
 
 _GAIN = math.sqrt(2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A generator as data.
+
+    Attributes:
+      name: how reports call it.
+      module: the `Generator`.
+      variables: {'params', 'buffers'}.
+      sha256: of the file or the variables it came from.
+      recipe: how it was trained (JSON-able), None when unknown.
+      notes: what the reader has to say, one line each.
+    """
+
+    name: str
+    module: 'Generator'
+    variables: Any
+    sha256: str = ''
+    recipe: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def options_of(module: nn.Module) -> dict[str, Any]:
+    """Returns a network's hyper-parameters by name (JSON-able)."""
+    return {
+        field.name: getattr(module, field.name)
+        for field in dataclasses.fields(module)
+        if field.name not in ('parent', 'name')
+    }
 
 
 def channels(resolution: int, base: int, most: int) -> int:

@@ -344,7 +344,9 @@ def train(
             order = rng.numpy_generator(recipe.seed, f'epoch {epoch}').permutation(len(kept))
             order_of = epoch
         chosen = order[within * recipe.batch_size : (within + 1) * recipe.batch_size]
-        state, metrics = step_function(state, jnp.asarray(read(chosen)), jax.random.fold_in(base, done))
+        state, metrics = step_function(
+            state, jnp.asarray(read(chosen)), jax.random.fold_in(base, done)
+        )
         done += 1
         if done % 16 == 0 or done == total:
             values = {name: float(value) for name, value in metrics.items()}
@@ -370,8 +372,8 @@ def _check_same_run(workdir, recipe, generator, discriminator, faces):
     names = '\n'.join([*faces.paths, *faces.identities]).encode()
     run = {
         'recipe': dataclasses.asdict(recipe),
-        'generator': options_of(generator),
-        'discriminator': options_of(discriminator),
+        'generator': stylegan2.options_of(generator),
+        'discriminator': stylegan2.options_of(discriminator),
         'faces': checkpoint.digest(np.frombuffer(names, np.uint8)),
     }
     different = provenance.claim_run(workdir / 'run.json', run)
@@ -380,12 +382,3 @@ def _check_same_run(workdir, recipe, generator, discriminator, faces):
         f'{workdir}: holds another run, which differs in {", ".join(different)}; choose another '
         'folder or repeat the first command',
     )
-
-
-def options_of(module: Any) -> dict[str, Any]:
-    """Returns a network's hyper-parameters by name (JSON-able)."""
-    return {
-        field.name: getattr(module, field.name)
-        for field in dataclasses.fields(module)
-        if field.name not in ('parent', 'name')
-    }

@@ -6,6 +6,7 @@ same device.
 """
 
 import dataclasses
+import math
 import os
 import pathlib
 import time
@@ -58,7 +59,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        checks.require(self.epochs >= 0, f'epochs: found {self.epochs}, expected 0 or more')
+        checks.require(
+            0 <= self.epochs <= 1_000_000, f'epochs: found {self.epochs}, expected 0 to 1000000'
+        )
         checks.require(
             self.batch_size >= 2, f'batch_size: found {self.batch_size}, expected 2 or more'
         )
@@ -67,7 +70,8 @@ class Recipe:
             0 <= self.momentum < 1, f'momentum: found {self.momentum}, expected 0 up to 1'
         )
         checks.require(
-            self.weight_decay >= 0, f'weight_decay: found {self.weight_decay}, expected 0 or more'
+            0 <= self.weight_decay < math.inf,
+            f'weight_decay: found {self.weight_decay}, expected 0 or more',
         )
         checks.require(0 <= self.warmup < 1, f'warmup: found {self.warmup}, expected 0 up to 1')
 
@@ -153,8 +157,14 @@ def train(
     base = rng.stream(jax.random.key(recipe.seed), 'training')
     saved_at = time.monotonic()
     step = int(state.step)
-    if workdir is not None and step == 0 and 0 in save_epochs:
-        _save_epoch(workdir, 0, recipe, target, state, faces, per_epoch)
+    _check_saved_epochs(workdir, save_epochs, recipe.epochs, step / per_epoch)
+
+    def save_epoch(epoch):
+        if workdir is not None and epoch in save_epochs:
+            _save_epoch(workdir, epoch, recipe, target, state, faces, per_epoch)
+
+    if step % per_epoch == 0:
+        save_epoch(step // per_epoch)
     while step < total:
         epoch, within = divmod(step, per_epoch)
         order = rng.numpy_generator(recipe.seed, f'epoch {epoch}').permutation(len(labels))
@@ -165,34 +175,55 @@ def train(
             step += 1
             if progress is not None and (step % 8 == 0 or step == total):
                 progress('training', step, total, **{k: float(v) for k, v in metrics.items()})
-            if workdir is not None and time.monotonic() - saved_at > save_seconds:
+            # The state that ends an epoch comes after the epoch itself, which a kill would lose else.
+            late = time.monotonic() - saved_at > save_seconds and step % per_epoch
+            if workdir is not None and late:
                 checkpoint.save_state(workdir / 'state', step, state)
                 saved_at = time.monotonic()
+        weights = jax.tree.leaves((state.totals, state.params, state.batch_stats))
         checks.require(
-            bool(jnp.isfinite(state.totals[0])),
+            all(bool(jnp.isfinite(leaf).all()) for leaf in weights),
             f'training diverged in epoch {epoch + 1}; lower learning_rate (now '
             f'{recipe.learning_rate}) or the margin',
         )
-        if workdir is not None and epoch + 1 in save_epochs:
-            _save_epoch(workdir, epoch + 1, recipe, target, state, faces, per_epoch)
-    if workdir is not None and total:
-        checkpoint.save_state(workdir / 'state', step, state)
+        save_epoch(epoch + 1)
+        if workdir is not None and (step == total or time.monotonic() - saved_at > save_seconds):
+            checkpoint.save_state(workdir / 'state', step, state)
+            saved_at = time.monotonic()
     return _finished(recipe, target, state, faces, per_epoch, recipe.epochs)
 
 
 def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
-    """Returns the recipe that a checkpoint records, under another seed; the default one for None."""
-    names = {field.name for field in dataclasses.fields(Recipe)} - {'seed', 'margin'}
-    record = record or {}
-    values = {name: record[name] for name in names if name in record}
-    if 'margin' in record:
-        values['margin'] = Margin(**record['margin'])
-    return Recipe(**values, seed=seed)
+    """Returns the recipe that a checkpoint records, under another seed.
+
+    The default one takes the place of None, and of a record with none of a recipe's settings.
+
+    Raises:
+      InputError: for settings that are not ours.
+    """
+    usual = dataclasses.asdict(Recipe(seed=seed))
+    values = {name: value for name, value in (record or {}).items() if name in usual}
+    values['seed'] = seed
+    try:
+        for name, value in values.items():
+            kinds = (int, float) if type(usual[name]) is float else (type(usual[name]),)
+            if type(value) not in kinds:
+                raise TypeError(f'{name} {value!r:.80}')
+        if 'margin' in values:
+            values['margin'] = Margin(**values['margin'])
+        return Recipe(**values)
+    except (TypeError, checks.InputError) as error:
+        raise checks.InputError(
+            f'the recipe that the target records is none of ours ({error}): no shadow can be trained '
+            'by it here; train one yourself and give it as shadow'
+        ) from error
 
 
 def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str, str, str]]:
-    """Returns (path, identity, SHA-256 of the content) of every image."""
-    digests = overlap.content_digests(faces, skip_bad=skip_bad)
+    """Returns (path, identity, SHA-256 of the content) of every image; `skip_bad`: that can be read."""
+    if skip_bad:
+        faces = overlap.readable(faces, skip_bad=True)
+    digests = overlap.content_digests(faces)
     return list(zip(faces.paths, faces.identities, digests, strict=True))
 
 
@@ -312,6 +343,26 @@ def _save_epoch(workdir, epoch, recipe, target, state, faces, per_epoch):
     checkpoint.save_target(workdir / f'epoch_{epoch:03d}', trained, members=members)
 
 
+def _check_saved_epochs(workdir, save_epochs, epochs, done):
+    """What is to be saved must come yet, or be there."""
+    beyond = [epoch for epoch in save_epochs if not 0 <= epoch <= epochs]
+    checks.require(
+        not beyond, f'save_epochs: found {beyond}, expected 0 to {epochs}, the last epoch'
+    )
+    if workdir is None:
+        return
+    lost = [
+        epoch
+        for epoch in save_epochs
+        if epoch < done and not checkpoint.is_target(workdir / f'epoch_{epoch:03d}')
+    ]
+    checks.require(
+        not lost,
+        f'save_epochs: epochs {lost} are over and were not saved; choose another folder than '
+        f'{workdir}, or leave them out',
+    )
+
+
 def _check_same_run(workdir, recipe, target, faces):
     """A state belongs to one recipe, one start and one set of images."""
     run = {
@@ -319,7 +370,10 @@ def _check_same_run(workdir, recipe, target, faces):
         'architecture': [target.architecture, dict(target.config)],
         'start': checkpoint.digest(target.variables),
         'faces': checkpoint.digest(
-            np.frombuffer('\n'.join([*faces.paths, *faces.identities]).encode(), np.uint8)
+            np.frombuffer(
+                '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass'),
+                np.uint8,
+            )
         ),
     }
     different = provenance.claim_run(workdir / 'run.json', run)

@@ -1,0 +1,146 @@
+"""The search improves what it is asked to, depends on nothing else, and goes on where it stopped."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from fr_inference import checks
+from fr_inference.inversion import search
+from fr_inference.inversion.objective import Objective
+from tests.inversion.worlds import PLAN, world
+
+RAW = Objective(membership='raw', prior=0.1)
+
+
+def run(plan=PLAN, objective=RAW, space='w', **options):
+    scene, constants, z_dim = world(space)
+    return search.run(scene, plan, objective, constants, z_dim, **options)
+
+
+@pytest.fixture(scope='module')
+def found():
+    return run()
+
+
+def test_the_objective_rises(found):
+    assert found.curve.shape == (12, 2)
+    assert found.curve[-1, 0] > found.curve[0, 0] + 0.1
+    unoptimised = run(dataclasses.replace(PLAN, steps=0))
+    assert found.scores.max() > unoptimised.scores.max()
+
+
+def test_what_comes_back(found):
+    assert found.images.shape == (3, 16, 16, 3)
+    assert found.images.dtype == np.uint8
+    assert np.ptp(found.images) > 0
+    assert (np.diff(found.scores) <= 0).all()
+    assert len(set(found.draws.tolist())) == 3
+    np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, rtol=1e-4)
+    assert found.candidate_steps == 6 * 12
+
+
+def test_batches_change_nothing(found):
+    other = run(dataclasses.replace(PLAN, batch=5))
+    np.testing.assert_array_equal(other.draws, found.draws)
+    np.testing.assert_allclose(other.latents, found.latents, atol=1e-3)
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize('when', [10, 12])
+def test_goes_on_to_the_same_result(found, tmp_path, when):
+    def stop(label, done, total, **_):
+        if label == 'searching' and done == when:
+            raise Stop
+
+    # The progress is told before the state is saved: what is done again must come out the same.
+    with pytest.raises(Stop):
+        run(workdir=tmp_path, save_seconds=0, progress=stop)
+    again = run(workdir=tmp_path, save_seconds=0)
+    np.testing.assert_array_equal(again.latents, found.latents)
+    np.testing.assert_array_equal(again.images, found.images)
+    np.testing.assert_array_equal(again.curve, found.curve)
+    third = run(workdir=tmp_path)
+    np.testing.assert_array_equal(third.latents, found.latents)
+    assert third.candidate_steps == 0
+
+
+def test_another_search_in_the_same_folder(tmp_path):
+    small = dataclasses.replace(PLAN, steps=0)
+    run(small, workdir=tmp_path)
+    with pytest.raises(checks.InputError, match='another search, which differs'):
+        run(dataclasses.replace(small, seed=4), workdir=tmp_path)
+
+
+@pytest.mark.parametrize('space', ['w+', 'z'])
+def test_other_spaces(space):
+    result = run(dataclasses.replace(PLAN, steps=4), space=space)
+    assert result.latents.shape[1:] == {'w+': (6, 8), 'z': (8,)}[space]
+    assert np.isfinite(result.scores).all()
+
+
+def test_projected_steps_stay_among_random_latents():
+    plan = dataclasses.replace(PLAN, optimiser='projected', learning_rate=1.0, steps=6)
+    _, constants, _ = world()
+    result = run(plan)
+    white = np.asarray(search.latent_to_white(constants.guide, result.latents))
+    drawn = run(dataclasses.replace(plan, steps=0))
+    lengths = np.asarray(search.latent_to_white(constants.guide, drawn.latents))
+    most = max(1.0, np.sqrt((lengths**2).mean(1)).max())
+    assert np.sqrt((white**2).mean(1)).max() <= most * 1.001
+
+
+def test_targeted_mode_comes_closer():
+    objective = Objective(membership='none', prior=0.1, match=10.0)
+    scene, constants, z_dim = world()
+    goal = run(dataclasses.replace(PLAN, steps=0, seed=99)).embeddings[0]
+    constants = dataclasses.replace(constants, wanted=goal)
+    before = search.run(
+        scene, dataclasses.replace(PLAN, steps=0), objective, constants, z_dim
+    ).embeddings
+    after = search.run(scene, PLAN, objective, constants, z_dim).embeddings
+    assert (after @ goal).max() > (before @ goal).max()
+
+
+def test_gradient_is_that_of_the_value():
+    scene, constants, _ = world()
+    objective = Objective(membership='capped', prior=0.3, identity=0.5, match=0.2)
+    white = 0.3 * jax.random.normal(jax.random.key(5), (8,))
+    key = jax.random.key(6)
+
+    def value(white):
+        return search._value(scene, PLAN, objective, constants, white, key)
+
+    (found, _), gradient = search._gradient(scene, PLAN, objective, constants, white, key)
+    expected, slope = jax.value_and_grad(value)(white)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-5)
+    agreeing = dataclasses.replace(objective, agreement=1.0)
+    _, damped = search._gradient(scene, PLAN, agreeing, constants, white, key)
+    assert not np.allclose(damped, gradient, rtol=1e-3)
+
+
+def test_varied_keeps_apart():
+    embeddings = np.eye(4)[[0, 0, 1, 2, 2]]
+    scores = np.array([5.0, 4.0, 3.0, np.nan, 2.0])
+    assert search.varied(scores, embeddings, 3, 0.5).tolist() == [0, 2, 4]
+    assert search.varied(scores, embeddings, 4, 0.5).tolist() == [0, 1, 2, 4]
+    assert search.varied(scores, embeddings, 3, 1.0).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'keep': 7}, 'expected draws >= candidates >= keep'),
+        ({'pictures': 1}, 'pictures: found 1'),
+        ({'optimiser': 'sgd'}, "optimiser: found 'sgd'"),
+        ({'steps': -1}, 'steps: found -1'),
+    ],
+)
+def test_bad_plans(options, message):
+    with pytest.raises(checks.InputError, match=message):
+        dataclasses.replace(PLAN, **options)
