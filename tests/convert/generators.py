@@ -82,9 +82,11 @@ def nvidia_discriminator(sizes: Sizes) -> states.Shapes:
             shapes[f'b{r}.{part}.bias'] = (outputs,)
             shapes[f'b{r}.{part}.resample_filter'] = (4, 4)
         shapes[f'b{r}.skip.weight'] = (after, width, 1, 1)
+        shapes[f'b{r}.resample_filter'] = (4, 4)
         shapes[f'b{r}.skip.resample_filter'] = (4, 4)
     width = sizes.width(4)
     shapes |= {'b4.conv.weight': (width, width + 1, 3, 3), 'b4.conv.bias': (width,)}
+    shapes['b4.conv.resample_filter'] = (4, 4)
     shapes |= {'b4.fc.weight': (width, 16 * width), 'b4.fc.bias': (width,)}
     return shapes | {'b4.out.weight': (1, width), 'b4.out.bias': (1,)}
 

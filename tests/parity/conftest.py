@@ -2,4 +2,12 @@
 
 import importlib.util
 
-collect_ignore = [] if importlib.util.find_spec('torch') else ['oracle.py', 'make_fixtures.py']
+collect_ignore = (
+    []
+    if importlib.util.find_spec('torch')
+    else [
+        'oracle.py',
+        'make_fixtures.py',
+        'stylegan2_oracle.py',
+    ]
+)
