@@ -1,5 +1,6 @@
 """Errors and argument checks shared by every layer."""
 
+import math
 from collections.abc import Iterable
 
 
@@ -33,8 +34,8 @@ def one_of(name: str, value: object, allowed: Iterable[object]) -> None:
 
 
 def positive(name: str, value: float) -> None:
-    """Raises `InputError` unless `value` > 0."""
-    require(value > 0, f'{name}: found {value!r}, expected a number above 0')
+    """Raises `InputError` unless 0 < `value` < infinity."""
+    require(0 < value < math.inf, f'{name}: found {value!r}, expected a number above 0')
 
 
 def fraction(name: str, value: float) -> None:
@@ -58,3 +59,12 @@ def report_mismatch(
         if keys
     ]
     require(not parts, f'{source}: weights do not fit the architecture: {"; ".join(parts)}')
+
+
+def shown(text: str) -> str:
+    r"""Returns a stranger's text without the control characters that a terminal obeys.
+
+    >>> shown('a\x1b[2J')
+    'a\\x1b[2J'
+    """
+    return ''.join(part if part.isprintable() else repr(part)[1:-1] for part in text)

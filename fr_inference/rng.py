@@ -31,4 +31,4 @@ def per_example(key: jax.Array, ids: jax.Array) -> jax.Array:
 
 def numpy_generator(seed: int, name: str) -> np.random.Generator:
     """Returns the NumPy generator of the stream `name` under `seed`, for work on the host."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return np.random.default_rng([seed, zlib.crc32(name.encode(errors='surrogatepass'))])
