@@ -7,7 +7,6 @@ training image).
 
 import asyncio
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import json
@@ -73,10 +72,7 @@ def save_target(
     _save(variables, jax.device_get(target.variables))
     (directory / 'members.csv').unlink(missing_ok=True)
     if members is not None:
-        with open(directory / 'members.csv', 'w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            writer.writerow(_MEMBER_COLUMNS)
-            writer.writerows(members)
+        tables.write(directory / 'members.csv', _MEMBER_COLUMNS, members)
     record = {
         'schema': SCHEMA,
         'name': target.name,
@@ -143,7 +139,7 @@ def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]]
       InputError: when the list is there and can't be read.
     """
     path = pathlib.Path(directory) / 'members.csv'
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     found = tables.rows(path, _MEMBER_COLUMNS, str(path))
     return [(image, identity, digest) for _, (image, identity, digest) in found]
@@ -187,6 +183,24 @@ def latest_state(directory: str | os.PathLike, like: Any) -> tuple[int, Any] | N
         return None
     expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), like)
     return int(steps[-1].name.removeprefix('step_')), _restore(steps[-1], expected)
+
+
+def save_tree(path: str | os.PathLike, tree: Any) -> None:
+    """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing."""
+    _save(pathlib.Path(path).resolve(), tree)
+
+
+def restore_tree(path: str | os.PathLike, expected: Any) -> Any:
+    """Reads what `save_tree` wrote.
+
+    Args:
+      path: the folder.
+      expected: pytree of `jax.ShapeDtypeStruct`s.
+
+    Raises:
+      InputError: when it is missing, damaged, or does not fit; all that differs is listed.
+    """
+    return _restore(pathlib.Path(path).resolve(), expected)
 
 
 def _steps(directory):
@@ -319,14 +333,15 @@ def _read_record(path):
         path.stat().st_size <= _MAX_JSON_BYTES, f'{path}: over {_MAX_JSON_BYTES} bytes, not ours'
     )
     try:
-        record = json.loads(path.read_text(encoding='utf-8'), parse_constant=_refuse)
+        text = path.read_text(encoding='utf-8')
+        record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         checks.require(
             record['schema'] == SCHEMA,
             f'found schema {record["schema"]!r:.80}, expected {SCHEMA}',
         )
         spec = record['input']
         return {
-            'name': str(record.get('name') or record['architecture']),
+            'name': checks.shown(str(record.get('name') or record['architecture'])[:200]),
             'architecture': record['architecture'],
             'config': _options(record['config']),
             'input': InputSpec(
@@ -335,8 +350,11 @@ def _read_record(path):
                 mean=_triple(spec['mean']),
                 std=_triple(spec['std']),
             ),
-            'recipe': record.get('recipe'),
-            'notes': [str(note) for note in record.get('source', {}).get('notes', ())],
+            'recipe': _recipe(record.get('recipe')),
+            'notes': [
+                checks.shown(str(note)[:1000])
+                for note in record.get('source', {}).get('notes', ())[:100]
+            ],
         }
     except checks.InputError as error:
         raise checks.InputError(f'{path}: {error}') from error
@@ -351,10 +369,20 @@ def _refuse(constant):
     raise ValueError(f'the number {constant}, which is no JSON and would spoil every record of it')
 
 
+def _finite(text):
+    return float(text) if math.isfinite(float(text)) else _refuse(text[:20])
+
+
 def _options(config):
     for name in config:
         checks.one_of('config', name, _OPTIONS)
     return dict(config)
+
+
+def _recipe(recipe):
+    if recipe is not None and not isinstance(recipe, dict):
+        raise ValueError(f'a recipe {recipe!r:.80}, expected an object or null')
+    return recipe
 
 
 def _triple(values):

@@ -1,8 +1,8 @@
-"""Reads CSV tables: a line for whatever is wrong with one."""
+"""Reads and writes CSV tables: a line for whatever is wrong with one."""
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fr_inference import checks
 
@@ -20,8 +20,13 @@ def rows(
     Raises:
       InputError: when it can't be read, or lacks a column.
     """
+    checks.require(
+        os.path.isfile(path) or not os.path.exists(path),  # a pipe would be waited for
+        f'{source} is no regular file, expected a CSV file',
+    )
     try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
+        # File names of other encodings are written, and found again, as Python keeps them.
+        with open(path, newline='', encoding='utf-8-sig', errors='surrogatepass') as file:
             reader = csv.DictReader(file)
             found = reader.fieldnames or []
             missing = [name for name in columns if name not in found]
@@ -34,5 +39,15 @@ def rows(
                 yield number, tuple(row[name] or '' for name in columns)
     except OSError as error:
         raise checks.InputError(f'{source} can not be read: {error.strerror}') from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise checks.InputError(f'{source} is not a UTF-8 CSV file: {error}') from error
+
+
+def write(
+    path: str | os.PathLike, columns: Iterable[str], values: Iterable[Iterable[object]]
+) -> None:
+    """Writes a CSV table that `rows` reads, whatever the encoding of the file names in it."""
+    with open(path, 'w', newline='', encoding='utf-8', errors='surrogatepass') as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(values)

@@ -114,6 +114,17 @@ class TestTargets:
         checkpoint.save_target(tmp_path, dataclasses.replace(target, recipe=recipe))
         with pytest.raises(InputError, match=r'target\.json: .*the number NaN'):
             checkpoint.load_target(tmp_path)
+        described(tmp_path, recipe=None)
+        file = tmp_path / 'target.json'
+        file.write_text(file.read_text().replace('"recipe": null', '"recipe": {"loss": 1e999}'))
+        with pytest.raises(InputError, match=r'target\.json: .*the number 1e999'):
+            checkpoint.load_target(tmp_path)
+
+    def test_a_stranger_does_not_speak_to_the_terminal(self, tmp_path, target):
+        checkpoint.save_target(tmp_path, target)
+        described(tmp_path, name='a\x1b[2J\n', source={'notes': ['b\x1b]0;c\x07']})
+        found = checkpoint.load_target(tmp_path)
+        assert (found.name, found.notes) == (r'a\x1b[2J\n', (r'b\x1b]0;c\x07',))
 
     def test_where_it_can_not_go(self, tmp_path, target):
         (tmp_path / 'file').write_text('text')
@@ -164,6 +175,7 @@ class TestTargets:
             ({'input': {'height': 1, 'width': 1, 'mean': [1], 'std': [1, 1, 1]}}, 'not a target'),
             ({'config': {'axis_name': 'x'}}, "config: found 'axis_name'"),
             ({'config': {'width': 0}}, 'width: found 0'),
+            ({'recipe': ['x']}, r"a recipe \['x'\], expected an object"),
         ],
     )
     def test_descriptions(self, tmp_path, target, changes, message):

@@ -10,6 +10,7 @@ from PIL import Image
 from fr_inference import checks
 
 SIZE = 112
+_MOST_SCALED = 100
 
 # (x, y) in pixels: left eye, right eye, nose tip, left and right mouth corner, as seen in the image.
 TEMPLATE = np.array(
@@ -61,7 +62,19 @@ def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         np.shape(landmarks) == (5, 2) and np.isfinite(landmarks).all(),
         f'landmarks: found shape {np.shape(landmarks)}, expected five finite points (x, y)',
     )
-    matrix = np.vstack([similarity(landmarks, TEMPLATE), (0, 0, 1)])
+    side = max(image.shape[:2])
+    checks.require(
+        -side <= np.min(landmarks) and np.max(landmarks) <= 2 * side,
+        f'landmarks: found numbers from {np.min(landmarks):.6g} to {np.max(landmarks):.6g}, far '
+        f'outside this picture of {image.shape[1]} x {image.shape[0]} pixels',
+    )
+    similar = similarity(landmarks, TEMPLATE)
+    scale = float(np.hypot(*similar[:, 0]))
+    checks.require(
+        1 / _MOST_SCALED < scale < _MOST_SCALED,
+        f'landmarks: they would scale the picture by {scale:.3g}; these five points are no face',
+    )
+    matrix = np.vstack([similar, (0, 0, 1)])
     inverse = np.linalg.inv(matrix)
     # Pillow samples at pixel centres (+0.5); the template counts centres from 0.
     inverse[:2, 2] += 0.5 - inverse[:2, :2] @ (0.5, 0.5)

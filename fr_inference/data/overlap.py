@@ -4,10 +4,28 @@ import concurrent.futures
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from fr_inference import checks
 from fr_inference.data.faces import Faces
 
 _EXAMPLES = 3
+
+
+def readable(faces: Faces, *, skip_bad: bool) -> Faces:
+    """Returns the faces that can be read; stops at the first that can't unless `skip_bad`."""
+
+    def fine(index):
+        try:
+            faces.read(index)
+        except checks.InputError:
+            if not skip_bad:
+                raise
+            return False
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return faces.select(np.flatnonzero(list(pool.map(fine, range(len(faces))))))
 
 
 def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:

@@ -57,7 +57,7 @@ def open_pairs(
     faces = sources.open_faces(spec, faces_flag)
     path, root = pathlib.Path(path), pathlib.Path(spec)
     root = root if root.is_dir() else root.parent
-    checks.require(path.is_file(), f'{flag}: {path} not found, expected a CSV file')
+    checks.require(os.path.isfile(path), f'{flag}: {path!s:.200} not found, expected a CSV file')
     known = {name: position for position, name in enumerate(faces.paths)}
     positions: list[tuple[int, int]] = []
     labels: list[tuple[int, bool]] = []

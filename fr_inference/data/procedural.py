@@ -12,6 +12,7 @@ from fr_inference.data import drawing
 from fr_inference.data.faces import Faces, pixel_digest
 
 _CHUNK = 64
+_MOST = 10_000_000  # images; each has a name in memory
 
 
 @jax.tree_util.register_dataclass
@@ -57,8 +58,8 @@ class Spec:
     def __post_init__(self):
         checks.one_of('difficulty', self.difficulty, DIFFICULTIES)
         for name, low, high in (
-            ('people', 1, 10_000_000),
-            ('images', 1, 100_000),
+            ('people', 1, _MOST),
+            ('images', 1, _MOST),
             ('size', 8, 1024),
             ('seed', 0, 2**31 - 1),
             ('first', 0, 2**31 - 1),
@@ -66,6 +67,10 @@ class Spec:
         ):
             value = getattr(self, name)
             checks.require(low <= value <= high, f'{name}: found {value}, expected {low} to {high}')
+        checks.require(
+            self.people * self.images <= _MOST,
+            f'people x images: found {self.people} x {self.images}, expected {_MOST} images at most',
+        )
 
     def __str__(self):
         rest = (f'{name}={value}' for name, value in dataclasses.asdict(self).items())
@@ -84,9 +89,9 @@ def parse(text: str, flag: str = 'faces') -> Spec:
     for option in options:
         name, _, value = option.partition('=')
         checks.require(
-            name in names and value.isdecimal(),
-            f'{flag}: found {option!r} in procedural:{text}, expected NAME=NUMBER with NAME one of '
-            f'{", ".join(names)}',
+            name in names and value.isdecimal() and len(value) < 20,
+            f'{flag}: found {option!r:.80} in procedural:{text:.80}, expected NAME=NUMBER with NAME '
+            f'one of {", ".join(names)}',
         )
         values[name] = int(value)
     try:

@@ -1,10 +1,10 @@
 """Opens faces: a folder with one sub-folder per identity, a CSV manifest, or `procedural:SPEC`."""
 
-import csv
 import dataclasses
 import hashlib
 import os
 import pathlib
+import stat
 import struct
 import warnings
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ def open_faces(spec: str | os.PathLike, flag: str = 'faces') -> Faces:
         return procedural.faces(spec.removeprefix(_PROCEDURAL), flag)
     path = pathlib.Path(spec)
     checks.require(
-        path.exists(),
-        f'{flag}: {spec!r} not found; expected a folder with one sub-folder per person, a CSV with '
+        os.path.exists(path),  # unlike Path.exists, False for a name too long for the system
+        f'{flag}: {spec!r:.200} not found; expected a folder with one sub-folder per person, a CSV with '
         'the columns path,identity, or procedural:SPEC',
     )
     if path.is_dir():
@@ -53,23 +53,30 @@ def open_faces(spec: str | os.PathLike, flag: str = 'faces') -> Faces:
 
 def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
     """Writes `faces` as a CSV manifest that `open_faces` reads from anywhere on this machine."""
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(('path', 'identity'))
-        for image, identity in zip(faces.paths, faces.identities, strict=True):
-            procedural_image = image.startswith(_PROCEDURAL)
-            writer.writerow((image if procedural_image else os.path.abspath(image), identity))
+    paths = (
+        path if path.startswith(_PROCEDURAL) else os.path.abspath(path) for path in faces.paths
+    )
+    tables.write(path, ('path', 'identity'), zip(paths, faces.identities, strict=True))
 
 
 def _open_folder(root, flag):
-    people = sorted(entry for entry in root.iterdir() if entry.is_dir())
-    files = [
-        (file, person.name)
-        for person in people
-        for file in sorted(person.iterdir())
-        if file.suffix.lower() in SUFFIXES and file.is_file()
-    ]
-    loose = any(entry.suffix.lower() in SUFFIXES for entry in root.iterdir())
+    """What is called like an image is one, or an error when read: a link to nowhere, a folder."""
+    try:
+        entries = sorted(root.iterdir())
+        files = [
+            (file, person.name)
+            for person in entries
+            if person.is_dir()
+            for file in sorted(person.iterdir())
+            if file.suffix.lower() in SUFFIXES
+        ]
+    except OSError as error:
+        raise checks.InputError(
+            f'{flag}: {error.filename} can not be read: {error.strerror}'
+        ) from error
+    lost = [entry for entry in entries if not entry.exists() and entry.name[0] != '.']
+    checks.require(not lost, f'{flag}: {lost and lost[0]} is a link to nowhere; remove or mend it')
+    loose = any(entry.suffix.lower() in SUFFIXES for entry in entries)
     checks.require(
         files,
         f'{flag}: {root} holds images but no sub-folders; expected one sub-folder per person'
@@ -100,8 +107,8 @@ def _open_manifest(path, flag):
         numbers = [rows[row][0].partition('#')[2] for row in members]
         for row, number in zip(members, numbers, strict=True):
             checks.require(
-                number.isdecimal() and int(number) < len(source),
-                f'{flag}: {path} line {row + 2}: found {rows[row][0]!r}, expected an image number '
+                number.isdecimal() and len(number) < 20 and int(number) < len(source),
+                f'{flag}: {path} line {row + 2}: found {rows[row][0]!r:.200}, expected an image number '
                 f'below {len(source)} behind #',
             )
         chosen = source.select([int(number) for number in numbers])
@@ -147,15 +154,15 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)  # odd EXIF blocks are no reason to stop
             warnings.simplefilter('error', Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with _open(path) as file, Image.open(file, formats=_FORMATS) as image:
                 if max(image.size) > _LONGEST * min(image.size):
                     raise ValueError(f'{image.width} x {image.height} pixels, a strip')
                 upright = ImageOps.exif_transpose(image)
                 if upright.mode.startswith('I;16'):
                     return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, -1)
                 return np.asarray(upright.convert('RGB'))
-    except FileNotFoundError as error:
-        raise BadImageError(f'{path}: not found') from error
+    except BadImageError:
+        raise
     except (
         *(OSError, SyntaxError, ValueError, EOFError, struct.error),  # the last from odd EXIF
         *(Image.DecompressionBombError, Image.DecompressionBombWarning),
@@ -163,9 +170,21 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         raise BadImageError(f'{path}: not a readable image: {error}') from error
 
 
-def _file_digest(path):
+def _open(path):
+    """Opens a regular file; a pipe would be waited for."""
     try:
-        with open(path, 'rb') as file:
+        checks.require(stat.S_ISREG(os.stat(path).st_mode), 'no regular file')
+        return open(path, 'rb')
+    except FileNotFoundError as error:
+        raise BadImageError(f'{path}: not found') from error
+    except (OSError, ValueError) as error:  # the latter for NUL in a name
+        reason = getattr(error, 'strerror', None) or error
+        raise BadImageError(f'{path!s:.200}: can not be opened: {reason}') from error
+
+
+def _file_digest(path):
+    with _open(path) as file:
+        try:
             return hashlib.file_digest(file, 'sha256').hexdigest()
-    except OSError as error:
-        raise BadImageError(f'{path}: {error.strerror}') from error
+        except OSError as error:
+            raise BadImageError(f'{path}: {error.strerror}') from error

@@ -94,6 +94,9 @@ def test_landmarks_land_on_the_template():
         (np.zeros((5, 2)), 'all points fall together'),
         (np.zeros((4, 2)), r'found shape \(4, 2\)'),
         (np.full((5, 2), np.nan), 'finite'),
+        (align.TEMPLATE + 1e200, 'far outside this picture of 50 x 50 pixels'),
+        (align.TEMPLATE * 1e-3, 'these five points are no face'),
+        (align.TEMPLATE[[1, 1, 1, 1, 1]], 'all points fall together'),
     ],
 )
 def test_bad_landmarks(landmarks, message):

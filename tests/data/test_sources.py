@@ -1,6 +1,7 @@
 """Folders, manifests and image files, the damaged ones included."""
 
 import io
+import os
 import pathlib
 import tempfile
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from fr_inference.checks import InputError
 from fr_inference.data import faces as faces_module
-from fr_inference.data import sources
+from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError
 
 
@@ -87,6 +88,26 @@ class TestFolder:
         assert message.startswith('--nonmembers: ')
         assert 'not found' in message
 
+    def test_links_to_nowhere_and_folders_called_like_images(self, folder):
+        (folder / 'al' / 'lost.png').symlink_to(folder / 'nowhere.png')
+        (folder / 'al' / 'sub.jpg').mkdir()
+        os.mkfifo(folder / 'al' / 'pipe.png')
+        faces = sources.open_faces(folder)
+        names = [pathlib.Path(path).name for path in faces.paths]
+        assert names == ['lost.png', 'pipe.png', 'sub.jpg', 'x.bmp', '1.png', '2.png']
+        for index, name in enumerate(names[:3]):
+            for call in (faces.read, faces.digest):
+                with pytest.raises(BadImageError, match=name):
+                    call(index)
+        assert len(overlap.readable(faces, skip_bad=True)) == 3
+        (folder / 'cleo').symlink_to(folder / 'nowhere')
+        assert 'cleo is a link to nowhere' in problem(sources.open_faces, folder)
+
+    def test_names_too_long_for_the_system(self):
+        message = problem(sources.open_faces, 'x' * 5000, '--members')
+        assert message.startswith("--members: 'xxx")
+        assert len(message) < 500
+
     def test_neither_folder_nor_manifest(self, tmp_path):
         write(tmp_path / 'a.png', picture())
         assert 'not a .csv manifest' in problem(sources.open_faces, tmp_path / 'a.png')
@@ -140,6 +161,7 @@ class TestManifest:
             ('path,identity\n"procedural:easy,people=2,images=1,size=8#2",a\n', 'below 2'),
             ('path,identity\n"procedural:easy,people=2,images=1,size=8",a\n', 'line 2'),
             ('path,identity\nprocedural:brutal#0,a\n', 'difficulty'),
+            (f'path,identity\n"procedural:easy,people=2#{"1" * 5000}",a\n', 'expected an image'),
         ],
     )
     def test_problems(self, tmp_path, text, message):
@@ -169,6 +191,16 @@ class TestManifest:
             tmp_path, 'path,identity\n"procedural:easy,people=2,images=1,size=16#1",anna\n'
         )
         assert sources.open_faces(path).identities == ('anna',)
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / 'faces.csv')
+        assert 'is no regular file' in problem(sources.open_faces, tmp_path / 'faces.csv')
+
+    def test_nul_in_a_path(self, tmp_path):
+        faces = sources.open_faces(self.manifest(tmp_path, 'path,identity\na\0.png,a\n'))
+        for call in (faces.read, faces.digest):
+            with pytest.raises(BadImageError, match='null'):
+                call(0)
 
     def test_missing_file_is_named_when_read(self, tmp_path):
         faces = sources.open_faces(self.manifest(tmp_path, 'path,identity\ngone.png,a\n'))
@@ -201,6 +233,11 @@ class TestWriteManifest:
 
     def test_names_that_need_quoting(self, tmp_path):
         write(tmp_path / 'in' / 'a, "b"\u00e9' / '1.png', picture())
+        self.round_trip(tmp_path / 'out' / 'faces.csv', sources.open_faces(tmp_path / 'in'))
+
+    def test_names_that_are_not_utf8(self, tmp_path):
+        name = os.fsdecode(b'Zo\xeb')
+        write(tmp_path / 'in' / name / f'{name}.png', picture())
         self.round_trip(tmp_path / 'out' / 'faces.csv', sources.open_faces(tmp_path / 'in'))
 
     def test_procedural_and_mixed(self, folder):

@@ -1,6 +1,7 @@
 """The trainer: it learns, it resumes bit for bit, and it refuses another run's folder."""
 
 import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,14 @@ class TestLearning:
         with pytest.raises(InputError, match=r'diverged in epoch .*learning_rate'):
             recognizer.train(recipe, fresh(), faces)
 
+    def test_divergence_in_the_very_last_step_is_reported(self, faces):
+        """Its loss is that of the weights before it."""
+        recipe = dataclasses.replace(
+            RECIPE, learning_rate=1e30, weight_decay=1e30, epochs=1, batch_size=18
+        )
+        with pytest.raises(InputError, match='diverged in epoch 1'):
+            recognizer.train(recipe, fresh(), faces)
+
 
 class TestSavedEpochs:
     def test_weights_of_the_last_epoch(self, uninterrupted):
@@ -186,6 +195,28 @@ recognizer.train(
         resumed = recognizer.train(RECIPE, fresh(), faces, workdir=tmp_path)
         assert_same_weights(resumed, uninterrupted[0])
 
+    def test_an_epoch_is_saved_before_the_state_that_ends_it(self, faces, tmp_path, monkeypatch):
+        """However a run is cut short, the epochs that it was to save are there when it is over."""
+        save_state = checkpoint.save_state
+
+        def dies_after(directory, step, state):
+            save_state(directory, step, state)
+            if step % 5 == 0:
+                raise StopHereError
+
+        monkeypatch.setattr(checkpoint, 'save_state', dies_after)
+        recipe = dataclasses.replace(RECIPE, epochs=2)
+        options = {'workdir': tmp_path, 'save_epochs': (1, 2), 'save_seconds': -1.0}
+        for name in ('epoch_001', 'epoch_002'):
+            with pytest.raises(StopHereError):
+                recognizer.train(recipe, fresh(), faces, **options)
+            assert checkpoint.is_target(tmp_path / name)
+        shutil.rmtree(tmp_path / 'epoch_002')  # as a version left it that saved the state first
+        trained = recognizer.train(recipe, fresh(), faces, **options)
+        assert_same_weights(checkpoint.load_target(tmp_path / 'epoch_002'), trained)
+        with pytest.raises(InputError, match=r'save_epochs: epochs \[0\] are over and were not'):
+            recognizer.train(recipe, fresh(), faces, workdir=tmp_path, save_epochs=(0, 1))
+
     def test_finished_run_is_not_repeated(self, faces, uninterrupted):
         trained, workdir, _ = uninterrupted
         told = []
@@ -219,10 +250,28 @@ recognizer.train(
             recognizer.train(RECIPE, start, faces, workdir=workdir)
 
 
+class TestRecordedRecipe:
+    def test_round_trip(self, uninterrupted):
+        assert recognizer.recorded_recipe(uninterrupted[0].recipe, seed=3) == RECIPE
+        assert recognizer.recorded_recipe({'note': 'x'}, seed=0) == Recipe()
+
+    @pytest.mark.parametrize(
+        'record',
+        [{'margin': {'foo': 1}}, {'margin': 'x'}, {'epochs': '9'}, {'epochs': 1.5}, {'mirror': 1}],
+    )
+    def test_of_somebody_else(self, record):
+        with pytest.raises(InputError, match='none of ours .*give it as shadow'):
+            recognizer.recorded_recipe(record, seed=0)
+
+
 class TestInput:
     def test_fewer_than_two_people(self, faces):
         with pytest.raises(InputError, match='6 images of 1 people, expected 2 people'):
             recognizer.train(RECIPE, fresh(), faces.select(range(6)))
+
+    def test_an_epoch_beyond_the_last(self, faces):
+        with pytest.raises(InputError, match=r'save_epochs: found \[9\], expected 0 to 8'):
+            recognizer.train(RECIPE, fresh(), faces, save_epochs=(1, 9))
 
     def test_a_target_that_is_not_registered(self, faces):
         bare = Target(name='mine', apply=lambda v, x: x, variables={}, input=INPUT)
@@ -256,6 +305,8 @@ class TestInput:
             ({'weight_decay': -1e-4}, 'weight_decay: found -0.0001'),
             ({'warmup': 1.0}, 'warmup: found 1.0'),
             ({'learning_rate': float('nan')}, 'learning_rate: found nan'),
+            ({'learning_rate': float('inf')}, 'learning_rate: found inf'),
+            ({'weight_decay': float('inf')}, 'weight_decay: found inf'),
         ],
     )
     def test_bad_recipes(self, options, message):
