@@ -3,19 +3,18 @@
 (The module is not called `audit`, because the function `fr_inference.audit` would shadow it.)
 """
 
-import csv
 import dataclasses
 import datetime
 import json
 import os
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fr_inference import checkpoint, checks, provenance
+from fr_inference import checkpoint, checks, provenance, tables
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.membership import distances, stage
@@ -27,6 +26,7 @@ from fr_inference.models.target import Apply, InputSpec, Target
 from fr_inference.training.shadow import train_shadow
 
 SCHEMA = 1
+FILES = ('audit.json', 'scores.csv', 'distances.npz', 'report.html')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,8 @@ class Audit:
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         _write(directory / 'audit.json', json.dumps(self.record, indent=1, allow_nan=False) + '\n')
-        with open(directory / 'scores.csv', 'w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            writer.writerow(self.columns)
-            writer.writerows(zip(*self.columns.values(), strict=True))
+        rows = zip(*self.columns.values(), strict=True)
+        tables.write(directory / 'scores.csv', self.columns, rows)
         np.savez_compressed(
             directory / 'distances.npz',
             distances=self.distances,
@@ -89,7 +87,8 @@ def audit(
     Args:
       apply: `apply(variables, images)`: [N, H, W, 3] float32 normalised -> [N, D] embeddings, with
         `use_running_average=True`. It must call Linen modules (not a compiled export of them).
-      variables: {'params': ..., 'batch_stats': ...}.
+      variables: {'params': ..., 'batch_stats': ...}; without BatchNorm (none there, or folded into
+        the weights) {'params': ...}, any pytree of arrays: people can be attacked, images can't.
       members: training images: a folder or manifest (`sources.open_faces`), `Faces`, or a pair
         (uint8 images [N, h, w, 3], N identities).
       nonmembers: the same for people who were not trained on, of the same source.
@@ -101,6 +100,11 @@ def audit(
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
+    checks.require(
+        isinstance(variables, Mapping) and 'params' in variables,
+        f'variables: found {type(variables).__name__} without params, expected '
+        "{'params': ..., 'batch_stats': ...}",
+    )
     target = Target(name=name, apply=apply, variables=variables, input=input or InputSpec())
     for key in ('auxiliary', 'member_identities', 'shift'):
         if sources_and_shadow.get(key) is not None:
@@ -197,6 +201,7 @@ def audit_target(
         ('blind', blind_digests),
     ):
         limits += _check_untouched(name, trained_on, given, digests, settings.allow_overlap)
+    stage.check_people(given, settings.seed)
     if auxiliary is not None and shadow is None and distances.layer_names(target):
         trained, trained_on = train_shadow(
             target,
@@ -221,6 +226,10 @@ def audit_target(
             'seed': settings.seed,
             'settings': dataclasses.asdict(settings),
             'target_sha256': target.sha256 or checkpoint.digest(target.variables),
+            'blind': {
+                'name': found.blind.name,
+                'sha256': found.blind.sha256 or checkpoint.digest(found.blind.variables),
+            },
             'seconds': round(time.monotonic() - started, 2),
         },
         'target': {
@@ -261,7 +270,7 @@ def audit_target(
 def _known_of_recipe(target, start):
     """What whoever trained the shadow knew; an outsider may know less."""
     begin = f'started from {start.name}' if start is not None else 'started from random weights'
-    if target.recipe:
+    if 'epochs' in (target.recipe or {}):
         return (
             f"The shadow was trained by the target's own recipe and {begin}: who does not know the "
             'recipe may reach less in the auxiliary setting.'
@@ -294,5 +303,5 @@ def _check_untouched(name, trained_on, given, digests, allow):
 
 def _write(path, text):
     temporary = path.with_name(path.name + '.tmp')
-    temporary.write_text(text, encoding='utf-8')
+    temporary.write_text(text, encoding='utf-8', errors='backslashreplace')
     temporary.rename(path)

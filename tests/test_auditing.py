@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from scipy import stats
 
 import fr_inference
-from fr_inference import Settings, Shadow, auditing
+from fr_inference import Settings, Shadow, auditing, tables
 from fr_inference.checks import InputError
 from fr_inference.data import overlap
 from fr_inference.data.faces import BadImageError, concat
@@ -96,8 +97,10 @@ class TestRecord:
         assert record['schema'] == 1
         assert {
             *('command', 'git_commit', 'versions', 'devices', 'seed', 'target_sha256', 'seconds'),
-            *('date', 'settings'),
+            *('date', 'settings', 'blind'),
         } == set(record['provenance'])
+        assert record['provenance']['blind']['name'] == 'small (random weights)'
+        assert len(record['provenance']['blind']['sha256']) == 64
         assert {'architecture', 'parameters', 'norm_layers'} <= set(record['target'])
         membership = record['membership']
         assert set(membership) == {
@@ -234,6 +237,22 @@ class TestRecord:
         assert stored['paths'].tolist() == audited.columns['path']
 
 
+def test_names_that_are_not_utf8(target, members, nonmembers, tmp_path):
+    name = os.fsdecode(b'Zo\xeb')
+    strange = [path.replace('in#', f'{name}#') for path in members.paths]
+    found = auditing.audit_target(
+        target,
+        dataclasses.replace(members, paths=tuple(strange), name=name),
+        nonmembers,
+        settings=SETTINGS,
+    )
+    found.save(tmp_path)
+    rows = list(tables.rows(tmp_path / 'scores.csv', ['path'], 'scores'))
+    assert [path for _, (path,) in rows][:24] == strange
+    assert strict((tmp_path / 'audit.json').read_text())['data']['members']['source'] == name
+    assert r'Zo\udceb' in (tmp_path / 'report.html').read_text(encoding='utf-8')
+
+
 class TestRepeated:
     def test_two_runs_are_equal_but_for_date_and_seconds(self, target, members, nonmembers):
         first, second = (
@@ -286,6 +305,29 @@ class TestSources:
             np.sort(found.distances[:24, 0]), np.sort(same.distances[:24, 0]), rtol=1e-5
         )
 
+    @pytest.mark.parametrize(
+        ('apply', 'variables', 'message'),
+        [
+            (lambda v, x: (x, x), {'params': {}}, r'apply: found tuple for one image, expected'),
+            (lambda v, x: x.sum(), {'params': {}}, r'apply: found .* for one image'),
+            (lambda v, x: x, {'weights': {}}, r'variables: found dict without params'),
+            (Small().apply, None, r'variables: found NoneType without params'),
+            (Small().apply, 'params', r'bn: BatchNorm without statistics; .* under batch_stats'),
+        ],
+    )
+    def test_a_function_that_does_not_fit(
+        self, target, members, nonmembers, apply, variables, message
+    ):
+        with pytest.raises(InputError, match=message):
+            fr_inference.audit(
+                apply,
+                {'params': target.variables['params']} if variables == 'params' else variables,
+                members=members,
+                nonmembers=nonmembers,
+                input=target.input,
+                settings=SETTINGS,
+            )
+
     def test_procedural(self, target, members):
         faces = auditing.as_faces('procedural:hard,people=2,images=1,size=16', 'members')
         assert len(faces) == 2
@@ -326,6 +368,19 @@ class TestWithoutBatchNorm:
         assert said[0].startswith('plain has no BatchNorm statistics')
         assert 'the attack on people with several images needs embeddings only, and can' in said[0]
         found.save(tmp_path)
+
+    def test_any_function_of_arrays_will_do(self, members, nonmembers):
+        """As with BatchNorm folded into the weights: no module, no statistics."""
+        kernel = np.random.default_rng(0).normal(size=(SIZE * SIZE * 3, 6)).astype(np.float32)
+        found = fr_inference.audit(
+            lambda variables, images: images.reshape(len(images), -1) @ variables['params'],
+            {'params': kernel},
+            members=members,
+            nonmembers=nonmembers,
+            input=fr_inference.InputSpec(height=SIZE, width=SIZE),
+            settings=SETTINGS,
+        )
+        assert found.record['membership']['identity_level']['members'] == 6
 
     def test_nothing_left_is_an_error(self):
         with pytest.raises(InputError, match='without BatchNorm statistics and without people'):
@@ -511,15 +566,27 @@ class TestShadow:
 
 
 @pytest.mark.parametrize(
-    ('people', 'message'),
-    [((3, 12), 'members: found 3 people, expected 4 or more'), ((12, 3), 'non-members: found 3')],
+    ('people', 'others', 'message'),
+    [
+        ((3, 12), 'in', 'members: found 3 people, expected 4 or more'),
+        ((12, 3), 'in', 'non-members: found 3'),
+        ((12, 7), 'in', 'null control: found 7 people'),
+        ((12, 12), 'other', 'member_identities: none of these people is a member'),
+    ],
 )
-def test_too_few_people(target, people, message):
+def test_what_names_tell_is_told_before_anything_is_scored(target, people, others, message):
+    def unread(count, name):
+        seed = len(name)  # different people look different
+        return dataclasses.replace(noise_faces(count, 2, seed=seed, name=name), read=None)
+
     with pytest.raises(InputError, match=message):
         auditing.audit_target(
             target,
-            noise_faces(people[0], 2, seed=1, name='in'),
-            noise_faces(people[1], 2, seed=2, name='out'),
+            unread(people[0], 'in'),
+            unread(people[1], 'out'),
+            member_identities=dataclasses.replace(
+                unread(12, others), digest=lambda index: f'{index}'
+            ),
             settings=SETTINGS,
         )
 
@@ -531,6 +598,7 @@ def test_too_few_people(target, people, message):
         ({'hidden': -1}, 'hidden: found -1'),
         ({'l2': 0.0}, r'l2: found 0\.0'),
         ({'seed': -1}, 'seed: found -1'),
+        ({'seed': 2**31}, 'seed: found 2147483648'),
         ({'replicates': 10}, 'replicates: found 10, expected 100 to 100000'),
         ({'batch_size': 0}, 'batch_size: found 0'),
     ],

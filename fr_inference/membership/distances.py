@@ -108,6 +108,10 @@ def _distance(layer, x, scaling):
         layer.axis in (-1, x.ndim - 1),
         f'{layer.name}: BatchNorm over axis {layer.axis}, expected the last one (NHWC)',
     )
+    checks.require(
+        layer.has_variable('batch_stats', 'mean'),
+        f'{layer.name}: BatchNorm without statistics; variables must hold them under batch_stats',
+    )
     mean = jnp.asarray(layer.get_variable('batch_stats', 'mean'), jnp.float32)
     pooled = jnp.mean(x.astype(jnp.float32), axis=tuple(range(1, x.ndim - 1)))
     squares = (pooled - mean) ** 2
@@ -134,10 +138,16 @@ def of_image(
       ([L] float32 distances, [D] float32 embedding).
 
     Raises:
-      InputError: for BatchNorm layers in training mode.
+      InputError: for BatchNorm layers in training mode or without statistics, and for an `apply`
+        that returns something else than embeddings.
     """
     with recording(scaling) as found:
         embedding = apply(variables, image[None])
+    checks.require(
+        isinstance(embedding, jax.Array | np.ndarray) and embedding.shape[:1] == (1,),
+        f'apply: found {getattr(embedding, "shape", None) or type(embedding).__name__} for one image, '
+        'expected an array [1, D] of its embedding',
+    )
     distances = [distance[0] for _, distance in found]
     stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
     return stacked, embedding.reshape(-1).astype(jnp.float32)

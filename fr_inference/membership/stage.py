@@ -50,7 +50,9 @@ class Settings:
             100 <= self.replicates <= 100_000,
             f'replicates: found {self.replicates}, expected 100 to 100000',
         )
-        checks.require(self.seed >= 0, f'seed: found {self.seed}, expected 0 or more')
+        checks.require(
+            0 <= self.seed < 2**31, f'seed: found {self.seed}, expected 0 to {2**31 - 1}'
+        )
         _ = self.options  # checks the rest
 
     @property
@@ -80,6 +82,7 @@ class Findings:
       faces: members, then non-members.
       labelled: the N images that could be read.
       fit: [N] bool, the half of the people that attacks are fitted on.
+      blind: the backbone of the blind control.
       logits: setting -> [N] membership logits.
       evaluated: comparison -> the scores behind its figures.
       membership: what `audit.json` holds under that name.
@@ -91,12 +94,32 @@ class Findings:
     faces: Faces
     labelled: Labelled
     fit: np.ndarray
+    blind: Target
     logits: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     evaluated: dict[str, Scored] = dataclasses.field(default_factory=dict)
     membership: dict[str, Any] = dataclasses.field(default_factory=dict)
     exposed: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     limits: list[str] = dataclasses.field(default_factory=list)
+
+
+def check_people(given: Mapping[str, Faces], seed: int) -> None:
+    """Finds what names alone tell, before anything is scored: too few people, nobody of that name.
+
+    Args:
+      given: as in `run`.
+      seed: of the settings.
+
+    Raises:
+      InputError: that `run` would raise at its end (and may yet, where images can't be read).
+    """
+    both = (*given['members'].identities, *given['nonmembers'].identities)
+    member = np.arange(len(both)) < len(given['members'])
+    fit = protocol.fit_half(both, member, seed)
+    controls.null_labels(given['nonmembers'].identities, seed)
+    if 'member_identities' in given:
+        judged = {both[row] for row in np.flatnonzero(member & ~fit)}
+        _check_others(judged, given['member_identities'].identities)
 
 
 def run(
@@ -141,7 +164,8 @@ def run(
     measured = measure(target, faces, 'target')
     labelled = Labelled(measured=measured, member=measured.index < len(given['members']))
     fit = protocol.fit_half(measured.identities, labelled.member, settings.seed)
-    found = Findings(faces=faces, labelled=labelled, fit=fit)
+    backbone = _blind_backbone(target, blind, faces, labelled, fit, settings)
+    found = Findings(faces=faces, labelled=labelled, fit=fit, blind=backbone)
     if not measured.layers:
         unseen = (
             'calls no flax.linen.BatchNorm that uses its statistics'
@@ -160,8 +184,7 @@ def run(
             'random ones without having learned anyone. A backbone trained on other faces (blind) '
             'excludes that.'
         )
-    backbone = _blind_backbone(target, blind, found, settings)
-    control = _seen_by(backbone, found, given, measure)
+    control = _seen_by(found.blind, found, given, measure)
     controlled = {'blind': (control, fit), 'null': _null(labelled, settings)}
     if measured.layers:
         fitted, found.logits['partial'] = protocol.partial(labelled, fit, settings.options)
@@ -169,7 +192,7 @@ def run(
             checks.require(
                 'auxiliary' in given, 'shadow: it needs auxiliary, faces it was trained on'
             )
-            _auxiliary(target, shadow, given, found, measure, settings, (backbone, control))
+            _auxiliary(target, shadow, given, found, measure, settings, (found.blind, control))
         for name, values in found.logits.items():
             found.evaluated[name] = labelled.scored(values, ~fit)
         for name, (images, half) in controlled.items():
@@ -189,14 +212,14 @@ def run(
     return found
 
 
-def _blind_backbone(target, blind, found, settings):
+def _blind_backbone(target, blind, faces, labelled, fit, settings):
     """The given backbone that never saw the members, or the target with random weights."""
     if blind is not None:
         return _sharing(blind, target)
     generator = rng.numpy_generator(settings.seed, 'calibration')
-    order = generator.permutation(found.labelled.measured.index[found.fit])
+    order = generator.permutation(labelled.measured.index[fit])
     return controls.blind_target(
-        target, found.faces.select(order), seed=settings.seed, skip_bad=settings.skip_bad
+        target, faces.select(order), seed=settings.seed, skip_bad=settings.skip_bad
     )
 
 
@@ -321,17 +344,21 @@ def _populations(target, fitted, given, found, measure):
         other = measure(target, given['member_identities'], 'other images of members')
         judged = set(members[1])
         own = distances.select(other, np.array([name in judged for name in other.identities]))
-        checks.require(
-            len(own),
-            'member_identities: none of these people is a member in the evaluated half; identities '
-            'must have the names they have in --members',
-        )
+        _check_others(judged, own.identities)
         others = protocol.logits(fitted, own), own.identities
         compare('member_identities_vs_nonmembers', others, strangers)
         compare('members_vs_same_identities', members, others)
     if 'shift' in given:
         far = measure(target, given['shift'], 'another source')
         compare('nonmembers_vs_shift', strangers, (protocol.logits(fitted, far), far.identities))
+
+
+def _check_others(judged, names):
+    checks.require(
+        judged & set(names),
+        'member_identities: none of these people is a member in the evaluated half; identities '
+        'must have the names they have in --members',
+    )
 
 
 _POPULATIONS = (

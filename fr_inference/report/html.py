@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from typing import Any
 
 import jinja2
@@ -70,6 +71,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         record=record,
         verdict=verdict(record),
         rows=rows,
+        trained=_trained(record['target']['recipe']),
         rates=intervals.RATES,
         populations=[(*_POPULATIONS[name], block) for name, block in populations.items()],
         people=[
@@ -82,6 +84,18 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
             for name, svg in _drawings(audit, rows).items()
         },
     )
+
+
+def _trained(recipe):
+    """How the target was trained, in one sentence where the recipe is one of ours."""
+    if not recipe:
+        return ''
+    counts = [recipe.get(key) for key in ('trained_epochs', 'epochs', 'images', 'identities')]
+    if not all(type(count) is int for count in counts):
+        return json.dumps(recipe)[:1000]
+    done, epochs, images, people = counts
+    faces = recipe.get('faces')
+    return f'{done} of {epochs} epochs on {images:,} images of {people:,} people ({faces})'
 
 
 def _rows(membership):

@@ -1,9 +1,11 @@
 """The report stands alone, shows what was run and nothing else, and trusts no name."""
 
 import dataclasses
+import json
 import re
 from html.parser import HTMLParser
 
+import markupsafe
 import numpy as np
 import pytest
 
@@ -145,3 +147,15 @@ def test_parts_that_were_not_run_are_absent():
 
 def test_same_audit_same_report(whole, page):
     assert html.render(whole) == page
+
+
+@pytest.mark.parametrize('recipe', [{'note': 'x <b>'}, {'trained_epochs': 'x', 'epochs': 1}])
+def test_a_recipe_of_somebody_else_is_shown_as_it_is(whole, recipe):
+    record = {**whole.record, 'target': {**whole.record['target'], 'recipe': recipe}}
+    page = html.render(dataclasses.replace(whole, record=record), thumbnails=False)
+    assert str(markupsafe.escape(json.dumps(recipe))) in page
+
+
+def test_our_own_recipe_is_a_sentence():
+    recipe = {'trained_epochs': 3, 'epochs': 20, 'images': 5120, 'identities': 64, 'faces': 'F'}
+    assert html._trained(recipe) == '3 of 20 epochs on 5,120 images of 64 people (F)'

@@ -260,7 +260,7 @@ class TestRecordedRecipe:
         [{'margin': {'foo': 1}}, {'margin': 'x'}, {'epochs': '9'}, {'epochs': 1.5}, {'mirror': 1}],
     )
     def test_of_somebody_else(self, record):
-        with pytest.raises(InputError, match='none of ours .*give it as shadow'):
+        with pytest.raises(InputError, match=r'none of ours .*give it as shadow'):
             recognizer.recorded_recipe(record, seed=0)
 
 
