@@ -1,5 +1,6 @@
 """Aligns photographs by five landmarks to the 112 x 112 template face networks are trained on."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -29,11 +30,15 @@ COLUMNS = tuple(
 def main() -> None:
     """Writes OUT/PATH.png for each row of the landmarks."""
     faces = pathlib.Path(_FACES.value)
-    checks.require(faces.is_dir(), f'--faces: {faces} not found, expected a folder')
+    checks.require(os.path.isdir(faces), f'--faces: {faces!s:.200} not found, expected a folder')
     rows = _read_landmarks(pathlib.Path(_LANDMARKS.value))
     out = cli.make_folder(_OUT.value, '--out').resolve()
     written: dict[pathlib.Path, str] = {}
     for where, name, points in rows:
+        checks.require(
+            '\0' not in name and pathlib.Path(name).name,
+            f'{where}: {name[:80]!r} is no name of a file',
+        )
         target = (out / name).with_suffix('.png').resolve()
         checks.require(
             target.is_relative_to(out) and target.parent != target,
@@ -48,15 +53,20 @@ def main() -> None:
             aligned = align.align(image, points)
         except checks.InputError as error:
             raise checks.InputError(f'{where}: {error}') from error
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(aligned).save(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(aligned).save(target)
+        except OSError as error:
+            raise checks.InputError(f'{where}: {target} can not be written: {error}') from error
         written[target] = name
     print(f'{out}: {len(written)} aligned images')
 
 
 def _read_landmarks(path):
     """Yields (where it stands, path of the image, [5, 2] points) row by row."""
-    checks.require(path.is_file(), f'--landmarks: {path} not found, expected a CSV file')
+    checks.require(
+        os.path.isfile(path), f'--landmarks: {path!s:.200} not found, expected a CSV file'
+    )
     table = tables.rows(path, ('path', *COLUMNS), f'--landmarks: {path}')
     for number, (name, *numbers) in table:
         where = f'--landmarks: {path} line {number}'

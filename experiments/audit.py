@@ -39,7 +39,7 @@ _SCALING = flags.DEFINE_enum(
 _HIDDEN = flags.DEFINE_integer(
     'hidden', 0, "Units of a hidden layer in the attack model; 0 is the paper's, without one."
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of splits, controls and intervals.')
+_SEED = cli.define_seed('Of splits, controls and intervals.')
 _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images scored at a time.')
 _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out and list them.')
 _ALLOW = flags.DEFINE_bool('allow_overlap', False, 'Go on when the parts share people or images.')
@@ -70,7 +70,7 @@ def main() -> None:
     def backbone(flag):
         return open_target(flag.value, flag=f'--{flag.name}') if flag.value else None
 
-    out = cli.make_folder(_OUT.value, '--out')
+    out = cli.make_folder(_OUT.value, '--out', auditing.FILES)
     result = auditing.audit_target(
         target,
         sources.open_faces(_MEMBERS.value, '--members'),

@@ -38,7 +38,8 @@ def main() -> None:
         checks.one_of('--arch', name, registry.VARIANTS)
     peer = _peer()
     if _OUT.value is not None:
-        cli.make_folder(pathlib.Path(_OUT.value).parent, '--out')
+        out = pathlib.Path(_OUT.value)
+        cli.make_folder(out.parent, '--out', [out.name])
     result = {
         'what': _WHAT.value,
         'settings': {'batch_size': _BATCH.value, 'rounds': _ROUNDS.value, 'dtype': _DTYPE.value},

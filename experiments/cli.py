@@ -3,7 +3,8 @@
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 
 import jax
 import tqdm
@@ -17,6 +18,11 @@ EXIT_GATE = 3
 
 class GateCrossedError(Exception):
     """A gate given with `--fail_above` was crossed."""
+
+
+def define_seed(description: str) -> flags.FlagHolder:
+    """Defines --seed, which all random numbers follow from."""
+    return flags.DEFINE_integer('seed', 0, description, lower_bound=0, upper_bound=2**31 - 1)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -50,12 +56,21 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    print(' '.join(message.split()), file=sys.stderr)
+    print(checks.shown(' '.join(message.split())), file=sys.stderr)
     sys.exit(code)
 
 
-def make_folder(path: str | os.PathLike, flag: str) -> pathlib.Path:
-    """Makes the folder for the results, before the work whose results it is to hold."""
+def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -> pathlib.Path:
+    """Makes the folder for the results, before the work whose results it is to hold.
+
+    Args:
+      path: the folder.
+      flag: how errors call it.
+      files: names of what will be written there.
+
+    Raises:
+      InputError: when it can't be made or written to.
+    """
     path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -63,6 +78,19 @@ def make_folder(path: str | os.PathLike, flag: str) -> pathlib.Path:
         raise checks.InputError(
             f'{flag}: {path} can not be made: {error.strerror}; choose another folder'
         ) from error
+    try:
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise checks.InputError(
+            f'{flag}: {path} can not be written to: {error.strerror}; choose another folder'
+        ) from error
+    for file in (path / name for name in files):
+        writable = file.is_file() and os.access(file, os.W_OK)
+        checks.require(
+            writable or not os.path.lexists(file),
+            f'{flag}: {file} is there and is no file that can be replaced; choose another folder',
+        )
     return path
 
 

@@ -6,14 +6,13 @@ Nothing in the file is run. What does not belong to the backbone is set aside an
 are missing, left over or of another shape stop the conversion.
 """
 
-import pathlib
 from typing import Any
 
 from absl import flags
 
 from experiments import cli
 from fr_inference import checkpoint, checks
-from fr_inference.convert.open import open_target
+from fr_inference.convert.open import locate, open_target
 from fr_inference.membership import distances
 from fr_inference.models import registry
 
@@ -37,15 +36,17 @@ def main() -> None:
     if _SIZE.value is not None:
         height, separator, width = _SIZE.value.partition('x')
         checks.require(
-            height.isdecimal() and (width if separator else height).isdecimal(),
-            f'--input_size: found {_SIZE.value!r}, expected HEIGHTxWIDTH in pixels as in 112x96',
+            all(
+                side.isdecimal() and len(side) < 9 for side in (height, width if separator else '1')
+            ),
+            f'--input_size: found {_SIZE.value!r:.40}, expected HEIGHTxWIDTH in pixels as in 112x96',
         )
         changes.update(height=int(height), width=int(width or height))
     for flag in (_MEAN, _STD):
         if flag.value is not None:
             changes[flag.name] = _colour(f'--{flag.name}', flag.value)
     target = open_target(_SOURCE.value, arch=_ARCH.value, input=changes, flag='--source')
-    out = cli.make_folder(_OUT.value, '--out')
+    out = cli.make_folder(_OUT.value, '--out', ['target.json', 'members.csv'])
     checkpoint.save_target(out, target, members=_members())
     print(describe(target))
     print(f'written to {out}')
@@ -84,7 +85,7 @@ def _colour(flag, values):
 
 def _members():
     """A native checkpoint keeps the list of its training images."""
-    path = pathlib.Path(_SOURCE.value)
+    path = locate(_SOURCE.value)
     return checkpoint.read_member_rows(path) if path.is_dir() else None
 
 

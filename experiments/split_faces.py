@@ -15,7 +15,7 @@ _OUT = flags.DEFINE_string('out', None, 'Folder for the manifests.', required=Tr
 _PARTS = flags.DEFINE_string(
     'parts', 'members:0.5,nonmembers:0.5', 'Name and share of the people, for each part.'
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'The same seed gives the same split.')
+_SEED = cli.define_seed('The same seed gives the same split.')
 _MIN = flags.DEFINE_integer('min_images', 1, 'Leave out people with fewer images.', lower_bound=1)
 _MAX = flags.DEFINE_integer('max_images', None, 'Leave out people with more images.', lower_bound=1)
 _LIMIT = flags.DEFINE_integer(
@@ -29,7 +29,8 @@ _HOLDOUT = flags.DEFINE_float(
 def main() -> None:
     """Writes OUT/NAME.csv for each part."""
     parts = _parts(_PARTS.value)
-    out = cli.make_folder(_OUT.value, '--out')
+    names = [name + end for name in parts for end in ('.csv', '_other.csv')]
+    out = cli.make_folder(_OUT.value, '--out', names)
     result = splits.split_identities(
         sources.open_faces(_FACES.value, '--faces'),
         parts,

@@ -3,12 +3,13 @@
 import dataclasses
 import pathlib
 
+import numpy as np
 from absl import flags
 
 from experiments import cli
 from fr_inference import checkpoint, checks
 from fr_inference.convert.open import open_target
-from fr_inference.data import sources, splits
+from fr_inference.data import overlap, sources, splits
 from fr_inference.membership import distances
 from fr_inference.metrics import verification
 from fr_inference.models import registry
@@ -36,7 +37,7 @@ _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images per step.')
 _RATE = flags.DEFINE_float('learning_rate', 0.1, 'Peak learning rate of SGD.')
 _DECAY = flags.DEFINE_float('weight_decay', 5e-4, 'Weight decay.')
 _MIRROR = flags.DEFINE_bool('mirror', True, 'Mirror images at random.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of weights, order and mirroring.')
+_SEED = cli.define_seed('Of weights, order and mirroring.')
 _SAVE = flags.DEFINE_list('save_epochs', [], 'Write OUT/epoch_NNN after these epochs, e.g. 0,3,10.')
 _HOLDOUT = flags.DEFINE_float('holdout', 0.1, 'Share of the people kept out for verification.')
 _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out.')
@@ -50,9 +51,16 @@ def main() -> None:
         checks.fraction('--holdout', _HOLDOUT.value)
         parts = {'train': 1 - _HOLDOUT.value, 'held_out': _HOLDOUT.value}
         both = splits.split_identities(faces, parts, seed=_SEED.value)
-        faces, held_out = both['train'], both['held_out']
-    given = {'m1': _M1.value, 'm2': _M2.value, 'm3': _M3.value}
-    given = {name: value for name, value in given.items() if value is not None}
+        faces = both['train']
+        held_out = overlap.readable(both['held_out'], skip_bad=_SKIP_BAD.value)
+        people = len(set(held_out.identities))
+        checks.require(
+            1 < people < len(held_out),
+            f'--holdout: found {len(held_out)} images of {people} people, expected two people or more '
+            'and two images of one of them, to be verified; give a larger share, or 0 for none',
+        )
+    margins = {'m1': _M1.value, 'm2': _M2.value, 'm3': _M3.value}
+    given = {name: value for name, value in margins.items() if value is not None}
     recipe = recognizer.Recipe(
         margin=dataclasses.replace(margin.MARGINS[_MARGIN.value], scale=_SCALE.value, **given),
         epochs=_EPOCHS.value,
@@ -62,12 +70,15 @@ def main() -> None:
         mirror=_MIRROR.value,
         seed=_SEED.value,
     )
+    save_epochs = _whole_numbers('--save_epochs', _SAVE.value)
+    start = _start()
+    cli.make_folder(_OUT.value, '--out', ['target.json', 'members.csv', 'run.json'])
     trained = recognizer.train(
         recipe,
-        _start(),
+        start,
         faces,
         workdir=_OUT.value,
-        save_epochs=_whole_numbers('--save_epochs', _SAVE.value),
+        save_epochs=save_epochs,
         skip_bad=_SKIP_BAD.value,
         progress=cli.progress,
     )
@@ -75,13 +86,13 @@ def main() -> None:
     trained = dataclasses.replace(trained, name=name)
     members = recognizer.training_members(faces, skip_bad=_SKIP_BAD.value)
     checkpoint.save_target(_OUT.value, trained, members=members)
-    print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(faces)} training images')
+    print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(members)} training images')
     if held_out is not None:
         measured = distances.measure(trained, held_out, progress=cli.progress)
         scores, same = verification.sample_pairs(
             measured.embeddings, measured.identities, seed=_SEED.value
         )
-        folds = [0] * len(scores)
+        folds = np.zeros(len(scores), int)
         print(f'held-out people: {verification.verify(scores, same, folds)}')
 
 
@@ -107,8 +118,8 @@ def _start():
 
 def _whole_numbers(flag, values):
     checks.require(
-        all(value.strip().isdecimal() for value in values),
-        f'{flag}: found {",".join(values)!r}, expected whole numbers as in 0,3,10',
+        all(value.strip().isdecimal() and len(value) < 9 for value in values),
+        f'{flag}: found {",".join(values)!r:.40}, expected whole numbers as in 0,3,10',
     )
     return [int(value) for value in values]
 

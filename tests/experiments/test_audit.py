@@ -39,8 +39,10 @@ def folder(tmp_path_factory):
         members = list(zip(faces.paths, faces.identities, digests, strict=True))
         checkpoint.save_target(folder / name, fresh, members=members if name == 'target' else None)
     (folder / 'file').write_text('text')
-    (folder / 'broken' / 'al').mkdir(parents=True)
-    (folder / 'broken' / 'al' / '1.png').write_text('not an image')
+    (folder / 'taken' / 'audit.json').mkdir(parents=True)
+    for person in range(8):
+        (folder / 'broken' / f'p{person}').mkdir(parents=True)
+        (folder / 'broken' / f'p{person}' / '1.png').write_text('not an image')
     return folder
 
 
@@ -81,6 +83,10 @@ def results(folder):
             'scaling': arguments('refused', '--scaling=std'),
             'hidden': arguments('refused', '--hidden=-1'),
             'out_is_a_file': arguments('file'),
+            'out_is_proc': [*arguments('refused')[:-2], '--out=/proc'],
+            'record_is_a_folder': arguments('taken'),
+            'seed': arguments('refused', f'--seed={2**31}'),
+            'long': arguments('refused', members='x' * 5000),
             'no_flags': [],
         },
     )
@@ -132,6 +138,10 @@ def test_a_crossed_gate_loses_nothing(folder, results):
         ('scaling', '--scaling=std: value should be one of <variance|channels|none>'),
         ('hidden', 'hidden: found -1, expected 0 to 4096 units'),
         ('out_is_a_file', '--out: '),
+        ('out_is_proc', '--out: /proc can not be written to'),
+        ('record_is_a_folder', 'audit.json is there and is no file that can be replaced'),
+        ('seed', '--seed=2147483648'),
+        ('long', "--members: 'xxxx"),
         ('no_flags', '--target'),
     ],
 )

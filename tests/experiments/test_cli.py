@@ -116,6 +116,12 @@ def test_make_folder(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(InputError, match=r'--out: .*/file can not be made: .*; choose another'):
         cli.make_folder(tmp_path / 'file', '--out')
+    with pytest.raises(InputError, match=r'--out: /proc can not be written to: .*; choose another'):
+        cli.make_folder('/proc', '--out')
+    (tmp_path / 'old.csv').write_text('')
+    cli.make_folder(tmp_path, '--out', ['old.csv', 'new.csv'])
+    with pytest.raises(InputError, match=r'--out: .*/a is there and is no file that can be'):
+        cli.make_folder(tmp_path, '--out', ['a'])
 
 
 def test_progress(capsys):

@@ -38,6 +38,8 @@ def results(folder):
         'input': flags('wide.pth', 'input', '--input_size=32x128', '--mean=1,2.5,3', '--std=4,5,6'),
         'square': flags('wide.pth', 'square', '--input_size=64'),
         'native': flags('trained', 'native'),
+        'embedded': ['--source=demo_leaky', f'--out={folder / "embedded"}'],
+        'digits': flags('wide.pth', 'refused', f'--input_size={"9" * 5000}'),
         'again': flags('with_head.pt', 'native'),
         'arch': flags('with_head.pt', 'refused', '--arch=iresnet18'),
         'too_much': flags('too_much.pt', 'refused'),
@@ -93,6 +95,7 @@ def test_another_input(folder, results):
 def test_the_list_of_training_images_goes_along_and_no_other(folder, results):
     assert results['native'].code == results['again'].code == 0
     assert checkpoint.read_members(folder / 'trained') == ['0' * 64, '1' * 64]
+    assert len(checkpoint.read_members(folder / 'embedded')) == 512
     assert checkpoint.read_members(folder / 'native') is None  # replaced by one without
 
 
@@ -106,6 +109,7 @@ def test_the_list_of_training_images_goes_along_and_no_other(folder, results):
         ('directory', ('--source', 'directory without target.json')),
         ('other_size', ('fc.weight', 'misshaped')),
         ('bad_size', ('--input_size', "'112x'", 'HEIGHTxWIDTH')),
+        ('digits', ('--input_size', 'HEIGHTxWIDTH')),
         ('no_size', ('0 pixels',)),
         ('bad_mean', ('--mean', "'1,2'", 'three numbers')),
         ('bad_std', ('std above 0',)),

@@ -1,0 +1,82 @@
+"""The training program: what it writes with unreadable images, what it refuses before it trains."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import cli
+from fr_inference import checkpoint
+from tests.experiments import programs
+
+TINY = ('--arch=tiny', '--width=4', '--embedding=8', '--input_size=16', '--epochs=1')
+FACES = 'procedural:easy,people=10,images=2,size=16'
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Ten people of three photographs, the last of each person damaged."""
+    folder = tmp_path_factory.mktemp('train')
+    images = np.random.default_rng(0).integers(0, 256, (10, 3, 16, 16, 3), np.uint8)
+    for person, own in enumerate(images):
+        (folder / 'faces' / f'p{person}').mkdir(parents=True)
+        for number, image in enumerate(own):
+            file = folder / 'faces' / f'p{person}' / f'{number}.png'
+            Image.fromarray(image).save(file)
+            if number == 2:
+                file.write_bytes(file.read_bytes()[:60])
+    (folder / 'taken' / 'target.json').mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def results(folder):
+    def flags(out, *rest, faces=FACES):
+        return [f'--faces={faces}', f'--out={folder / out}', *TINY, *rest]
+
+    photographs = str(folder / 'faces')
+    return programs.run_all(
+        'train_recognizer',
+        {
+            'skipped': flags('skipped', '--skip_bad', '--holdout=0.3', faces=photographs),
+            'damaged': flags('refused', '--holdout=0.3', faces=photographs),
+            'few': flags('refused', '--holdout=0.1'),
+            'seed': flags('refused', '--seed=-1'),
+            'rate': flags('refused', '--learning_rate=inf', '--holdout=0'),
+            'beyond': flags('beyond', '--holdout=0.3', '--save_epochs=2'),
+            'digits': flags('refused', f'--save_epochs={"9" * 5000}', '--holdout=0'),
+            'taken': flags('taken', '--holdout=0.3'),
+            'proc': [f'--faces={FACES}', '--out=/proc', *TINY, '--holdout=0.3'],
+        },
+    )
+
+
+def test_unreadable_images_are_no_members(folder, results):
+    result = results['skipped']
+    assert result.code == 0, result.err
+    rows = checkpoint.read_member_rows(folder / 'skipped')
+    assert len(rows) == 7 * 2
+    assert not any(path.endswith('2.png') for path, _, _ in rows)
+    assert '14 training images' in result.out
+    assert 'held-out people: accuracy' in result.out
+
+
+@pytest.mark.parametrize(
+    ('case', 'words'),
+    [
+        ('damaged', '2.png: not a readable image'),
+        ('few', '--holdout: found 2 images of 1 people, expected two people or more'),
+        ('seed', '--seed=-1'),
+        ('rate', 'learning_rate: found inf'),
+        ('beyond', 'save_epochs: found [2], expected 0 to 1'),
+        ('digits', "--save_epochs: found '9999"),
+        ('taken', 'target.json is there and is no file that can be replaced'),
+        ('proc', '--out: /proc can not be written to'),
+    ],
+)
+def test_refused_before_training(folder, results, case, words):
+    result = results[case]
+    assert result.code == cli.EXIT_BAD_INPUT, result.err
+    assert words in result.err
+    assert result.err.count('\n') == 1
+    assert len(result.err) < 500
+    assert not (folder / 'refused').exists()
