@@ -248,8 +248,10 @@ def convert(
     checks.require(
         not statistics or any(name.endswith('.running_mean') for name in tensors),
         f'{source}: recognised as {match.architecture}, but it has no BatchNorm statistics '
-        f'({len(statistics)} missing, as {", ".join(statistics[:2])}); stage 1 measures distances to '
-        'them: export the checkpoint with its buffers (state_dict(), not parameters())',
+        f'({len(statistics)} missing, as {", ".join(statistics[:2])}), to which the attack on images '
+        'measures distances: export the checkpoint with its buffers (state_dict(), not '
+        'parameters()). Folded into the weights they are lost, and only people can be attacked, by '
+        'their embeddings: from Python, with fr_inference.audit(apply, variables, ...)',
     )
     checks.report_mismatch(
         f'{source} (as {match.architecture})',
