@@ -73,6 +73,12 @@ def _compiler_options(device: jax.Device) -> dict[str, Any] | None:
     return _CPU_OPTIONS
 
 
+def replicated(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
+    """Puts a pytree on every device (all of this process by default), once."""
+    mesh = Mesh(np.array(list(devices or jax.local_devices())), ('batch',))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`jax.jit` with what is fast on this process's devices; `options` are its own."""
     return jax.jit(function, compiler_options=_compiler_options(jax.local_devices()[0]), **options)

@@ -175,10 +175,8 @@ def _gradient(scene, plan, objective, constants, white, key):
 
 def _optimiser(plan):
     schedule = optax.cosine_decay_schedule(plan.learning_rate, max(1, plan.steps))
-    rate = lambda count: schedule(jnp.asarray(count, jnp.float32))  # noqa: E731
-    if plan.optimiser == 'adam':
-        return optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(rate))
-    return optax.chain(optax.normalize_by_update_norm(), optax.scale_by_learning_rate(rate))
+    direction = {'adam': optax.scale_by_adam, 'projected': optax.normalize_by_update_norm}
+    return optax.chain(direction[plan.optimiser](), optax.scale_by_learning_rate(schedule))
 
 
 def _advance(scene, plan, objective, steps):
@@ -190,7 +188,8 @@ def _advance(scene, plan, objective, steps):
         (value, logit), gradient = _gradient(scene, plan, objective, constants, state['white'], key)
         better = value > state['best_score']
         best = jnp.where(better, state['white'], state['best'])
-        updates, memory = optimiser.update(-gradient, state['memory'], state['white'])
+        with jax.numpy_dtype_promotion('standard'):  # optax raises floats to whole numbers
+            updates, memory = optimiser.update(-gradient, state['memory'], state['white'])
         white = optax.apply_updates(state['white'], updates)
         if plan.optimiser == 'projected':
             length = jnp.sqrt(jnp.mean(jnp.square(white)))
@@ -242,6 +241,7 @@ def run(
       InputError: when `workdir` holds another search, or nothing finite was found.
     """
     constants = dataclasses.replace(constants, key=rng.stream(jax.random.key(plan.seed), 'search'))
+    constants = parallel.replicated(constants)
     folder = pathlib.Path(workdir) if workdir is not None else None
     if folder is not None:
         described = {
@@ -266,24 +266,40 @@ def run(
     return dataclasses.replace(found, seconds=seconds, candidate_steps=steps)
 
 
-def _batched(function, plan, devices=None):
-    """`function` of (constants, example), over any number of examples, so many at a time."""
-    compiled, place, count = parallel.per_example(function, devices)
-    size = parallel.round_up(plan.batch, count)
+@functools.lru_cache(maxsize=32)
+def _program(kind, scene, plan, objective, extra):
+    """Compiles a function of (constants, example); searches that differ in numbers share it."""
+    if kind == 'advance':
+        function = _advance(scene, plan, objective, extra)
+    elif kind == 'score':
+        function = _score(scene, plan, objective, extra)
+    elif kind == 'begin':
+        function = _fresh(scene, plan, extra)
+    else:
+        function = _look(scene, plan, objective)
+    return parallel.per_example(function)
 
-    def over(constants, examples):
+
+def _over(kind, scene, plan, objective, constants, extra=None):
+    """Returns the program over any number of examples, `plan.batch` at a time on each device."""
+    shared = dataclasses.replace(plan, seed=0, draws=1 << 30, candidates=1, keep=1, apart=1.0)
+    compiled, place, count = _program(kind, scene, shared, objective, extra)
+    placed = place(constants)
+    size = plan.batch * count
+
+    def over(examples):
         total = len(jax.tree.leaves(examples)[0])
         width = min(size, parallel.round_up(total, count))
         parts = []
         for start in range(0, total, width):
             index = np.minimum(np.arange(start, start + width), total - 1)
             chunk = jax.tree.map(lambda leaf, index=index: leaf[index], examples)
-            found = jax.device_get(compiled(constants, chunk))
+            found = jax.device_get(compiled(placed, chunk))
             real = min(width, total - start)
             parts.append(jax.tree.map(lambda leaf, real=real: leaf[:real], found))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
-    return over, place
+    return over
 
 
 def _draw_one(scene, z_dim):
@@ -295,10 +311,8 @@ def _draw_one(scene, z_dim):
     return draw
 
 
-def _begin(scene, plan, objective, constants, z_dim, folder, label, progress):
-    """Draws, keeps the best, and returns the candidates' states; or those that were saved."""
-    draw = _draw_one(scene, z_dim)
-    optimiser = _optimiser(plan)
+def _fresh(scene, plan, z_dim):
+    draw, optimiser = _draw_one(scene, z_dim), _optimiser(plan)
 
     def fresh(constants, number):
         white = draw(constants, number)
@@ -311,74 +325,20 @@ def _begin(scene, plan, objective, constants, z_dim, folder, label, progress):
             'best_score': jnp.asarray(-jnp.inf),
         }
 
-    curve = np.zeros((plan.steps, 2), np.float32)
-    start, place = _batched(fresh, plan)
-    placed = place(constants)
-    if folder is not None:
-        few = np.arange(2, dtype=np.int32)
-        shapes = jax.eval_shape(jax.vmap(fresh, in_axes=(None, 0)), constants, few)
-        like = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((plan.candidates, *leaf.shape[1:]), leaf.dtype),
-            shapes,
-        )
-        saved = checkpoint.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
-        if saved is not None:
-            saved_state = jax.tree.map(np.asarray, saved[1])
-            return saved_state['candidates'], np.array(saved_state['curve'])
+    return fresh
+
+
+def _score(scene, plan, objective, z_dim):
+    draw = _draw_one(scene, z_dim)
 
     def score(constants, number):
         key = jax.random.fold_in(rng.stream(constants.key, 'first look'), number)
         return _value(scene, plan, objective, constants, draw(constants, number), key)
 
-    scores, _ = _batched(score, plan)
-    kept = np.zeros(0, np.int32)
-    values = np.zeros(0, np.float32)
-    for first in range(0, plan.draws, plan.batch):
-        numbers = np.arange(first, min(first + plan.batch, plan.draws), dtype=np.int32)
-        kept = np.concatenate([kept, numbers])
-        values = np.concatenate([values, scores(placed, numbers)])
-        best = np.argsort(-np.where(np.isfinite(values), values, -np.inf), kind='stable')
-        kept, values = kept[best[: plan.candidates]], values[best[: plan.candidates]]
-        if progress is not None:
-            progress(f'{label}: drawing', int(numbers[-1]) + 1, plan.draws)
-    checks.require(
-        np.isfinite(values).all(),
-        f'only {int(np.isfinite(values).sum())} of {plan.draws} random latents have a finite score, '
-        f'expected {plan.candidates}; are generator and target damaged?',
-    )
-    return start(placed, kept), curve
+    return score
 
 
-def _optimise(
-    scene, plan, objective, constants, state, curve, folder, save_seconds, label, progress
-):
-    """Goes on from `state` to the last step, in segments of fixed length."""
-    segment = min(10, max(1, plan.steps))
-    done, saved_at = int(state['step'][0]), time.monotonic()
-    placed = None
-    over: dict[int, Any] = {}
-    while done < plan.steps:
-        count = min(segment, plan.steps - done)
-        if count not in over:
-            over[count], place = _batched(_advance(scene, plan, objective, count), plan)
-            placed = place(constants) if placed is None else placed
-        state, part = over[count](placed, state)
-        curve[done : done + count] = part.mean(0)
-        done += count
-        if progress is not None:
-            progress(label, done, plan.steps, objective=part[:, -1, 0].mean())
-        if folder is not None and (
-            done == plan.steps or time.monotonic() - saved_at >= save_seconds
-        ):
-            tree = {'candidates': state, 'curve': curve}
-            checkpoint.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
-            saved_at = time.monotonic()
-    return state, curve
-
-
-def _select(scene, plan, objective, constants, state, curve):
-    """Looks at the candidates afresh and keeps the best that are not alike."""
-
+def _look(scene, plan, objective):
     def look(constants, example):
         draw, last, best = example
         key = jax.random.fold_in(rng.stream(constants.key, 'last look'), draw)
@@ -395,9 +355,74 @@ def _select(scene, plan, objective, constants, state, curve):
         picture = jnp.clip(jnp.round(image), 0, 255).astype(jnp.uint8)
         return values.max(), logit, seen.embedding, picture, latent
 
-    over, place = _batched(look, plan)
+    return look
+
+
+def _begin(scene, plan, objective, constants, z_dim, folder, label, progress):
+    """Draws, keeps the best, and returns the candidates' states; or those that were saved."""
+    curve = np.zeros((plan.steps, 2), np.float32)
+    start = _over('begin', scene, plan, objective, constants, z_dim)
+    if folder is not None:
+        fresh = _fresh(scene, plan, z_dim)
+        few = np.arange(2, dtype=np.int32)
+        shapes = jax.eval_shape(jax.vmap(fresh, in_axes=(None, 0)), constants, few)
+        like = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((plan.candidates, *leaf.shape[1:]), leaf.dtype),
+            shapes,
+        )
+        saved = checkpoint.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
+        if saved is not None:
+            saved_state = jax.tree.map(np.asarray, saved[1])
+            return saved_state['candidates'], np.array(saved_state['curve'])
+
+    scores = _over('score', scene, plan, objective, constants, z_dim)
+    kept = np.zeros(0, np.int32)
+    values = np.zeros(0, np.float32)
+    for first in range(0, plan.draws, plan.batch):
+        numbers = np.arange(first, min(first + plan.batch, plan.draws), dtype=np.int32)
+        kept = np.concatenate([kept, numbers])
+        values = np.concatenate([values, scores(numbers)])
+        best = np.argsort(-np.where(np.isfinite(values), values, -np.inf), kind='stable')
+        kept, values = kept[best[: plan.candidates]], values[best[: plan.candidates]]
+        if progress is not None:
+            progress(f'{label}: drawing', int(numbers[-1]) + 1, plan.draws)
+    checks.require(
+        np.isfinite(values).all(),
+        f'only {int(np.isfinite(values).sum())} of {plan.draws} random latents have a finite score, '
+        f'expected {plan.candidates}; are generator and target damaged?',
+    )
+    return start(kept), curve
+
+
+def _optimise(
+    scene, plan, objective, constants, state, curve, folder, save_seconds, label, progress
+):
+    """Goes on from `state` to the last step, in segments of fixed length."""
+    segment = min(10, max(1, plan.steps))
+    done, saved_at = int(state['step'][0]), time.monotonic()
+    while done < plan.steps:
+        count = min(segment, plan.steps - done)
+        advance = _over('advance', scene, plan, objective, constants, count)
+        state, part = advance(state)
+        curve[done : done + count] = part.mean(0)
+        done += count
+        if progress is not None:
+            progress(label, done, plan.steps, objective=part[:, -1, 0].mean())
+        if folder is not None and (
+            done == plan.steps or time.monotonic() - saved_at >= save_seconds
+        ):
+            tree = {'candidates': state, 'curve': curve}
+            checkpoint.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
+            saved_at = time.monotonic()
+    return state, curve
+
+
+def _select(scene, plan, objective, constants, state, curve):
+    """Looks at the candidates afresh and keeps the best that are not alike."""
+
+    over = _over('look', scene, plan, objective, constants)
     examples = (state['draw'], state['white'], state['best'])
-    scores, logits, embeddings, images, latents = over(place(constants), examples)
+    scores, logits, embeddings, images, latents = over(examples)
     chosen = varied(scores, embeddings, plan.keep, plan.apart)
     return Found(
         latents=latents[chosen],
