@@ -1,5 +1,6 @@
 """What every program shares: exit codes, one-line errors, a progress bar on process 0."""
 
+import io
 import os
 import pathlib
 import sys
@@ -28,6 +29,8 @@ def define_seed(description: str) -> flags.FlagHolder:
 def run(main: Callable[[], None]) -> None:
     """Parses flags and runs `main`; exit code 2 and one line on bad input, 3 on a crossed gate."""
     quiet = False
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # file names of any encoding
 
     def parse(argv: list[str]) -> list[str]:
         nonlocal quiet
@@ -72,6 +75,11 @@ def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -
       InputError: when it can't be made or written to.
     """
     path = pathlib.Path(path)
+    whole = os.path.abspath(path)
+    checks.require(
+        whole == whole.encode(errors='replace').decode(),  # Orbax writes nowhere else
+        f'{flag}: {path} is no UTF-8 name; choose another folder',
+    )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,6 +1,7 @@
 """What every program shares, in one process that plays a program many times."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -118,6 +119,8 @@ def test_make_folder(tmp_path):
         cli.make_folder(tmp_path / 'file', '--out')
     with pytest.raises(InputError, match=r'--out: /proc can not be written to: .*; choose another'):
         cli.make_folder('/proc', '--out')
+    with pytest.raises(InputError, match=r'--out: .* is no UTF-8 name'):
+        cli.make_folder(tmp_path / os.fsdecode(b'o\xeb'), '--out')
     (tmp_path / 'old.csv').write_text('')
     cli.make_folder(tmp_path, '--out', ['old.csv', 'new.csv'])
     with pytest.raises(InputError, match=r'--out: .*/a is there and is no file that can be'):
