@@ -54,7 +54,7 @@ _PRIOR = flags.DEFINE_float('prior', 0.3, 'Weight of staying where random latent
 _IDENTITY = flags.DEFINE_float('identity', 0.0, 'Weight of pictures of one latent being alike.')
 _AGREEMENT = flags.DEFINE_float('agreement', 0.0, 'Power of the agreement among gradients.')
 _UNTRAINED = flags.DEFINE_bool('untrained', True, 'Run the control with an untrained target.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of everything.', lower_bound=0, upper_bound=2**31 - 1)
+_SEED = cli.define_seed('Of everything.')
 _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out.')
 
 _COLUMNS = 8

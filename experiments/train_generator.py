@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,8 @@ _FACES = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string('out', None, 'Folder for the native generator.', required=True)
 _RESOLUTION = flags.DEFINE_integer('resolution', 64, 'Of the images, pixels: a power of two.')
-_LATENT = flags.DEFINE_integer('latent', 512, 'Length of z and of w.', lower_bound=1)
+_Z = flags.DEFINE_integer('z_dim', 512, 'Length of z.', lower_bound=1)
+_W = flags.DEFINE_integer('w_dim', 512, 'Length of w.', lower_bound=1)
 _BASE = flags.DEFINE_integer(
     'channel_base', 16384, 'Features times resolution, where they are not cut.', lower_bound=4
 )
@@ -39,9 +41,7 @@ _AUGMENT = flags.DEFINE_enum(
     'augmentation', 'none', training.AUGMENTATIONS, 'What small sets (below some 20,000) need.'
 )
 _MIRROR = flags.DEFINE_bool('mirror', True, 'Mirror images at random.')
-_SEED = flags.DEFINE_integer(
-    'seed', 0, 'Of weights and every draw.', lower_bound=0, upper_bound=2**31 - 1
-)
+_SEED = cli.define_seed('Of weights and every draw.')
 _SAMPLES = flags.DEFINE_integer('sample_images', 50_000, 'Images between two sample sheets.')
 _EMBEDDER = flags.DEFINE_string(
     'embedder', None, 'Backbone in whose embedding the Fréchet distance is measured.'
@@ -56,9 +56,9 @@ def main() -> None:
     """Trains, draws sheets along the way, writes the native generator."""
     faces = sources.open_faces(_FACES.value, '--faces')
     size = _RESOLUTION.value
-    widths = {'channel_base': _BASE.value, 'channel_max': _MOST.value}
+    widths: dict[str, Any] = {'channel_base': _BASE.value, 'channel_max': _MOST.value}
     module = stylegan2.Generator(
-        size, z_dim=_LATENT.value, w_dim=_LATENT.value, mapping_layers=_MAPPING.value, **widths
+        size, z_dim=_Z.value, w_dim=_W.value, mapping_layers=_MAPPING.value, **widths
     )
     recipe = training.Recipe(
         images=_IMAGES.value,
@@ -76,11 +76,12 @@ def main() -> None:
     log: list[dict] = []
 
     def generate(variables, count, seed):
-        z = np.random.default_rng(seed).standard_normal((count, _LATENT.value), np.float32)
+        z = np.random.default_rng(seed).standard_normal((count, _Z.value), np.float32)
         parts = [np.asarray(draw(variables, z[i : i + 64])) for i in range(0, count, 64)]
         return np.clip(np.concatenate(parts) * 127.5 + 128, 0, 255).astype(np.uint8)
 
     def embeddings(images):
+        assert embedder is not None
         return distances.measure(embedder, images, label='embedding').embeddings
 
     def sample(seen, variables):

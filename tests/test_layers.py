@@ -20,6 +20,7 @@ LAYERS = (
     ('data', 'checkpoint', 'parallel'),
     ('convert',),
     ('training', 'membership'),
+    ('inversion',),
     ('report',),
     ('auditing',),
     ('fr_inference',),  # the package itself: names for users

@@ -6,6 +6,7 @@ the generator's weights and of w, style mixing. Deterministic and resumable, as 
 """
 
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -137,6 +138,14 @@ def _optimisers(recipe):
     return adam(recipe.path_every if recipe.path_length else 0), adam(recipe.r1_every)
 
 
+def _apply(optimiser, gradient, memory, params):
+    """Returns (new parameters, new state of the optimiser)."""
+    with jax.numpy_dtype_promotion('standard'):  # optax raises floats to whole numbers
+        updates, memory = optimiser.update(gradient, memory, params)
+    return optax.apply_updates(params, updates), memory
+
+
+@functools.lru_cache(maxsize=4)
 def make_step(
     recipe: Recipe, generator: stylegan2.Generator, discriminator: stylegan2.Discriminator
 ) -> Callable[[State, jax.Array, jax.Array], tuple[State, dict[str, jax.Array]]]:
@@ -221,15 +230,13 @@ def make_step(
         (loss_g, w_mean), gradient = jax.value_and_grad(generator_loss, has_aux=True)(
             params, state, keys[0], count
         )
-        updates, optimiser_g = first.update(gradient, optimiser_g, params)
-        params = optax.apply_updates(params, updates)
+        params, optimiser_g = _apply(first, gradient, optimiser_g, params)
         if recipe.path_length:
 
             def shorten(params, optimiser, mean):
                 penalise = jax.grad(path_penalty, has_aux=True)
                 gradient, mean = penalise(params, mean, keys[1], max(1, count // 2))
-                updates, optimiser = first.update(gradient, optimiser, params)
-                return optax.apply_updates(params, updates), optimiser, mean
+                return *_apply(first, gradient, optimiser, params), mean
 
             now = state.step % recipe.path_every == 0
             params, optimiser_g, path_mean = jax.lax.cond(
@@ -238,13 +245,11 @@ def make_step(
         (loss_d, sign), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
             critic, state, params, reals, keys[2]
         )
-        updates, optimiser_d = second.update(gradient, optimiser_d, critic)
-        critic = optax.apply_updates(critic, updates)
+        critic, optimiser_d = _apply(second, gradient, optimiser_d, critic)
 
         def flatten(critic, optimiser):
             gradient = jax.grad(penalty)(critic, state, reals, keys[3])
-            updates, optimiser = second.update(gradient, optimiser, critic)
-            return optax.apply_updates(critic, updates), optimiser
+            return _apply(second, gradient, optimiser, critic)
 
         if gamma:
             critic, optimiser_d = jax.lax.cond(
@@ -317,6 +322,7 @@ def train(
       InputError: for resolutions that differ, too few images, or a `workdir` that holds another run.
     """
     size = generator.resolution
+    stylegan2.resolutions(size)  # checks it
     checks.require(
         size == discriminator.resolution,
         f'resolution: found {size} and {discriminator.resolution}, expected the same for both',
@@ -333,7 +339,9 @@ def train(
         saved = checkpoint.latest_state(workdir / 'state', state)
         if saved is not None:
             state = jax.tree.map(jnp.asarray, saved[1])
-    step_function = make_step(recipe, generator, discriminator)
+    # The step does not depend on how long it is repeated, nor on the seed.
+    shared = dataclasses.replace(recipe, images=1, seed=0)
+    step_function = make_step(shared, generator, discriminator)
     base = rng.stream(jax.random.key(recipe.seed), 'training')
     total, per_epoch = math.ceil(recipe.images / recipe.batch_size), len(kept) // recipe.batch_size
     done = int(state.step)

@@ -1,0 +1,118 @@
+"""The generator's training: it learns, it goes on where it stopped, and its parts do what they say."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fr_inference import checks
+from fr_inference.data.faces import from_arrays
+from fr_inference.models import stylegan2
+from fr_inference.training import augment, generator
+
+NETWORKS = (
+    stylegan2.Generator(8, z_dim=4, w_dim=4, channel_base=64, channel_max=8, mapping_layers=1),
+    stylegan2.Discriminator(8, channel_base=64, channel_max=8),
+)
+RECIPE = generator.Recipe(images=64, batch_size=4, r1=0.1, r1_every=4, ema_images=20, seed=1)
+
+
+@pytest.fixture(scope='module')
+def faces():
+    # Left half dark, right half bright, of some colour: easily told from noise.
+    draw = np.random.default_rng(0)
+    images = np.zeros((16, 8, 8, 3), np.uint8)
+    images[:, :, 4:] = draw.integers(150, 255, (16, 1, 1, 3))
+    return from_arrays(images, range(16))
+
+
+def same(first, second):
+    leaves = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.array_equal(a, b) for a, b in leaves)
+
+
+@pytest.fixture(scope='module')
+def trained(faces):
+    told = []
+    variables = generator.train(
+        RECIPE,
+        *NETWORKS,
+        faces,
+        progress=lambda label, done, total, **metrics: told.append((done, total, metrics)),
+    )
+    return variables, told
+
+
+def test_variables(trained):
+    variables, told = trained
+    expected = jax.eval_shape(NETWORKS[0].init, jax.random.key(0), jnp.zeros((1, 4)))
+    assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, expected)
+    assert told[-1][:2] == (16, 16)
+    assert set(told[-1][2]) == {'generator', 'discriminator', 'sign'}
+    assert np.abs(variables['buffers']['w_avg']).max() > 0
+    image = NETWORKS[0].apply(variables, jnp.ones((1, 4)))
+    assert np.isfinite(image).all()
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+def test_goes_on_to_the_same_result(trained, faces, tmp_path):
+    def stop(seen, _variables):
+        if seen == 32:
+            raise Stop
+
+    options = {'workdir': tmp_path, 'save_seconds': 0}
+    with pytest.raises(Stop):
+        generator.train(RECIPE, *NETWORKS, faces, sample=stop, sample_images=16, **options)
+    assert list((tmp_path / 'state').iterdir())
+    assert same(generator.train(RECIPE, *NETWORKS, faces, **options), trained[0])
+    other = dataclasses.replace(RECIPE, seed=2)
+    with pytest.raises(checks.InputError, match='holds another run'):
+        generator.train(other, *NETWORKS, faces, **options)
+
+
+def test_path_length_and_augmentation(trained, faces):
+    recipe = dataclasses.replace(
+        RECIPE, path_length=2.0, path_every=2, augmentation='differentiable'
+    )
+    changed = generator.train(recipe, *NETWORKS, faces)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(changed))
+    assert not same(changed, trained[0])
+
+
+def test_bad_input(faces):
+    with pytest.raises(checks.InputError, match='found 16 images, expected 17 or more'):
+        generator.train(dataclasses.replace(RECIPE, batch_size=17), *NETWORKS, faces)
+    other = stylegan2.Discriminator(16, channel_base=64, channel_max=8)
+    with pytest.raises(checks.InputError, match='found 8 and 16, expected the same'):
+        generator.train(RECIPE, NETWORKS[0], other, faces)
+    with pytest.raises(checks.InputError, match="augmentation: found 'ada'"):
+        generator.Recipe(augmentation='ada')
+    with pytest.raises(checks.InputError, match='style_mixing: found 2'):
+        generator.Recipe(style_mixing=2)
+
+
+class TestAugment:
+    def test_probability(self):
+        images = jax.random.uniform(jax.random.key(0), (400, 8, 8, 3), minval=-1, maxval=1)
+        key = jax.random.key(1)
+        changed = jax.jit(augment.augment)(key, images, 0.3)
+        share = float((jnp.abs(changed - images).max((1, 2, 3)) > 0).mean())
+        assert share == pytest.approx(0.3, abs=0.08)
+        np.testing.assert_array_equal(augment.augment(key, images, 0.0), images)
+
+    def test_gradient_passes(self):
+        images = jax.random.uniform(jax.random.key(0), (4, 8, 8, 3))
+        slope = jax.grad(lambda x: augment.augment(jax.random.key(1), x, 1.0).sum())(images)
+        assert np.isfinite(slope).all()
+        assert float(jnp.abs(slope).sum()) > 0
+
+    def test_adapts(self):
+        now = jnp.asarray(0.5)
+        assert augment.adapt(now, jnp.asarray(0.9), 1000) == pytest.approx(0.502)
+        assert augment.adapt(now, jnp.asarray(0.1), 1000) == pytest.approx(0.498)
+        assert augment.adapt(jnp.asarray(0.0), jnp.asarray(0.1), 1000) == 0
