@@ -4,4 +4,5 @@ set -euo pipefail
 # shellcheck source=launch/environment.sh
 source "$(dirname "$0")/environment.sh"
 make_environment test
-exec .venv/bin/python -m pytest "$@"
+# Most of the time is compilation in one thread: a process for each core, files kept whole for their fixtures.
+exec .venv/bin/python -m pytest -n auto --dist loadfile "$@"

@@ -282,7 +282,10 @@ def _program(kind, scene, plan, objective, extra):
 
 def _over(kind, scene, plan, objective, constants, extra=None):
     """Returns the program over any number of examples, `plan.batch` at a time on each device."""
-    shared = dataclasses.replace(plan, seed=0, draws=1 << 30, candidates=1, keep=1, apart=1.0)
+    # What a program does not depend on, so that controls share those of the search.
+    shared = dataclasses.replace(plan, seed=0, draws=1, candidates=1, keep=1, apart=1.0, batch=1)
+    if kind != 'advance':
+        shared = dataclasses.replace(shared, steps=0, learning_rate=1.0)
     compiled, place, count = _program(kind, scene, shared, objective, extra)
     placed = place(constants)
     size = plan.batch * count

@@ -1,8 +1,11 @@
-"""The targets that come with the package: they open, are small, and name no machine."""
+"""What comes with the package, targets and a generator: it opens, is small, and names no machine."""
 
+import jax
+import numpy as np
 import pytest
 
 from fr_inference import checkpoint
+from fr_inference.convert import generators
 from fr_inference.convert import open as opening
 
 
@@ -19,8 +22,20 @@ def test_opens_with_the_list_of_its_training_images(name, images):
 
 
 def test_weights_take_three_megabytes_at_most():
-    files = opening.EMBEDDED.glob('*/variables/**/*')
-    assert sum(file.stat().st_size for file in files if file.is_file()) <= 3_000_000
+    for names in (opening.embedded_names(), generators.embedded_names()):
+        files = [
+            file for name in names for file in (opening.EMBEDDED / name).rglob('variables/**/*')
+        ]
+        assert 0 < sum(file.stat().st_size for file in files if file.is_file()) <= 3_000_000
+
+
+def test_the_generator_draws_different_faces():
+    found = generators.open_generator('demo_generator')
+    z = np.random.default_rng(0).standard_normal((8, found.module.z_dim), np.float32)
+    images = np.asarray(jax.jit(found.module.apply)(found.variables, z))
+    assert images.shape == (8, 32, 32, 3)
+    assert 0.1 < np.std(images) < 1
+    assert np.std(images, axis=0).mean() > 0.1
 
 
 def test_no_file_names_the_machine_it_was_made_on():

@@ -115,12 +115,18 @@ def test_gradient_is_that_of_the_value():
     def value(white):
         return search._value(scene, PLAN, objective, constants, white, key)
 
-    (found, _), gradient = search._gradient(scene, PLAN, objective, constants, white, key)
-    expected, slope = jax.value_and_grad(value)(white)
+    def gradient_of(objective):
+        @jax.jit
+        def compute(white):
+            return search._gradient(scene, PLAN, objective, constants, white, key)
+
+        return compute(white)
+
+    (found, _), gradient = gradient_of(objective)
+    expected, slope = jax.jit(jax.value_and_grad(value))(white)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-5)
-    agreeing = dataclasses.replace(objective, agreement=1.0)
-    _, damped = search._gradient(scene, PLAN, agreeing, constants, white, key)
+    _, damped = gradient_of(dataclasses.replace(objective, agreement=1.0))
     assert not np.allclose(damped, gradient, rtol=1e-3)
 
 
