@@ -216,6 +216,8 @@ def _is_orbax(path):
 def _save(path, tree):
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path, tree, force=True)
+    # Orbax says there where on this machine it wrote; checkpoints are handed on.
+    (path / 'commit_success.txt').unlink(missing_ok=True)
 
 
 def _restore(path, expected):

@@ -271,3 +271,10 @@ class TestStates:
         other = {**STATE, 'params': {'w': np.zeros(5, np.float32)}, 'more': np.zeros(1)}
         with pytest.raises(InputError, match=r'1 missing \(more\); 1 misshaped \(params/w is'):
             checkpoint.latest_state(tmp_path, other)
+
+
+def test_no_file_names_the_place_it_was_written_to(tmp_path):
+    checkpoint.save_tree(tmp_path / 'tree', {'x': np.ones(3, np.float32)})
+    files = [file for file in (tmp_path / 'tree').rglob('*') if file.is_file()]
+    assert files
+    assert not [file for file in files if str(tmp_path).encode() in file.read_bytes()]

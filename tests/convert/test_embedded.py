@@ -1,5 +1,7 @@
 """What comes with the package, targets and a generator: it opens, is small, and names no machine."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -41,4 +43,4 @@ def test_the_generator_draws_different_faces():
 def test_no_file_names_the_machine_it_was_made_on():
     for file in opening.EMBEDDED.rglob('*'):
         if file.is_file():
-            assert b'/runs/demo' not in file.read_bytes(), file
+            assert not re.search(rb'/runs/|successful to /', file.read_bytes()), file
