@@ -63,6 +63,7 @@ class Guide:
       precision: [L, L] inverse of their covariance, shrunk towards its diagonal.
       w_mean: [w_dim] mean of w.
       w_white: [w_dim, w_dim] that whitens w: (w - w_mean) @ w_white has unit covariance.
+      w_colour: [w_dim, w_dim] its inverse.
     """
 
     attack: Attack
@@ -71,6 +72,7 @@ class Guide:
     precision: Any
     w_mean: Any
     w_white: Any
+    w_colour: Any
 
 
 def make_guide(attack: Attack, member_features: np.ndarray, latents: np.ndarray) -> Guide:
@@ -98,6 +100,7 @@ def make_guide(attack: Attack, member_features: np.ndarray, latents: np.ndarray)
         precision=np.linalg.inv(covariance).astype(np.float32),
         w_mean=latents.mean(0).astype(np.float32),
         w_white=(vectors / np.sqrt(values)).astype(np.float32),
+        w_colour=(np.sqrt(values)[:, None] * vectors.T).astype(np.float32),
     )
 
 

@@ -93,6 +93,9 @@ def make(
     """
     checks.one_of('space', space, SPACES)
 
+    # Compiled programs live on: they must not keep the target's weights.
+    apply, input = target.apply, target.input
+
     def styles(variables, z):
         w = generator.apply(variables, z[None], method='mapping')
         return generator.apply(variables, w, psi, method='truncate')[0]
@@ -112,12 +115,12 @@ def make(
         return _soft_clip(image[0]) * 127.5 + 127.5
 
     def see(variables, image):
-        normal = target.input.normalize(image)
-        found, embedding = distances.of_image(target.apply, variables, normal, scaling)
+        normal = input.normalize(image)
+        found, embedding = distances.of_image(apply, variables, normal, scaling)
         length = jnp.sqrt(jnp.sum(jnp.square(embedding)) + 1e-12)
         return Seen(attack.log_distances(found), embedding / length)
 
-    return Scene(render, see, to_latent, target.input)
+    return Scene(render, see, to_latent, input)
 
 
 def _soft_clip(x):

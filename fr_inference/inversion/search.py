@@ -82,7 +82,7 @@ class Constants:
       generator: variables.
       target: variables.
       guide: what was measured.
-      wanted: [D] or [candidates' own]; unit embedding of the targeted mode, zeros without one.
+      wanted: [D] unit embedding of the targeted mode; zeros without one.
       key: of the seed.
     """
 
@@ -122,7 +122,7 @@ class Found:
 
 def white_to_latent(guide: Guide, white: jax.Array) -> jax.Array:
     """Returns the latent of whitened coordinates [..., w_dim]."""
-    return guide.w_mean + white @ jnp.linalg.inv(guide.w_white)
+    return guide.w_mean + white @ guide.w_colour
 
 
 def latent_to_white(guide: Guide, latent: jax.Array) -> jax.Array:

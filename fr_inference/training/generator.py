@@ -377,7 +377,7 @@ def train(
 
 def _check_same_run(workdir, recipe, generator, discriminator, faces):
     """A state belongs to one recipe, one pair of networks and one set of images."""
-    names = '\n'.join([*faces.paths, *faces.identities]).encode()
+    names = '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass')
     run = {
         'recipe': dataclasses.asdict(recipe),
         'generator': stylegan2.options_of(generator),
