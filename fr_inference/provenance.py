@@ -46,30 +46,36 @@ def _commit(root):
         return None
 
 
-def claim_run(path: pathlib.Path, run: dict[str, Any]) -> list[str]:
-    """Writes what a run is to `path`, or compares with what already stands there.
+def claim_run(folder: pathlib.Path, run: dict[str, Any]) -> None:
+    """Writes what a run is to `folder`/run.json, or compares with what already stands there.
 
-    Returns:
-      The keys in which the run on disk differs; empty for the same run or a fresh one.
+    Raises:
+      InputError: that lists in what the run on disk differs, or says that it is damaged.
     """
+    path = folder / 'run.json'
     text = json.dumps(run, indent=1, sort_keys=True)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix('.tmp')
         temporary.write_text(text, encoding='utf-8')
         temporary.rename(path)
-        return []
+        return
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
         checks.require(isinstance(found, dict), 'not a description of a run')
     except (ValueError, OSError, RecursionError) as error:
         raise checks.InputError(f'{path}: damaged: {error}; remove it to start over') from error
     there, here = _flat(found), _flat(json.loads(text))
-    return [
+    different = [
         f'{key} ({there.get(key)!r:.60} there, {value!r:.60} here)'
         for key, value in here.items()
         if there.get(key) != value
     ]
+    checks.require(
+        not different,
+        f'{folder}: holds another run, which differs in {", ".join(different)}; choose another '
+        'folder or repeat the first command',
+    )
 
 
 def _flat(run):

@@ -249,12 +249,7 @@ def run(
             'objective': dataclasses.asdict(objective),
             **(run or {}),
         }
-        different = provenance.claim_run(folder / 'run.json', described)
-        checks.require(
-            not different,
-            f'{folder}: holds another search, which differs in {", ".join(different)}; choose '
-            'another folder or repeat the first command',
-        )
+        provenance.claim_run(folder, described)
     state, curve = _begin(scene, plan, objective, constants, z_dim, folder, label, progress)
     started, done_before = time.monotonic(), int(state['step'][0]) if plan.steps else 0
     state, curve = _optimise(

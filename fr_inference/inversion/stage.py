@@ -21,7 +21,8 @@ from fr_inference.inversion.evaluate import Gallery, Judged
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.search import Constants, Found, Plan
 from fr_inference.membership import attack as attacks
-from fr_inference.membership import controls, distances, protocol
+from fr_inference.membership import distances, protocol
+from fr_inference.membership import stage as membership
 from fr_inference.membership.protocol import Labelled
 from fr_inference.metrics import images as image_metrics
 from fr_inference.models.stylegan2 import Trained
@@ -64,16 +65,12 @@ class Inversion:
       found: the reconstructions, the best first.
       judged: what the evaluator says of them.
       gallery: whom they were compared with, by the evaluator.
-      faces: members and non-members, for the report's pictures.
-      rows: identity -> position in `faces` of its first image.
     """
 
     record: dict[str, Any]
     found: Found
     judged: Judged
     gallery: Gallery
-    faces: Faces
-    rows: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +187,9 @@ def invert(
     small = dataclasses.replace(still, draws=plan.keep, candidates=plan.keep, apart=1.0)
     others = {'random_latents': (side, small), 'selected_only': (side, still)}
     if settings.untrained:
-        backbone = blind or _untrained(target, faces, own, fit, settings, skip_bad)
+        backbone = membership.blind_backbone(
+            target, blind, faces, own, fit, seed=settings.seed, skip_bad=skip_bad
+        )
         unlearned = labelled(backbone, 'untrained target')
         others['untrained_target'] = (
             _side(generator, backbone, unlearned, fit, settings),
@@ -228,18 +227,7 @@ def invert(
             found.candidate_steps / found.seconds if found.candidate_steps else None
         ),
     }
-    positions = own.measured.index
-    rows: dict[str, int] = {}
-    for row, name in enumerate(own.measured.identities):
-        rows.setdefault(name, int(positions[row]))
-    return Inversion(
-        record=record,
-        found=found,
-        judged=judged,
-        gallery=by_evaluator,
-        faces=faces,
-        rows=rows,
-    )
+    return Inversion(record=record, found=found, judged=judged, gallery=by_evaluator)
 
 
 def _side(generator, target, labelled, fit, settings):
@@ -262,12 +250,6 @@ def _side(generator, target, labelled, fit, settings):
         latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0],  # in w+ all layers start alike
     )
     return _Side(target, labelled, guide, scene)
-
-
-def _untrained(target, faces, own, fit, settings, skip_bad):
-    """The target with random weights, its statistics measured on the fitted half."""
-    order = rng.numpy_generator(settings.seed, 'calibration').permutation(own.measured.index[fit])
-    return controls.blind_target(target, faces.select(order), seed=settings.seed, skip_bad=skip_bad)
 
 
 def _realism(real, shown, name):

@@ -164,7 +164,9 @@ def run(
     measured = measure(target, faces, 'target')
     labelled = Labelled(measured=measured, member=measured.index < len(given['members']))
     fit = protocol.fit_half(measured.identities, labelled.member, settings.seed)
-    backbone = _blind_backbone(target, blind, faces, labelled, fit, settings)
+    backbone = blind_backbone(
+        target, blind, faces, labelled, fit, seed=settings.seed, skip_bad=settings.skip_bad
+    )
     found = Findings(faces=faces, labelled=labelled, fit=fit, blind=backbone)
     if not measured.layers:
         unseen = (
@@ -212,15 +214,32 @@ def run(
     return found
 
 
-def _blind_backbone(target, blind, faces, labelled, fit, settings):
-    """The given backbone that never saw the members, or the target with random weights."""
+def blind_backbone(
+    target: Target,
+    blind: Target | None,
+    faces: Faces,
+    labelled: Labelled,
+    fit: np.ndarray,
+    *,
+    seed: int,
+    skip_bad: bool,
+) -> Target:
+    """Returns the given backbone that never saw the members, or the target with random weights.
+
+    Args:
+      target: the backbone.
+      blind: the given one, or None.
+      faces: what `labelled` measured.
+      labelled: N images.
+      fit: [N] bool, the half on which statistics are measured afresh.
+      seed: of the random weights.
+      skip_bad: leave unreadable images out.
+    """
     if blind is not None:
         return _sharing(blind, target)
-    generator = rng.numpy_generator(settings.seed, 'calibration')
+    generator = rng.numpy_generator(seed, 'calibration')
     order = generator.permutation(labelled.measured.index[fit])
-    return controls.blind_target(
-        target, faces.select(order), seed=settings.seed, skip_bad=settings.skip_bad
-    )
+    return controls.blind_target(target, faces.select(order), seed=seed, skip_bad=skip_bad)
 
 
 def _sharing(backbone, target):

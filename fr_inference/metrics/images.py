@@ -62,12 +62,6 @@ def coverage(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[st
     }
 
 
-def nearest(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    """Returns the row of each fake's nearest real, [M]; both [*, D] embeddings."""
-    real, fake = _checked(real, fake)
-    return _distances(real, fake).argmin(0)
-
-
 def _distances(first, second):
     squares = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
     return np.sqrt(np.maximum(squares, 0))

@@ -377,16 +377,10 @@ def train(
 
 def _check_same_run(workdir, recipe, generator, discriminator, faces):
     """A state belongs to one recipe, one pair of networks and one set of images."""
-    names = '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass')
     run = {
         'recipe': dataclasses.asdict(recipe),
         'generator': stylegan2.options_of(generator),
         'discriminator': stylegan2.options_of(discriminator),
-        'faces': checkpoint.digest(np.frombuffer(names, np.uint8)),
+        'faces': training_images.digest(faces),
     }
-    different = provenance.claim_run(workdir / 'run.json', run)
-    checks.require(
-        not different,
-        f'{workdir}: holds another run, which differs in {", ".join(different)}; choose another '
-        'folder or repeat the first command',
-    )
+    provenance.claim_run(workdir, run)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import checkpoint, checks
 from fr_inference.data import loader
 from fr_inference.data.faces import Faces
 
@@ -51,3 +51,9 @@ def load(
     checks.require(blocks, f'{faces.name}: no readable images')
     pixels = np.concatenate(blocks)
     return lambda positions: pixels[positions], np.concatenate(index)
+
+
+def digest(faces: Faces) -> str:
+    """Returns the SHA-256 (hex) of the images' paths and identities: which set a run was about."""
+    names = '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass')
+    return checkpoint.digest(np.frombuffer(names, np.uint8))

@@ -369,16 +369,6 @@ def _check_same_run(workdir, recipe, target, faces):
         'recipe': dataclasses.asdict(recipe),
         'architecture': [target.architecture, dict(target.config)],
         'start': checkpoint.digest(target.variables),
-        'faces': checkpoint.digest(
-            np.frombuffer(
-                '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass'),
-                np.uint8,
-            )
-        ),
+        'faces': training_images.digest(faces),
     }
-    different = provenance.claim_run(workdir / 'run.json', run)
-    checks.require(
-        not different,
-        f'{workdir}: holds another run, which differs in {", ".join(different)}; choose another '
-        'folder or repeat the first command',
-    )
+    provenance.claim_run(workdir, run)

@@ -92,7 +92,7 @@ def test_the_same_command_again_gives_the_same(results):
 
 def test_bad_input_is_one_line(results):
     for name, message in (
-        ('other', 'holds another search'),
+        ('other', 'holds another run'),
         ('generator', "--generator: 'nowhere' not found"),
         ('keep', 'expected draws >= candidates >= keep'),
     ):

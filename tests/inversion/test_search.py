@@ -72,7 +72,7 @@ def test_goes_on_to_the_same_result(found, tmp_path, when):
 def test_another_search_in_the_same_folder(tmp_path):
     small = dataclasses.replace(PLAN, steps=0)
     run(small, workdir=tmp_path)
-    with pytest.raises(checks.InputError, match='another search, which differs'):
+    with pytest.raises(checks.InputError, match='another run, which differs'):
         run(dataclasses.replace(small, seed=4), workdir=tmp_path)
 
 

@@ -47,11 +47,6 @@ def test_coverage():
     assert narrow['coverage'] < 0.2
 
 
-def test_nearest():
-    real = np.eye(5)
-    assert images.nearest(real, real[[3, 1]] + 0.1).tolist() == [3, 1]
-
-
 def test_bad_input():
     with pytest.raises(checks.InputError, match='expected two sets'):
         images.frechet_distance(np.zeros((1, 3)), np.zeros((5, 3)))
