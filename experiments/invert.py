@@ -2,8 +2,8 @@
 
   python -m experiments.invert --target=T --generator=G --evaluator=E --members=M --nonmembers=N --out=D
 
-Writes inversion.json, reconstructions.png and every reconstruction below D. The attack that guides the
-search is fitted on half of the members and non-members; success is judged on the other half.
+Writes inversion.json, reconstructions.csv, reconstructions.png and every reconstruction below D. The
+attack that guides is fitted on half of the members and non-members; success is judged on the others.
 """
 
 import json
@@ -16,11 +16,11 @@ from absl import flags
 from PIL import Image
 
 from experiments import cli
-from fr_inference import provenance
+from fr_inference import provenance, tables
 from fr_inference.convert.generators import open_generator
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
-from fr_inference.inversion import objective, scene, search, stage
+from fr_inference.inversion import objective, optimize, scene, stage
 
 _TARGET = flags.DEFINE_string('target', None, 'The backbone to be inverted.', required=True)
 _GENERATOR = flags.DEFINE_string(
@@ -41,7 +41,7 @@ _STEPS = flags.DEFINE_integer('steps', 60, 'Of the optimiser.')
 _KEEP = flags.DEFINE_integer('keep', 64, 'Reconstructions kept.')
 _PICTURES = flags.DEFINE_integer('pictures', 4, 'Moved pictures behind every gradient.')
 _RATE = flags.DEFINE_float('learning_rate', 0.1, 'Of a step, in whitened coordinates.')
-_OPTIMISER = flags.DEFINE_enum('optimiser', 'adam', search.OPTIMISERS, 'Of the latents.')
+_OPTIMISER = flags.DEFINE_enum('optimiser', 'adam', optimize.OPTIMISERS, 'Of the latents.')
 _APART = flags.DEFINE_float('apart', 0.6, 'Largest cosine between two that are kept.')
 _BATCH = flags.DEFINE_integer('batch_size', 64, 'Candidates at a time: bounds memory.')
 _SPACE = flags.DEFINE_enum('space', 'w', scene.SPACES, 'Of the latents.')
@@ -63,7 +63,7 @@ _COLUMNS = 8
 def main() -> None:
     """Opens everything, searches, judges, writes."""
     settings = stage.Settings(
-        plan=search.Plan(
+        plan=optimize.Plan(
             draws=_DRAWS.value,
             candidates=_CANDIDATES.value,
             steps=_STEPS.value,
@@ -109,8 +109,28 @@ def main() -> None:
     command = shlex.join(['python', '-m', 'experiments.invert', *sys.argv[1:]])
     record = {'provenance': provenance.describe(command), 'inversion': result.record}
     (out / 'inversion.json').write_text(json.dumps(record, indent=1, allow_nan=False) + '\n')
+    _save_rows(out, result)
     _save_pictures(out, result)
     print(summary(result.record))
+
+
+def _save_rows(out: pathlib.Path, result: stage.Inversion) -> None:
+    """Writes what the evaluator says of every reconstruction."""
+    found, judged, names = result.found, result.judged, np.array(result.gallery.names)
+    columns = {
+        'number': range(len(found.scores)),
+        'objective': found.scores,
+        'membership_logit': found.logits,
+        'nearest': names[judged.nearest],
+        'similarity': judged.similarity,
+        'hit': (judged.matched & result.gallery.member[judged.nearest]).astype(int),
+        'nearest_member': names[judged.nearest_member],
+        'member_similarity': judged.member_similarity,
+        'nearest_nonmember': names[judged.nearest_other],
+        'nonmember_similarity': judged.other_similarity,
+        'claim_rank': judged.rank + 1,
+    }
+    tables.write(out / 'reconstructions.csv', columns, zip(*columns.values(), strict=True))
 
 
 def _save_pictures(out: pathlib.Path, result: stage.Inversion) -> None:

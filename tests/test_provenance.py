@@ -21,7 +21,7 @@ class TestRuns:
     def test_differences(self, tmp_path):
         provenance.claim_run(tmp_path, RUN)
         other = {'seed': 2, 'recipe': {'epochs': 3, 'rate': 0.2}, 'faces': 'abc'}
-        expected = 'another run, which differs in recipe.rate (0.1 there, 0.2 here), seed (1 there, 2 here); '
+        expected = 'differs in recipe.rate (0.1 there, 0.2 here), seed (1 there, 2 here);'
         with pytest.raises(InputError, match=re.escape(expected)):
             provenance.claim_run(tmp_path, other)
         assert json.loads((tmp_path / 'run.json').read_text()) == RUN  # left as it was

@@ -19,7 +19,8 @@ from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import scene as scenes
 from fr_inference.inversion.evaluate import Gallery, Judged
 from fr_inference.inversion.objective import Objective
-from fr_inference.inversion.search import Constants, Found, Plan
+from fr_inference.inversion.optimize import Constants, Plan
+from fr_inference.inversion.search import Found
 from fr_inference.membership import attack as attacks
 from fr_inference.membership import distances, protocol
 from fr_inference.membership import stage as membership

@@ -1,5 +1,6 @@
 """From faces to a generator to reconstructions: both programs, as a user runs them."""
 
+import csv
 import json
 
 import pytest
@@ -82,6 +83,10 @@ def test_done(results, folder):
     assert 0 < record['p_value'] <= 1
     assert record['gallery']['members'] == 6
     assert len(list((folder / 'done' / 'reconstructions').glob('*.png'))) == 3
+    with open(folder / 'done' / 'reconstructions.csv', encoding='utf-8', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert sum(int(row['hit']) for row in rows) == pytest.approx(3 * record['hit_rate'])
+    assert all(float(row['similarity']) >= float(row['member_similarity']) for row in rows)
     assert size_of(folder / 'done' / 'reconstructions.png') == (64, 8)
 
 

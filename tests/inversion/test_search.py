@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fr_inference import checks
-from fr_inference.inversion import search
+from fr_inference.inversion import optimize, search
 from fr_inference.inversion.objective import Objective
 from tests.inversion.worlds import PLAN, world
 
@@ -87,9 +87,9 @@ def test_projected_steps_stay_among_random_latents():
     plan = dataclasses.replace(PLAN, optimiser='projected', learning_rate=1.0, steps=6)
     _, constants, _ = world()
     result = run(plan)
-    white = np.asarray(search.latent_to_white(constants.guide, result.latents))
+    white = np.asarray(optimize.latent_to_white(constants.guide, result.latents))
     drawn = run(dataclasses.replace(plan, steps=0))
-    lengths = np.asarray(search.latent_to_white(constants.guide, drawn.latents))
+    lengths = np.asarray(optimize.latent_to_white(constants.guide, drawn.latents))
     most = max(1.0, np.sqrt((lengths**2).mean(1)).max())
     assert np.sqrt((white**2).mean(1)).max() <= most * 1.001
 
@@ -113,12 +113,12 @@ def test_gradient_is_that_of_the_value():
     key = jax.random.key(6)
 
     def value(white):
-        return search._value(scene, PLAN, objective, constants, white, key)
+        return optimize.value(scene, PLAN, objective, constants, white, key)
 
     def gradient_of(objective):
         @jax.jit
         def compute(white):
-            return search._gradient(scene, PLAN, objective, constants, white, key)
+            return optimize.value_and_gradient(scene, PLAN, objective, constants, white, key)
 
         return compute(white)
 

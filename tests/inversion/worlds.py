@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference.inversion import objective, scene, search
+from fr_inference.inversion import objective, optimize, scene
 from fr_inference.membership import attack, distances
 from fr_inference.models import registry, stylegan2
 
-PLAN = search.Plan(
+PLAN = optimize.Plan(
     draws=12, candidates=6, steps=12, keep=3, pictures=2, learning_rate=0.1, batch=4, seed=3
 )
 
@@ -39,7 +39,7 @@ def world(space='w'):
     z = jax.random.normal(jax.random.key(2), (64, 8))
     latents = jax.vmap(lambda z: seen.to_latent(made, z))(z)
     guide = objective.make_guide(fitted, features[member], np.asarray(latents).reshape(-1, 8))
-    constants = search.Constants(
+    constants = optimize.Constants(
         generator=made,
         target=target.variables,
         guide=guide,

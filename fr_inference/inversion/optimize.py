@@ -1,0 +1,259 @@
+"""One candidate of the search: drawn, scored, improved step by step, looked at afresh.
+
+Pure functions of a candidate's number, to be `vmap`-ed over candidates by `search`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from fr_inference import checks, rng
+from fr_inference.inversion import objective as objectives
+from fr_inference.inversion import scene as scenes
+from fr_inference.inversion.objective import Guide, Objective
+from fr_inference.inversion.scene import Jitter, Scene
+from fr_inference.membership import attack as attacks
+
+OPTIMISERS = ('adam', 'projected')
+
+Program = Callable[[Any, Any], Any]
+"""(`Constants`, one example) -> pytree of arrays."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the search is done.
+
+    Attributes:
+      draws: random latents that are scored.
+      candidates: the best of them, which are improved.
+      steps: of the optimiser; 0 for none.
+      keep: reconstructions kept in the end.
+      pictures: moved pictures that every score and gradient is averaged over, 2 or more.
+      learning_rate: of a step in whitened coordinates, falling to 0 along a cosine.
+      optimiser: 'adam', or 'projected': steps along the unit gradient, pulled back to the length that
+        random latents have (the paper's).
+      apart: largest cosine, in the target's eyes, between two that are kept; 1 for any.
+      batch: candidates computed at once on a device: it bounds memory.
+      seed: of every draw.
+      jitter: how far pictures are moved.
+    """
+
+    draws: int = 4096
+    candidates: int = 256
+    steps: int = 60
+    keep: int = 64
+    pictures: int = 4
+    learning_rate: float = 0.1
+    optimiser: str = 'adam'
+    apart: float = 0.6
+    batch: int = 64
+    seed: int = 0
+    jitter: Jitter = dataclasses.field(default_factory=Jitter)
+
+    def __post_init__(self):
+        checks.one_of('optimiser', self.optimiser, OPTIMISERS)
+        for name in ('draws', 'candidates', 'keep', 'batch', 'learning_rate'):
+            checks.positive(name, getattr(self, name))
+        checks.require(self.steps >= 0, f'steps: found {self.steps}, expected 0 or more')
+        checks.require(self.pictures >= 2, f'pictures: found {self.pictures}, expected 2 or more')
+        checks.require(
+            self.keep <= self.candidates <= self.draws,
+            f'found draws={self.draws}, candidates={self.candidates}, keep={self.keep}, expected '
+            'draws >= candidates >= keep',
+        )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Constants:
+    """What all candidates share; placed on the devices once.
+
+    Attributes:
+      generator: variables.
+      target: variables.
+      guide: what was measured.
+      wanted: [D] unit embedding of the targeted mode; zeros without one.
+      key: of the seed.
+    """
+
+    generator: Any
+    target: Any
+    guide: Guide
+    wanted: Any
+    key: Any
+
+
+def white_to_latent(guide: Guide, white: jax.Array) -> jax.Array:
+    """Returns the latent of whitened coordinates [..., w_dim]."""
+    return guide.w_mean + white @ guide.w_colour
+
+
+def latent_to_white(guide: Guide, latent: jax.Array) -> jax.Array:
+    """Returns the whitened coordinates of a latent [..., w_dim]."""
+    return (latent - guide.w_mean) @ guide.w_white
+
+
+def _pictures(scene: Scene, constants: Constants, images, keys, jitter):
+    """Looks at T images, each moved by its key."""
+
+    def look(image, key):
+        return scene.see(constants.target, scenes.transform(key, image, scene.input, jitter))
+
+    return jax.vmap(look)(images, keys)
+
+
+def value(
+    scene: Scene,
+    plan: Plan,
+    objective: Objective,
+    constants: Constants,
+    white: jax.Array,
+    key: jax.Array,
+) -> jax.Array:
+    """Returns the objective of one latent, [], averaged over moved pictures."""
+    latent = white_to_latent(constants.guide, white)
+    image = scene.render(constants.generator, latent)
+    images = jnp.broadcast_to(image, (plan.pictures, *image.shape))
+    keys = jax.random.split(key, plan.pictures)
+    seen = _pictures(scene, constants, images, keys, plan.jitter)
+    return objectives.of_pictures(objective, constants.guide, latent, seen, constants.wanted)
+
+
+def value_and_gradient(
+    scene: Scene,
+    plan: Plan,
+    objective: Objective,
+    constants: Constants,
+    white: jax.Array,
+    key: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """Returns ((objective, mean membership logit), gradient with respect to `white`)."""
+    guide = constants.guide
+
+    def render(white):
+        return scene.render(constants.generator, white_to_latent(guide, white))
+
+    def of_images(images, white):
+        keys = jax.random.split(key, plan.pictures)
+        seen = _pictures(scene, constants, images, keys, plan.jitter)
+        latent = white_to_latent(guide, white)
+        value = objectives.of_pictures(objective, guide, latent, seen, constants.wanted)
+        return value, attacks.logit(guide.attack, seen.features).mean()
+
+    image, pull_back = jax.vjp(render, white)
+    images = jnp.broadcast_to(image, (plan.pictures, *image.shape))
+    both, (on_images, direct) = jax.value_and_grad(of_images, (0, 1), has_aux=True)(images, white)
+    total = on_images.sum(0)
+    if objective.agreement:
+        agreed = jnp.abs(total) / (jnp.abs(on_images).sum(0) + 1e-20)
+        total = total * agreed**objective.agreement
+    return both, pull_back(total)[0] + direct
+
+
+def _optimiser(plan):
+    schedule = optax.cosine_decay_schedule(plan.learning_rate, max(1, plan.steps))
+    direction = {'adam': optax.scale_by_adam, 'projected': optax.normalize_by_update_norm}
+    return optax.chain(direction[plan.optimiser](), optax.scale_by_learning_rate(schedule))
+
+
+def advancing(scene: Scene, plan: Plan, objective: Objective, steps: int) -> Program:
+    """Returns the function of (constants, one candidate's state) that does so many steps."""
+    optimiser = _optimiser(plan)
+
+    def step(constants, state, _):
+        key = jax.random.fold_in(jax.random.fold_in(constants.key, state['draw']), state['step'])
+        (score, logit), gradient = value_and_gradient(
+            scene, plan, objective, constants, state['white'], key
+        )
+        better = score > state['best_score']
+        best = jnp.where(better, state['white'], state['best'])
+        with jax.numpy_dtype_promotion('standard'):  # optax raises floats to whole numbers
+            updates, memory = optimiser.update(-gradient, state['memory'], state['white'])
+        white = optax.apply_updates(state['white'], updates)
+        if plan.optimiser == 'projected':
+            length = jnp.sqrt(jnp.mean(jnp.square(white)))
+            white = white / jnp.maximum(length, 1.0)
+        state = {
+            'draw': state['draw'],
+            'step': state['step'] + 1,
+            'white': white,
+            'memory': memory,
+            'best': best,
+            'best_score': jnp.maximum(score, state['best_score']),
+        }
+        return state, jnp.stack([score, logit])
+
+    def advance(constants, state):
+        return jax.lax.scan(functools.partial(step, constants), state, length=steps)
+
+    return advance
+
+
+def _draw_one(scene, z_dim):
+    def draw(constants, number):
+        key = jax.random.fold_in(rng.stream(constants.key, 'draw'), number)
+        z = jax.random.normal(key, (z_dim,))
+        return latent_to_white(constants.guide, scene.to_latent(constants.generator, z))
+
+    return draw
+
+
+def beginning(scene: Scene, plan: Plan, z_dim: int) -> Program:
+    """Returns the program from a candidate's number to its state before the first step."""
+    draw, optimiser = _draw_one(scene, z_dim), _optimiser(plan)
+
+    def fresh(constants, number):
+        white = draw(constants, number)
+        return {
+            'draw': number,
+            'step': jnp.zeros((), jnp.int32),
+            'white': white,
+            'memory': optimiser.init(white),
+            'best': white,
+            'best_score': jnp.asarray(-jnp.inf),
+        }
+
+    return fresh
+
+
+def scoring(scene: Scene, plan: Plan, objective: Objective, z_dim: int) -> Program:
+    """Returns the program from a candidate's number to the objective of the latent it begins as."""
+    draw = _draw_one(scene, z_dim)
+
+    def score(constants, number):
+        key = jax.random.fold_in(rng.stream(constants.key, 'first look'), number)
+        return value(scene, plan, objective, constants, draw(constants, number), key)
+
+    return score
+
+
+def looking(scene: Scene, plan: Plan, objective: Objective) -> Program:
+    """Returns the program of the last look.
+
+    From (number, last, best so far) of a candidate to (objective, membership logit, [D] embedding,
+    [R, R, 3] uint8 picture, latent) of the better of the two.
+    """
+
+    def look(constants, example):
+        draw, last, best = example
+        key = jax.random.fold_in(rng.stream(constants.key, 'last look'), draw)
+        # The best so far was called so by its own few pictures; both are judged by new ones.
+        values = jnp.stack(
+            [value(scene, plan, objective, constants, white, key) for white in (last, best)]
+        )
+        chosen = jnp.where(values[0] >= values[1], last, best)
+        latent = white_to_latent(constants.guide, chosen)
+        image = scene.render(constants.generator, latent)
+        still = scenes.transform(key, image, scene.input, scenes.STILL)
+        seen = scene.see(constants.target, still)
+        logit = attacks.logit(constants.guide.attack, seen.features)
+        picture = jnp.clip(jnp.round(image), 0, 255).astype(jnp.uint8)
+        return values.max(), logit, seen.embedding, picture, latent
+
+    return look
