@@ -335,8 +335,7 @@ def _read_record(path):
         path.stat().st_size <= _MAX_JSON_BYTES, f'{path}: over {_MAX_JSON_BYTES} bytes, not ours'
     )
     try:
-        text = path.read_text(encoding='utf-8')
-        record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        record = parse_json(path.read_text(encoding='utf-8'))
         checks.require(
             record['schema'] == SCHEMA,
             f'found schema {record["schema"]!r:.80}, expected {SCHEMA}',
@@ -365,6 +364,11 @@ def _read_record(path):
         *(OverflowError, RecursionError),
     ) as error:
         raise checks.InputError(f'{path}: not a target description: {repr(error)[:200]}') from error
+
+
+def parse_json(text: str) -> Any:
+    """Reads a description; `ValueError` for what is no JSON, numbers that are not finite included."""
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse(constant):

@@ -6,7 +6,6 @@ A native generator is a directory: `generator.json` (hyper-parameters, recipe) a
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import pathlib
 from typing import Any
@@ -91,13 +90,13 @@ def _open_native(path, flag):
         record_path.stat().st_size <= _MAX_JSON_BYTES, f'{record_path}: over 1 MiB, not ours'
     )
     try:
-        record = json.loads(record_path.read_text(encoding='utf-8'))
+        record = checkpoint.parse_json(record_path.read_text(encoding='utf-8'))
         checks.require(
             record['schema'] == SCHEMA,
             f'found schema {record["schema"]!r:.80}, expected {SCHEMA}',
         )
         module = stylegan2.Generator(**_options(record['stylegan2']))
-        name = ''.join(c for c in str(record['name']) if c.isprintable())[:200]
+        name = checks.shown(str(record['name'])[:200])
         recipe = record.get('recipe')
         checks.require(recipe is None or isinstance(recipe, dict), f'found recipe {recipe!r:.80}')
     except checks.InputError as error:
@@ -125,9 +124,7 @@ def _options(found: dict[str, Any]) -> dict[str, Any]:
         if name == 'resolution':
             stylegan2.resolutions(value)
         elif name == 'clamp':
-            fits = value is None or (
-                isinstance(value, int | float) and math.isfinite(value) and value > 0
-            )
+            fits = value is None or (isinstance(value, int | float) and value > 0)
             checks.require(fits, f'clamp: found {value!r:.80}, expected a number above 0')
         elif value is not None or name != 'low_precision_from':
             checks.require(

@@ -23,8 +23,9 @@ import numpy as np
 import safetensors
 
 from fr_inference import checks
-from fr_inference.convert import unpickler
-from fr_inference.convert.unpickler import Module, Packed, Storage, Stream, TensorRef
+from fr_inference.convert import legacy, unpickler
+from fr_inference.convert.opcodes import Stream
+from fr_inference.convert.unpickler import Module, Storage, TensorRef
 
 _MAX_PICKLE_BYTES = 16 << 20
 _MAX_FILE_BYTES = 8 << 30
@@ -43,7 +44,6 @@ _SAFETENSORS_DTYPES = {
     **{'I64': 'int64', 'I32': 'int32', 'I16': 'int16', 'I8': 'int8', 'BOOL': 'bool'},
     **{'U64': 'uint64', 'U32': 'uint32', 'U16': 'uint16', 'U8': 'uint8'},
 }
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,15 +252,15 @@ def _read_pickle(file, source, nested):
     first = unpickler.loads(stream, source)
     if (
         nested
-        and first != _LEGACY_MAGIC
-        and any(isinstance(item, Module) for item in _items(first))
+        and first != legacy.MAGIC
+        and any(isinstance(item, Module) for item in legacy.items(first))
     ):
         return _state_dict(first, lambda _storage: mapped[:0], stream.allowance, source, nested)
     checks.require(
-        first == _LEGACY_MAGIC,
+        first == legacy.MAGIC,
         f'{source}: a plain pickle, not a PyTorch checkpoint; nothing was run',
     )
-    value, blocks = _legacy(stream, mapped, source)
+    value, blocks = legacy.read(stream, mapped, source)
     return _state_dict(
         value,
         lambda storage: blocks.get(storage.key, mapped[:0]),
@@ -268,58 +268,6 @@ def _read_pickle(file, source, nested):
         source,
         nested,
     )
-
-
-def _legacy(stream, mapped, source):
-    """Reads torch's older format from behind its first number; returns the value and its blocks."""
-    unpickler.loads(stream, source)  # protocol version
-    info = unpickler.loads(stream, source)
-    little = not isinstance(info, dict) or info.get('little_endian', True)
-    checks.require(little, f'{source}: big-endian, not supported')
-    value = unpickler.loads(stream, source)
-    keys = unpickler.loads(stream, source)
-    checks.require(
-        isinstance(keys, list) and all(isinstance(key, str) for key in keys),
-        f'{source}: damaged list of storages',
-    )
-    storages = {item.key: item for item in _items(value) if isinstance(item, Storage)}
-    blocks: dict[str, memoryview] = {}
-    position = stream.tell()
-    for key in keys:
-        checks.require(key in storages, f'{source}: a storage of unknown type')
-        width = _dtype(storages[key]).itemsize
-        checks.require(position + 8 <= len(mapped), f'{source}: truncated file')
-        (count,) = struct.unpack_from('<q', mapped, position)
-        stop = position + 8 + count * width
-        checks.require(
-            count == storages[key].count and stop <= len(mapped),
-            f'{source}: truncated or damaged file (a storage of {count} numbers)',
-        )
-        blocks[key] = mapped[position + 8 : stop]
-        position = stop
-    return value, blocks
-
-
-def _items(value):
-    """Yields the parts of a nested value, storages of tensors among them; shared ones once."""
-    seen: set[int] = set()
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if id(item) in seen:
-            continue
-        yield item
-        if isinstance(item, dict | list | tuple | Module | TensorRef):
-            seen.add(id(item))
-            pending.extend(_parts(item))
-
-
-def _parts(item):
-    if isinstance(item, TensorRef):
-        return (item.storage,)
-    if isinstance(item, Module):
-        return (item.state,)
-    return item.values() if isinstance(item, dict) else item
 
 
 def _state_dict(value, data, allowance, source, nested):
@@ -330,7 +278,7 @@ def _state_dict(value, data, allowance, source, nested):
         chosen, options = _all_named(value, source)
     else:
         chosen, notes = _largest(value, source)
-    chosen, blocks = _unpacked(chosen, allowance, source)
+    chosen, blocks = legacy.unpacked(chosen, allowance, source)
     wanted = sum(math.prod(ref.shape) for ref in chosen.values())
     stored = sum({ref.storage.key: ref.storage.count for ref in chosen.values()}.values())
     checks.require(
@@ -355,8 +303,8 @@ def _largest(value, source):
     path = max(candidates, key=lambda key: len(candidates[key]))
     chosen = candidates.pop(path)
     notes = [
-        f'set aside: {_shown(".".join(other)) or "(top level)"} ({len(tensors)} tensors, as '
-        f'{_shown(next(iter(tensors)))})'
+        f'set aside: {checks.shown(".".join(other)[:80]) or "(top level)"} ({len(tensors)} tensors, as '
+        f'{checks.shown(next(iter(tensors))[:80])})'
         for other, tensors in itertools.islice(candidates.items(), 8)
     ]
     return chosen, notes
@@ -397,54 +345,9 @@ def _enter(table, path, key, leaf, source):
     length = sum(map(len, path)) + len(key)
     checks.require(length <= _MAX_NAME, f'{source}: a name of {length} characters')
     name = '.'.join((*path, key))
-    checks.require(name not in table, f'{source}: two tensors are called {_shown(name)}')
+    checks.require(name not in table, f'{source}: two tensors are called {checks.shown(name[:80])}')
     table[name] = leaf
     _check_entries(len(table), source)
-
-
-def _unpacked(tensors, allowance, source):
-    """Returns the tensors with storages in place of `Packed` ones, and the bytes of these by key."""
-    known: dict[int, Storage] = {}
-    blocks: dict[str, memoryview] = {}
-    for name, ref in tensors.items():
-        if not isinstance(ref.storage, Packed):
-            continue
-        content = id(ref.storage.content)
-        if content not in known:
-            storage, block = _unpack(ref.storage, allowance, source)
-            known[content] = dataclasses.replace(storage, key=f'in the pickle: {len(blocks)}')
-            blocks[known[content].key] = block
-        try:
-            view = ref.offset, ref.shape, ref.strides
-            tensors[name] = unpickler.rebuild_tensor(known[content], *view)
-        except ValueError as error:
-            raise checks.InputError(f'{source}: {_shown(name)}: {error}') from error
-    return tensors, blocks
-
-
-def _unpack(packed, allowance, source):
-    try:
-        content = packed.unpack(allowance)
-    except ValueError as error:
-        raise checks.InputError(
-            f'{source}: damaged block of numbers: {str(error)[:200]}'
-        ) from error
-    stream = Stream(content, allowance)
-    checks.require(
-        unpickler.loads(stream, source) == _LEGACY_MAGIC,
-        f'{source}: a block of numbers in a form that torch does not write into pickles',
-    )
-    storage, blocks = _legacy(stream, content, source)
-    checks.require(
-        isinstance(storage, Storage) and storage.key in blocks,
-        f'{source}: damaged block of numbers: found {type(storage).__name__}, expected a storage',
-    )
-    return storage, blocks[storage.key]
-
-
-def _shown(name):
-    """Returns a stranger's text without the control characters a terminal would obey."""
-    return repr(name[:80])[1:-1]
 
 
 def _check_names(names, source):
@@ -475,7 +378,7 @@ def _tensor_dicts(value):
 
 
 def _resolve(ref, data, source):
-    dtype = _dtype(ref.storage)
+    dtype = legacy.dtype_of(ref.storage)
     raw = data(ref.storage)
     checks.require(
         len(raw) >= ref.storage.count * dtype.itemsize,
@@ -487,7 +390,3 @@ def _resolve(ref, data, source):
     strides = tuple(stride * dtype.itemsize for stride in ref.strides)
     # `unpickler` has checked that the view stays inside its storage; views cost no memory.
     return np.lib.stride_tricks.as_strided(flat[ref.offset :], ref.shape, strides, writeable=False)
-
-
-def _dtype(storage: Storage) -> np.dtype:
-    return np.dtype(jnp.bfloat16 if storage.dtype == 'bfloat16' else storage.dtype)

@@ -11,17 +11,20 @@ Source: the opcode descriptions of the standard library's `pickletools`.
 """
 
 import dataclasses
-import pickletools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fr_inference import checks
+from fr_inference.convert.opcodes import (
+    BLOCKS,
+    MAX_OPERATIONS,
+    TEXTS,
+    Allowance,
+    Stream,
+    operations,
+)
 
-# A state dict takes some 40 operations a tensor; with the optimiser's, iresnet200 stays below 200,000.
-_MAX_OPCODES = 500_000
-_MAX_COPIED = 64 << 20
-_MAX_TEXT = 4096
 _MAX_NAME = 512
 _MAX_ARGUMENTS = 16
 _MAX_NUMBER = 1 << 48
@@ -60,7 +63,7 @@ class Packed:
     content: memoryview | str
     text: bool = False
 
-    def unpack(self, allowance: 'Allowance') -> memoryview:
+    def unpack(self, allowance: Allowance) -> memoryview:
         """Returns the file.
 
         Raises:
@@ -108,74 +111,6 @@ DTYPES = {
 }
 
 
-@dataclasses.dataclass
-class Allowance:
-    """What the pickles of one file may still cost."""
-
-    operations: int = _MAX_OPCODES
-    copied: int = _MAX_COPIED
-
-    def copy(self, count: int) -> None:
-        """Takes `count` bytes of memory.
-
-        Raises:
-          ValueError: when there are no more.
-        """
-        self.copied -= count
-        if self.copied < 0:
-            raise ValueError(f'over {_MAX_COPIED >> 20} MiB beside its blocks of bytes')
-
-
-class Stream:
-    """Bytes, a position in them, and what reading them may cost.
-
-    Args:
-      content: the bytes, which nothing here copies as a whole.
-      allowance: shared with other streams of the same file.
-    """
-
-    def __init__(self, content: bytes | memoryview, allowance: Allowance | None = None):
-        self._content = memoryview(content)
-        self._position = 0
-        self.allowance = allowance or Allowance()
-
-    def tell(self) -> int:
-        """As a file."""
-        return self._position
-
-    def view(self, count: int) -> memoryview:
-        """Returns the next `count` bytes, which take no memory.
-
-        Raises:
-          ValueError: when there are fewer.
-        """
-        found = self._content[self._position : self._position + count]
-        if len(found) != count:
-            raise ValueError(f'found {len(found)} of {count} bytes')
-        self._position += count
-        return found
-
-    def read(self, count: int) -> bytes:
-        """As a file."""
-        found = self._content[self._position : self._position + count]
-        self.allowance.copy(len(found))
-        self._position += len(found)
-        return bytes(found)
-
-    def readline(self) -> bytes:
-        """As a file."""
-        window, end = 64, -1
-        while end < 0:
-            window *= 2
-            self.allowance.copy(window)
-            found = bytes(self._content[self._position : self._position + window])
-            end = found.find(b'\n')
-            if end < 0 and len(found) < window:
-                end = len(found)
-        self._position += len(found[: end + 1])
-        return found[: end + 1]
-
-
 def loads(data: Stream, source: str) -> Any:
     """Interprets one pickle from the current position of `data`.
 
@@ -200,34 +135,13 @@ def loads(data: Stream, source: str) -> Any:
         raise checks.InputError(f'{source}: damaged or not a pickle: {str(error)[:200]}') from error
 
 
-_OPCODES = {opcode.code.encode('latin-1'): opcode for opcode in pickletools.opcodes}
-_BLOCKS = {'SHORT_BINBYTES': 1, 'BINBYTES': 4, 'BINBYTES8': 8, 'BYTEARRAY8': 8}
-_TEXTS = {'SHORT_BINUNICODE': 1, 'BINUNICODE': 4, 'BINUNICODE8': 8}
-
-
-def _operations(data: Stream) -> Iterator[tuple[str, Any]]:
-    """Yields (name, argument), as `pickletools.genops` but for long texts and bytes."""
-    while code := data.read(1):
-        if code not in _OPCODES:
-            raise ValueError(f'{code!r} is no operation')
-        opcode = _OPCODES[code]
-        width = _BLOCKS.get(opcode.name) or _TEXTS.get(opcode.name)
-        if width:
-            block = data.view(int.from_bytes(data.view(width), 'little'))
-            short = opcode.name in _TEXTS and len(block) <= _MAX_TEXT
-            yield opcode.name, str(block, 'utf-8', 'surrogatepass') if short else block
-        else:
-            reader: Any = opcode.arg and opcode.arg.reader
-            yield opcode.name, reader and reader(data)
-
-
 def _interpret(data, source):
     stack: list[Any] = []
     memo: dict[str, Any] = {}  # by text: of whole numbers a file can choose many that collide
-    for name, argument in _operations(data):
+    for name, argument in operations(data):
         data.allowance.operations -= 1
         checks.require(
-            data.allowance.operations >= 0, f'{source}: pickle of over {_MAX_OPCODES} operations'
+            data.allowance.operations >= 0, f'{source}: pickle of over {MAX_OPERATIONS} operations'
         )
         if name == 'STOP':
             return stack.pop()
@@ -488,7 +402,7 @@ _CONSTANTS: Mapping[str, Callable[[], Any]] = {
 _LITERALS = frozenset(
     (
         *('INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT'),
-        *('UNICODE', 'STRING', 'BINSTRING', 'SHORT_BINSTRING', *_TEXTS, *_BLOCKS),
+        *('UNICODE', 'STRING', 'BINSTRING', 'SHORT_BINSTRING', *TEXTS, *BLOCKS),
     )
 )
 

@@ -59,7 +59,7 @@ def change(folder, **values):
         ({'resolution': 16}, 'weights do not fit'),
         ({'z_dim': 10**9}, 'z_dim: found 1000000000, expected a whole number from 1 to 4096'),
         ({'mapping_layers': True}, 'mapping_layers: found True'),
-        ({'clamp': float('inf')}, 'clamp: found inf'),
+        ({'clamp': float('inf')}, 'the number Infinity'),
         ({'parent': None}, "hyper-parameter: found 'parent'"),
     ],
 )

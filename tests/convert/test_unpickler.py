@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from convert import generators, writer
 from fr_inference.checks import InputError
 from fr_inference.convert import unpickler
-from fr_inference.convert.unpickler import (
-    Allowance,
-    Ignored,
-    Module,
-    Packed,
-    Storage,
-    Stream,
-    TensorRef,
-)
+from fr_inference.convert.opcodes import Allowance, Stream
+from fr_inference.convert.unpickler import Ignored, Module, Packed, Storage, TensorRef
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)
 VALUES = st.recursive(
