@@ -17,16 +17,22 @@ import numpy as np
 from fr_inference import checkpoint, checks, provenance, tables
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import Faces, from_arrays
+from fr_inference.inversion import reconstructions
+from fr_inference.inversion import stage as inversion_stage
+from fr_inference.inversion.stage import Inversion, Request
 from fr_inference.membership import distances, stage
 from fr_inference.membership.distances import Progress
-from fr_inference.membership.stage import Settings, Shadow
+from fr_inference.membership.measured import Settings, Shadow, measure_all
 from fr_inference.metrics.intervals import Scored
 from fr_inference.models import registry
 from fr_inference.models.target import Apply, InputSpec, Target
 from fr_inference.training.shadow import train_shadow
 
 SCHEMA = 1
-FILES = ('audit.json', 'scores.csv', 'distances.npz', 'report.html')
+FILES = (
+    *('audit.json', 'scores.csv', 'distances.npz', 'report.html'),
+    *('reconstructions.csv', 'reconstructions.png'),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,8 @@ class Audit:
         logit for each setting.
       distances: [N, L] float32.
       evaluated: name of a comparison -> the scores behind its figures, for the ROC curves.
-      faces: the N images, for the report's thumbnails.
+      faces: the N images, for the report's pictures.
+      inversion: the second stage, where it was run.
     """
 
     record: dict[str, Any]
@@ -47,9 +54,10 @@ class Audit:
     distances: np.ndarray
     evaluated: dict[str, Scored]
     faces: Faces
+    inversion: Inversion | None = None
 
     def save(self, directory: str | os.PathLike, *, thumbnails: bool = True) -> None:
-        """Writes audit.json, scores.csv, distances.npz and report.html.
+        """Writes audit.json, scores.csv, distances.npz and report.html, and the reconstructions.
 
         Args:
           directory: made where it does not exist.
@@ -68,6 +76,8 @@ class Audit:
             layers=np.array(self.record['target']['norm_layers'], np.str_),
             paths=np.array(self.columns['path'], np.str_),
         )
+        if self.inversion is not None:
+            reconstructions.save(self.inversion, directory)
         _write(directory / 'report.html', html.render(self, thumbnails=thumbnails))
 
 
@@ -146,11 +156,13 @@ def audit_target(
     blind: Target | None = None,
     training_digests: Sequence[str] | None = None,
     blind_digests: Sequence[str] | None = None,
+    inversion: Request | None = None,
+    membership: bool = True,
     workdir: str | os.PathLike | None = None,
     command: str = '',
     progress: Progress | None = None,
 ) -> Audit:
-    """Runs the membership audit of `target`.
+    """Audits `target`: membership inference, and inversion where it is asked for.
 
     Args:
       target: the backbone.
@@ -166,7 +178,9 @@ def audit_target(
         when None.
       training_digests: SHA-256 of all images the target was trained on, where they are known.
       blind_digests: those of `blind`.
-      workdir: where training of the shadow keeps its state.
+      inversion: generator, evaluator and settings of the second stage; None for the first alone.
+      membership: whether the first stage's figures are wanted; the second needs only its measurements.
+      workdir: where the training of a shadow (`shadow/`) and searches (`search/`) keep their state.
       command: for the record.
       progress: called as progress(label, done, total).
 
@@ -174,6 +188,10 @@ def audit_target(
       InputError: one line, for anything that is wrong with the input.
     """
     started = time.monotonic()
+    checks.require(
+        membership or inversion is not None, 'found nothing to do: neither stage is wanted'
+    )
+    folder = pathlib.Path(workdir) if workdir is not None else None
     checks.require(
         auxiliary is not None or (shadow is None and shadow_start is None),
         'shadow: found one without auxiliary, the faces it was trained on or is to be trained on',
@@ -199,6 +217,7 @@ def audit_target(
     for name, trained_on in (
         ('shadow', shadow.digests if shadow is not None else None),
         ('blind', blind_digests),
+        ('evaluator', inversion.evaluator_digests if inversion is not None else None),
     ):
         limits += _check_untouched(name, trained_on, given, digests, settings.allow_overlap)
     stage.check_people(given, settings.seed)
@@ -208,16 +227,26 @@ def audit_target(
             auxiliary,
             seed=settings.seed,
             start=shadow_start,
-            workdir=workdir,
+            workdir=folder and folder / 'shadow',
             skip_bad=settings.skip_bad,
             progress=progress,
         )
         shadow = Shadow(target=trained, digests=trained_on)
         limits.append(_known_of_recipe(target, shadow_start))
-    found = stage.run(
+    measured = measure_all(
         target, given, settings=settings, shadow=shadow, blind=blind, progress=progress
     )
-    labelled = found.labelled
+    labelled = measured.labelled
+    found = stage.run(measured, given, settings=settings) if membership else stage.nothing(measured)
+    inverted = None
+    if inversion is not None:
+        inverted = inversion_stage.invert(
+            measured,
+            inversion,
+            settings=settings,
+            workdir=folder and folder / 'search',
+            progress=progress,
+        )
     record = {
         'schema': SCHEMA,
         'provenance': {
@@ -227,8 +256,8 @@ def audit_target(
             'settings': dataclasses.asdict(settings),
             'target_sha256': target.sha256 or checkpoint.digest(target.variables),
             'blind': {
-                'name': found.blind.name,
-                'sha256': found.blind.sha256 or checkpoint.digest(found.blind.variables),
+                'name': measured.blind.name,
+                'sha256': measured.blind.sha256 or checkpoint.digest(measured.blind.variables),
             },
             'seconds': round(time.monotonic() - started, 2),
         },
@@ -245,16 +274,18 @@ def audit_target(
             name: {'source': side.name, 'images': len(side), 'people': len(set(side.identities))}
             for name, side in given.items()
         },
-        'skipped': [{'path': path, 'reason': reason} for path, reason in found.skipped],
-        'membership': found.membership,
-        'exposed': found.exposed,
+        'skipped': [
+            {'path': path, 'reason': reason} for path, reason in sorted(measured.skipped.items())
+        ],
+        **({'membership': found.membership, 'exposed': found.exposed} if membership else {}),
+        **({'inversion': inverted.record} if inverted is not None else {}),
         'limits': limits + found.limits,
     }
     columns: dict[str, list[Any]] = {
-        'path': [found.faces.paths[position] for position in labelled.measured.index],
+        'path': [measured.faces.paths[position] for position in labelled.measured.index],
         'identity': list(labelled.measured.identities),
         'member': labelled.member.astype(int).tolist(),
-        'evaluation': (~found.fit).astype(int).tolist(),
+        'evaluation': (~measured.fit).astype(int).tolist(),
     }
     for name, values in found.logits.items():
         columns[f'logit_{name}'] = [float(value) for value in values]
@@ -263,7 +294,8 @@ def audit_target(
         columns=columns,
         distances=labelled.measured.distances,
         evaluated=found.evaluated,
-        faces=found.faces.select(labelled.measured.index),
+        faces=measured.faces.select(labelled.measured.index),
+        inversion=inverted,
     )
 
 
@@ -282,7 +314,7 @@ def _known_of_recipe(target, start):
 
 
 def _check_untouched(name, trained_on, given, digests, allow):
-    """A shadow or blind backbone must not have learned anybody whom the attack is judged on."""
+    """No shadow, blind backbone or evaluator may have learned anybody whom the attack is judged on."""
     notes = []
     known = set(trained_on or ()) - {''}  # unreadable there
     for part in ('members', 'nonmembers'):

@@ -1,10 +1,23 @@
 """Strict settings for every test: two CPU devices, strict dtype promotion, warnings as errors."""
 
+import atexit
+import os
 import pathlib
+import shutil
+import tempfile
 
 import hypothesis
 import jax
 import pytest
+
+# Most of the time is compilation, and many programs are those of another test or process: all share
+# one cache, of this run alone. Worker processes find it in their environment.
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='fr_inference_tests_')
+    os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.3'
+    atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
+jax.config.update('jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
 
 # The first example compiles: a deadline would measure the compiler. The same examples every time.
 hypothesis.settings.register_profile('project', deadline=None, derandomize=True)

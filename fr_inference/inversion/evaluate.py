@@ -52,7 +52,7 @@ def gallery(
     Raises:
       InputError: for an identity on both sides, or fewer than two on one.
     """
-    units = _units(embeddings)
+    units = unit(embeddings)
     names = np.asarray(identities)
     sides = [sorted(set(names[member])), sorted(set(names[~member]))]
     both = set(sides[0]) & set(sides[1])
@@ -65,7 +65,7 @@ def gallery(
     draw = rng.numpy_generator(seed, 'gallery')
     chosen = [sorted(draw.permutation(side)[:count].tolist()) for side in sides]
     people = [*chosen[0], *chosen[1]]
-    centres = _units(np.stack([units[names == name].mean(0) for name in people]))
+    centres = unit(np.stack([units[names == name].mean(0) for name in people]))
     rows = np.flatnonzero(np.isin(names, people))
     cosines = units[rows] @ centres.T
     strangers = cosines[names[rows][:, None] != np.asarray(people)[None]]
@@ -77,7 +77,8 @@ def gallery(
     )
 
 
-def _units(vectors):
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Returns vectors [..., D] at unit length, float64."""
     vectors = np.asarray(vectors, np.float64)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
@@ -94,6 +95,7 @@ class Judged:
       member_similarity: [M].
       nearest_other: [M] row of the nearest non-member.
       other_similarity: [M].
+      own_similarity: [M] cosine with the claimed member.
       rank: [M] 0 where the claimed member is the nearest of all members.
     """
 
@@ -104,6 +106,7 @@ class Judged:
     member_similarity: np.ndarray
     nearest_other: np.ndarray
     other_similarity: np.ndarray
+    own_similarity: np.ndarray
     rank: np.ndarray
 
 
@@ -119,7 +122,7 @@ def judge(
       of_evaluator: the gallery, by the evaluator.
       claims: [M] row of the member that each claims to show (`claim`).
     """
-    cosines = _units(embeddings) @ of_evaluator.centres.T
+    cosines = unit(embeddings) @ of_evaluator.centres.T
     member = of_evaluator.member
     inside, outside = np.flatnonzero(member), np.flatnonzero(~member)
     nearest = cosines.argmax(1)
@@ -134,13 +137,26 @@ def judge(
         member_similarity=cosines[rows, first],
         nearest_other=other,
         other_similarity=cosines[rows, other],
+        own_similarity=own,
         rank=(cosines[:, inside] > own[:, None]).sum(1),
     )
 
 
+def most_alike(embeddings: np.ndarray, photographs: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Returns which photograph is most similar to each of M reconstructions, [M] rows.
+
+    Args:
+      embeddings: [M, D].
+      photographs: [N, D] unit embeddings.
+      among: [N] bool, those that are compared.
+    """
+    rows = np.flatnonzero(among)
+    return rows[(unit(embeddings) @ photographs[rows].T).argmax(1)]
+
+
 def claim(embeddings: np.ndarray, of_target: Gallery) -> np.ndarray:
     """Returns the row of the member that the target takes each reconstruction for, [M]."""
-    cosines = _units(embeddings) @ of_target.centres.T
+    cosines = unit(embeddings) @ of_target.centres.T
     return np.where(of_target.member, cosines, -np.inf).argmax(1)
 
 

@@ -134,7 +134,7 @@ def identity(embeddings: jax.Array) -> jax.Array:
 
 
 def of_pictures(
-    objective: Objective, guide: Guide, latent: jax.Array, seen: Seen, wanted: jax.Array
+    objective: Objective, guide: Guide, latent: jax.Array, seen: Seen, wanted: jax.Array | None
 ) -> jax.Array:
     """Returns what is maximised, [] float32.
 
@@ -153,6 +153,6 @@ def of_pictures(
         total += objective.prior * prior(guide, latent)
     if objective.identity:
         total += objective.identity * identity(seen.embedding)
-    if objective.match:
+    if objective.match and wanted is not None:
         total += objective.match * (seen.embedding @ wanted).mean()
     return total

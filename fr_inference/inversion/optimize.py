@@ -78,14 +78,12 @@ class Constants:
       generator: variables.
       target: variables.
       guide: what was measured.
-      wanted: [D] unit embedding of the targeted mode; zeros without one.
       key: of the seed.
     """
 
     generator: Any
     target: Any
     guide: Guide
-    wanted: Any
     key: Any
 
 
@@ -114,15 +112,17 @@ def value(
     objective: Objective,
     constants: Constants,
     white: jax.Array,
+    wanted: jax.Array | None,
     key: jax.Array,
-) -> jax.Array:
-    """Returns the objective of one latent, [], averaged over moved pictures."""
+) -> tuple[jax.Array, jax.Array]:
+    """Returns (objective of one latent averaged over moved pictures, their mean embedding [D])."""
     latent = white_to_latent(constants.guide, white)
     image = scene.render(constants.generator, latent)
     images = jnp.broadcast_to(image, (plan.pictures, *image.shape))
     keys = jax.random.split(key, plan.pictures)
     seen = _pictures(scene, constants, images, keys, plan.jitter)
-    return objectives.of_pictures(objective, constants.guide, latent, seen, constants.wanted)
+    score = objectives.of_pictures(objective, constants.guide, latent, seen, wanted)
+    return score, seen.embedding.mean(0)
 
 
 def value_and_gradient(
@@ -131,9 +131,14 @@ def value_and_gradient(
     objective: Objective,
     constants: Constants,
     white: jax.Array,
+    wanted: jax.Array,
     key: jax.Array,
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-    """Returns ((objective, mean membership logit), gradient with respect to `white`)."""
+    """Returns ((objective, mean membership logit), gradient with respect to `white`).
+
+    Args:
+      wanted: [D] unit embedding of the targeted mode; not looked at where `match` is 0.
+    """
     guide = constants.guide
 
     def render(white):
@@ -143,7 +148,7 @@ def value_and_gradient(
         keys = jax.random.split(key, plan.pictures)
         seen = _pictures(scene, constants, images, keys, plan.jitter)
         latent = white_to_latent(guide, white)
-        value = objectives.of_pictures(objective, guide, latent, seen, constants.wanted)
+        value = objectives.of_pictures(objective, guide, latent, seen, wanted)
         return value, attacks.logit(guide.attack, seen.features).mean()
 
     image, pull_back = jax.vjp(render, white)
@@ -169,7 +174,7 @@ def advancing(scene: Scene, plan: Plan, objective: Objective, steps: int) -> Pro
     def step(constants, state, _):
         key = jax.random.fold_in(jax.random.fold_in(constants.key, state['draw']), state['step'])
         (score, logit), gradient = value_and_gradient(
-            scene, plan, objective, constants, state['white'], key
+            scene, plan, objective, constants, state['white'], state['wanted'], key
         )
         better = score > state['best_score']
         best = jnp.where(better, state['white'], state['best'])
@@ -181,6 +186,7 @@ def advancing(scene: Scene, plan: Plan, objective: Objective, steps: int) -> Pro
             white = white / jnp.maximum(length, 1.0)
         state = {
             'draw': state['draw'],
+            'wanted': state['wanted'],
             'step': state['step'] + 1,
             'white': white,
             'memory': memory,
@@ -205,13 +211,15 @@ def _draw_one(scene, z_dim):
 
 
 def beginning(scene: Scene, plan: Plan, z_dim: int) -> Program:
-    """Returns the program from a candidate's number to its state before the first step."""
+    """Returns the program from a candidate's (number, wanted embedding) to its state before step 1."""
     draw, optimiser = _draw_one(scene, z_dim), _optimiser(plan)
 
-    def fresh(constants, number):
+    def fresh(constants, example):
+        number, wanted = example
         white = draw(constants, number)
         return {
             'draw': number,
+            'wanted': wanted,
             'step': jnp.zeros((), jnp.int32),
             'white': white,
             'memory': optimiser.init(white),
@@ -223,12 +231,15 @@ def beginning(scene: Scene, plan: Plan, z_dim: int) -> Program:
 
 
 def scoring(scene: Scene, plan: Plan, objective: Objective, z_dim: int) -> Program:
-    """Returns the program from a candidate's number to the objective of the latent it begins as."""
-    draw = _draw_one(scene, z_dim)
+    """Returns the program from a candidate's number to (objective, mean embedding [D]) of its latent.
+
+    The objective is without its match, which a whole list of wanted embeddings may be compared for.
+    """
+    draw, alone = _draw_one(scene, z_dim), dataclasses.replace(objective, match=0.0)
 
     def score(constants, number):
         key = jax.random.fold_in(rng.stream(constants.key, 'first look'), number)
-        return value(scene, plan, objective, constants, draw(constants, number), key)
+        return value(scene, plan, alone, constants, draw(constants, number), None, key)
 
     return score
 
@@ -236,18 +247,18 @@ def scoring(scene: Scene, plan: Plan, objective: Objective, z_dim: int) -> Progr
 def looking(scene: Scene, plan: Plan, objective: Objective) -> Program:
     """Returns the program of the last look.
 
-    From (number, last, best so far) of a candidate to (objective, membership logit, [D] embedding,
-    [R, R, 3] uint8 picture, latent) of the better of the two.
+    From a candidate's state to (objective, membership logit, [D] embedding, [R, R, 3] uint8 picture,
+    latent) of the better one of its last latent and its best so far.
     """
 
-    def look(constants, example):
-        draw, last, best = example
-        key = jax.random.fold_in(rng.stream(constants.key, 'last look'), draw)
+    def look(constants, state):
+        key = jax.random.fold_in(rng.stream(constants.key, 'last look'), state['draw'])
         # The best so far was called so by its own few pictures; both are judged by new ones.
+        wanted, two = state['wanted'], (state['white'], state['best'])
         values = jnp.stack(
-            [value(scene, plan, objective, constants, white, key) for white in (last, best)]
+            [value(scene, plan, objective, constants, white, wanted, key)[0] for white in two]
         )
-        chosen = jnp.where(values[0] >= values[1], last, best)
+        chosen = jnp.where(values[0] >= values[1], *two)
         latent = white_to_latent(constants.guide, chosen)
         image = scene.render(constants.generator, latent)
         still = scenes.transform(key, image, scene.input, scenes.STILL)

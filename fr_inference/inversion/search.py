@@ -35,6 +35,7 @@ class Found:
       embeddings: [M, D] the target's unit embedding of it.
       images: [M, R, R, 3] uint8.
       draws: [M] number of the random latent that each began as.
+      group: [M] row of the wanted embedding that each is for.
       curve: [steps, 2] mean objective and mean membership logit over the candidates.
       seconds: of optimisation, this process's share.
       candidate_steps: done in those seconds.
@@ -46,9 +47,15 @@ class Found:
     embeddings: np.ndarray
     images: np.ndarray
     draws: np.ndarray
+    group: np.ndarray
     curve: np.ndarray
     seconds: float = 0.0
     candidate_steps: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Candidate-steps per second, compilation included; None where nothing was left to do."""
+        return self.candidate_steps / self.seconds if self.candidate_steps else None
 
 
 def run(
@@ -57,6 +64,7 @@ def run(
     objective: Objective,
     constants: Constants,
     z_dim: int,
+    wanted: np.ndarray,
     *,
     workdir: str | os.PathLike | None = None,
     run: dict[str, Any] | None = None,
@@ -72,6 +80,8 @@ def run(
       objective: what is maximised.
       constants: variables and measurements; `key` is replaced by the plan's seed.
       z_dim: length of z.
+      wanted: [G, D] unit embeddings of the targeted mode, each of which gets the plan's candidates and
+        reconstructions; [1, D] zeros without one.
       workdir: keeps the state for resuming.
       run: what else the state belongs to (JSON-able), such as digests of the variables.
       save_seconds: how often at most to save.
@@ -91,14 +101,15 @@ def run(
             **(run or {}),
         }
         provenance.claim_run(folder, described)
-    state, curve = _begin(scene, plan, objective, constants, z_dim, folder, label, progress)
+    wanted = np.asarray(wanted, np.float32)
+    state, curve = _begin(scene, plan, objective, constants, z_dim, wanted, folder, label, progress)
     started, done_before = time.monotonic(), int(state['step'][0]) if plan.steps else 0
     state, curve = _optimise(
         scene, plan, objective, constants, state, curve, folder, save_seconds, label, progress
     )
     seconds = time.monotonic() - started
-    found = _select(scene, plan, objective, constants, state, curve)
-    steps = (plan.steps - done_before) * plan.candidates
+    found = _select(scene, plan, objective, constants, state, curve, len(wanted))
+    steps = (plan.steps - done_before) * plan.candidates * len(wanted)
     return dataclasses.replace(found, seconds=seconds, candidate_steps=steps)
 
 
@@ -141,16 +152,20 @@ def _over(kind, scene, plan, objective, constants, extra=None):
     return over
 
 
-def _begin(scene, plan, objective, constants, z_dim, folder, label, progress):
-    """Draws, keeps the best, and returns the candidates' states; or those that were saved."""
+def _begin(scene, plan, objective, constants, z_dim, wanted, folder, label, progress):
+    """Draws, keeps the best for each wanted embedding, and returns the candidates' states.
+
+    Where such states were saved, it returns those.
+    """
     curve = np.zeros((plan.steps, 2), np.float32)
-    start = _over('begin', scene, plan, objective, constants, z_dim)
     if folder is not None:
         fresh = optimize.beginning(scene, plan, z_dim)
-        few = np.arange(2, dtype=np.int32)
-        shapes = jax.eval_shape(jax.vmap(fresh, in_axes=(None, 0)), constants, few)
+        example = (np.int32(0), wanted[0])
+        shapes = jax.eval_shape(fresh, constants, example)
         like = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((plan.candidates, *leaf.shape[1:]), leaf.dtype),
+            lambda leaf: jax.ShapeDtypeStruct(
+                (len(wanted) * plan.candidates, *leaf.shape), leaf.dtype
+            ),
             shapes,
         )
         saved = checkpoint.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
@@ -159,22 +174,27 @@ def _begin(scene, plan, objective, constants, z_dim, folder, label, progress):
             return saved_state['candidates'], np.array(saved_state['curve'])
 
     scores = _over('score', scene, plan, objective, constants, z_dim)
-    kept = np.zeros(0, np.int32)
-    values = np.zeros(0, np.float32)
+    kept = np.zeros((len(wanted), 0), np.int32)
+    values = np.zeros((len(wanted), 0), np.float32)
     for first in range(0, plan.draws, plan.batch):
         numbers = np.arange(first, min(first + plan.batch, plan.draws), dtype=np.int32)
-        kept = np.concatenate([kept, numbers])
-        values = np.concatenate([values, scores(numbers)])
-        best = np.argsort(-np.where(np.isfinite(values), values, -np.inf), kind='stable')
-        kept, values = kept[best[: plan.candidates]], values[best[: plan.candidates]]
+        alone, embeddings = scores(numbers)
+        matched = alone + np.float32(objective.match) * (wanted @ embeddings.T)
+        kept = np.concatenate([kept, np.broadcast_to(numbers, matched.shape)], 1)
+        values = np.concatenate([values, matched], 1)
+        ranked = np.where(np.isfinite(values), values, -np.inf)
+        best = np.argsort(-ranked, axis=1, kind='stable')[:, : plan.candidates]
+        kept = np.take_along_axis(kept, best, axis=1)
+        values = np.take_along_axis(values, best, axis=1)
         if progress is not None:
             progress(f'{label}: drawing', int(numbers[-1]) + 1, plan.draws)
     checks.require(
         np.isfinite(values).all(),
-        f'only {int(np.isfinite(values).sum())} of {plan.draws} random latents have a finite score, '
-        f'expected {plan.candidates}; are generator and target damaged?',
+        f'only {int(np.isfinite(values).all(0).sum())} of {plan.draws} random latents have a finite '
+        f'score, expected {plan.candidates}; are generator and target damaged?',
     )
-    return start(kept), curve
+    start = _over('begin', scene, plan, objective, constants, z_dim)
+    return start((kept.reshape(-1), np.repeat(wanted, plan.candidates, axis=0))), curve
 
 
 def _optimise(
@@ -200,13 +220,25 @@ def _optimise(
     return state, curve
 
 
-def _select(scene, plan, objective, constants, state, curve):
-    """Looks at the candidates afresh and keeps the best that are not alike."""
-
-    over = _over('look', scene, plan, objective, constants)
-    examples = (state['draw'], state['white'], state['best'])
-    scores, logits, embeddings, images, latents = over(examples)
-    chosen = varied(scores, embeddings, plan.keep, plan.apart)
+def _select(scene, plan, objective, constants, state, curve, groups):
+    """Looks at the candidates afresh and keeps the best of each group that are not alike."""
+    look = _over('look', scene, plan, objective, constants)
+    scores, logits, embeddings, images, latents = look(
+        {name: state[name] for name in ('draw', 'wanted', 'white', 'best')}
+    )
+    size = plan.candidates
+    chosen = np.concatenate(
+        [
+            first
+            + varied(
+                scores[first : first + size],
+                embeddings[first : first + size],
+                plan.keep,
+                plan.apart,
+            )
+            for first in range(0, groups * size, size)
+        ]
+    )
     return Found(
         latents=latents[chosen],
         scores=scores[chosen],
@@ -214,6 +246,7 @@ def _select(scene, plan, objective, constants, state, curve):
         embeddings=embeddings[chosen],
         images=images[chosen],
         draws=np.asarray(state['draw'])[chosen],
+        group=chosen // size,
         curve=curve,
     )
 

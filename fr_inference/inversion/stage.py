@@ -1,37 +1,29 @@
-"""Stage 2 as a whole: the search, the same without each of its parts, and what an evaluator says of all.
-
-The attack that guides is fitted on half of the people; whom it was fitted on is in no gallery.
-"""
+"""Stage 2 as a whole: the search, its controls, and what an evaluator says of all of them."""
 
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from fr_inference import checkpoint, checks, rng
-from fr_inference.data.faces import Faces, concat, from_arrays
-from fr_inference.inversion import evaluate, search
-from fr_inference.inversion import objective as objectives
-from fr_inference.inversion import scene as scenes
+from fr_inference import checkpoint, checks
+from fr_inference.data.faces import from_arrays
+from fr_inference.inversion import evaluate, guidance, search, targeted
 from fr_inference.inversion.evaluate import Gallery, Judged
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Constants, Plan
 from fr_inference.inversion.search import Found
-from fr_inference.membership import attack as attacks
-from fr_inference.membership import distances, protocol
-from fr_inference.membership import stage as membership
-from fr_inference.membership.protocol import Labelled
+from fr_inference.membership.measured import Measured
+from fr_inference.membership.measured import Settings as MembershipSettings
 from fr_inference.metrics import images as image_metrics
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
 Progress = Callable[..., None]
-
-_LATENTS = 2048  # random latents that the prior is measured on
+_NEIGHBOURS = 5  # of precision, recall, density and coverage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,18 +35,43 @@ class Settings:
       objective: what is maximised.
       space: of the latents, in `scene.SPACES`.
       psi: truncation of the latents that the search starts from.
-      scaling: of the distances.
-      seed: of the half that the attack is fitted on, galleries and permutations.
       untrained: whether the control with an untrained target is run, which takes as long again.
+      strengths: further strengths of the guidance, each of which takes as long again.
+      targeted: people whose stored template is inverted, beside the search; 0 for none.
     """
 
     plan: Plan = dataclasses.field(default_factory=Plan)
     objective: Objective = dataclasses.field(default_factory=Objective)
     space: str = 'w'
     psi: float = 1.0
-    scaling: str = 'variance'
-    seed: int = 0
     untrained: bool = True
+    strengths: tuple[float, ...] = ()
+    targeted: int = 0
+
+    def __post_init__(self):
+        for strength in self.strengths:
+            checks.require(
+                np.isfinite(strength) and strength >= 0,
+                f'strengths: found {strength}, expected 0 or more',
+            )
+        checks.require(self.targeted >= 0, f'targeted: found {self.targeted}, expected 0 or more')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What an audit needs for stage 2.
+
+    Attributes:
+      generator: trained on none of the people.
+      evaluator: a backbone of another architecture and other training people.
+      evaluator_digests: SHA-256 of its training images, where they are known.
+      settings: how.
+    """
+
+    generator: Trained
+    evaluator: Target
+    evaluator_digests: Sequence[str] | None = None
+    settings: Settings = dataclasses.field(default_factory=Settings)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,199 +83,228 @@ class Inversion:
       found: the reconstructions, the best first.
       judged: what the evaluator says of them.
       gallery: whom they were compared with, by the evaluator.
+      alike: [M, 2] rows, among the images that were measured, of the most similar photographs of a
+        member and of a non-member.
+      curves: search -> [steps, 2] mean objective and mean membership logit.
+      targeted: the reconstructions from templates, where there are any.
     """
 
     record: dict[str, Any]
     found: Found
     judged: Judged
     gallery: Gallery
+    alike: np.ndarray
+    curves: dict[str, np.ndarray]
+    targeted: targeted.Reconstructed | None
 
 
 @dataclasses.dataclass(frozen=True)
-class _Side:
-    """A backbone to be inverted, and what was measured of it."""
+class _Looked:
+    """Reconstructions and what the evaluator says of them."""
 
-    target: Target
-    labelled: Labelled
-    guide: Any
-    scene: scenes.Scene
+    found: Found
+    shown: np.ndarray
+    judged: Judged
+    figures: dict[str, Any]
 
 
 def invert(
-    generator: Trained,
-    target: Target,
-    evaluator: Target,
-    members: Faces,
-    nonmembers: Faces,
+    measured: Measured,
+    request: Request,
     *,
-    settings: Settings,
-    blind: Target | None = None,
-    skip_bad: bool = False,
+    settings: MembershipSettings,
     workdir: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Inversion:
-    """Searches for faces that `target` was trained on, and measures what was found.
+    """Searches for faces that the target was trained on, and measures what was found.
+
+    The attack of the auxiliary setting guides where there is a shadow: it knows nobody, so that all can
+    be in the gallery. Without one the partial setting's guides, and whom it was fitted on is in no
+    gallery.
 
     Args:
-      generator: trained on none of the people.
-      target: the backbone.
-      evaluator: a backbone of another architecture and other training people.
-      members: images that the target was trained on.
-      nonmembers: images of other people of the same source.
-      settings: how.
-      blind: a backbone that never saw the members; the target with random weights when None.
-      skip_bad: leave unreadable images out.
+      measured: target, controls and faces, by `measure_all`.
+      request: generator, evaluator and how.
+      settings: of stage 1.
       workdir: where the searches keep their state.
       progress: called as progress(label, done, total).
 
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
+    how, generator, evaluator = request.settings, request.generator, request.evaluator
     checks.require(
-        distances.layer_names(target),
-        f'{target.name}: has no BatchNorm statistics, which guide the search; only the targeted mode '
-        'can invert it',
+        measured.labelled.measured.layers,
+        f'{measured.target.name}: has no BatchNorm statistics, which guide the search; only templates '
+        'can be inverted (experiments.reconstruct)',
     )
-    faces = concat([members, nonmembers], 'members and non-members')
     workdir = pathlib.Path(workdir) if workdir is not None else None
+    plan = dataclasses.replace(how.plan, seed=settings.seed)
 
-    def measured(backbone, label):
-        return distances.measure(
-            backbone,
-            faces,
-            scaling=settings.scaling,
-            skip_bad=skip_bad,
-            label=label,
-            progress=progress,
+    def make_side(blind):
+        return guidance.side(
+            measured, generator, blind=blind, settings=settings, space=how.space, psi=how.psi
         )
 
-    def labelled(backbone, label):
-        found = measured(backbone, label)
-        return Labelled(measured=found, member=found.index < len(members))
-
-    own = labelled(target, 'target')
-    fit = protocol.fit_half(own.measured.identities, own.member, settings.seed)
-    side = _side(generator, target, own, fit, settings)
-    seen = measured(evaluator, 'evaluator')
+    side = make_side(blind=False)
+    rest = ~side.known
+    seen = measured.measure(evaluator, measured.faces, 'evaluator')
+    own = measured.labelled
     checks.require(
         np.array_equal(seen.index, own.measured.index),
         'evaluator: it could not read the same images as the target',
     )
 
-    def gallery(of):
-        names = [own.measured.identities[row] for row in np.flatnonzero(~fit)]
-        return evaluate.gallery(of[~fit], names, own.member[~fit], seed=settings.seed)
+    def gallery(embeddings):
+        names = [own.measured.identities[row] for row in np.flatnonzero(rest)]
+        return evaluate.gallery(embeddings[rest], names, own.member[rest], seed=settings.seed)
 
     by_evaluator, by_target = gallery(seen.embeddings), gallery(own.measured.embeddings)
+    photographs = evaluate.unit(seen.embeddings)
 
-    def look(found):
-        pictures = from_arrays(found.images, range(len(found.images)), 'reconstructions')
-        shown = distances.measure(evaluator, pictures, label='judging').embeddings
-        claims = evaluate.claim(found.embeddings, by_target)
-        judged = evaluate.judge(shown, by_evaluator, claims)
-        return judged, evaluate.figures(judged, by_evaluator, seed=settings.seed), shown
+    def show(images):
+        pictures = from_arrays(images, range(len(images)), 'reconstructions')
+        return measured.measure(evaluator, pictures, 'judging').embeddings
 
-    def searched(name, side, plan):
+    def searched(name, side, plan, objective, wanted=None):
+        if wanted is None:
+            wanted = np.zeros((1, own.measured.embeddings.shape[1]))
         return search.run(
             side.scene,
             plan,
-            settings.objective,
+            objective,
             Constants(
                 generator=generator.variables,
                 target=side.target.variables,
                 guide=side.guide,
-                wanted=np.zeros(own.measured.embeddings.shape[1], np.float32),
                 key=jax.random.key(0),
             ),
             generator.module.z_dim,
+            wanted,
             workdir=workdir / name if workdir is not None else None,
             run={
                 'generator': checkpoint.digest(generator.variables),
                 'target': checkpoint.digest(side.target.variables),
                 'guide': checkpoint.digest(side.guide),
+                'wanted': checkpoint.digest(wanted),
+                'space': how.space,
+                'psi': how.psi,
             },
-            label=name,
+            label=name.replace('_', ' '),
             progress=progress,
         )
 
-    plan = settings.plan
-    found = searched('search', side, plan)
-    judged, figures, shown = look(found)
+    members = own.member & rest & np.isin(own.measured.identities, by_evaluator.names)
+
+    def look(name, side, plan, objective):
+        found = searched(name, side, plan, objective)
+        shown = show(found.images)
+        # The untrained target's own claims would be about faces it never saw.
+        claims = evaluate.claim(found.embeddings, by_target)
+        judged = evaluate.judge(shown, by_evaluator, claims)
+        figures = evaluate.figures(judged, by_evaluator, seed=settings.seed) | {
+            'median_logit': float(np.median(found.logits)),
+            'realism': _realism(photographs[members], shown, evaluator.name),
+        }
+        return _Looked(found, shown, judged, figures)
+
+    main = look('search', side, plan, how.objective)
     still = dataclasses.replace(plan, steps=0)
     small = dataclasses.replace(still, draws=plan.keep, candidates=plan.keep, apart=1.0)
-    others = {'random_latents': (side, small), 'selected_only': (side, still)}
-    if settings.untrained:
-        backbone = membership.blind_backbone(
-            target, blind, faces, own, fit, seed=settings.seed, skip_bad=skip_bad
-        )
-        unlearned = labelled(backbone, 'untrained target')
-        others['untrained_target'] = (
-            _side(generator, backbone, unlearned, fit, settings),
-            plan,
-        )
-    controlled = {}
-    for name, (other, how) in others.items():
-        _, controlled[name], _ = look(searched(name, other, how))
-    outside = judged.matched & ~by_evaluator.member[judged.nearest]
-    controlled['nonmember_gallery'] = {'hit_rate': float(outside.mean())}
-    strongest = max(controlled, key=lambda name: controlled[name]['hit_rate'])
-    real = seen.embeddings[own.member & ~fit]
+    controlled = {
+        'random_latents': look('random_latents', side, small, how.objective),
+        'selected_only': look('selected_only', side, still, how.objective),
+    }
+    if how.untrained:
+        unlearned = make_side(blind=True)
+        controlled['untrained_target'] = look('untrained_target', unlearned, plan, how.objective)
+    sweep = {how.objective.strength: main}
+    for strength in how.strengths:
+        if strength not in sweep:
+            objective = dataclasses.replace(how.objective, strength=strength)
+            sweep[strength] = look(f'strength_{strength:g}', side, plan, objective)
+    outside = main.judged.matched & ~by_evaluator.member[main.judged.nearest]
+    figures = {name: control.figures for name, control in controlled.items()}
+    figures['nonmember_gallery'] = {'hit_rate': float(outside.mean())}
     record = {
+        'guidance': side.setting,
         'candidates': plan.candidates,
         'draws': plan.draws,
         'steps': plan.steps,
-        **figures,
-        'evaluator': {'name': evaluator.name, 'threshold': by_evaluator.threshold},
-        'gallery': {'members': int(by_evaluator.member.sum())},
-        'generator': {'name': generator.name, 'sha256': generator.sha256},
-        'controls': controlled,
-        'excess': {
-            'hit_rate': figures['hit_rate'] - controlled[strongest]['hit_rate'],
-            'over': strongest,
-            'p_value': figures['p_value'],
+        **main.figures,
+        'evaluator': {
+            'name': evaluator.name,
+            'threshold': by_evaluator.threshold,
+            'false_matches': evaluate.FALSE_MATCHES,
         },
-        'median_logit': float(np.median(found.logits)),
+        'gallery': {
+            'members': int(by_evaluator.member.sum()),
+            'nonmembers': int((~by_evaluator.member).sum()),
+        },
+        'generator': {'name': generator.name, 'sha256': generator.sha256},
+        'controls': figures,
+        'excess': _excess(main.figures, figures),
         'members_median_logit': float(side.guide.level),
-        'realism': _realism(real, shown, evaluator.name),
-        'objective': dataclasses.asdict(settings.objective),
+        'objective': dataclasses.asdict(how.objective),
         'plan': dataclasses.asdict(plan),
-        'space': settings.space,
-        'psi': settings.psi,
-        'candidate_steps_per_second': (
-            found.candidate_steps / found.seconds if found.candidate_steps else None
-        ),
+        'space': how.space,
+        'psi': how.psi,
+        'candidate_steps_per_second': main.found.rate,
     }
-    return Inversion(record=record, found=found, judged=judged, gallery=by_evaluator)
+    if how.strengths:
+        record['sweep'] = [
+            {'strength': strength, **sweep[strength].figures} for strength in sorted(sweep)
+        ]
+    from_templates = None
+    if how.targeted:
+        from_templates = targeted.run(
+            measured,
+            seen.embeddings,
+            controlled['random_latents'].shown,
+            {'target': side} | ({'untrained_target': unlearned} if how.untrained else {}),
+            people=how.targeted,
+            plan=plan,
+            searched=searched,
+            show=show,
+            seed=settings.seed,
+        )
+        record['targeted'] = from_templates.record
+    return Inversion(
+        record=record,
+        found=main.found,
+        judged=main.judged,
+        gallery=by_evaluator,
+        alike=np.stack(
+            [
+                evaluate.most_alike(main.shown, photographs, rows)
+                for rows in (members, ~own.member & rest)
+            ],
+            axis=1,
+        ),
+        curves={'search': main.found.curve}
+        | {name: control.found.curve for name, control in controlled.items()},
+        targeted=from_templates,
+    )
 
 
-def _side(generator, target, labelled, fit, settings):
-    """Fits the attack on the `fit` half and measures what guides."""
-    fitted, _ = protocol.partial(labelled, fit, attacks.Options(seed=settings.seed))
-    scene = scenes.make(
-        generator.module,
-        target,
-        space=settings.space,
-        psi=settings.psi,
-        scaling=settings.scaling,
-    )
-    draw = rng.numpy_generator(settings.seed, 'latents')
-    z = draw.standard_normal((_LATENTS, generator.module.z_dim), np.float32)
-    to_latents = jax.jit(jax.vmap(scene.to_latent, in_axes=(None, 0)))
-    latents = np.asarray(to_latents(generator.variables, z))
-    guide = objectives.make_guide(
-        fitted,
-        labelled.features[fit & labelled.member],
-        latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0],  # in w+ all layers start alike
-    )
-    return _Side(target, labelled, guide, scene)
+def _excess(figures, controlled):
+    """What is left after the control that comes closest."""
+    strongest = max(controlled, key=lambda name: controlled[name]['hit_rate'])
+    return {
+        'hit_rate': figures['hit_rate'] - controlled[strongest]['hit_rate'],
+        'over': strongest,
+        'p_value': figures['p_value'],
+    }
 
 
 def _realism(real, shown, name):
-    neighbours = 5
-    if min(len(real), len(shown)) <= neighbours:
+    """How far the pictures look like the members' photographs, in the evaluator's eyes."""
+    if min(len(real), len(shown)) <= _NEIGHBOURS:
         return None
+    unit = evaluate.unit(shown)
     return {
         'embedding': name,
-        'frechet_distance': image_metrics.frechet_distance(real, shown),
-        **image_metrics.coverage(real, shown, neighbours),
+        'frechet_distance': image_metrics.frechet_distance(real, unit),
+        **image_metrics.coverage(real, unit, _NEIGHBOURS),
+        'nearest_training_image_distance': float(np.median(1 - (unit @ real.T).max(1))),
     }

@@ -78,6 +78,18 @@ def standardised_by(attack: Attack, reference: Any) -> Attack:
     return dataclasses.replace(attack, mean=mean, std=std)
 
 
+def carried(features: Any, reference: Any, attack: Attack) -> np.ndarray:
+    """Returns features of one backbone moved and scaled to another.
+
+    Args:
+      features: [N, F].
+      reference: [M, F] features of known non-members in the same backbone.
+      attack: standardised by non-members in the other (`standardised_by`).
+    """
+    mean, std = _moments(np.asarray(reference))
+    return (np.asarray(features) - mean) / std * attack.std + attack.mean
+
+
 def fit(features: Any, member: Any, options: Options) -> Attack:
     """Fits the attack model to convergence; the two classes weigh the same however many each has.
 

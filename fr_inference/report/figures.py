@@ -25,22 +25,22 @@ _VARIABLES = {
     '#000007': '--muted',
     '#000008': '--paper',
 }
-_COLOUR = {name.strip('-'): placeholder for placeholder, name in _VARIABLES.items()}
-_STYLE: Any = {
+COLOUR = {name.strip('-'): placeholder for placeholder, name in _VARIABLES.items()}
+STYLE: Any = {
     'svg.fonttype': 'none',
     'font.family': 'sans-serif',
     'font.size': 11,
-    'text.color': _COLOUR['ink'],
-    'axes.edgecolor': _COLOUR['line'],
-    'axes.labelcolor': _COLOUR['ink'],
+    'text.color': COLOUR['ink'],
+    'axes.edgecolor': COLOUR['line'],
+    'axes.labelcolor': COLOUR['ink'],
     'axes.facecolor': 'none',
     'axes.spines.top': False,
     'axes.spines.right': False,
-    'xtick.color': _COLOUR['line'],
-    'ytick.color': _COLOUR['line'],
-    'xtick.labelcolor': _COLOUR['ink'],
-    'ytick.labelcolor': _COLOUR['ink'],
-    'grid.color': _COLOUR['line'],
+    'xtick.color': COLOUR['line'],
+    'ytick.color': COLOUR['line'],
+    'xtick.labelcolor': COLOUR['ink'],
+    'ytick.labelcolor': COLOUR['ink'],
+    'grid.color': COLOUR['line'],
     'legend.frameon': False,
     'figure.facecolor': 'none',
 }
@@ -63,15 +63,15 @@ def overview(blocks: Sequence[tuple[str, Mapping[str, Any], bool]]) -> str:
     Args:
       blocks: (label, figures R, whether it is a control), from top to bottom.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 0.5 + 0.36 * len(blocks)))
         axes = figure.subplots()
         for row, (_, block, control) in enumerate(blocks):
             low, high = block['auc_ci95']
-            colour = _COLOUR['muted' if control else 'member']
+            colour = COLOUR['muted' if control else 'member']
             axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.55)
             axes.plot(block['auc'], row, 'o', color=colour, markersize=7)
-        axes.axvline(0.5, color=_COLOUR['ink'], linestyle=':', linewidth=1)
+        axes.axvline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set_yticks(range(len(blocks)), [label for label, _, _ in blocks])
         axes.tick_params(axis='y', length=0)
         axes.spines['left'].set_visible(False)
@@ -79,7 +79,7 @@ def overview(blocks: Sequence[tuple[str, Mapping[str, Any], bool]]) -> str:
         axes.set(ylim=(len(blocks) - 0.5, -0.5), xlim=(min(0.35, lowest - 0.02), 1.02))
         axes.set_xlabel('AUC: how often a member is told from a stranger (0.5 is guessing)')
         axes.grid(axis='x', linewidth=0.6)
-        return _svg(figure, 'overview')
+        return svg(figure, 'overview')
 
 
 def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
@@ -87,7 +87,7 @@ def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
 
     A curve begins where one false positive is expected: left of it there is nothing to see.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 5))
         axes = figure.subplots()
         left = 0.3
@@ -101,11 +101,11 @@ def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
             left = min(left, first)
             rates = np.geomspace(first, 1, 120)
             value, ends = intervals.band(scored, rates, seed=seed, replicates=_BAND_REPLICATES)
-            tint = _COLOUR[colour]
+            tint = COLOUR[colour]
             axes.plot(rates, value, style, color=tint, label=label, linewidth=2)
             axes.fill_between(rates, *ends, color=tint, alpha=0.14, linewidth=0)
         rates = np.geomspace(left, 1, 50)
-        axes.plot(rates, rates, color=_COLOUR['ink'], linewidth=0.8, label='guessing')
+        axes.plot(rates, rates, color=COLOUR['ink'], linewidth=0.8, label='guessing')
         axes.set(xscale='log', yscale='log', xlim=(left, 1), ylim=(left, 1.1))
         axes.set(xlabel='false alarms: share of strangers taken for members')
         axes.set(ylabel='share of members found')
@@ -116,19 +116,19 @@ def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
         axes.minorticks_off()
         axes.grid(linewidth=0.6)
         axes.legend(loc='lower right', fontsize=9.5)
-        return _svg(figure, 'roc')
+        return svg(figure, 'roc')
 
 
 def logits(scored: Scored) -> str:
     """Draws the membership logits of members and strangers in the evaluated half."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 2.8))
         axes = figure.subplots()
         _two_histograms(axes, scored.scores, scored.member)
-        axes.axvline(0, color=_COLOUR['ink'], linestyle=':', linewidth=1)
+        axes.axvline(0, color=COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set_xlabel('membership logit: right of 0 the attack says "member"')
         axes.legend(loc='upper left', fontsize=9.5)
-        return _svg(figure, 'logits')
+        return svg(figure, 'logits')
 
 
 def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[str, Any]]) -> str:
@@ -140,7 +140,7 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
       layers: name and auc of each of the L layers.
     """
     order = sorted(range(len(layers)), key=lambda layer: -layers[layer]['auc'])[:3]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 2.6))
         panels = figure.subplots(1, len(order), squeeze=False)[0]
         scores = np.asarray(log_distances(values)) / np.log(10)
@@ -151,25 +151,25 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
             axes.tick_params(labelsize=9)
         panels[0].legend(loc='upper left', fontsize=8.5)
         figure.tight_layout()
-        return _svg(figure, 'distances')
+        return svg(figure, 'distances')
 
 
 def layers(found: Sequence[Mapping[str, Any]]) -> str:
     """Draws the AUC of each layer alone, in the order of the computation."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 3))
         axes = figure.subplots()
         values = np.array([layer['auc'] for layer in found])
         ends = np.array([layer['auc_ci95'] for layer in found])
         rows = np.arange(1, len(found) + 1)
-        axes.vlines(rows, *ends.T, color=_COLOUR['member'], alpha=0.4, linewidth=3)
-        axes.plot(rows, values, 'o', color=_COLOUR['member'], markersize=4)
-        axes.axhline(0.5, color=_COLOUR['ink'], linestyle=':', linewidth=1)
+        axes.vlines(rows, *ends.T, color=COLOUR['member'], alpha=0.4, linewidth=3)
+        axes.plot(rows, values, 'o', color=COLOUR['member'], markersize=4)
+        axes.axhline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set(xlabel='BatchNorm layer, from the image (left) to the embedding (right)')
         axes.set(ylabel='AUC of this layer alone')
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis='y', linewidth=0.6)
-        return _svg(figure, 'layers')
+        return svg(figure, 'layers')
 
 
 def _two_histograms(axes: Axes, values: np.ndarray, member: np.ndarray) -> None:
@@ -178,14 +178,14 @@ def _two_histograms(axes: Axes, values: np.ndarray, member: np.ndarray) -> None:
     inside = np.clip(values, low, high)
     sides = ((member, 'members', 'member'), (~member, 'strangers', 'stranger'))
     for side, label, colour in sides:
-        tint = _COLOUR[colour]
+        tint = COLOUR[colour]
         axes.hist(inside[side], bins, density=True, color=tint, alpha=0.3, linewidth=0)
         axes.hist(inside[side], bins, density=True, histtype='step', color=tint, label=label)
     axes.set_yticks([])
     axes.spines['left'].set_visible(False)
 
 
-def _svg(figure: Figure, salt: str) -> str:
+def svg(figure: Figure, salt: str) -> str:
     """Returns the figure as an SVG element for the page, coloured by its variables."""
     buffer = io.StringIO()
     with matplotlib.rc_context({'svg.hashsalt': salt}):

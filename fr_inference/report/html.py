@@ -11,12 +11,15 @@ import numpy as np
 from PIL import Image
 
 from fr_inference.data.loader import fit_image
+from fr_inference.inversion import reconstructions
 from fr_inference.metrics import intervals
-from fr_inference.report import figures
-from fr_inference.report.verdict import verdict
+from fr_inference.report import figures, search_figures
+from fr_inference.report.verdict import CONTROLS, verdict
 
 _FACE_PIXELS = 72
+_SHOWN = 12  # reconstructions in the report; all are beside it
 
+_TEMPLATE_CONTROLS = CONTROLS | {'nonmembers': 'templates of people who are no members'}
 # Attack -> (title, its blind control, excess and null control in `audit.json`).
 _ATTACKS = {
     'partial': ('Images, some members known', 'blind', 'excess', 'null'),
@@ -56,8 +59,8 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
       thumbnails: whether to show the faces of the most exposed people.
     """
     record = audit.record
-    membership = record['membership']
-    rows = _rows(membership)
+    membership = record.get('membership', {})
+    rows = _rows(membership) if membership else []
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('fr_inference', 'report'),
         autoescape=True,
@@ -76,8 +79,10 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         populations=[(*_POPULATIONS[name], block) for name, block in populations.items()],
         people=[
             {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
-            for person in record['exposed']
+            for person in record.get('exposed', ())
         ],
+        inversion=record.get('inversion'),
+        **(_inversion(audit, thumbnails) if audit.inversion is not None else {}),
         thumbnails=thumbnails,
         drawings={
             name: markupsafe.Markup(svg)  # drawn here, labels escaped
@@ -119,7 +124,66 @@ def _rows(membership):
     ]
 
 
+def _inversion(audit, thumbnails):
+    """What the template shows of the second stage."""
+    record, result = audit.record['inversion'], audit.inversion
+    table = reconstructions.rows(result)
+    sheet = []
+    for number in range(min(_SHOWN, len(result.found.images))):
+        member, other = result.alike[number]
+        pictures = {
+            'reconstruction': result.found.images[number],
+            'member': audit.faces.read(int(member)),
+            'stranger': audit.faces.read(int(other)),
+        }
+        row = {name: values[number] for name, values in table.items()}
+        sheet.append(row | {'faces': _cells(pictures) if thumbnails else []})
+    searches = [('the search', record)]
+    searches += [(CONTROLS[name], found) for name, found in record['controls'].items()]
+    shown: dict[str, Any] = {'sheet': sheet, 'searches': searches}
+    if result.targeted is not None:
+        targeted = result.targeted
+        attacks = [('the search', record['targeted'])]
+        attacks += [
+            (_TEMPLATE_CONTROLS[name], found)
+            for name, found in record['targeted']['controls'].items()
+        ]
+        shown |= {
+            'template_attacks': attacks,
+            'template_sheet': [
+                {
+                    'identity': audit.columns['identity'][row],
+                    'similarity': targeted.similarity[number],
+                    'rank': int(targeted.rank[number]) + 1,
+                    'faces': _cells(
+                        {
+                            'photograph': audit.faces.read(int(row)),
+                            'reconstruction': targeted.found.images[number],
+                        }
+                    )
+                    if thumbnails
+                    else [],
+                }
+                for number, row in enumerate(targeted.photographs[:_SHOWN])
+            ],
+        }
+    return shown
+
+
 def _drawings(audit, rows):
+    drawings = _membership_drawings(audit, rows) if rows else {}
+    record = audit.record.get('inversion')
+    if record is not None:
+        drawings['success'] = search_figures.success(record)
+        level = record['members_median_logit']
+        if any(len(curve) for curve in audit.inversion.curves.values()):
+            drawings['curves'] = search_figures.curves(audit.inversion.curves, level)
+        if 'sweep' in record:
+            drawings['sweep'] = search_figures.sweep(record)
+    return drawings
+
+
+def _membership_drawings(audit, rows):
     membership = audit.record['membership']
     points = []
     for row in rows:
@@ -144,8 +208,16 @@ def _drawings(audit, rows):
     return drawings
 
 
+def _cells(pictures):
+    return [(_encoded(picture), label) for label, picture in pictures.items()]
+
+
 def _face(audit, row):
+    return _encoded(audit.faces.read(row))
+
+
+def _encoded(picture):
     buffer = io.BytesIO()
-    face = fit_image(audit.faces.read(row), _FACE_PIXELS, _FACE_PIXELS)
+    face = fit_image(picture, _FACE_PIXELS, _FACE_PIXELS)
     Image.fromarray(face).save(buffer, format='JPEG', quality=85)
     return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'

@@ -1,4 +1,7 @@
-"""The verdict in plain language: what was asked, what was found, how sure, what it means."""
+"""The verdict in plain language: what was asked, what was found, how sure, what it means.
+
+One for each stage, and one for the audit: what one stage shows is the headline, whatever the other does.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,6 +9,16 @@ from typing import Any
 
 # A leak whose interval stays below this excess of the AUC is called none: 5 more right answers in 100.
 NEGLIGIBLE = 0.05
+
+# Largest p-value of a recovery.
+SIGNIFICANT = 0.01
+# Controls of the second stage, as the report calls them.
+CONTROLS = {
+    'random_latents': 'random faces',
+    'selected_only': 'the best random faces, not improved',
+    'untrained_target': 'the same search against an untrained backbone',
+    'nonmember_gallery': 'people who are no members',
+}
 
 LEAK, NONE, OPEN, INVALID = 'leak', 'none', 'open', 'invalid'
 
@@ -36,14 +49,31 @@ class Verdict:
 
 
 def verdict(record: Mapping[str, Any]) -> Verdict:
-    """Returns the verdict on the contents of `audit.json`.
+    """Returns the verdict on the contents of `audit.json`: of one stage, or of both."""
+    stages = []
+    if 'membership' in record:
+        stages.append(of_membership(record['membership']))
+    if 'inversion' in record:
+        stages.append(of_inversion(record['inversion']))
+    kinds = [stage.kind for stage in stages]
+    kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds)
+    headline = stages[kinds.index(kind)].headline
+    if kinds == [LEAK, LEAK]:
+        headline = f'{headline}, and their faces can be reconstructed'
+    return Verdict(kind, headline, sum((stage.sentences for stage in stages), ()))
+
+
+def of_membership(membership: Mapping[str, Any]) -> Verdict:
+    """Returns the verdict on the first stage.
 
     A leak is claimed only where an attack's own interval lies above 0.5, that of its excess over the
     blind control above 0 (a control below 0.5 by chance is no finding), and its null control's
     contains 0.5. Attacks are judged one by one; a leak that
     one of them shows is the headline, whatever the others do.
+
+    Args:
+      membership: that part of `audit.json`.
     """
-    membership = record['membership']
     controls = membership['controls']
     attacks = {
         'partial': (membership['settings'].get('partial'), 'excess', 'null'),
@@ -133,6 +163,76 @@ _MEANING = {
     INVALID: 'What it means: do not rely on the figures below. The attack told strangers apart from '
     'strangers, so that it may find a difference where none is.',
 }
+
+
+def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
+    """Returns the verdict on the second stage.
+
+    Recovery is claimed only where the hit rate's interval lies above every control's hit rate and the
+    permutation's p-value is below `SIGNIFICANT`.
+
+    Args:
+      inversion: that part of `audit.json`.
+    """
+    excess = inversion['excess']
+    low, high = inversion['hit_rate_ci95']
+    highest = max(control['hit_rate'] for control in inversion['controls'].values())
+    recovered = low > highest and excess['p_value'] < SIGNIFICANT
+    asked = (
+        'Asked: can faces of people whom it was trained on be reconstructed from this backbone and a '
+        'generator of faces, knowing none of them?'
+        if inversion['guidance'] == 'auxiliary'
+        else 'Asked: can faces of further people whom it was trained on be reconstructed from this '
+        'backbone and a generator of faces?'
+    )
+    people = inversion['distinct_identities']
+    found = (
+        f'Of {inversion["reconstructions"]} reconstructions, {_percent(inversion["hit_rate"])} show a '
+        f'member in the eyes of a backbone that the search never saw (95 % interval {_percent(low)} to '
+        f'{_percent(high)}), {people} {"person" if people == 1 else "people"} in all. The control that '
+        f'comes closest, {CONTROLS[excess["over"]]}, reaches {_percent(highest)}: '
+        f'{100 * excess["hit_rate"]:+.0f} points are left.'
+    )
+    sure = (
+        f'How sure: if chance had decided who of the gallery is a member, as many hits would come with '
+        f'probability {_probability(excess["p_value"])}.'
+    )
+    sentences = [asked, found, sure]
+    if 'targeted' in inversion:
+        sentences.append(_from_templates(inversion['targeted']))
+    meaning = (
+        'What it means: whoever holds this file and such a generator can make faces that resemble '
+        'people of the training set. They are likenesses, not photographs.'
+        if recovered
+        else 'Nothing recovered: by this search, with this generator, reconstructions show members no '
+        'more often than the controls allow for. Another search may find more.'
+    )
+    return Verdict(
+        LEAK if recovered else OPEN if high > highest + NEGLIGIBLE else NONE,
+        'Faces of people whom this backbone was trained on can be reconstructed'
+        if recovered
+        else 'Nothing recovered: no face of a training person is shown',
+        (*sentences, meaning),
+    )
+
+
+def _from_templates(targeted):
+    chance = targeted['controls']['random_latents']['top1']
+    low, high = targeted['top1_ci95']
+    return (
+        f'Given the stored embedding of a known person ({targeted["people"]} members), the face that is '
+        f'made is most like that person, among {targeted["gallery"]}, in '
+        f'{_percent(targeted["top1"])} of the cases ({_percent(low)} to {_percent(high)}; random faces: '
+        f'{_percent(chance)}).'
+    )
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.1f} %' if 0 < share < 0.1 else f'{100 * share:.0f} %'
+
+
+def _probability(value: float) -> str:
+    return f'{value:.4f}' if value < 0.01 else f'{value:.2f}'
 
 
 def _hundred(share: float) -> str:

@@ -78,7 +78,7 @@ def test_generator(generator, folder):
 def test_done(results, folder):
     assert results['done'].code == 0, results['done'].err
     assert '3 reconstructions' in results['done'].out
-    record = json.loads((folder / 'done' / 'inversion.json').read_text())['inversion']
+    record = json.loads((folder / 'done' / 'audit.json').read_text())['inversion']
     assert set(record['controls']) == {'random_latents', 'selected_only', 'nonmember_gallery'}
     assert 0 < record['p_value'] <= 1
     assert record['gallery']['members'] == 6

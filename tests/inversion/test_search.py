@@ -14,9 +14,12 @@ from tests.inversion.worlds import PLAN, world
 RAW = Objective(membership='raw', prior=0.1)
 
 
-def run(plan=PLAN, objective=RAW, space='w', **options):
+NOBODY = np.zeros((1, 16))
+
+
+def run(plan=PLAN, objective=RAW, space='w', wanted=NOBODY, **options):
     scene, constants, z_dim = world(space)
-    return search.run(scene, plan, objective, constants, z_dim, **options)
+    return search.run(scene, plan, objective, constants, z_dim, wanted, **options)
 
 
 @pytest.fixture(scope='module')
@@ -94,16 +97,17 @@ def test_projected_steps_stay_among_random_latents():
     assert np.sqrt((white**2).mean(1)).max() <= most * 1.001
 
 
-def test_targeted_mode_comes_closer():
+def test_targeted_mode_comes_closer_to_each():
     objective = Objective(membership='none', prior=0.1, match=10.0)
-    scene, constants, z_dim = world()
-    goal = run(dataclasses.replace(PLAN, steps=0, seed=99)).embeddings[0]
-    constants = dataclasses.replace(constants, wanted=goal)
-    before = search.run(
-        scene, dataclasses.replace(PLAN, steps=0), objective, constants, z_dim
-    ).embeddings
-    after = search.run(scene, PLAN, objective, constants, z_dim).embeddings
-    assert (after @ goal).max() > (before @ goal).max()
+    goals = run(dataclasses.replace(PLAN, steps=0, seed=99)).embeddings[:2]
+    plan = dataclasses.replace(PLAN, candidates=3, keep=1)
+    before = run(dataclasses.replace(plan, steps=0), objective, wanted=goals)
+    after = run(plan, objective, wanted=goals)
+    assert before.group.tolist() == after.group.tolist() == [0, 1]
+    assert ((after.embeddings * goals).sum(1) > (before.embeddings * goals).sum(1)).all()
+    alone = run(plan, objective, wanted=goals[1:])
+    np.testing.assert_array_equal(alone.draws, after.draws[1:])
+    np.testing.assert_allclose(alone.embeddings, after.embeddings[1:], atol=1e-3)
 
 
 def test_gradient_is_that_of_the_value():
@@ -112,13 +116,17 @@ def test_gradient_is_that_of_the_value():
     white = 0.3 * jax.random.normal(jax.random.key(5), (8,))
     key = jax.random.key(6)
 
+    wanted = jax.numpy.zeros(16).at[0].set(1.0)
+
     def value(white):
-        return optimize.value(scene, PLAN, objective, constants, white, key)
+        return optimize.value(scene, PLAN, objective, constants, white, wanted, key)[0]
 
     def gradient_of(objective):
         @jax.jit
         def compute(white):
-            return optimize.value_and_gradient(scene, PLAN, objective, constants, white, key)
+            return optimize.value_and_gradient(
+                scene, PLAN, objective, constants, white, wanted, key
+            )
 
         return compute(white)
 

@@ -43,7 +43,6 @@ def world(space='w'):
         generator=made,
         target=target.variables,
         guide=guide,
-        wanted=jnp.zeros(16).at[0].set(1.0),
         key=jax.random.key(0),
     )
     return seen, constants, 8

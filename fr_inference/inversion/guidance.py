@@ -1,0 +1,84 @@
+"""From what stage 1 measured to what guides a search: attack, members, the spread of latents."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from fr_inference import rng
+from fr_inference.inversion import objective as objectives
+from fr_inference.inversion import scene as scenes
+from fr_inference.inversion.objective import Guide
+from fr_inference.inversion.scene import Scene
+from fr_inference.membership import attack as attacks
+from fr_inference.membership import protocol
+from fr_inference.membership.measured import Measured, Settings
+from fr_inference.models.stylegan2 import Trained
+from fr_inference.models.target import Target
+
+_LATENTS = 2048  # random latents that the prior is measured on
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Side:
+    """A backbone that is searched.
+
+    Attributes:
+      target: the backbone.
+      setting: 'auxiliary' or 'partial', whose attack guides.
+      known: [N] bool, the images that it was fitted on.
+      guide: what was measured.
+      scene: the generator before the backbone.
+    """
+
+    target: Target
+    setting: str
+    known: np.ndarray
+    guide: Guide
+    scene: Scene
+
+
+def side(
+    measured: Measured,
+    generator: Trained,
+    *,
+    blind: bool,
+    settings: Settings,
+    space: str,
+    psi: float,
+) -> Side:
+    """Prepares the search of the target, or (`blind`) of the backbone that never saw the members.
+
+    Args:
+      measured: by `measure_all`.
+      generator: whose latents are searched.
+      blind: which backbone.
+      settings: of stage 1.
+      space: of the latents, in `scene.SPACES`.
+      psi: truncation of the first latents.
+    """
+    target = measured.blind if blind else measured.target
+    labelled = measured.control if blind else measured.labelled
+    shadow, reference = measured.shadow, None
+    if shadow is not None:
+        reference = shadow.blind_reference if blind else shadow.reference
+    if shadow is not None and reference is not None:
+        setting, known = 'auxiliary', np.zeros(len(measured.fit), bool)
+        fitted, _ = protocol.auxiliary(shadow.labelled, reference, labelled, settings.options)
+        seen, member = shadow.labelled.features, shadow.labelled.member
+        features = attacks.carried(seen[member], seen[~member], fitted)
+    else:
+        setting, known = 'partial', measured.fit
+        fitted, _ = protocol.partial(labelled, known, settings.options)
+        features = labelled.features[known & labelled.member]
+    scene = scenes.make(generator.module, target, space=space, psi=psi, scaling=settings.scaling)
+    draw = rng.numpy_generator(settings.seed, 'latents')
+    z = draw.standard_normal((_LATENTS, generator.module.z_dim), np.float32)
+    to_latents = jax.jit(jax.vmap(scene.to_latent, in_axes=(None, 0)))
+    latents = np.asarray(to_latents(generator.variables, z))
+    guide = objectives.make_guide(
+        fitted,
+        features,
+        latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0],  # in w+ all layers start alike
+    )
+    return Side(target=target, setting=setting, known=known, guide=guide, scene=scene)

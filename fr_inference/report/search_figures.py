@@ -1,0 +1,95 @@
+"""The report's figures of the second stage."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fr_inference.report.figures import COLOUR, STYLE, svg
+from fr_inference.report.verdict import CONTROLS
+
+_SHARES = (('hit_rate', 'shows a member'), ('top1', 'top-1'), ('top5', 'top-5'))
+
+
+def success(inversion: Mapping[str, Any]) -> str:
+    """Draws hit rate, top-1 and top-5 of the search beside those of its controls."""
+    rows = [('the search', inversion, 'member')]
+    rows += [(CONTROLS[name], found, 'muted') for name, found in inversion['controls'].items()]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.6, 0.9 + 0.36 * len(rows)))
+        panels = figure.subplots(1, len(_SHARES), sharey=True)
+        for axes, (name, title) in zip(panels, _SHARES, strict=True):
+            for row, (_, found, colour) in enumerate(rows):
+                if name not in found:
+                    continue
+                tint = COLOUR[colour]
+                if f'{name}_ci95' in found:
+                    ends = found[f'{name}_ci95']
+                    axes.plot(ends, [row, row], color=tint, linewidth=3, alpha=0.55)
+                axes.plot(found[name], row, 'o', color=tint, markersize=7)
+            axes.set_title(title, fontsize=11)
+            axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(-0.03, 1.03))
+            axes.set_xticks([0, 0.5, 1], ['0 %', '50 %', '100 %'])
+            axes.tick_params(axis='y', length=0)
+            axes.spines['left'].set_visible(False)
+            axes.grid(axis='x', linewidth=0.6)
+        panels[0].set_yticks(range(len(rows)), [label for label, _, _ in rows])
+        return svg(figure, 'success')
+
+
+def sweep(inversion: Mapping[str, Any]) -> str:
+    """Draws success and quality against the strength of the guidance."""
+    found = inversion['sweep']
+    strengths = np.array([one['strength'] for one in found])
+    places = np.arange(len(found))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.6, 3))
+        left, right = figure.subplots(1, 2)
+        ends = np.array([one['hit_rate_ci95'] for one in found])
+        left.vlines(places, *ends.T, color=COLOUR['member'], alpha=0.4, linewidth=3)
+        left.plot(places, [one['hit_rate'] for one in found], 'o-', color=COLOUR['member'])
+        highest = max(control['hit_rate'] for control in inversion['controls'].values())
+        left.axhline(highest, color=COLOUR['muted'], linestyle='--', label='strongest control')
+        left.set(ylabel='shows a member', ylim=(-0.02, 1.02))
+        left.legend(fontsize=9.5)
+        quality = [(one['realism'] or {}).get('frechet_distance', np.nan) for one in found]
+        right.plot(places, quality, 's-', color=COLOUR['people'])
+        right.set(ylabel='Fréchet distance to members')
+        right.set_ylim(bottom=0)
+        for axes in (left, right):
+            axes.set_xticks(places, [f'{strength:g}' for strength in strengths])
+            axes.set_xlabel('strength of the guidance')
+            axes.grid(linewidth=0.6)
+        figure.tight_layout()
+        return svg(figure, 'sweep')
+
+
+def curves(found: Mapping[str, np.ndarray], level: float) -> str:
+    """Draws the mean objective and the mean membership logit of the candidates, step by step.
+
+    Args:
+      found: search -> [steps, 2].
+      level: the members' median logit.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.6, 3))
+        panels = figure.subplots(1, 2)
+        styles = {'search': ('the search', 'member', '-')}
+        for name, values in found.items():
+            if not len(values):
+                continue
+            label, colour, line = styles.get(name, (CONTROLS.get(name, name), 'muted', '--'))
+            for column, axes in enumerate(panels):
+                steps = np.arange(1, len(values) + 1)
+                axes.plot(steps, values[:, column], line, color=COLOUR[colour], label=label)
+        panels[1].axhline(level, color=COLOUR['ink'], linestyle=':', label="members' median")
+        for axes, label in zip(panels, ('objective', 'membership logit'), strict=True):
+            axes.set(xlabel='step', ylabel=f'mean {label}')
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(linewidth=0.6)
+        panels[1].legend(fontsize=9)
+        figure.tight_layout()
+        return svg(figure, 'curves')
