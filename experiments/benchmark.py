@@ -1,4 +1,10 @@
-"""Measures images per second: the plain forward pass, scoring, and the same scoring in PyTorch."""
+"""Measures speed, side by side with peers: scoring in images per second, inversion in steps.
+
+  python -m experiments.benchmark --what=scoring --out=scoring.json
+  python -m experiments.benchmark --what=inversion --batch_size=2 --out=inversion.json
+
+Peers: PyTorch, flaxmodels 0.1.3 and NVIDIA's own StyleGAN2 networks, each where it is installed.
+"""
 
 import copy
 import json
@@ -13,18 +19,26 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import cli, torch_peer
+from experiments import cli, inversion_speed, torch_peer
 from fr_inference import checks, parallel, provenance
 from fr_inference.convert import open as opening
+from fr_inference.convert.generators import open_generator
 from fr_inference.membership import distances
 from fr_inference.models import registry
 
-_WHAT = flags.DEFINE_enum('what', 'scoring', ['scoring'], 'What is measured.')
+_WHAT = flags.DEFINE_enum('what', 'scoring', ['scoring', 'inversion'], 'What is measured.')
 _ARCH = flags.DEFINE_list('arch', ['iresnet50', 'mobilefacenet_prelu'], 'Backbones.')
 _BATCH = flags.DEFINE_integer('batch_size', 16, 'Images at a time.', lower_bound=1)
 _ROUNDS = flags.DEFINE_integer('rounds', 20, 'Timed calls of each.', lower_bound=1)
 _DTYPE = flags.DEFINE_enum('dtype', 'float32', list(registry.DTYPES), 'Arithmetic in JAX.')
 _PEER = flags.DEFINE_enum('peer', 'auto', ['auto', 'torch', 'none'], 'What to compare with.')
+_RESOLUTION = flags.DEFINE_integer('resolution', 256, "Inversion: of the networks' images.")
+_ADA = flags.DEFINE_string(
+    'stylegan2_ada', None, 'Inversion: a checkout of NVlabs/stylegan2-ada-pytorch to compare with.'
+)
+_GENERATOR = flags.DEFINE_string('generator', 'demo_generator', 'Inversion: whose latents.')
+_TARGET = flags.DEFINE_string('target', 'demo_leaky', 'Inversion: the backbone that is searched.')
+_CANDIDATES = flags.DEFINE_list('candidates', ['16', '32', '64'], 'Inversion: at a time.')
 _OUT = flags.DEFINE_string('out', None, 'File for the result as JSON.')
 
 # Seconds before each timed call: PyTorch's threads spin for a while after their work, and would take
@@ -36,21 +50,49 @@ def main() -> None:
     """Measures each backbone, prints one table and writes the JSON."""
     for name in _ARCH.value:
         checks.one_of('--arch', name, registry.VARIANTS)
-    peer = _peer()
     if _OUT.value is not None:
         out = pathlib.Path(_OUT.value)
         cli.make_folder(out.parent, '--out', [out.name])
     result = {
         'what': _WHAT.value,
         'settings': {'batch_size': _BATCH.value, 'rounds': _ROUNDS.value, 'dtype': _DTYPE.value},
-        'peer': torch_peer.describe() if peer else None,
         'threads': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else None,
         'provenance': provenance.describe(' '.join(sys.argv)),
-        'backbones': {name: measure(name, bool(peer)) for name in _ARCH.value},
     }
-    print(table(result))
+    if _WHAT.value == 'inversion':
+        result |= _inversion()
+        print(inversion_speed.table(result))
+    else:
+        peer = _peer()
+        result['peer'] = torch_peer.describe() if peer else None
+        result['backbones'] = {name: measure(name, peer) for name in _ARCH.value}
+        print(table(result))
     if _OUT.value is not None:
         pathlib.Path(_OUT.value).write_text(json.dumps(result, indent=1) + '\n')
+
+
+def _inversion():
+    """The second stage's part of the result."""
+    for text in _CANDIDATES.value:
+        checks.require(
+            text.isdecimal() and 0 < int(text) <= 1 << 20,
+            f'--candidates: found {text!r}, expected numbers above 0',
+        )
+    size = _RESOLUTION.value
+    checks.require(
+        4 <= size <= 1024 and size & (size - 1) == 0,
+        f'--resolution: found {size}, expected a power of two from 4 to 1024',
+    )
+    generator = open_generator(_GENERATOR.value)
+    counts = [int(text) for text in _CANDIDATES.value]
+    return {
+        'networks': inversion_speed.networks(
+            size, _BATCH.value, _ROUNDS.value, _ADA.value, interleaved
+        ),
+        'generator': generator.name,
+        'target': _TARGET.value,
+        'steps': inversion_speed.steps(generator, _TARGET.value, counts, _ROUNDS.value),
+    }
 
 
 def _peer():

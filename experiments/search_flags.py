@@ -29,6 +29,11 @@ _PSI = flags.DEFINE_float('psi', 1.0, 'Truncation of the first latents.')
 _MEMBERSHIP = flags.DEFINE_enum(
     'membership', 'capped', objective.MEMBERSHIP, "What guides; 'raw' is the paper's logit."
 )
+_CENTRES = flags.DEFINE_integer(
+    'centres',
+    0,
+    'Class centres that are estimated and searched for; 0: the membership attack guides.',
+)
 _STRENGTH = flags.DEFINE_float('strength', 1.0, 'Weight of the guidance.')
 _SWEEP = flags.DEFINE_list('sweep', [], 'Further strengths, each searched as well, e.g. 0,0.3,3.')
 _PRIOR = flags.DEFINE_float('prior', 0.3, 'Weight of staying where random latents are.')
@@ -74,6 +79,7 @@ def request() -> Request | None:
         space=_SPACE.value,
         psi=_PSI.value,
         untrained=_UNTRAINED.value,
+        centres=_CENTRES.value,
         strengths=tuple(_strength(text) for text in _SWEEP.value),
         targeted=_TARGETED.value,
     )

@@ -11,7 +11,7 @@ from fr_inference.inversion import scene as scenes
 from fr_inference.inversion.objective import Guide
 from fr_inference.inversion.scene import Scene
 from fr_inference.membership import attack as attacks
-from fr_inference.membership import protocol
+from fr_inference.membership import distances, protocol
 from fr_inference.membership.measured import Measured, Settings
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
@@ -72,13 +72,36 @@ def side(
         fitted, _ = protocol.partial(labelled, known, settings.options)
         features = labelled.features[known & labelled.member]
     scene = scenes.make(generator.module, target, space=space, psi=psi, scaling=settings.scaling)
-    draw = rng.numpy_generator(settings.seed, 'latents')
+    guide = objectives.make_guide(fitted, features, _latents(scene, generator, settings.seed))
+    return Side(target=target, setting=setting, known=known, guide=guide, scene=scene)
+
+
+def without_attack(
+    target: Target, generator: Trained, *, seed: int, space: str = 'w', psi: float = 1.0
+) -> tuple[Scene, Guide]:
+    """Prepares the search for given embeddings alone; the backbone needs no BatchNorm layers.
+
+    Args:
+      target: the backbone.
+      generator: whose latents are searched.
+      seed: of the latents that the prior is measured on.
+      space: of the latents, in `scene.SPACES`.
+      psi: truncation of the first latents.
+    """
+    scene = scenes.make(generator.module, target, space=space, psi=psi)
+    layers = len(distances.layer_names(target))
+    zeros = np.zeros(layers, np.float32)
+    attack = attacks.Attack(
+        mean=zeros, std=zeros + 1, layers=[(zeros[:, None], np.zeros(1, np.float32))]
+    )
+    nobody = np.zeros((2, layers))
+    return scene, objectives.make_guide(attack, nobody, _latents(scene, generator, seed))
+
+
+def _latents(scene, generator, seed):
+    """Random latents, [N, w_dim or z_dim]."""
+    draw = rng.numpy_generator(seed, 'latents')
     z = draw.standard_normal((_LATENTS, generator.module.z_dim), np.float32)
     to_latents = jax.jit(jax.vmap(scene.to_latent, in_axes=(None, 0)))
     latents = np.asarray(to_latents(generator.variables, z))
-    guide = objectives.make_guide(
-        fitted,
-        features,
-        latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0],  # in w+ all layers start alike
-    )
-    return Side(target=target, setting=setting, known=known, guide=guide, scene=scene)
+    return latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0]  # in w+ all layers start alike

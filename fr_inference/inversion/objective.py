@@ -89,10 +89,9 @@ def make_guide(attack: Attack, member_features: np.ndarray, latents: np.ndarray)
         len(features) >= 2 and len(latents) >= 2,
         f'found {len(features)} members and {len(latents)} latents to measure, expected 2 or more',
     )
-    covariance = _shrunk(np.cov(features, rowvar=False).reshape(features.shape[1], -1), 0.1)
+    covariance = _shrunk(_covariance(features), 0.1)
     latents = np.asarray(latents, np.float64)
-    spread = np.cov(latents, rowvar=False)
-    values, vectors = np.linalg.eigh(_shrunk(spread, 1e-3))
+    values, vectors = np.linalg.eigh(_shrunk(_covariance(latents), 1e-3))
     return Guide(
         attack=attack,
         level=np.float32(np.median(attacks.logit(attack, features.astype(np.float32)))),
@@ -102,6 +101,11 @@ def make_guide(attack: Attack, member_features: np.ndarray, latents: np.ndarray)
         w_white=(vectors / np.sqrt(values)).astype(np.float32),
         w_colour=(np.sqrt(values)[:, None] * vectors.T).astype(np.float32),
     )
+
+
+def _covariance(rows):
+    away = rows - rows.mean(0)
+    return away.T @ away / (len(rows) - 1)
 
 
 def _shrunk(covariance, share):

@@ -25,7 +25,16 @@ def save(result: Inversion, directory: str | os.PathLike) -> None:
     directory = pathlib.Path(directory)
     columns = rows(result)
     tables.write(directory / 'reconstructions.csv', columns, zip(*columns.values(), strict=True))
-    images = result.found.images
+    save_pictures(result.found.images, directory)
+
+
+def save_pictures(images: np.ndarray, directory: str | os.PathLike) -> None:
+    """Writes [M, R, R, 3] uint8 pictures to reconstructions/NNNN.png and one sheet of all.
+
+    Raises:
+      InputError: where there is a file of that name already.
+    """
+    directory = pathlib.Path(directory)
     folder = directory / 'reconstructions'
     try:
         folder.mkdir(exist_ok=True)

@@ -91,8 +91,7 @@ def run(
     Raises:
       InputError: when `workdir` holds another search, or nothing finite was found.
     """
-    constants = dataclasses.replace(constants, key=rng.stream(jax.random.key(plan.seed), 'search'))
-    constants = parallel.replicated(constants)
+    constants = parallel.replicated(_seeded(constants, plan))
     folder = pathlib.Path(workdir) if workdir is not None else None
     if folder is not None:
         described = {
@@ -111,6 +110,35 @@ def run(
     found = _select(scene, plan, objective, constants, state, curve, len(wanted))
     steps = (plan.steps - done_before) * plan.candidates * len(wanted)
     return dataclasses.replace(found, seconds=seconds, candidate_steps=steps)
+
+
+def embeddings_of_draws(
+    scene: Scene,
+    plan: Plan,
+    objective: Objective,
+    constants: Constants,
+    z_dim: int,
+    *,
+    label: str = 'drawing',
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Returns what the target makes of the plan's random latents: [draws, D] mean embeddings.
+
+    The arguments are those of `run`, which begins from the same latents.
+    """
+    constants = parallel.replicated(_seeded(constants, plan))
+    scores = _over('score', scene, plan, objective, constants, z_dim)
+    found = []
+    for first in range(0, plan.draws, plan.batch):
+        numbers = np.arange(first, min(first + plan.batch, plan.draws), dtype=np.int32)
+        found.append(scores(numbers)[1])
+        if progress is not None:
+            progress(label, int(numbers[-1]) + 1, plan.draws)
+    return np.concatenate(found)
+
+
+def _seeded(constants, plan):
+    return dataclasses.replace(constants, key=rng.stream(jax.random.key(plan.seed), 'search'))
 
 
 @functools.lru_cache(maxsize=32)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fr_inference import checkpoint, checks
 from fr_inference.data.faces import from_arrays
-from fr_inference.inversion import evaluate, guidance, search, targeted
+from fr_inference.inversion import centres, evaluate, guidance, search, targeted
 from fr_inference.inversion.evaluate import Gallery, Judged
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Constants, Plan
@@ -23,6 +23,7 @@ from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
 Progress = Callable[..., None]
+_MATCH = 10.0  # weight of the cosine with a class centre, beside a prior of about 0.3
 _NEIGHBOURS = 5  # of precision, recall, density and coverage
 
 
@@ -36,6 +37,8 @@ class Settings:
       space: of the latents, in `scene.SPACES`.
       psi: truncation of the latents that the search starts from.
       untrained: whether the control with an untrained target is run, which takes as long again.
+      centres: class centres that are estimated and searched for (`centres`), each with its own share of
+        the reconstructions; 0 for the paper's search, which the membership attack guides.
       strengths: further strengths of the guidance, each of which takes as long again.
       targeted: people whose stored template is inverted, beside the search; 0 for none.
     """
@@ -45,10 +48,16 @@ class Settings:
     space: str = 'w'
     psi: float = 1.0
     untrained: bool = True
+    centres: int = 0
     strengths: tuple[float, ...] = ()
     targeted: int = 0
 
     def __post_init__(self):
+        checks.require(self.centres >= 0, f'centres: found {self.centres}, expected 0 or more')
+        checks.require(
+            not self.centres or self.plan.keep >= self.centres,
+            f'centres: found {self.centres}, expected at most keep={self.plan.keep}',
+        )
         for strength in self.strengths:
             checks.require(
                 np.isfinite(strength) and strength >= 0,
@@ -147,7 +156,8 @@ def invert(
         )
 
     side = make_side(blind=False)
-    rest = ~side.known
+    # Estimated centres know nobody, as the auxiliary setting's attack.
+    rest = ~side.known | bool(how.centres)
     seen = measured.measure(evaluator, measured.faces, 'evaluator')
     own = measured.labelled
     checks.require(
@@ -166,19 +176,20 @@ def invert(
         pictures = from_arrays(images, range(len(images)), 'reconstructions')
         return measured.measure(evaluator, pictures, 'judging').embeddings
 
-    def searched(name, side, plan, objective, wanted=None):
-        if wanted is None:
-            wanted = np.zeros((1, own.measured.embeddings.shape[1]))
+    def constants(side):
+        return Constants(
+            generator=generator.variables,
+            target=side.target.variables,
+            guide=side.guide,
+            key=jax.random.key(0),
+        )
+
+    def searched(name, side, plan, objective, wanted):
         return search.run(
             side.scene,
             plan,
             objective,
-            Constants(
-                generator=generator.variables,
-                target=side.target.variables,
-                guide=side.guide,
-                key=jax.random.key(0),
-            ),
+            constants(side),
             generator.module.z_dim,
             wanted,
             workdir=workdir / name if workdir is not None else None,
@@ -196,8 +207,33 @@ def invert(
 
     members = own.member & rest & np.isin(own.measured.identities, by_evaluator.names)
 
-    def look(name, side, plan, objective):
-        found = searched(name, side, plan, objective)
+    def aims(side):
+        """What the search of a backbone looks for: [G, D]."""
+        if not how.centres:
+            return np.zeros((1, own.measured.embeddings.shape[1]))
+        drawn = search.embeddings_of_draws(
+            side.scene,
+            plan,
+            how.objective,
+            constants(side),
+            generator.module.z_dim,
+            label='random faces',
+            progress=progress,
+        )
+        return centres.estimate(drawn, how.centres, seed=settings.seed)
+
+    def look(name, side, plan, objective, wanted):
+        if wanted.any():
+            objective = dataclasses.replace(
+                objective, membership='none', match=_MATCH * objective.strength
+            )
+            plan = dataclasses.replace(
+                plan,
+                candidates=plan.candidates // how.centres,
+                keep=plan.keep // how.centres,
+                apart=1.0,
+            )
+        found = searched(name, side, plan, objective, wanted)
         shown = show(found.images)
         # The untrained target's own claims would be about faces it never saw.
         claims = evaluate.claim(found.embeddings, by_target)
@@ -208,26 +244,33 @@ def invert(
         }
         return _Looked(found, shown, judged, figures)
 
-    main = look('search', side, plan, how.objective)
+    wanted = aims(side)
+    main = look('search', side, plan, how.objective, wanted)
     still = dataclasses.replace(plan, steps=0)
-    small = dataclasses.replace(still, draws=plan.keep, candidates=plan.keep, apart=1.0)
+    count = len(main.found.scores)
+    small = dataclasses.replace(still, draws=count, candidates=count, keep=count, apart=1.0)
     controlled = {
-        'random_latents': look('random_latents', side, small, how.objective),
-        'selected_only': look('selected_only', side, still, how.objective),
+        'random_latents': look(
+            'random_latents', side, small, how.objective, np.zeros_like(wanted[:1])
+        ),
+        'selected_only': look('selected_only', side, still, how.objective, wanted),
     }
     if how.untrained:
         unlearned = make_side(blind=True)
-        controlled['untrained_target'] = look('untrained_target', unlearned, plan, how.objective)
+        controlled['untrained_target'] = look(
+            'untrained_target', unlearned, plan, how.objective, aims(unlearned)
+        )
     sweep = {how.objective.strength: main}
     for strength in how.strengths:
         if strength not in sweep:
             objective = dataclasses.replace(how.objective, strength=strength)
-            sweep[strength] = look(f'strength_{strength:g}', side, plan, objective)
+            sweep[strength] = look(f'strength_{strength:g}', side, plan, objective, wanted)
     outside = main.judged.matched & ~by_evaluator.member[main.judged.nearest]
     figures = {name: control.figures for name, control in controlled.items()}
     figures['nonmember_gallery'] = {'hit_rate': float(outside.mean())}
     record = {
-        'guidance': side.setting,
+        'guidance': 'centres' if how.centres else side.setting,
+        'knowledge': side.setting,
         'candidates': plan.candidates,
         'draws': plan.draws,
         'steps': plan.steps,
@@ -247,6 +290,7 @@ def invert(
         'members_median_logit': float(side.guide.level),
         'objective': dataclasses.asdict(how.objective),
         'plan': dataclasses.asdict(plan),
+        'centres': how.centres,
         'space': how.space,
         'psi': how.psi,
         'candidate_steps_per_second': main.found.rate,

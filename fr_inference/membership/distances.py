@@ -162,6 +162,13 @@ def layer_names(target: Target) -> tuple[str, ...]:
     return tuple(name for name, _ in found)
 
 
+def embedding_size(target: Target) -> int:
+    """Returns the length D of the target's embeddings."""
+    shape = (1, target.input.height, target.input.width, 3)
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(target.apply, target.variables, image).shape[-1]
+
+
 def scorer(
     target: Target, scaling: str = 'variance', devices: Sequence[jax.Device] | None = None
 ) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:

@@ -181,7 +181,7 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     asked = (
         'Asked: can faces of people whom it was trained on be reconstructed from this backbone and a '
         'generator of faces, knowing none of them?'
-        if inversion['guidance'] == 'auxiliary'
+        if inversion['knowledge'] == 'auxiliary' or inversion['guidance'] == 'centres'
         else 'Asked: can faces of further people whom it was trained on be reconstructed from this '
         'backbone and a generator of faces?'
     )

@@ -1,0 +1,45 @@
+"""Class centres are found from mixtures of them, and are not invented out of sight of them."""
+
+import numpy as np
+import pytest
+
+from fr_inference import checks
+from fr_inference.inversion import centres
+
+
+def mixtures(seed, people=8, width=16, count=4000):
+    """Unit embeddings of strangers between `people` corners, and the corners."""
+    draw = np.random.default_rng(seed)
+    corners = np.linalg.qr(draw.normal(size=(width, width)))[0][:people]
+    weights = draw.exponential(size=(count, people)) ** 2
+    mixed = weights @ corners + 0.02 * draw.normal(size=(count, width))
+    return mixed / np.linalg.norm(mixed, axis=1, keepdims=True), corners
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_corners_are_found(seed):
+    embeddings, corners = mixtures(seed)
+    found = centres.estimate(embeddings, 7, seed=0)
+    assert found.shape == (7, 16)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    nearest = found @ corners.T
+    assert np.median(nearest.max(1)) > 0.85
+    assert len(set(nearest.argmax(1).tolist())) >= 6
+    # No better towards directions that nobody was trained on.
+    others = np.linalg.qr(np.random.default_rng(9).normal(size=(16, 16)))[0][:8]
+    assert np.median((found @ others.T).max(1)) < 0.75
+
+
+def test_the_length_of_an_embedding_does_not_matter():
+    embeddings, _ = mixtures(0)
+    scaled = embeddings * np.random.default_rng(1).uniform(1, 9, (len(embeddings), 1))
+    np.testing.assert_allclose(
+        centres.estimate(embeddings, 4, seed=0), centres.estimate(scaled, 4, seed=0), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize('count', [0, 17])
+def test_too_many_or_none(count):
+    with pytest.raises(checks.InputError, match=f'centres: found {count}, expected 1 to 16'):
+        centres.estimate(mixtures(0)[0], count, seed=0)
