@@ -34,7 +34,7 @@ _EVALUATOR = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string('out', None, 'Folder for the results.', required=True)
 _DRAWS = flags.DEFINE_integer('draws', 4096, 'Random latents that are scored.')
-_CANDIDATES = flags.DEFINE_integer('candidates', 8, 'Improved for each template; the best is kept.')
+_CANDIDATES = flags.DEFINE_integer('candidates', 4, 'Improved for each template; the best is kept.')
 _STEPS = flags.DEFINE_integer('steps', 100, 'Of the optimiser.')
 _BATCH = flags.DEFINE_integer('search_batch', 64, 'Candidates at a time: bounds memory.')
 _SPACE = flags.DEFINE_enum('space', 'w', scene.SPACES, 'Of the latents.')

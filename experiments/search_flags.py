@@ -34,6 +34,11 @@ _CENTRES = flags.DEFINE_integer(
     0,
     'Class centres that are estimated and searched for; 0: the membership attack guides.',
 )
+_STRANGERS = flags.DEFINE_string(
+    'strangers',
+    None,
+    'Faces of anybody else, to estimate --centres from; generated ones if absent.',
+)
 _STRENGTH = flags.DEFINE_float('strength', 1.0, 'Weight of the guidance.')
 _SWEEP = flags.DEFINE_list('sweep', [], 'Further strengths, each searched as well, e.g. 0,0.3,3.')
 _PRIOR = flags.DEFINE_float('prior', 0.3, 'Weight of staying where random latents are.')
@@ -86,6 +91,7 @@ def request() -> Request | None:
     return Request(
         generator=open_generator(_GENERATOR.value),
         evaluator=inputs.backbone(_EVALUATOR),
+        strangers=inputs.faces(_STRANGERS),
         evaluator_digests=checkpoint.read_members(locate(str(_EVALUATOR.value))),
         settings=settings,
     )

@@ -2,9 +2,9 @@
 
 A margin softmax drives everybody it is trained on to a centre of their own, and sees strangers as
 mixtures of those. Centres are then independent components of strangers' embeddings: directions in which
-few faces reach far, to one side, and most do not at all. Neither the classification layer nor a member is needed, and
-no BatchNorm either. (Ours, not of arXiv 2401.13719; the algorithm is FastICA, Hyvärinen 1999, with
-the skewness as contrast.)
+few faces reach far, to one side, and most do not at all. Neither the classification layer nor a member
+is needed, and no BatchNorm either. (Ours, not of arXiv 2401.13719; the algorithm is FastICA, Hyvärinen
+1999, with the skewness as contrast.)
 """
 
 import warnings

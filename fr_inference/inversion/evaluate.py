@@ -161,7 +161,10 @@ def claim(embeddings: np.ndarray, of_target: Gallery) -> np.ndarray:
 
 
 def figures(judged: Judged, of_evaluator: Gallery, *, seed: int) -> dict[str, Any]:
-    """Returns hit rate, top-1, top-5 with 95 % intervals, distinct people and a p-value.
+    """Returns hit rate, top-1, top-5 with 95 % intervals, distinct people and p-values.
+
+    `nearest_is_member` is the hit rate without the threshold: a likeness that would convince nobody may
+    still lean towards members.
 
     Intervals resample the identities that reconstructions are nearest to: reconstructions of one person
     are not independent. The p-value is the share of random relabellings of the gallery's identities (as
@@ -170,21 +173,32 @@ def figures(judged: Judged, of_evaluator: Gallery, *, seed: int) -> dict[str, An
     """
     member = of_evaluator.member
     hit = judged.matched & member[judged.nearest]
-    counts = np.bincount(judged.nearest[judged.matched], minlength=len(member))
-    draw = rng.numpy_generator(seed, 'permutations')
-    larger = sum(
-        int(counts[draw.permutation(member)].sum() >= counts[member].sum())
-        for _ in range(_PERMUTATIONS)
-    )
-    shares = {'hit_rate': hit, 'top1': judged.rank == 0, 'top5': judged.rank < 5}
+    shares = {
+        'hit_rate': hit,
+        'nearest_is_member': member[judged.nearest],
+        'top1': judged.rank == 0,
+        'top5': judged.rank < 5,
+    }
     result: dict[str, Any] = {'reconstructions': len(hit)}
     for name, values in shares.items():
         result[name] = float(values.mean())
         result[f'{name}_ci95'] = _interval(values, judged.nearest, seed)
     return result | {
         'distinct_identities': len(set(judged.nearest[hit].tolist())),
-        'p_value': (1 + larger) / (1 + _PERMUTATIONS),
+        'p_value': _permuted(judged.nearest[judged.matched], member, seed),
+        'nearest_p_value': _permuted(judged.nearest, member, seed),
     }
+
+
+def _permuted(nearest, member, seed):
+    """Share of relabellings of the gallery that give as many members among the nearest."""
+    counts = np.bincount(nearest, minlength=len(member))
+    draw = rng.numpy_generator(seed, 'permutations')
+    larger = sum(
+        int(counts[draw.permutation(member)].sum() >= counts[member].sum())
+        for _ in range(_PERMUTATIONS)
+    )
+    return (1 + larger) / (1 + _PERMUTATIONS)
 
 
 def _interval(values, clusters, seed):

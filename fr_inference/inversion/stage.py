@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from fr_inference import checkpoint, checks
-from fr_inference.data.faces import from_arrays
+from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import centres, evaluate, guidance, search, targeted
 from fr_inference.inversion.evaluate import Gallery, Judged
 from fr_inference.inversion.objective import Objective
@@ -73,12 +73,15 @@ class Request:
     Attributes:
       generator: trained on none of the people.
       evaluator: a backbone of another architecture and other training people.
+      strangers: faces of anybody else, from whose embeddings class centres are estimated; pictures of
+        random latents when None.
       evaluator_digests: SHA-256 of its training images, where they are known.
       settings: how.
     """
 
     generator: Trained
     evaluator: Target
+    strangers: Faces | None = None
     evaluator_digests: Sequence[str] | None = None
     settings: Settings = dataclasses.field(default_factory=Settings)
 
@@ -211,6 +214,9 @@ def invert(
         """What the search of a backbone looks for: [G, D]."""
         if not how.centres:
             return np.zeros((1, own.measured.embeddings.shape[1]))
+        if request.strangers is not None:
+            found = measured.measure(side.target, request.strangers, 'strangers').embeddings
+            return centres.estimate(found, how.centres, seed=settings.seed)
         drawn = search.embeddings_of_draws(
             side.scene,
             plan,

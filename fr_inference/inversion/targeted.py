@@ -19,7 +19,7 @@ from fr_inference.membership.measured import Measured
 from fr_inference.metrics import intervals
 
 OBJECTIVE = Objective(membership='none', match=10.0, prior=0.3)
-_CANDIDATES = 8  # for each template; the best is kept
+_CANDIDATES = 4  # for each template; the best is kept
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

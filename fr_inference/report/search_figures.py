@@ -11,7 +11,12 @@ from matplotlib.ticker import MaxNLocator
 from fr_inference.report.figures import COLOUR, STYLE, svg
 from fr_inference.report.verdict import CONTROLS
 
-_SHARES = (('hit_rate', 'shows a member'), ('top1', 'top-1'), ('top5', 'top-5'))
+_SHARES = (
+    ('hit_rate', 'shows a member'),
+    ('nearest_is_member', 'nearest is one'),
+    ('top1', 'top-1'),
+    ('top5', 'top-5'),
+)
 
 
 def success(inversion: Mapping[str, Any]) -> str:

@@ -169,7 +169,8 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     """Returns the verdict on the second stage.
 
     Recovery is claimed only where the hit rate's interval lies above every control's hit rate and the
-    permutation's p-value is below `SIGNIFICANT`.
+    permutation's p-value is below `SIGNIFICANT`. Likenesses that pass no threshold, but are nearer to
+    members than chance would have it, leave the question open.
 
     Args:
       inversion: that part of `audit.json`.
@@ -178,6 +179,7 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     low, high = inversion['hit_rate_ci95']
     highest = max(control['hit_rate'] for control in inversion['controls'].values())
     recovered = low > highest and excess['p_value'] < SIGNIFICANT
+    leaning = inversion['nearest_p_value'] < SIGNIFICANT
     asked = (
         'Asked: can faces of people whom it was trained on be reconstructed from this backbone and a '
         'generator of faces, knowing none of them?'
@@ -191,11 +193,13 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         f'member in the eyes of a backbone that the search never saw (95 % interval {_percent(low)} to '
         f'{_percent(high)}), {people} {"person" if people == 1 else "people"} in all. The control that '
         f'comes closest, {CONTROLS[excess["over"]]}, reaches {_percent(highest)}: '
-        f'{100 * excess["hit_rate"]:+.0f} points are left.'
+        f'{100 * excess["hit_rate"]:+.0f} points are left. However like or unlike, the nearest of all '
+        f'people is a member for {_percent(inversion["nearest_is_member"])} of the reconstructions.'
     )
     sure = (
-        f'How sure: if chance had decided who of the gallery is a member, as many hits would come with '
-        f'probability {_probability(excess["p_value"])}.'
+        'How sure: if chance had decided who of the gallery is a member, as many hits would come with '
+        f'probability {_probability(excess["p_value"])}, and as many nearest members with '
+        f'{_probability(inversion["nearest_p_value"])}.'
     )
     sentences = [asked, found, sure]
     if 'targeted' in inversion:
@@ -204,16 +208,22 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         'What it means: whoever holds this file and such a generator can make faces that resemble '
         'people of the training set. They are likenesses, not photographs.'
         if recovered
+        else 'What it means: too few reconstructions are like enough to a member to be called '
+        'hits, yet together they lean towards members. The backbone holds something about whom it was '
+        'trained on; a better generator may bring it out.'
+        if leaning
         else 'Nothing recovered: by this search, with this generator, reconstructions show members no '
         'more often than the controls allow for. Another search may find more.'
     )
-    return Verdict(
-        LEAK if recovered else OPEN if high > highest + NEGLIGIBLE else NONE,
+    headline = (
         'Faces of people whom this backbone was trained on can be reconstructed'
         if recovered
-        else 'Nothing recovered: no face of a training person is shown',
-        (*sentences, meaning),
+        else 'Not conclusive: reconstructions lean towards members, but show nobody for certain'
+        if leaning
+        else 'Nothing recovered: no face of a training person is shown'
     )
+    unsure = leaning or high > highest + NEGLIGIBLE
+    return Verdict(LEAK if recovered else OPEN if unsure else NONE, headline, (*sentences, meaning))
 
 
 def _from_templates(targeted):

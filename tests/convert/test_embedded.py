@@ -12,10 +12,12 @@ from fr_inference.convert import open as opening
 
 
 def test_names():
-    assert opening.embedded_names() == ['demo_easy', 'demo_leaky']
+    assert opening.embedded_names() == ['demo_easy', 'demo_evaluator', 'demo_few', 'demo_leaky']
 
 
-@pytest.mark.parametrize(('name', 'images'), [('demo_leaky', 128 * 4), ('demo_easy', 512 * 8)])
+@pytest.mark.parametrize(
+    ('name', 'images'), [('demo_leaky', 128 * 4), ('demo_easy', 512 * 8), ('demo_few', 32 * 16)]
+)
 def test_opens_with_the_list_of_its_training_images(name, images):
     target = opening.open_target(name)
     assert (target.name, target.architecture) == (name, 'iresnet18')
@@ -23,12 +25,11 @@ def test_opens_with_the_list_of_its_training_images(name, images):
     assert len(set(checkpoint.read_members(opening.locate(name)))) == images
 
 
-def test_weights_take_three_megabytes_at_most():
-    for names in (opening.embedded_names(), generators.embedded_names()):
-        files = [
-            file for name in names for file in (opening.EMBEDDED / name).rglob('variables/**/*')
-        ]
-        assert 0 < sum(file.stat().st_size for file in files if file.is_file()) <= 3_000_000
+def test_weights_take_a_few_megabytes_at_most():
+    for name in (*opening.embedded_names(), *generators.embedded_names()):
+        files = (opening.EMBEDDED / name).rglob('variables/**/*')
+        most = 4_700_000 if name == 'demo_evaluator' else 3_000_000
+        assert 0 < sum(file.stat().st_size for file in files if file.is_file()) <= most, name
 
 
 def test_the_generator_draws_different_faces():

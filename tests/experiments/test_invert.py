@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -51,11 +52,16 @@ def results(folder, generator):
     return programs.run_all(
         'invert',
         {
-            'done': flags('done', '--nountrained'),
-            'again': flags('done', '--nountrained'),
+            'done': flags('done', '--nountrained', '--targeted=2', '--sweep=0'),
+            'again': flags('done', '--nountrained', '--targeted=2', '--sweep=0'),
             'other': flags('done', '--nountrained', '--steps=3'),
+            'centres': flags('centres', '--centres=2', '--nothumbnails'),
+            'many': flags('no', '--centres=3', '--keep=2'),
+            'wide': flags('no', '--centres=65', '--keep=65', '--candidates=65', '--draws=66'),
             'generator': flags('no', '--generator=nowhere'),
             'keep': flags('no', '--keep=5'),
+            'sweep': flags('no', '--sweep=much'),
+            'evaluator': [flag for flag in flags('no') if 'evaluator' not in flag],
         },
     )
 
@@ -77,11 +83,15 @@ def test_generator(generator, folder):
 
 def test_done(results, folder):
     assert results['done'].code == 0, results['done'].err
-    assert '3 reconstructions' in results['done'].out
+    assert 'Of 3 reconstructions' in results['done'].out
     record = json.loads((folder / 'done' / 'audit.json').read_text())['inversion']
     assert set(record['controls']) == {'random_latents', 'selected_only', 'nonmember_gallery'}
     assert 0 < record['p_value'] <= 1
     assert record['gallery']['members'] == 6
+    assert [one['strength'] for one in record['sweep']] == [0, 1]
+    assert record['targeted']['people'] == 2
+    assert record['targeted']['gallery'] == 12
+    assert set(record['targeted']['controls']) == {'random_latents', 'selected_only', 'nonmembers'}
     assert len(list((folder / 'done' / 'reconstructions').glob('*.png'))) == 3
     with open(folder / 'done' / 'reconstructions.csv', encoding='utf-8', newline='') as file:
         rows = list(csv.DictReader(file))
@@ -95,8 +105,87 @@ def test_the_same_command_again_gives_the_same(results):
     assert results['again'].out == results['done'].out
 
 
+def test_centres(results, folder):
+    assert results['centres'].code == 0, results['centres'].err
+    whole = json.loads((folder / 'centres' / 'audit.json').read_text())
+    assert 'membership' not in whole
+    record = whole['inversion']
+    assert record['guidance'] == 'centres'
+    assert record['reconstructions'] == 2
+    assert record['gallery']['members'] == 12  # it knows nobody
+    assert record['controls']['untrained_target']['reconstructions'] == 2
+
+
+def test_report(results, folder):
+    page = (folder / 'done' / 'report.html').read_text()
+    for words in ('What was reconstructed', 'From a stored template', 'strength of the guidance'):
+        assert words in page
+    assert page.count('<img') == 3 * 3 + 2 * 2
+    assert '<img' not in (folder / 'centres' / 'report.html').read_text()
+
+
+@pytest.fixture(scope='module')
+def templates(folder, generator):
+    np.save(folder / 'templates.npy', np.random.default_rng(0).normal(size=(2, 64)))
+    np.save(folder / 'narrow.npy', np.zeros((2, 3)))
+    (folder / 'text.npy').write_text('no numbers')
+    shared = [
+        '--target=demo_leaky',
+        f'--generator={folder / "generator"}',
+        *('--draws=6', '--candidates=2', '--steps=2'),
+    ]
+    source = 'procedural:hard,images=1,seed=1,people=2'
+    return programs.run_all(
+        'reconstruct',
+        {
+            'done': [
+                *shared,
+                f'--out={folder / "templates"}',
+                f'--templates={folder / "templates.npy"}',
+            ],
+            'photographs': [
+                *shared,
+                f'--out={folder / "photographs"}',
+                f'--photographs={source}',
+                '--evaluator=demo_easy',
+            ],
+            'neither': [*shared, f'--out={folder / "no"}'],
+            **{
+                name: [*shared, f'--out={folder / "no"}', f'--templates={folder / name}']
+                for name in ('narrow.npy', 'text.npy', 'absent.npy')
+            },
+        },
+    )
+
+
+def test_templates(templates, folder):
+    assert templates['done'].code == 0, templates['done'].err
+    assert '2 reconstructions, median similarity' in templates['done'].out
+    assert len(list((folder / 'templates' / 'reconstructions').glob('*.png'))) == 2
+    assert templates['photographs'].code == 0, templates['photographs'].err
+    with open(folder / 'photographs' / 'reconstructions.csv', encoding='utf-8', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert all(-1 <= float(row['evaluator_similarity']) <= 1 for row in rows)
+
+
+def test_bad_templates_are_one_line(templates):
+    for name, message in (
+        ('neither', 'expected one of --templates and --photographs'),
+        ('narrow.npy', 'expected numbers [P, 64]'),
+        ('text.npy', 'expected numbers [P, D] written by numpy.save'),
+        ('absent.npy', 'No such file'),
+    ):
+        assert templates[name].code == 2, name
+        assert message in templates[name].err.strip().splitlines()[-1]
+
+
 def test_bad_input_is_one_line(results):
     for name, message in (
+        ('many', 'centres: found 3, expected at most keep=2'),
+        ('wide', 'centres: found 65, expected 1 to 64'),
+        ('sweep', "--sweep: found 'much', expected numbers"),
+        ('evaluator', '--evaluator: missing'),
         ('other', 'holds another run'),
         ('generator', "--generator: 'nowhere' not found"),
         ('keep', 'expected draws >= candidates >= keep'),

@@ -109,3 +109,68 @@ def test_people_only():
     assert found.kind == 'leak'
     assert 'With several photographs of a person' in str(found)
     assert 'Knowing some' not in str(found)
+
+
+def inversion(hit_rate, low, control, p_value, **more):
+    return {
+        'guidance': 'attack',
+        'knowledge': 'auxiliary',
+        'reconstructions': 64,
+        'hit_rate': hit_rate,
+        'hit_rate_ci95': [low, 2 * hit_rate - low],
+        'nearest_is_member': 0.55,
+        'nearest_p_value': 0.3,
+        'distinct_identities': 9,
+        'controls': {
+            'random_latents': {'hit_rate': control},
+            'nonmember_gallery': {'hit_rate': 0.02},
+        },
+        'excess': {'hit_rate': hit_rate - control, 'over': 'random_latents', 'p_value': p_value},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ('found', 'kind'),
+    [
+        (inversion(0.4, 0.3, 0.1, 0.001), 'leak'),
+        (inversion(0.4, 0.3, 0.1, 0.02), 'open'),  # chance would do as well
+        (inversion(0.4, 0.3, 0.35, 0.001), 'open'),  # a control does nearly as well
+        (inversion(0.1, 0.07, 0.2, 0.5), 'none'),
+    ],
+)
+def test_recovery_is_claimed_only_beyond_every_control(found, kind):
+    said = verdict({'inversion': found})
+    assert said.kind == kind
+    assert ('Nothing recovered' in str(said)) == (kind != 'leak')
+    assert 'random faces' in str(said)
+
+
+def test_likenesses_that_lean_towards_members_leave_it_open():
+    said = verdict({'inversion': inversion(0.1, 0.07, 0.2, 0.5) | {'nearest_p_value': 0.002}})
+    assert said.kind == 'open'
+    assert 'lean towards members' in said.headline
+    assert 'Nothing recovered' not in str(said)
+
+
+def test_both_stages_in_one_verdict():
+    leaking = record(block(0.8, 0.75, 0.85), excess=excess(0.2, 0.4), null=NULL)
+    both = verdict(leaking | {'inversion': inversion(0.4, 0.3, 0.1, 0.001)})
+    assert both.kind == 'leak'
+    assert 'can be reconstructed' in both.headline
+    one = verdict(leaking | {'inversion': inversion(0.1, 0.07, 0.2, 0.5)})
+    assert one.kind == 'leak'
+    assert 'reconstructed' not in one.headline
+    assert 'Nothing recovered' in str(one)
+
+
+def test_templates_are_told_apart():
+    targeted = {
+        'people': 16,
+        'gallery': 32,
+        'top1': 0.5,
+        'top1_ci95': [0.3, 0.7],
+        'controls': {'random_latents': {'top1': 1 / 32}},
+    }
+    said = str(verdict({'inversion': inversion(0.1, 0.07, 0.2, 0.5, targeted=targeted)}))
+    assert '50 % of the cases (30 % to 70 %; random faces: 3.1 %)' in said
