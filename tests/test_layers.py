@@ -40,6 +40,7 @@ KNOW_DEVICES = {
     'fr_inference/provenance.py': {'devices'},
     'experiments/cli.py': {'process_index'},
     'experiments/benchmark.py': {'local_devices'},
+    'experiments/inversion_speed.py': {'local_devices'},
 }
 
 
@@ -122,7 +123,11 @@ def test_who_knows_what(path):
     assert 'safetensors' not in known or name.startswith('fr_inference/convert/')
     assert 'tensorflow' not in known
     # Only the benchmark's peer, and only where it is asked for.
-    assert not known & {'torch', 'torchvision'} or name == 'experiments/torch_peer.py'
+    assert (
+        not known & {'torch', 'torchvision'}
+        or name.endswith('_peer.py')
+        or name.endswith('_peers.py')
+    )
     if name.startswith('fr_inference/'):
         assert not known & {'absl', 'experiments', 'tests'}
         assert 'FLAGS' not in set(names_in(source))

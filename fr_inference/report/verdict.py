@@ -170,7 +170,7 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
 
     Recovery is claimed only where the hit rate's interval lies above every control's hit rate and the
     permutation's p-value is below `SIGNIFICANT`. Likenesses that pass no threshold, but are nearer to
-    members than chance would have it, leave the question open.
+    members than chance and every control would have it, leave the question open.
 
     Args:
       inversion: that part of `audit.json`.
@@ -179,7 +179,13 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     low, high = inversion['hit_rate_ci95']
     highest = max(control['hit_rate'] for control in inversion['controls'].values())
     recovered = low > highest and excess['p_value'] < SIGNIFICANT
-    leaning = inversion['nearest_p_value'] < SIGNIFICANT
+    chance = max(
+        control.get('nearest_is_member', 0.0) for control in inversion['controls'].values()
+    )
+    leaning = (
+        inversion['nearest_p_value'] < SIGNIFICANT
+        and inversion['nearest_is_member_ci95'][0] > chance
+    )
     asked = (
         'Asked: can faces of people whom it was trained on be reconstructed from this backbone and a '
         'generator of faces, knowing none of them?'
@@ -194,7 +200,8 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         f'{_percent(high)}), {people} {"person" if people == 1 else "people"} in all. The control that '
         f'comes closest, {CONTROLS[excess["over"]]}, reaches {_percent(highest)}: '
         f'{100 * excess["hit_rate"]:+.0f} points are left. However like or unlike, the nearest of all '
-        f'people is a member for {_percent(inversion["nearest_is_member"])} of the reconstructions.'
+        f'people is a member for {_percent(inversion["nearest_is_member"])} of the reconstructions '
+        f'(the controls: up to {_percent(chance)}).'
     )
     sure = (
         'How sure: if chance had decided who of the gallery is a member, as many hits would come with '

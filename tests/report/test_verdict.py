@@ -119,6 +119,7 @@ def inversion(hit_rate, low, control, p_value, **more):
         'hit_rate': hit_rate,
         'hit_rate_ci95': [low, 2 * hit_rate - low],
         'nearest_is_member': 0.55,
+        'nearest_is_member_ci95': [0.45, 0.65],
         'nearest_p_value': 0.3,
         'distinct_identities': 9,
         'controls': {
@@ -147,10 +148,13 @@ def test_recovery_is_claimed_only_beyond_every_control(found, kind):
 
 
 def test_likenesses_that_lean_towards_members_leave_it_open():
-    said = verdict({'inversion': inversion(0.1, 0.07, 0.2, 0.5) | {'nearest_p_value': 0.002}})
+    found = inversion(0.1, 0.07, 0.2, 0.5) | {'nearest_p_value': 0.002}
+    said = verdict({'inversion': found})
     assert said.kind == 'open'
     assert 'lean towards members' in said.headline
     assert 'Nothing recovered' not in str(said)
+    found['controls']['untrained_target'] = {'hit_rate': 0.0, 'nearest_is_member': 0.5}
+    assert 'Nothing recovered' in str(verdict({'inversion': found}))  # it leans as far untrained
 
 
 def test_both_stages_in_one_verdict():
