@@ -536,7 +536,7 @@ class TestShadow:
         assert set(found.record['membership']['settings']) == {'partial', 'auxiliary'}
         assert set(shadow['on_itself']) == set(shadow['on_blind']) == FIGURES
         assert any("target's own recipe" in line for line in found.record['limits'])
-        assert (tmp_path / 'run.json').exists()
+        assert (tmp_path / 'shadow' / 'run.json').exists()
 
     def test_a_custom_architecture_needs_a_shadow_given(self, target, members, nonmembers):
         with pytest.raises(InputError, match=r'auxiliary: small is not of a registered architect'):
