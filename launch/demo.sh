@@ -39,7 +39,7 @@ echo
 echo 'Auditing a backbone trained on few people, and reconstructing their faces'
 $python -m experiments.audit --target=$few_target --out=$out/few \
   --members="$few" --nonmembers="$few,first=32" --member_identities="$few,start=16" \
-  --generator=demo_generator --evaluator=demo_evaluator --draws=2048 --candidates=62 --keep=31 --steps=25 \
+  --generator=demo_generator --evaluator=demo_evaluator --draws=2048 --candidates=62 --keep=31 --steps=15 \
   --pictures=2 --prior=1 --centres=31 --strangers='procedural:easy,images=1,seed=1,people=6000,first=5000' \
   --sweep=0.1 --targeted=16
 echo
