@@ -7,8 +7,6 @@ FILE.npy holds embeddings of the target, [P, D] numbers; photographs are embedde
 reconstructions.csv, reconstructions.png and every reconstruction below D. No BatchNorm is needed.
 """
 
-import pathlib
-
 import jax
 import numpy as np
 from absl import flags
@@ -67,7 +65,7 @@ def main() -> None:
     if faces is not None:
         measured = distances.measure(target, faces, label='photographs', progress=cli.progress)
         templates = measured.embeddings
-        names = [f'{faces.paths[row]}' for row in measured.index]
+        names = [str(faces.paths[row]) for row in measured.index]
     else:
         templates = read_templates(str(_TEMPLATES.value), target)
         names = [str(row) for row in range(len(templates))]
@@ -104,9 +102,7 @@ def main() -> None:
             for images in (pictures, faces)
         ]
         columns['evaluator_similarity'] = (both[0] * both[1]).sum(1).tolist()
-    tables.write(
-        pathlib.Path(out) / 'reconstructions.csv', columns, zip(*columns.values(), strict=True)
-    )
+    tables.write(out / 'reconstructions.csv', columns, zip(*columns.values(), strict=True))
     reconstructions.save_pictures(found.images, out)
     medians = ', '.join(
         f'{name.replace("_", " ")} {np.median(values):.3f}'

@@ -23,7 +23,6 @@ from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
 Progress = Callable[..., None]
-_MATCH = 10.0  # weight of the cosine with a class centre, beside a prior of about 0.3
 _NEIGHBOURS = 5  # of precision, recall, density and coverage
 
 
@@ -172,7 +171,7 @@ def invert(
         names = [own.measured.identities[row] for row in np.flatnonzero(rest)]
         return evaluate.gallery(embeddings[rest], names, own.member[rest], seed=settings.seed)
 
-    by_evaluator, by_target = gallery(seen.embeddings), gallery(own.measured.embeddings)
+    by_evaluator = gallery(seen.embeddings)
     photographs = evaluate.unit(seen.embeddings)
 
     def show(images):
@@ -231,7 +230,7 @@ def invert(
     def look(name, side, plan, objective, wanted):
         if wanted.any():
             objective = dataclasses.replace(
-                objective, membership='none', match=_MATCH * objective.strength
+                objective, membership='none', match=targeted.OBJECTIVE.match * objective.strength
             )
             plan = dataclasses.replace(
                 plan,
@@ -241,8 +240,9 @@ def invert(
             )
         found = searched(name, side, plan, objective, wanted)
         shown = show(found.images)
-        # The untrained target's own claims would be about faces it never saw.
-        claims = evaluate.claim(found.embeddings, by_target)
+        # Whom a backbone takes a face for is said by its own embeddings of the gallery.
+        by_itself = measured.labelled if side.target is measured.target else measured.control
+        claims = evaluate.claim(found.embeddings, gallery(by_itself.measured.embeddings))
         judged = evaluate.judge(shown, by_evaluator, claims)
         figures = evaluate.figures(judged, by_evaluator, seed=settings.seed) | {
             'median_logit': float(np.median(found.logits)),
