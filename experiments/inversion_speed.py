@@ -12,9 +12,9 @@ import numpy as np
 from experiments import stylegan_peers
 from fr_inference import parallel
 from fr_inference.convert.open import open_target
-from fr_inference.inversion import guidance, optimize
+from fr_inference.inversion import guidance, optimize, programs
 from fr_inference.inversion.objective import Objective
-from fr_inference.inversion.optimize import Constants, Plan
+from fr_inference.inversion.optimize import Plan
 from fr_inference.membership import distances
 from fr_inference.models import stylegan2
 from fr_inference.models.stylegan2 import Trained
@@ -99,14 +99,8 @@ def steps(generator: Trained, target_name: str, candidates: list[int], rounds: i
       process's peak so far.
     """
     target = open_target(target_name)
-    scene, guide = guidance.without_attack(target, generator, seed=0)
+    scene, constants = guidance.without_attack(target, generator, seed=0)
     plan, objective, inner = Plan(), Objective(membership='raw'), 5
-    constants = Constants(
-        generator=generator.variables,
-        target=target.variables,
-        guide=guide,
-        key=jax.random.key(0),
-    )
     width = distances.embedding_size(target)
     found = []
     for count in candidates:
@@ -115,9 +109,9 @@ def steps(generator: Trained, target_name: str, candidates: list[int], rounds: i
             optimize.beginning(scene, plan, generator.module.z_dim), jax.local_devices()[:1]
         )
         step: Any = parallel.per_example(
-            optimize.advancing(scene, plan, objective, inner), jax.local_devices()[:1]
+            optimize.advancing(scene, plan, objective.membership, inner), jax.local_devices()[:1]
         )[0]
-        placed = place(constants)
+        placed = place(programs.ready(constants, plan, objective))
         state = begin(placed, numbers)
         start = time.perf_counter()
         program = step.lower(placed, state).compile()

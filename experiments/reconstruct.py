@@ -7,18 +7,25 @@ FILE.npy holds embeddings of the target, [P, D] numbers; photographs are embedde
 reconstructions.csv, reconstructions.png and every reconstruction below D. No BatchNorm is needed.
 """
 
-import jax
 import numpy as np
 from absl import flags
 
 from experiments import cli
-from fr_inference import checkpoint, checks, tables
+from fr_inference import checks, tables
 from fr_inference.convert.generators import open_generator
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
 from fr_inference.data.faces import from_arrays
-from fr_inference.inversion import evaluate, guidance, reconstructions, scene, search, targeted
-from fr_inference.inversion.optimize import Constants, Plan
+from fr_inference.inversion import (
+    evaluate,
+    guidance,
+    pool,
+    reconstructions,
+    scene,
+    search,
+    targeted,
+)
+from fr_inference.inversion.optimize import Plan
 from fr_inference.membership import distances
 
 _TARGET = flags.DEFINE_string('target', None, 'The backbone that made them.', required=True)
@@ -71,26 +78,26 @@ def main() -> None:
         names = [str(row) for row in range(len(templates))]
     out = cli.make_folder(_OUT.value, '--out', ['reconstructions.csv', 'reconstructions.png'])
     wanted = evaluate.unit(templates)
-    made, guide = guidance.without_attack(target, generator, seed=_SEED.value, space=_SPACE.value)
+    made, constants = guidance.without_attack(
+        target, generator, seed=_SEED.value, space=_SPACE.value
+    )
+    drawn = pool.draw(
+        made,
+        plan,
+        constants,
+        generator.module.z_dim,
+        workdir=out / 'search' / 'random_faces',
+        label='random faces',
+        progress=cli.progress,
+    )
     found = search.run(
         made,
         plan,
         targeted.OBJECTIVE,
-        Constants(
-            generator=generator.variables,
-            target=target.variables,
-            guide=guide,
-            key=jax.random.key(0),
-        ),
-        generator.module.z_dim,
+        constants,
+        drawn,
         wanted,
         workdir=out / 'search',
-        run={
-            'generator': checkpoint.digest(generator.variables),
-            'target': checkpoint.digest(target.variables),
-            'wanted': checkpoint.digest(wanted),
-            'space': _SPACE.value,
-        },
         label='reconstructing',
         progress=cli.progress,
     )

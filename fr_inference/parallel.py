@@ -84,6 +84,11 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     return jax.jit(function, compiler_options=_compiler_options(jax.local_devices()[0]), **options)
 
 
+def device_count() -> int:
+    """Returns how many devices this process computes on."""
+    return jax.local_device_count()
+
+
 def round_up(count: int, multiple: int) -> int:
     """Returns the smallest multiple of `multiple` that is at least `count`."""
     return -(-count // multiple) * multiple

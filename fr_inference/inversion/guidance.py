@@ -1,14 +1,17 @@
 """From what stage 1 measured to what guides a search: attack, members, the spread of latents."""
 
 import dataclasses
+import pathlib
 
 import jax
 import numpy as np
 
 from fr_inference import rng
 from fr_inference.inversion import objective as objectives
+from fr_inference.inversion import pool
 from fr_inference.inversion import scene as scenes
-from fr_inference.inversion.objective import Guide
+from fr_inference.inversion.optimize import Constants, Plan
+from fr_inference.inversion.pool import Pool, Progress
 from fr_inference.inversion.scene import Scene
 from fr_inference.membership import attack as attacks
 from fr_inference.membership import distances, protocol
@@ -27,35 +30,43 @@ class Side:
       target: the backbone.
       setting: 'auxiliary' or 'partial', whose attack guides.
       known: [N] bool, the images that it was fitted on.
-      guide: what was measured.
       scene: the generator before the backbone.
+      constants: variables, and what was measured.
+      pool: random latents, the same of every backbone.
     """
 
     target: Target
     setting: str
     known: np.ndarray
-    guide: Guide
     scene: Scene
+    constants: Constants
+    pool: Pool
 
 
 def side(
     measured: Measured,
     generator: Trained,
+    plan: Plan,
     *,
     blind: bool,
     settings: Settings,
     space: str,
     psi: float,
+    workdir: pathlib.Path | None = None,
+    progress: Progress | None = None,
 ) -> Side:
     """Prepares the search of the target, or (`blind`) of the backbone that never saw the members.
 
     Args:
       measured: by `measure_all`.
       generator: whose latents are searched.
+      plan: of the search.
       blind: which backbone.
       settings: of stage 1.
       space: of the latents, in `scene.SPACES`.
       psi: truncation of the first latents.
+      workdir: keeps the random latents.
+      progress: called as progress(label, done, total).
     """
     target = measured.blind if blind else measured.target
     labelled = measured.control if blind else measured.labelled
@@ -72,13 +83,30 @@ def side(
         fitted, _ = protocol.partial(labelled, known, settings.options)
         features = labelled.features[known & labelled.member]
     scene = scenes.make(generator.module, target, space=space, psi=psi, scaling=settings.scaling)
-    guide = objectives.make_guide(fitted, features, _latents(scene, generator, settings.seed))
-    return Side(target=target, setting=setting, known=known, guide=guide, scene=scene)
+    constants = _constants(scene, target, generator, fitted, features, settings.seed)
+    name = 'untrained target' if blind and measured.untrained else 'blind' if blind else 'target'
+    drawn = pool.draw(
+        scene,
+        plan,
+        constants,
+        generator.module.z_dim,
+        workdir=workdir,
+        label=f'random faces in the {name}',
+        progress=progress,
+    )
+    return Side(
+        target=target,
+        setting=setting,
+        known=known,
+        scene=scene,
+        constants=constants,
+        pool=drawn,
+    )
 
 
 def without_attack(
     target: Target, generator: Trained, *, seed: int, space: str = 'w', psi: float = 1.0
-) -> tuple[Scene, Guide]:
+) -> tuple[Scene, Constants]:
     """Prepares the search for given embeddings alone; the backbone needs no BatchNorm layers.
 
     Args:
@@ -91,11 +119,20 @@ def without_attack(
     scene = scenes.make(generator.module, target, space=space, psi=psi)
     layers = len(distances.layer_names(target))
     zeros = np.zeros(layers, np.float32)
-    attack = attacks.Attack(
+    nothing = attacks.Attack(
         mean=zeros, std=zeros + 1, layers=[(zeros[:, None], np.zeros(1, np.float32))]
     )
-    nobody = np.zeros((2, layers))
-    return scene, objectives.make_guide(attack, nobody, _latents(scene, generator, seed))
+    return scene, _constants(scene, target, generator, nothing, np.zeros((2, layers)), seed)
+
+
+def _constants(scene, target, generator, fitted, features, seed):
+    guide = objectives.make_guide(fitted, features, _latents(scene, generator, seed))
+    return Constants(
+        generator=generator.variables,
+        target=target.variables,
+        guide=guide,
+        key=jax.random.key(seed),
+    )
 
 
 def _latents(scene, generator, seed):

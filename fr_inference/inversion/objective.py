@@ -6,6 +6,8 @@ and the log-density, which are highest where members are.
 """
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -49,6 +51,13 @@ class Objective:
             checks.require(
                 np.isfinite(value) and value >= 0, f'{name}: found {value}, expected 0 or more'
             )
+
+    @property
+    def weights(self) -> dict[str, np.float32]:
+        """All but the kind of the membership term, for programs that serve any weights."""
+        names = ('strength', 'prior', 'identity', 'match', 'agreement')
+        weights = {name: np.float32(getattr(self, name)) for name in names}
+        return weights | {'strength': weights['strength'] * (self.membership != 'none')}
 
 
 @jax.tree_util.register_dataclass
@@ -137,26 +146,37 @@ def identity(embeddings: jax.Array) -> jax.Array:
     return (together - jnp.sum(jnp.square(embeddings))) / (count * (count - 1))
 
 
-def of_pictures(
-    objective: Objective, guide: Guide, latent: jax.Array, seen: Seen, wanted: jax.Array | None
-) -> jax.Array:
-    """Returns what is maximised, [] float32.
+def terms(guide: Guide, latent: jax.Array, seen: Seen) -> dict[str, jax.Array]:
+    """Returns every term that is not a match, [] float32 each, for any objective to weigh.
 
     Args:
-      objective: the weights.
       guide: what was measured.
       latent: of the search.
       seen: T pictures of it, every field with a leading axis.
-      wanted: [D] unit embedding of the targeted mode; not looked at where `match` is 0.
     """
-    total = jnp.zeros(())
-    if objective.membership != 'none':
-        terms = jax.vmap(lambda features: membership(objective.membership, guide, features))
-        total += objective.strength * terms(seen.features).mean()
-    if objective.prior:
-        total += objective.prior * prior(guide, latent)
-    if objective.identity:
-        total += objective.identity * identity(seen.embedding)
-    if objective.match and wanted is not None:
-        total += objective.match * (seen.embedding @ wanted).mean()
-    return total
+    of_membership = {
+        kind: jax.vmap(functools.partial(membership, kind, guide))(seen.features).mean()
+        for kind in MEMBERSHIP
+        if kind != 'none'
+    }
+    return of_membership | {
+        'prior': prior(guide, latent),
+        'identity': identity(seen.embedding),
+    }
+
+
+def total(
+    membership: str, weights: Mapping[str, Any], found: Mapping[str, Any], cosine: Any
+) -> Any:
+    """Weighs the terms: what is maximised, of their shape.
+
+    Args:
+      membership: in `MEMBERSHIP`; the gradient of 'none' needs no distances.
+      weights: of an `Objective`.
+      found: by `terms`, of one latent or of many.
+      cosine: with the wanted embedding.
+    """
+    weighed = weights['match'] * cosine
+    for name in ('prior', 'identity'):
+        weighed += weights[name] * found[name]
+    return weighed if membership == 'none' else weighed + weights['strength'] * found[membership]

@@ -15,7 +15,7 @@ import optax
 from fr_inference import checks, rng
 from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import scene as scenes
-from fr_inference.inversion.objective import Guide, Objective
+from fr_inference.inversion.objective import Guide
 from fr_inference.inversion.scene import Jitter, Scene
 from fr_inference.membership import attack as attacks
 
@@ -79,12 +79,14 @@ class Constants:
       target: variables.
       guide: what was measured.
       key: of the seed.
+      weights: of the objective, where one is maximised.
     """
 
     generator: Any
     target: Any
     guide: Guide
     key: Any
+    weights: Any = None
 
 
 def white_to_latent(guide: Guide, white: jax.Array) -> jax.Array:
@@ -97,68 +99,77 @@ def latent_to_white(guide: Guide, latent: jax.Array) -> jax.Array:
     return (latent - guide.w_mean) @ guide.w_white
 
 
-def _pictures(scene: Scene, constants: Constants, images, keys, jitter):
-    """Looks at T images, each moved by its key."""
+def _pictures(scene: Scene, plan: Plan, constants: Constants, images, key):
+    """Looks at T images, each moved at random."""
 
     def look(image, key):
-        return scene.see(constants.target, scenes.transform(key, image, scene.input, jitter))
+        moved = scenes.transform(key, image, scene.input, plan.jitter)
+        return scene.see(constants.target, moved)
 
-    return jax.vmap(look)(images, keys)
+    return jax.vmap(look)(images, jax.random.split(key, plan.pictures))
+
+
+def _look(scene, plan, constants, white, key):
+    """Returns (terms of one latent averaged over moved pictures, their mean embedding [D])."""
+    latent = white_to_latent(constants.guide, white)
+    image = scene.render(constants.generator, latent)
+    images = jnp.broadcast_to(image, (plan.pictures, *image.shape))
+    seen = _pictures(scene, plan, constants, images, key)
+    return objectives.terms(constants.guide, latent, seen), seen.embedding.mean(0)
 
 
 def value(
     scene: Scene,
     plan: Plan,
-    objective: Objective,
+    membership: str,
     constants: Constants,
     white: jax.Array,
-    wanted: jax.Array | None,
+    wanted: jax.Array,
     key: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Returns (objective of one latent averaged over moved pictures, their mean embedding [D])."""
-    latent = white_to_latent(constants.guide, white)
-    image = scene.render(constants.generator, latent)
-    images = jnp.broadcast_to(image, (plan.pictures, *image.shape))
-    keys = jax.random.split(key, plan.pictures)
-    seen = _pictures(scene, constants, images, keys, plan.jitter)
-    score = objectives.of_pictures(objective, constants.guide, latent, seen, wanted)
-    return score, seen.embedding.mean(0)
+) -> jax.Array:
+    """Returns the objective of one latent averaged over moved pictures, [] float32.
+
+    Args:
+      scene: generator before target.
+      plan: how pictures are moved.
+      membership: kind of the membership term, in `objective.MEMBERSHIP`.
+      constants: variables and weights.
+      white: the latent, in whitened coordinates.
+      wanted: [D] unit embedding of the targeted mode.
+      key: of the moves.
+    """
+    terms, embedding = _look(scene, plan, constants, white, key)
+    return objectives.total(membership, constants.weights, terms, embedding @ wanted)
 
 
 def value_and_gradient(
     scene: Scene,
     plan: Plan,
-    objective: Objective,
+    membership: str,
     constants: Constants,
     white: jax.Array,
     wanted: jax.Array,
     key: jax.Array,
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-    """Returns ((objective, mean membership logit), gradient with respect to `white`).
-
-    Args:
-      wanted: [D] unit embedding of the targeted mode; not looked at where `match` is 0.
-    """
+    """Returns ((objective, mean membership logit), gradient with respect to `white`); as `value`."""
     guide = constants.guide
 
     def render(white):
         return scene.render(constants.generator, white_to_latent(guide, white))
 
     def of_images(images, white):
-        keys = jax.random.split(key, plan.pictures)
-        seen = _pictures(scene, constants, images, keys, plan.jitter)
-        latent = white_to_latent(guide, white)
-        value = objectives.of_pictures(objective, guide, latent, seen, wanted)
-        return value, attacks.logit(guide.attack, seen.features).mean()
+        seen = _pictures(scene, plan, constants, images, key)
+        terms = objectives.terms(guide, white_to_latent(guide, white), seen)
+        cosine = (seen.embedding @ wanted).mean()
+        return objectives.total(membership, constants.weights, terms, cosine), terms['raw']
 
     image, pull_back = jax.vjp(render, white)
     images = jnp.broadcast_to(image, (plan.pictures, *image.shape))
     both, (on_images, direct) = jax.value_and_grad(of_images, (0, 1), has_aux=True)(images, white)
     total = on_images.sum(0)
-    if objective.agreement:
-        agreed = jnp.abs(total) / (jnp.abs(on_images).sum(0) + 1e-20)
-        total = total * agreed**objective.agreement
-    return both, pull_back(total)[0] + direct
+    agreed = jnp.abs(total) / (jnp.abs(on_images).sum(0) + 1e-20)
+    damped = total * agreed ** constants.weights['agreement']
+    return both, pull_back(damped)[0] + direct
 
 
 def _optimiser(plan):
@@ -167,14 +178,14 @@ def _optimiser(plan):
     return optax.chain(direction[plan.optimiser](), optax.scale_by_learning_rate(schedule))
 
 
-def advancing(scene: Scene, plan: Plan, objective: Objective, steps: int) -> Program:
+def advancing(scene: Scene, plan: Plan, membership: str, steps: int) -> Program:
     """Returns the function of (constants, one candidate's state) that does so many steps."""
     optimiser = _optimiser(plan)
 
     def step(constants, state, _):
         key = jax.random.fold_in(jax.random.fold_in(constants.key, state['draw']), state['step'])
         (score, logit), gradient = value_and_gradient(
-            scene, plan, objective, constants, state['white'], state['wanted'], key
+            scene, plan, membership, constants, state['white'], state['wanted'], key
         )
         better = score > state['best_score']
         best = jnp.where(better, state['white'], state['best'])
@@ -230,21 +241,21 @@ def beginning(scene: Scene, plan: Plan, z_dim: int) -> Program:
     return fresh
 
 
-def scoring(scene: Scene, plan: Plan, objective: Objective, z_dim: int) -> Program:
-    """Returns the program from a candidate's number to (objective, mean embedding [D]) of its latent.
+def scoring(scene: Scene, plan: Plan, z_dim: int) -> Program:
+    """Returns the program from a candidate's number to (terms, mean embedding [D]) of its latent.
 
-    The objective is without its match, which a whole list of wanted embeddings may be compared for.
+    Any objective may weigh the terms, and any wanted embedding be compared.
     """
-    draw, alone = _draw_one(scene, z_dim), dataclasses.replace(objective, match=0.0)
+    draw = _draw_one(scene, z_dim)
 
     def score(constants, number):
         key = jax.random.fold_in(rng.stream(constants.key, 'first look'), number)
-        return value(scene, plan, alone, constants, draw(constants, number), None, key)
+        return _look(scene, plan, constants, draw(constants, number), key)
 
     return score
 
 
-def looking(scene: Scene, plan: Plan, objective: Objective) -> Program:
+def looking(scene: Scene, plan: Plan, membership: str) -> Program:
     """Returns the program of the last look.
 
     From a candidate's state to (objective, membership logit, [D] embedding, [R, R, 3] uint8 picture,
@@ -256,7 +267,7 @@ def looking(scene: Scene, plan: Plan, objective: Objective) -> Program:
         # The best so far was called so by its own few pictures; both are judged by new ones.
         wanted, two = state['wanted'], (state['white'], state['best'])
         values = jnp.stack(
-            [value(scene, plan, objective, constants, white, wanted, key)[0] for white in two]
+            [value(scene, plan, membership, constants, white, wanted, key) for white in two]
         )
         chosen = jnp.where(values[0] >= values[1], *two)
         latent = white_to_latent(constants.guide, chosen)

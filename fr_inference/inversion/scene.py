@@ -63,12 +63,14 @@ class Scene:
       see: (target's variables, image) -> `Seen`.
       to_latent: (generator's variables, z [z_dim]) -> the latent that is optimised.
       input: what the target expects.
+      kind: space, truncation and scaling, for the record of what a search belongs to.
     """
 
     render: Callable[[Any, jax.Array], jax.Array]
     see: Callable[[Any, jax.Array], Seen]
     to_latent: Callable[[Any, jax.Array], jax.Array]
     input: InputSpec
+    kind: str = ''
 
 
 def make(
@@ -120,7 +122,7 @@ def make(
         length = jnp.sqrt(jnp.sum(jnp.square(embedding)) + 1e-12)
         return Seen(attack.log_distances(found), embedding / length)
 
-    return Scene(render, see, to_latent, input)
+    return Scene(render, see, to_latent, input, f'{space}, psi {psi:g}, {scaling}')
 
 
 def _soft_clip(x):

@@ -3,27 +3,26 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from fr_inference import checkpoint, checks
-from fr_inference.data.faces import Faces, from_arrays
-from fr_inference.inversion import centres, evaluate, guidance, search, targeted
+from fr_inference import checks
+from fr_inference.data.faces import Faces
+from fr_inference.inversion import centres, evaluate, guidance, targeted
 from fr_inference.inversion.evaluate import Gallery, Judged
 from fr_inference.inversion.objective import Objective
-from fr_inference.inversion.optimize import Constants, Plan
+from fr_inference.inversion.optimize import Plan
+from fr_inference.inversion.pool import Progress
 from fr_inference.inversion.search import Found
+from fr_inference.inversion.study import Study
 from fr_inference.membership.measured import Measured
 from fr_inference.membership.measured import Settings as MembershipSettings
-from fr_inference.metrics import images as image_metrics
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
-Progress = Callable[..., None]
-_NEIGHBOURS = 5  # of precision, recall, density and coverage
+_CONTROLS = ('random_latents', 'selected_only', 'untrained_target')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,16 +108,6 @@ class Inversion:
     targeted: targeted.Reconstructed | None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Looked:
-    """Reconstructions and what the evaluator says of them."""
-
-    found: Found
-    shown: np.ndarray
-    judged: Judged
-    figures: dict[str, Any]
-
-
 def invert(
     measured: Measured,
     request: Request,
@@ -143,137 +132,137 @@ def invert(
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
-    how, generator, evaluator = request.settings, request.generator, request.evaluator
+    how = request.settings
     checks.require(
         measured.labelled.measured.layers,
         f'{measured.target.name}: has no BatchNorm statistics, which guide the search; only templates '
         'can be inverted (experiments.reconstruct)',
     )
-    workdir = pathlib.Path(workdir) if workdir is not None else None
+    folder = pathlib.Path(workdir) if workdir is not None else None
     plan = dataclasses.replace(how.plan, seed=settings.seed)
 
-    def make_side(blind):
+    def side(name, blind):
         return guidance.side(
-            measured, generator, blind=blind, settings=settings, space=how.space, psi=how.psi
+            measured,
+            request.generator,
+            plan,
+            blind=blind,
+            settings=settings,
+            space=how.space,
+            psi=how.psi,
+            workdir=folder / f'random_faces_{name}' if folder is not None else None,
+            progress=progress,
         )
 
-    side = make_side(blind=False)
-    # Estimated centres know nobody, as the auxiliary setting's attack.
-    rest = ~side.known | bool(how.centres)
-    seen = measured.measure(evaluator, measured.faces, 'evaluator')
-    own = measured.labelled
+    seen = measured.measure(request.evaluator, measured.faces, 'evaluator')
     checks.require(
-        np.array_equal(seen.index, own.measured.index),
+        np.array_equal(seen.index, measured.labelled.measured.index),
         'evaluator: it could not read the same images as the target',
     )
+    sides = {'target': side('target', blind=False)}
+    if how.untrained:
+        sides['untrained_target'] = side('untrained_target', blind=True)
+    study = Study(
+        measured=measured,
+        evaluator=request.evaluator,
+        seen=seen.embeddings,
+        # Estimated centres know nobody, as the auxiliary setting's attack.
+        judging=~sides['target'].known | bool(how.centres),
+        seed=settings.seed,
+        workdir=folder,
+        progress=progress,
+    )
+    outcomes = _searches(study, sides, plan, request)
+    main, drawn = outcomes['search'], outcomes['random_latents']
+    record = _record(study, sides['target'], plan, request, outcomes)
+    from_templates = None
+    if how.targeted:
+        from_templates = targeted.run(study, sides, drawn.shown, people=how.targeted, plan=plan)
+        record['targeted'] = from_templates.record
+    strangers = ~measured.labelled.member & study.judging
+    return Inversion(
+        record=record,
+        found=main.found,
+        judged=main.judged,
+        gallery=study.gallery,
+        alike=np.stack(
+            [
+                evaluate.most_alike(main.shown, study.photographs, rows)
+                for rows in (study.members, strangers)
+            ],
+            axis=1,
+        ),
+        curves={
+            name: outcomes[name].found.curve for name in ('search', *_CONTROLS) if name in outcomes
+        },
+        targeted=from_templates,
+    )
 
-    def gallery(embeddings):
-        names = [own.measured.identities[row] for row in np.flatnonzero(rest)]
-        return evaluate.gallery(embeddings[rest], names, own.member[rest], seed=settings.seed)
 
-    by_evaluator = gallery(seen.embeddings)
-    photographs = evaluate.unit(seen.embeddings)
-
-    def show(images):
-        pictures = from_arrays(images, range(len(images)), 'reconstructions')
-        return measured.measure(evaluator, pictures, 'judging').embeddings
-
-    def constants(side):
-        return Constants(
-            generator=generator.variables,
-            target=side.target.variables,
-            guide=side.guide,
-            key=jax.random.key(0),
+def _searches(study, sides, plan, request):
+    """Returns name -> outcome: the search, its controls, and 'strength_S' of the sweep."""
+    how, side = request.settings, sides['target']
+    objective, each = how.objective, plan
+    if how.centres:
+        # Match is what guides then, and every centre has its share of what is kept.
+        objective = dataclasses.replace(
+            objective, membership='none', match=targeted.OBJECTIVE.match * objective.strength
         )
-
-    def searched(name, side, plan, objective, wanted):
-        return search.run(
-            side.scene,
+        each = dataclasses.replace(
             plan,
-            objective,
-            constants(side),
-            generator.module.z_dim,
-            wanted,
-            workdir=workdir / name if workdir is not None else None,
-            run={
-                'generator': checkpoint.digest(generator.variables),
-                'target': checkpoint.digest(side.target.variables),
-                'guide': checkpoint.digest(side.guide),
-                'wanted': checkpoint.digest(wanted),
-                'space': how.space,
-                'psi': how.psi,
-            },
-            label=name.replace('_', ' '),
-            progress=progress,
+            candidates=plan.candidates // how.centres,
+            keep=plan.keep // how.centres,
+            apart=1.0,
         )
-
-    members = own.member & rest & np.isin(own.measured.identities, by_evaluator.names)
-
-    def aims(side):
-        """What the search of a backbone looks for: [G, D]."""
-        if not how.centres:
-            return np.zeros((1, own.measured.embeddings.shape[1]))
-        if request.strangers is not None:
-            found = measured.measure(side.target, request.strangers, 'strangers').embeddings
-            return centres.estimate(found, how.centres, seed=settings.seed)
-        drawn = search.embeddings_of_draws(
-            side.scene,
-            plan,
-            how.objective,
-            constants(side),
-            generator.module.z_dim,
-            label='random faces',
-            progress=progress,
-        )
-        return centres.estimate(drawn, how.centres, seed=settings.seed)
 
     def look(name, side, plan, objective, wanted):
-        if wanted.any():
-            objective = dataclasses.replace(
-                objective, membership='none', match=targeted.OBJECTIVE.match * objective.strength
-            )
-            plan = dataclasses.replace(
-                plan,
-                candidates=plan.candidates // how.centres,
-                keep=plan.keep // how.centres,
-                apart=1.0,
-            )
-        found = searched(name, side, plan, objective, wanted)
-        shown = show(found.images)
-        # Whom a backbone takes a face for is said by its own embeddings of the gallery.
-        by_itself = measured.labelled if side.target is measured.target else measured.control
-        claims = evaluate.claim(found.embeddings, gallery(by_itself.measured.embeddings))
-        judged = evaluate.judge(shown, by_evaluator, claims)
-        figures = evaluate.figures(judged, by_evaluator, seed=settings.seed) | {
-            'median_logit': float(np.median(found.logits)),
-            'realism': _realism(photographs[members], shown, evaluator.name),
-        }
-        return _Looked(found, shown, judged, figures)
+        return study.look(side, study.search(name, side, plan, objective, wanted))
 
-    wanted = aims(side)
-    main = look('search', side, plan, how.objective, wanted)
-    still = dataclasses.replace(plan, steps=0)
-    count = len(main.found.scores)
-    small = dataclasses.replace(still, draws=count, candidates=count, keep=count, apart=1.0)
-    controlled = {
-        'random_latents': look(
-            'random_latents', side, small, how.objective, np.zeros_like(wanted[:1])
-        ),
-        'selected_only': look('selected_only', side, still, how.objective, wanted),
-    }
-    if how.untrained:
-        unlearned = make_side(blind=True)
-        controlled['untrained_target'] = look(
-            'untrained_target', unlearned, plan, how.objective, aims(unlearned)
+    wanted = _wanted(study, side, request)
+    found = {'search': look('search', side, each, objective, wanted)}
+    count = len(found['search'].found.scores)
+    unmoved = dataclasses.replace(each, steps=0)
+    some = dataclasses.replace(unmoved, draws=count, candidates=count, keep=count, apart=1.0)
+    found['random_latents'] = look(
+        'random_latents', side, some, how.objective, np.zeros_like(wanted[:1])
+    )
+    found['selected_only'] = look('selected_only', side, unmoved, objective, wanted)
+    if 'untrained_target' in sides:
+        untrained = sides['untrained_target']
+        found['untrained_target'] = look(
+            'untrained_target', untrained, each, objective, _wanted(study, untrained, request)
         )
-    sweep = {how.objective.strength: main}
     for strength in how.strengths:
-        if strength not in sweep:
-            objective = dataclasses.replace(how.objective, strength=strength)
-            sweep[strength] = look(f'strength_{strength:g}', side, plan, objective, wanted)
-    outside = main.judged.matched & ~by_evaluator.member[main.judged.nearest]
-    figures = {name: control.figures for name, control in controlled.items()}
-    figures['nonmember_gallery'] = {'hit_rate': float(outside.mean())}
+        # Whichever of the two guides.
+        weaker = dataclasses.replace(
+            objective,
+            strength=strength,
+            match=targeted.OBJECTIVE.match * strength * bool(how.centres),
+        )
+        name = f'strength_{strength:g}'
+        if weaker != objective and name not in found:
+            found[name] = look(name, side, each, weaker, wanted)
+    return found
+
+
+def _wanted(study, side, request):
+    """What the search of a backbone looks for: [G, D], one row of zeros where an attack guides it."""
+    count = request.settings.centres
+    if not count:
+        return np.zeros((1, side.pool.embeddings.shape[1]))
+    embeddings = side.pool.embeddings
+    if request.strangers is not None:
+        embeddings = study.measured.measure(side.target, request.strangers, 'strangers').embeddings
+    return centres.estimate(embeddings, count, seed=study.seed)
+
+
+def _record(study, side, plan, request, outcomes):
+    """What `audit.json` says."""
+    how, generator, gallery = request.settings, request.generator, study.gallery
+    main = outcomes['search']
+    controlled = {name: outcomes[name].figures for name in _CONTROLS if name in outcomes}
+    outside = main.judged.matched & ~gallery.member[main.judged.nearest]
+    controlled['nonmember_gallery'] = {'hit_rate': float(outside.mean())}
     record = {
         'guidance': 'centres' if how.centres else side.setting,
         'knowledge': side.setting,
@@ -282,18 +271,18 @@ def invert(
         'steps': plan.steps,
         **main.figures,
         'evaluator': {
-            'name': evaluator.name,
-            'threshold': by_evaluator.threshold,
+            'name': study.evaluator.name,
+            'threshold': gallery.threshold,
             'false_matches': evaluate.FALSE_MATCHES,
         },
         'gallery': {
-            'members': int(by_evaluator.member.sum()),
-            'nonmembers': int((~by_evaluator.member).sum()),
+            'members': int(gallery.member.sum()),
+            'nonmembers': int((~gallery.member).sum()),
         },
         'generator': {'name': generator.name, 'sha256': generator.sha256},
-        'controls': figures,
-        'excess': _excess(main.figures, figures),
-        'members_median_logit': float(side.guide.level),
+        'controls': controlled,
+        'excess': _excess(main.figures, controlled),
+        'members_median_logit': float(side.constants.guide.level),
         'objective': dataclasses.asdict(how.objective),
         'plan': dataclasses.asdict(plan),
         'centres': how.centres,
@@ -302,39 +291,15 @@ def invert(
         'candidate_steps_per_second': main.found.rate,
     }
     if how.strengths:
+        swept = {how.objective.strength: main} | {
+            strength: outcomes[name]
+            for strength in how.strengths
+            if (name := f'strength_{strength:g}') in outcomes
+        }
         record['sweep'] = [
-            {'strength': strength, **sweep[strength].figures} for strength in sorted(sweep)
+            {'strength': strength, **swept[strength].figures} for strength in sorted(swept)
         ]
-    from_templates = None
-    if how.targeted:
-        from_templates = targeted.run(
-            measured,
-            seen.embeddings,
-            controlled['random_latents'].shown,
-            {'target': side} | ({'untrained_target': unlearned} if how.untrained else {}),
-            people=how.targeted,
-            plan=plan,
-            searched=searched,
-            show=show,
-            seed=settings.seed,
-        )
-        record['targeted'] = from_templates.record
-    return Inversion(
-        record=record,
-        found=main.found,
-        judged=main.judged,
-        gallery=by_evaluator,
-        alike=np.stack(
-            [
-                evaluate.most_alike(main.shown, photographs, rows)
-                for rows in (members, ~own.member & rest)
-            ],
-            axis=1,
-        ),
-        curves={'search': main.found.curve}
-        | {name: control.found.curve for name, control in controlled.items()},
-        targeted=from_templates,
-    )
+    return record
 
 
 def _excess(figures, controlled):
@@ -344,17 +309,4 @@ def _excess(figures, controlled):
         'hit_rate': figures['hit_rate'] - controlled[strongest]['hit_rate'],
         'over': strongest,
         'p_value': figures['p_value'],
-    }
-
-
-def _realism(real, shown, name):
-    """How far the pictures look like the members' photographs, in the evaluator's eyes."""
-    if min(len(real), len(shown)) <= _NEIGHBOURS:
-        return None
-    unit = evaluate.unit(shown)
-    return {
-        'embedding': name,
-        'frechet_distance': image_metrics.frechet_distance(real, unit),
-        **image_metrics.coverage(real, unit, _NEIGHBOURS),
-        'nearest_training_image_distance': float(np.median(1 - (unit @ real.T).max(1))),
     }

@@ -4,7 +4,6 @@ The same search with another objective: the cosine with the template, in the tar
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from fr_inference.inversion.guidance import Side
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Plan
 from fr_inference.inversion.search import Found
-from fr_inference.membership.measured import Measured
+from fr_inference.inversion.study import Study
 from fr_inference.metrics import intervals
 
 OBJECTIVE = Objective(membership='none', match=10.0, prior=0.3)
@@ -48,16 +47,7 @@ def plan_for(plan: Plan) -> Plan:
 
 
 def run(
-    measured: Measured,
-    seen: np.ndarray,
-    random: np.ndarray,
-    sides: dict[str, Side],
-    *,
-    people: int,
-    plan: Plan,
-    searched: Callable[..., Found],
-    show: Callable[[np.ndarray], np.ndarray],
-    seed: int,
+    study: Study, sides: dict[str, Side], random: np.ndarray, *, people: int, plan: Plan
 ) -> Reconstructed:
     """Reconstructs members from the embedding of one of their photographs each.
 
@@ -66,20 +56,17 @@ def run(
     templates of non-members, looked for among non-members, which tells whether training matters.
 
     Args:
-      measured: by `measure_all`.
-      seen: [N, D] embeddings of the photographs, by the evaluator.
-      random: [M, D] embeddings of random latents' pictures, by the evaluator.
+      study: faces, evaluator and where to keep state.
       sides: 'target', and 'untrained_target' for that control.
+      random: [M, D] embeddings of random latents' pictures, by the evaluator.
       people: members to reconstruct, at most; they need two photographs.
       plan: of the search without templates.
-      searched: (name, side, plan, objective, wanted) -> `Found`.
-      show: images -> embeddings by the evaluator.
-      seed: of the draw of people.
 
     Raises:
       InputError: when nobody has two photographs.
     """
-    own = measured.labelled
+    measured, seed = study.measured, study.seed
+    own, seen = measured.labelled, study.seen
     names = np.array(own.measured.identities)
     rows = {
         'members': _templates(names, own.member, people, seed),
@@ -98,9 +85,9 @@ def run(
     def attack(name, plan, side='members', backbone='target'):
         embeddings = own if backbone == 'target' else measured.control
         wanted = evaluate.unit(embeddings.measured.embeddings[rows[side]])
-        found = searched(name, sides[backbone], plan, OBJECTIVE, wanted)
+        found = study.search(name, sides[backbone], plan, OBJECTIVE, wanted)
         claims = np.array([place[names[row]] for row in rows[side]])
-        judged = evaluate.judge(show(found.images), among[side], claims)
+        judged = evaluate.judge(study.show(found.images), among[side], claims)
         return found, judged, _figures(judged, gallery.threshold)
 
     plan = plan_for(plan)

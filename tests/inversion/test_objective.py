@@ -7,6 +7,8 @@ from fr_inference import checks
 from fr_inference.inversion import objective
 from fr_inference.membership import attack
 
+TERMS = ('raw', 'capped', 'density', 'prior', 'identity')
+
 
 @pytest.fixture(scope='module')
 def guide():
@@ -60,3 +62,15 @@ def test_identity_is_the_mean_cosine_of_pairs():
 def test_bad_weights(options, message):
     with pytest.raises(checks.InputError, match=message):
         objective.Objective(**options)
+
+
+def test_total_weighs_the_terms_of_one_or_many():
+    found = {name: np.arange(3.0) * factor for factor, name in enumerate(TERMS, start=1)}
+    one = {name: float(values[1]) for name, values in found.items()}
+    weights = objective.Objective(strength=2, prior=0.5, identity=3, match=10).weights
+    expected = 2 * found['raw'] + 0.5 * found['prior'] + 3 * found['identity'] + 10 * 0.1
+    np.testing.assert_allclose(objective.total('raw', weights, found, 0.1), expected)
+    assert objective.total('raw', weights, one, 0.1) == pytest.approx(expected[1])
+    alone = objective.Objective(membership='none', prior=0.5).weights
+    assert alone['strength'] == 0
+    np.testing.assert_allclose(objective.total('none', alone, found, 0.0), 0.5 * found['prior'])

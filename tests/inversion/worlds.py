@@ -16,19 +16,45 @@ PLAN = optimize.Plan(
 
 
 @functools.cache
-def world(space='w'):
-    """Returns (scene, constants, z_dim)."""
+def _networks():
+    """Returns (generator, its variables, target), with weights from NumPy: nothing to compile."""
     generator = stylegan2.Generator(
-        16, z_dim=8, w_dim=8, channel_base=128, channel_max=16, mapping_layers=2
+        8, z_dim=8, w_dim=8, channel_base=128, channel_max=16, mapping_layers=2
     )
-    made = jax.jit(generator.init)(jax.random.key(0), jnp.zeros((1, 8)))
-    module = registry.build('tiny', depths=[1, 1, 1, 1], width=8, embedding=16)
-    spec = registry.VARIANTS['tiny'].input
-    target = registry.make_target(
-        'tiny',
-        registry.init(module, spec, jax.random.key(1)),
-        config={'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 16},
+    made = _filled(
+        jax.eval_shape(generator.init, jax.random.key(0), jnp.zeros((1, 8))), equalised=True
     )
+    config = {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 16}
+    module, spec = registry.build('tiny', **config), registry.VARIANTS['tiny'].input
+    shapes = jax.eval_shape(lambda key: registry.init(module, spec, key), jax.random.key(1))
+    return (
+        generator,
+        made,
+        registry.make_target('tiny', _filled(shapes, equalised=False), config=config),
+    )
+
+
+def _filled(shapes, *, equalised):
+    """Weights as at the beginning of training; StyleGAN2's kernels are scaled where they are used."""
+    draw = np.random.default_rng(0)
+
+    def fill(path, leaf):
+        values = draw.normal(size=leaf.shape).astype(np.float32)
+        names = [part.key for part in path]
+        if names[-1] == 'kernel' and not equalised:
+            return values * np.float32(np.sqrt(2 / np.prod(leaf.shape[:-1])))
+        if names[-1] in ('kernel', 'const') or names[-1].startswith('noise_'):
+            return values * np.float32(100 if 'mapping' in names else 1)
+        near_one = names[-1] in ('var', 'scale') or 'affine' in names
+        return (1 if near_one else 0) + np.float32(0.1) * np.abs(values)
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)
+
+
+@functools.cache
+def world(space):
+    """Returns (scene, constants, z_dim)."""
+    generator, made, target = _networks()
     seen = scene.make(generator, target, space=space)
     draw = np.random.default_rng(0)
     layers = len(distances.layer_names(target))
@@ -37,7 +63,7 @@ def world(space='w'):
     features[member] += 0.5
     fitted = attack.fit(features, member, attack.Options())
     z = jax.random.normal(jax.random.key(2), (64, 8))
-    latents = jax.vmap(lambda z: seen.to_latent(made, z))(z)
+    latents = jax.jit(jax.vmap(lambda z: seen.to_latent(made, z)))(z)
     guide = objective.make_guide(fitted, features[member], np.asarray(latents).reshape(-1, 8))
     constants = optimize.Constants(
         generator=made,

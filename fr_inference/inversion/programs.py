@@ -1,0 +1,77 @@
+"""The compiled programs of the search, over any number of candidates."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+import numpy as np
+
+from fr_inference import checkpoint, parallel, rng
+from fr_inference.inversion import optimize
+from fr_inference.inversion.objective import Objective
+from fr_inference.inversion.optimize import Constants, Plan
+from fr_inference.inversion.scene import Scene
+
+
+def ready(constants: Constants, plan: Plan, objective: Objective | None = None) -> Constants:
+    """Returns the constants on every device, with the key of the plan's seed and the weights."""
+    key = rng.stream(jax.random.key(plan.seed), 'search')
+    weights = objective.weights if objective is not None else None
+    return parallel.replicated(dataclasses.replace(constants, key=key, weights=weights))
+
+
+def identified(scene: Scene, constants: Constants) -> dict[str, str]:
+    """Returns what saved work belongs to, besides its plan: kind of scene, digests of the weights."""
+    return {
+        'scene': scene.kind,
+        'generator': checkpoint.digest(constants.generator),
+        'target': checkpoint.digest(constants.target),
+        'guide': checkpoint.digest(constants.guide),
+    }
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(make, scene, plan, *more):
+    return parallel.per_example(make(scene, plan, *more))
+
+
+def over(
+    make: Callable[..., optimize.Program],
+    constants: Constants,
+    scene: Scene,
+    plan: Plan,
+    *more: Hashable,
+) -> Callable[[Any], Any]:
+    """Returns a program over any number of examples, `plan.batch` at a time on each device.
+
+    Searches that differ in numbers and weights alone share what is compiled.
+
+    Args:
+      make: a function of `optimize` that returns a program.
+      constants: what all examples share.
+      scene: its first argument.
+      plan: its second.
+      *more: the rest.
+    """
+    shared = dataclasses.replace(plan, seed=0, draws=1, candidates=1, keep=1, apart=1.0, batch=1)
+    if make is not optimize.advancing:
+        shared = dataclasses.replace(shared, steps=0, learning_rate=1.0)
+    compiled, place, count = _compiled(make, scene, shared, *more)
+    placed = place(constants)
+    size = plan.batch * count
+
+    def run(examples):
+        total = len(jax.tree.leaves(examples)[0])
+        width = min(size, parallel.round_up(total, count))
+        parts = []
+        for start in range(0, total, width):
+            index = np.minimum(np.arange(start, start + width), total - 1)
+            chunk = jax.tree.map(lambda leaf, index=index: leaf[index], examples)
+            found = jax.device_get(compiled(placed, chunk))
+            real = min(width, total - start)
+            parts.append(jax.tree.map(lambda leaf, real=real: leaf[:real], found))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    return run
