@@ -80,18 +80,21 @@ def of_membership(membership: Mapping[str, Any]) -> Verdict:
         'auxiliary': (membership['settings'].get('auxiliary'), 'auxiliary_excess', 'null'),
         'identity_level': (membership.get('identity_level'), 'identity_excess', 'identity_null'),
     }
-    kinds, found = set(), []
+    kinds: dict[str, str] = {}
+    found = []
     for name, (block, excess, null) in attacks.items():
         if block is None:
             continue
-        kinds.add(_judge(block, controls.get(excess), controls.get(null)))
+        kinds[name] = _judge(block, controls.get(excess), controls.get(null))
         found.append(_finding(name, block, controls.get(excess)))
-    kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds)
+    kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds.values())
+    leaking = [name for name, of_attack in kinds.items() if of_attack == LEAK]
+    meaning = _PEOPLE if leaking == ['identity_level'] else _MEANING[kind]
     asked = (
         'Asked: can someone who holds only this backbone, without its classification layer, tell '
         'whether a photograph, or a person, was in its training set?'
     )
-    return Verdict(kind, _HEADLINES[kind], (asked, *found, _sure(membership), _MEANING[kind]))
+    return Verdict(kind, _HEADLINES[kind], (asked, *found, _sure(membership), meaning))
 
 
 def _judge(block, excess, null):
@@ -152,10 +155,17 @@ def _sure(membership):
     )
 
 
+_ADVICE = (
+    'Whoever receives it can use that to argue that a given person was in the training set; treat '
+    'the file as personal data until another audit says otherwise.'
+)
+_PEOPLE = (
+    'What it means: the backbone holds information about the people it was trained on, which shows in '
+    'several photographs taken together. ' + _ADVICE
+)
 _MEANING = {
     LEAK: 'What it means: the backbone holds information about individual training photographs. '
-    'Whoever receives it can use that to argue that a given person was in the training set; treat '
-    'the file as personal data until another audit says otherwise.',
+    + _ADVICE,
     NONE: 'What it means: this attack learns next to nothing about the training set from this file. '
     'Another attack may learn more.',
     OPEN: 'What it means: with so few people the answer stays open. More members and more strangers '
