@@ -28,6 +28,12 @@ jax.config.update('jax_numpy_dtype_promotion', 'strict')
 SHARED = pathlib.Path(__file__).resolve().parent.parent.parent / 'shared'
 
 
+def pytest_collection_modifyitems(items):
+    """Slow folders first, so that no process is left alone with one at the end."""
+    slow = ('inversion', 'training', 'experiments')
+    items.sort(key=lambda item: item.path.parent.name not in slow)
+
+
 @pytest.fixture(scope='session')
 def shared():
     """The folder of real faces and checkpoints beside the project; skips where it is absent."""
