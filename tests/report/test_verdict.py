@@ -178,3 +178,21 @@ def test_templates_are_told_apart():
     }
     said = str(verdict({'inversion': inversion(0.1, 0.07, 0.2, 0.5, targeted=targeted)}))
     assert '50 % of the cases (30 % to 70 %; random faces: 3.1 %)' in said
+
+
+def test_it_says_whether_photographs_or_people_are_given_away():
+    def meaning(images):
+        found = verdict(
+            record(
+                block(0.8, 0.75, 0.85),
+                block(0.9, 0.85, 0.95),
+                excess=excess(*images),
+                identity_excess=excess(0.3, 0.5),
+                null=NULL,
+                identity_null=NULL,
+            )
+        )
+        return found.sentences[-1]
+
+    assert 'about the people' in meaning((-0.04, 0.04))
+    assert 'about individual training photographs' in meaning((0.2, 0.4))
