@@ -22,7 +22,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fr_inference import checks, tables
+from fr_inference import checks, parallel, tables
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 
@@ -290,7 +290,7 @@ class _PatientLoop(asyncio.SelectorEventLoop):
 
 
 def _on_one_device(expected):
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    sharding = jax.sharding.SingleDeviceSharding(parallel.devices()[0])
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), expected
     )

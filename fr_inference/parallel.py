@@ -1,7 +1,9 @@
 """The only file that knows devices: a function of one example, over batches, over all local devices."""
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,34 +18,53 @@ CPU_CHUNK = 8
 # faster one for reductions, and slower than XLA's own for the convolutions of face backbones.
 _CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE'}
 
+_CHOSEN: contextvars.ContextVar[tuple[jax.Device, ...] | None]
+_CHOSEN = contextvars.ContextVar('devices', default=None)
+
+
+def devices() -> tuple[jax.Device, ...]:
+    """Returns the devices that work is shared over: those of `using`, else all of this process."""
+    return _CHOSEN.get() or tuple(jax.local_devices())
+
+
+@contextlib.contextmanager
+def using(chosen: Sequence[jax.Device]) -> Iterator[None]:
+    """Lets everything inside, in this thread, compute on the chosen devices of this process."""
+    token = _CHOSEN.set(tuple(chosen))
+    try:
+        with jax.default_device(chosen[0]):
+            yield
+    finally:
+        _CHOSEN.reset(token)
+
 
 def per_example(
-    function: Callable[[Any, Any], Any], devices: Sequence[jax.Device] | None = None
+    function: Callable[[Any, Any], Any], on: Sequence[jax.Device] | None = None
 ) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:
     """Compiles a function of one example into one of a batch that is split over the devices.
 
     Args:
       function: (constants, example) -> pytree of arrays. Pure.
-      devices: all of this process by default.
+      on: which devices; `devices()` by default.
 
     Returns:
       (function of (constants, batch [B, ...]) -> pytree of [B, ...] arrays; what puts the constants
       on every device, once; the number of devices, by which B must be divisible).
     """
-    devices = list(devices or jax.local_devices())
-    mesh = Mesh(np.array(devices), ('batch',))
+    shared = tuple(on or devices())
+    mesh = Mesh(np.array(shared), ('batch',))
     everywhere = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec('batch'))
     batched = jax.vmap(function, in_axes=(None, 0))
-    if [device.platform for device in devices] == ['cpu']:
+    if [device.platform for device in shared] == ['cpu']:
         batched = _in_chunks(batched, CPU_CHUNK)
     compiled = jax.jit(
         batched,
         in_shardings=(everywhere, split),
         out_shardings=split,
-        compiler_options=_compiler_options(devices[0]),
+        compiler_options=_compiler_options(shared[0]),
     )
-    return compiled, lambda constants: jax.device_put(constants, everywhere), len(devices)
+    return compiled, lambda constants: jax.device_put(constants, everywhere), len(shared)
 
 
 def _in_chunks(batched, size):
@@ -73,20 +94,15 @@ def _compiler_options(device: jax.Device) -> dict[str, Any] | None:
     return _CPU_OPTIONS
 
 
-def replicated(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
-    """Puts a pytree on every device (all of this process by default), once."""
-    mesh = Mesh(np.array(list(devices or jax.local_devices())), ('batch',))
+def replicated(tree: Any) -> Any:
+    """Puts a pytree on every one of `devices()`, once."""
+    mesh = Mesh(np.array(devices()), ('batch',))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`jax.jit` with what is fast on this process's devices; `options` are its own."""
-    return jax.jit(function, compiler_options=_compiler_options(jax.local_devices()[0]), **options)
-
-
-def device_count() -> int:
-    """Returns how many devices this process computes on."""
-    return jax.local_device_count()
+    return jax.jit(function, compiler_options=_compiler_options(devices()[0]), **options)
 
 
 def round_up(count: int, multiple: int) -> int:

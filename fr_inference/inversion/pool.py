@@ -75,7 +75,7 @@ def draw(
         shapes,
     )
     columns = [*terms.values(), embeddings]
-    block = min(plan.batch * parallel.device_count(), plan.draws)
+    block = min(plan.batch * len(parallel.devices()), plan.draws)
     for first in range(0, plan.draws, block):
         rows = slice(first, min(first + block, plan.draws))
         if not all(np.isfinite(column[rows]).all() for column in columns):

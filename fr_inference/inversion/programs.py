@@ -33,8 +33,8 @@ def identified(scene: Scene, constants: Constants) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(make, scene, plan, *more):
-    return parallel.per_example(make(scene, plan, *more))
+def _compiled(devices, make, scene, plan, *more):
+    return parallel.per_example(make(scene, plan, *more), devices)
 
 
 def over(
@@ -58,7 +58,7 @@ def over(
     shared = dataclasses.replace(plan, seed=0, draws=1, candidates=1, keep=1, apart=1.0, batch=1)
     if make is not optimize.advancing:
         shared = dataclasses.replace(shared, steps=0, learning_rate=1.0)
-    compiled, place, count = _compiled(make, scene, shared, *more)
+    compiled, place, count = _compiled(parallel.devices(), make, scene, shared, *more)
     placed = place(constants)
     size = plan.batch * count
 

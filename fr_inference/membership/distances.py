@@ -177,13 +177,13 @@ def scorer(
     Args:
       target: the backbone; its variables are the constants.
       scaling: in `SCALINGS`.
-      devices: that share the work; all of this process by default.
+      devices: that share the work; `parallel.devices()` by default.
 
     Returns:
       (function of (variables, images [B, H, W, 3] on the scale 0 to 255) -> ([B, L] distances,
       [B, D] embeddings); what puts the variables on every device; their number).
     """
-    devices = None if devices is None else tuple(devices)
+    devices = tuple(devices or parallel.devices())
     return _scorer(target.apply, target.input, scaling, devices)
 
 
@@ -221,7 +221,7 @@ def measure(
       mirror: measure the mirror images instead.
       skip_bad: leave unreadable images out and list them.
       label: of the progress.
-      devices: that share the work; all of this process by default.
+      devices: that share the work; `parallel.devices()` by default.
       progress: called as progress(label, done, total).
 
     Raises:
