@@ -1,20 +1,41 @@
-"""What every program shares: exit codes, one-line errors, a progress bar on process 0."""
+"""What every program shares: exit codes, one-line errors, several processes, a progress bar.
+
+Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate crossed, 4 stopped by SIGTERM with its state saved
+(the same command goes on).
+"""
 
 import io
 import os
 import pathlib
+import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterable
 
 import jax
 import tqdm
 from absl import app, flags, logging
 
-from fr_inference import checks
+from fr_inference import checks, processes
 
+EXIT_BUG = 1
 EXIT_BAD_INPUT = 2
 EXIT_GATE = 3
+EXIT_STOPPED = 4
+
+_HEARTBEAT_SECONDS = 20  # a process that died is missed after so long
+
+_DISTRIBUTED = flags.DEFINE_bool(
+    'distributed',
+    False,
+    'One of several processes that the cluster (TPU, SLURM, Open MPI) tells of.',
+)
+_COORDINATOR = flags.DEFINE_string(
+    'coordinator_address', None, 'HOST:PORT of process 0, where no cluster tells it.'
+)
+_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many there are.', lower_bound=1)
+_PROCESS = flags.DEFINE_integer('process_id', None, 'Which one this is, from 0.', lower_bound=0)
 
 
 class GateCrossedError(Exception):
@@ -48,19 +69,77 @@ def run(main: Callable[[], None]) -> None:
     def guarded(_argv: list[str]) -> None:
         if quiet:  # absl has raised it to INFO, where Orbax tells of every file
             logging.set_verbosity(logging.WARNING)
+        signal.signal(signal.SIGTERM, _on_sigterm)
         try:
+            _join_others()
             main()
         except checks.InputError as error:
             _stop(str(error), EXIT_BAD_INPUT)
         except GateCrossedError as error:
             _stop(str(error), EXIT_GATE)
+        except processes.Stopped:
+            _stop('stopped; its state is saved, the same command goes on', EXIT_STOPPED)
+        except Exception:
+            if processes.count() == 1:
+                raise
+            traceback.print_exc()
+            _leave(EXIT_BUG)
 
     app.run(guarded, flags_parser=parse)
 
 
 def _stop(message: str, code: int) -> None:
     print(checks.shown(' '.join(message.split())), file=sys.stderr)
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """Ends; one of several processes at once, for the others may wait for it where it never comes."""
+    if _joined() and code not in (EXIT_GATE, EXIT_STOPPED):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
+
+
+def _on_sigterm(number: int, frame: object) -> None:
+    """Stops at the next point where the state can be saved; asked again, at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    processes.ask_to_stop()
+
+
+def _joined() -> bool:
+    return jax.distributed.is_initialized()
+
+
+def _join_others() -> None:
+    """Makes this process one of several, of which the first alone prints results."""
+    given = {
+        '--coordinator_address': _COORDINATOR.value,
+        '--num_processes': _PROCESSES.value,
+        '--process_id': _PROCESS.value,
+    }
+    absent = [name for name, value in given.items() if value is None]
+    if len(absent) == len(given) and not _DISTRIBUTED.value:
+        return
+    checks.require(
+        not absent or _DISTRIBUTED.value,
+        f'{", ".join(absent)}: missing; give all three, or --distributed where a cluster tells them',
+    )
+    try:
+        jax.distributed.initialize(
+            _COORDINATOR.value,
+            _PROCESSES.value,
+            _PROCESS.value,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise checks.InputError(
+            f'--distributed: no connection to the other processes: {error}; give '
+            '--coordinator_address, --num_processes and --process_id where no cluster tells them'
+        ) from error
+    if not processes.is_first():
+        sys.stdout = io.StringIO()  # nobody reads it
 
 
 def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -> pathlib.Path:
@@ -75,6 +154,8 @@ def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -
       InputError: when it can't be made or written to.
     """
     path = pathlib.Path(path)
+    if not processes.is_first():
+        return path
     whole = os.path.abspath(path)
     checks.require(
         whole == whole.encode(errors='replace').decode(),  # Orbax writes nowhere else
@@ -104,7 +185,7 @@ def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -
 
 def progress(label: str, done: int, total: int, **metrics: float) -> None:
     """Draws one progress bar per label, on process 0; pass it as `progress=` to the library."""
-    if jax.process_index() != 0:
+    if not processes.is_first():
         return
     bar = _BARS.get(label)
     if bar is None:

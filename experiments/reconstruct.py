@@ -26,7 +26,7 @@ from fr_inference.inversion import (
     targeted,
 )
 from fr_inference.inversion.optimize import Plan
-from fr_inference.membership import distances
+from fr_inference.membership import distances, scoring
 
 _TARGET = flags.DEFINE_string('target', None, 'The backbone that made them.', required=True)
 _GENERATOR = flags.DEFINE_string(
@@ -70,7 +70,7 @@ def main() -> None:
     evaluator = open_target(_EVALUATOR.value, flag='--evaluator') if _EVALUATOR.value else None
     faces = sources.open_faces(_PHOTOGRAPHS.value, '--photographs') if _PHOTOGRAPHS.value else None
     if faces is not None:
-        measured = distances.measure(target, faces, label='photographs', progress=cli.progress)
+        measured = scoring.measure(target, faces, label='photographs', progress=cli.progress)
         templates = measured.embeddings
         names = [str(faces.paths[row]) for row in measured.index]
     else:
@@ -105,7 +105,7 @@ def main() -> None:
     if evaluator is not None and faces is not None:
         pictures = from_arrays(found.images, range(len(found.images)), 'reconstructions')
         both = [
-            evaluate.unit(distances.measure(evaluator, images, label='evaluator').embeddings)
+            evaluate.unit(scoring.measure(evaluator, images, label='evaluator').embeddings)
             for images in (pictures, faces)
         ]
         columns['evaluator_similarity'] = (both[0] * both[1]).sum(1).tolist()

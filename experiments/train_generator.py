@@ -15,7 +15,7 @@ from fr_inference.convert import generators
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
 from fr_inference.data.faces import from_arrays
-from fr_inference.membership import distances
+from fr_inference.membership import scoring
 from fr_inference.metrics import images as image_metrics
 from fr_inference.models import stylegan2
 from fr_inference.training import generator as training
@@ -82,7 +82,7 @@ def main() -> None:
 
     def embeddings(images):
         assert embedder is not None
-        return distances.measure(embedder, images, label='embedding').embeddings
+        return scoring.measure(embedder, images, label='embedding').embeddings
 
     def sample(seen, variables):
         images = generate(variables, _SHEET**2, 0)

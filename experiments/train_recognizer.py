@@ -10,7 +10,7 @@ from experiments import cli
 from fr_inference import checkpoint, checks
 from fr_inference.convert.open import open_target
 from fr_inference.data import overlap, sources, splits
-from fr_inference.membership import distances
+from fr_inference.membership import scoring
 from fr_inference.metrics import verification
 from fr_inference.models import registry
 from fr_inference.models.layers import NORMALIZATIONS
@@ -88,7 +88,7 @@ def main() -> None:
     checkpoint.save_target(_OUT.value, trained, members=members)
     print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(members)} training images')
     if held_out is not None:
-        measured = distances.measure(trained, held_out, progress=cli.progress)
+        measured = scoring.measure(trained, held_out, progress=cli.progress)
         scores, same = verification.sample_pairs(
             measured.embeddings, measured.identities, seed=_SEED.value
         )

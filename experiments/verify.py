@@ -10,7 +10,7 @@ from absl import flags
 from experiments import cli
 from fr_inference.convert.open import open_target
 from fr_inference.data import pairs
-from fr_inference.membership import distances
+from fr_inference.membership import scoring
 from fr_inference.metrics import verification
 
 _TARGET = flags.DEFINE_string(
@@ -42,7 +42,7 @@ def main() -> None:
     mirror = _MIRROR.value or ('concat' if target.architecture == 'mobilefacenet_prelu' else 'add')
 
     def embed(mirrored):
-        return distances.measure(
+        return scoring.measure(
             target,
             listed.faces,
             batch_size=_BATCH.value,

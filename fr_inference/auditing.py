@@ -21,8 +21,8 @@ from fr_inference.inversion import reconstructions
 from fr_inference.inversion import stage as inversion_stage
 from fr_inference.inversion.stage import Inversion, Request
 from fr_inference.membership import distances, stage
-from fr_inference.membership.distances import Progress
 from fr_inference.membership.measured import Settings, Shadow, measure_all
+from fr_inference.membership.scoring import Progress
 from fr_inference.metrics.intervals import Scored
 from fr_inference.models import registry
 from fr_inference.models.target import Apply, InputSpec, Target

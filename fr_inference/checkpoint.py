@@ -22,7 +22,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fr_inference import checks, parallel, tables
+from fr_inference import checks, parallel, processes, tables
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 
@@ -44,6 +44,8 @@ def save_target(
 ) -> None:
     """Writes `target` as a native checkpoint; a reader sees all of it or nothing.
 
+    Of several processes the first alone writes, here and in the other functions that do.
+
     Args:
       directory: made if absent; an earlier native checkpoint there is replaced.
       target: of a registered architecture.
@@ -53,6 +55,8 @@ def save_target(
       InputError: for an architecture that is not registered, or a path that can't be written.
     """
     checks.one_of('architecture', target.architecture, registry.VARIANTS)
+    if not processes.is_first():
+        return
     directory = pathlib.Path(directory).resolve()
     checks.require(
         not directory.is_file(), f'{directory}: found a file, expected a folder to write to'
@@ -161,11 +165,13 @@ def save_state(directory: str | os.PathLike, step: int, state: Any) -> None:
     Args:
       directory: holds one sub-folder per step; the newest two are kept.
       step: whole number, grows.
-      state: pytree of arrays and numbers.
+      state: pytree of arrays and numbers, the same in all processes.
     """
+    if not processes.is_first():
+        return
     directory = pathlib.Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    _save(directory / f'step_{step:09d}', state)
+    _save(directory / f'step_{step:09d}', jax.device_get(state))
     for old in _steps(directory)[:-2]:
         shutil.rmtree(old)
 
@@ -173,21 +179,33 @@ def save_state(directory: str | os.PathLike, step: int, state: Any) -> None:
 def latest_state(directory: str | os.PathLike, like: Any) -> tuple[int, Any] | None:
     """Returns (step, state) of the newest complete state below `directory`, or None.
 
+    Of several processes the first reads it, and sends it to the others.
+
     Args:
       directory: what `save_state` wrote to.
       like: pytree of arrays or `jax.ShapeDtypeStruct`s of the expected structure.
     """
     directory = pathlib.Path(directory).resolve()
-    steps = _steps(directory) if directory.is_dir() else []
-    if not steps:
-        return None
     expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), like)
-    return int(steps[-1].name.removeprefix('step_')), _restore(steps[-1], expected)
+
+    def read():
+        steps = _steps(directory) if directory.is_dir() else []
+        if not steps:
+            return None
+        number = int(steps[-1].name.removeprefix('step_'))
+        leaves = jax.tree.leaves(_restore(steps[-1], expected))
+        return [number, [np.asarray(leaf) for leaf in leaves]]
+
+    found = processes.from_first(read)
+    if found is None:
+        return None
+    return found[0], jax.tree.unflatten(jax.tree.structure(expected), found[1])
 
 
 def save_tree(path: str | os.PathLike, tree: Any) -> None:
     """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing."""
-    _save(pathlib.Path(path).resolve(), tree)
+    if processes.is_first():
+        _save(pathlib.Path(path).resolve(), tree)
 
 
 def restore_tree(path: str | os.PathLike, expected: Any) -> Any:
@@ -214,10 +232,21 @@ def _is_orbax(path):
 
 
 def _save(path, tree):
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(path, tree, force=True)
     # Orbax says there where on this machine it wrote; checkpoints are handed on.
     (path / 'commit_success.txt').unlink(missing_ok=True)
+
+
+def _checkpointer():
+    """This process reads or writes by itself, and waits for no other."""
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f'process_{own}'
+    )
+    if jax.process_count() == 1:
+        options = ocp.options.MultiprocessingOptions()
+    return ocp.StandardCheckpointer(multiprocessing_options=options)
 
 
 def _restore(path, expected):
@@ -230,7 +259,7 @@ def _restore(path, expected):
     checks.require(
         not large, f'{path}: {", ".join(large[:3])} of over {_MAX_JSON_BYTES} bytes, not ours'
     )
-    with _silence(), ocp.StandardCheckpointer() as checkpointer:
+    with _silence(), _checkpointer() as checkpointer:
         # Of a damaged checkpoint Orbax and TensorStore raise anything, a bare Exception among it.
         try:
             metadata = checkpointer.metadata(path).item_metadata

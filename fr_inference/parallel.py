@@ -1,4 +1,8 @@
-"""The only file that knows devices: a function of one example, over batches, over all local devices."""
+"""The only file that knows devices: functions of one example over batches and over devices.
+
+Scoring and inversion run on this process's devices, each process with its share of the examples
+(`processes`); a training step runs on those of all processes at once.
+"""
 
 import contextlib
 import contextvars
@@ -9,6 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fr_inference import checks
 
 # On a CPU, examples that are computed together: the features of so few images stay in its caches, and
 # XLA takes less memory afresh at every call. 4 and 8 are equally fast; 1 is slow for wide backbones.
@@ -52,19 +58,56 @@ def per_example(
       on every device, once; the number of devices, by which B must be divisible).
     """
     shared = tuple(on or devices())
-    mesh = Mesh(np.array(shared), ('batch',))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec('batch'))
-    batched = jax.vmap(function, in_axes=(None, 0))
-    if [device.platform for device in shared] == ['cpu']:
-        batched = _in_chunks(batched, CPU_CHUNK)
+    everywhere, split = _shardings(Mesh(np.array(shared), ('batch',)))
     compiled = jax.jit(
-        batched,
+        _batched(function, shared),
         in_shardings=(everywhere, split),
         out_shardings=split,
         compiler_options=_compiler_options(shared[0]),
     )
     return compiled, lambda constants: jax.device_put(constants, everywhere), len(shared)
+
+
+def per_candidate(
+    function: Callable[[Any, Any], Any], on: Sequence[jax.Device] | None = None
+) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:
+    """Compiles a function of one candidate: `pmap` over the devices, `vmap` within each.
+
+    No device ever waits for another, and what all candidates share is placed once.
+
+    Args:
+      function: (constants, candidate) -> pytree of arrays. Pure.
+      on: which devices; `devices()` by default.
+
+    Returns:
+      (function of (constants, candidates [D, B, ...]) -> pytree of [D, B, ...] arrays; what puts the
+      constants on every device, once; the number D of devices).
+    """
+    shared = tuple(on or devices())
+    everywhere, _ = _shardings(Mesh(np.array(shared), ('batch',)))
+    batched = _batched(function, shared)
+    if len(shared) > 1:
+        mapped: Any = jax.pmap(batched, in_axes=(None, 0), devices=shared)
+    else:  # the same without an axis to map over, and with the compiler's options
+
+        def alone(constants, parts):
+            found = batched(constants, jax.tree.map(lambda leaf: leaf[0], parts))
+            return jax.tree.map(lambda leaf: leaf[None], found)
+
+        mapped = jax.jit(
+            alone,
+            in_shardings=everywhere,
+            out_shardings=everywhere,
+            compiler_options=_compiler_options(shared[0]),
+        )
+    return mapped, lambda constants: jax.device_put(constants, everywhere), len(shared)
+
+
+def _batched(function, shared):
+    batched = jax.vmap(function, in_axes=(None, 0))
+    if [device.platform for device in shared] == ['cpu']:
+        batched = _in_chunks(batched, CPU_CHUNK)
+    return batched
 
 
 def _in_chunks(batched, size):
@@ -96,8 +139,7 @@ def _compiler_options(device: jax.Device) -> dict[str, Any] | None:
 
 def replicated(tree: Any) -> Any:
     """Puts a pytree on every one of `devices()`, once."""
-    mesh = Mesh(np.array(devices()), ('batch',))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, _shardings(Mesh(np.array(devices()), ('batch',)))[0])
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -108,3 +150,100 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
 def round_up(count: int, multiple: int) -> int:
     """Returns the smallest multiple of `multiple` that is at least `count`."""
     return -(-count // multiple) * multiple
+
+
+def _shardings(mesh):
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec('batch'))
+
+
+def training_mesh(batch_size: int) -> Mesh:
+    """Returns the devices that batches of this size can be shared out over evenly.
+
+    Of each process the largest number of devices that divides its part, so that a batch of 30 on 8
+    devices is computed on 6, and no result depends on how many there are.
+
+    Raises:
+      InputError: when the batch is not a multiple of the number of processes.
+    """
+    processes = jax.process_count()
+    checks.require(
+        batch_size % processes == 0,
+        f'batch_size: found {batch_size} for {processes} processes, expected a multiple',
+    )
+    if processes == 1:
+        here = devices()
+        count = max(n for n in range(1, len(here) + 1) if batch_size % n == 0)
+        return Mesh(np.array(here[:count]), ('batch',))
+    count = max(
+        n for n in range(1, jax.local_device_count() + 1) if batch_size % (n * processes) == 0
+    )
+    chosen = [
+        device
+        for process in range(processes)
+        for device in [d for d in jax.devices() if d.process_index == process][:count]
+    ]
+    return Mesh(np.array(chosen), ('batch',))
+
+
+def data_parallel(
+    step: Callable[[Any, Any, Any], Any], mesh: Mesh
+) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    """Compiles a training step (state, batch [B, ...], seed) -> (state, metrics) for the mesh.
+
+    It means what it means on one device: sums and means are over the whole batch, those of
+    BatchNorm too. The state is the same on all devices, and given away.
+    """
+    everywhere, split = _shardings(mesh)
+    return jax.jit(
+        step,
+        in_shardings=(everywhere, split, everywhere),
+        out_shardings=everywhere,
+        donate_argnums=0,
+        compiler_options=_compiler_options(mesh.local_devices[0]),
+    )
+
+
+def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """Lets each device compute a function of (shared, batch [B, ...]) of its own part alone.
+
+    Returns:
+      The function of the same arguments that returns the mean over the devices.
+    """
+
+    def own(shared, batch):
+        return jax.lax.pmean(function(shared, batch), 'batch')
+
+    return jax.shard_map(
+        own,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec('batch')),
+        out_specs=PartitionSpec(),
+    )
+
+
+def on_mesh(tree: Any, mesh: Mesh) -> Any:
+    """Puts a pytree, the same in all processes, on every device of the mesh."""
+    everywhere, _ = _shardings(mesh)
+
+    def place(leaf):
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, everywhere, lambda index: leaf[index])
+
+    return jax.tree.map(place, tree)
+
+
+def batch_on_mesh(read: Callable[[slice], Any], size: int, mesh: Mesh) -> Any:
+    """Puts a batch on the mesh of which each process reads its own part alone.
+
+    Args:
+      read: rows of the batch -> pytree of arrays [len(rows), ...].
+      size: of the batch.
+      mesh: of `training_mesh`.
+    """
+    _, split = _shardings(mesh)
+    part = size // jax.process_count()
+    first = part * jax.process_index()
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(split, leaf, (size, *leaf.shape[1:])),
+        read(slice(first, first + part)),
+    )

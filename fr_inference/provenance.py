@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import checks
+from fr_inference import checks, processes
 
 _PACKAGES = ('fr_inference', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
@@ -49,9 +49,13 @@ def _commit(root):
 def claim_run(folder: pathlib.Path, run: dict[str, Any]) -> None:
     """Writes what a run is to `folder`/run.json, or compares with what already stands there.
 
+    Of several processes the first does.
+
     Raises:
       InputError: that lists in what the run on disk differs, or says that it is damaged.
     """
+    if not processes.is_first():
+        return
     path = folder / 'run.json'
     text = json.dumps(run, indent=1, sort_keys=True)
     if not path.exists():

@@ -14,7 +14,8 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 
 # From the lowest; modules of one layer do not know each other, files of one package do.
 LAYERS = (
-    ('rng', 'checks', 'parallel'),
+    ('rng', 'checks'),
+    ('parallel', 'processes'),
     ('tables', 'provenance'),
     ('models', 'metrics'),
     ('data', 'checkpoint'),
@@ -36,9 +37,10 @@ DEVICES = {
 # Beside parallel.py: weights are restored to one device; a record and a bar name the machine.
 KNOW_DEVICES = {
     'fr_inference/parallel.py': DEVICES,
-    'fr_inference/checkpoint.py': {'sharding'},
+    'fr_inference/processes.py': {'process_index', 'process_count'},
+    'fr_inference/checkpoint.py': {'sharding', 'process_index', 'process_count'},
     'fr_inference/provenance.py': {'devices'},
-    'experiments/cli.py': {'process_index'},
+    'experiments/cli.py': {'distributed'},
     'experiments/benchmark.py': {'local_devices'},
     'experiments/inversion_speed.py': {'local_devices'},
 }

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checkpoint, checks
+from fr_inference import checkpoint, checks, processes
 from fr_inference.convert import stylegan2 as files
 from fr_inference.convert.open import EMBEDDED
 from fr_inference.models import stylegan2
@@ -34,6 +34,8 @@ def embedded_names() -> list[str]:
 
 def save_generator(directory: str | os.PathLike, generator: Trained) -> None:
     """Writes a native generator; a reader sees all of it or nothing."""
+    if not processes.is_first():
+        return
     directory = pathlib.Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     (directory / _RECORD).unlink(missing_ok=True)

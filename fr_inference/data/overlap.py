@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import checks, processes
 from fr_inference.data.faces import Faces
 
 _EXAMPLES = 3
@@ -29,7 +29,10 @@ def readable(faces: Faces, *, skip_bad: bool) -> Faces:
 
 
 def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
-    """Returns the SHA-256 (hex) of each image's content; '' for one skipped as unreadable."""
+    """Returns the SHA-256 (hex) of each image's content; '' for one skipped as unreadable.
+
+    Of several processes each reads its share.
+    """
 
     def digest(index):
         try:
@@ -40,7 +43,9 @@ def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
             return ''
 
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(digest, range(len(faces))))
+        own = processes.share(len(faces))
+        found = list(pool.map(digest, range(own.start, own.stop)))
+    return [digest for part in processes.gather_json(found) for digest in part]
 
 
 def check_disjoint(

@@ -5,6 +5,7 @@ interrupted draw goes on where it stopped.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 import jax
 import numpy as np
 
-from fr_inference import checks, parallel, provenance
+from fr_inference import checks, parallel, processes, provenance
 from fr_inference.inversion import optimize, programs
 from fr_inference.inversion.optimize import Constants, Plan
 from fr_inference.inversion.scene import Scene
@@ -75,10 +76,20 @@ def draw(
         shapes,
     )
     columns = [*terms.values(), embeddings]
-    block = min(plan.batch * len(parallel.devices()), plan.draws)
+    at_once = plan.batch * len(parallel.devices()) * processes.count()
+    block = min(at_once, plan.draws)
+
+    def saved(rows):
+        found = [np.asarray(column[rows]) for column in columns]
+        return found if all(np.isfinite(part).all() for part in found) else None
+
     for first in range(0, plan.draws, block):
         rows = slice(first, min(first + block, plan.draws))
-        if not all(np.isfinite(column[rows]).all() for column in columns):
+        done = processes.from_first(functools.partial(saved, rows))
+        if done is not None:
+            for column, values in zip(columns, done, strict=True):
+                column[rows] = values
+        else:
             # Always whole blocks, for one compiled program.
             found, seen = score(np.arange(first, first + block, dtype=np.int32))
             count = rows.stop - first
@@ -87,12 +98,16 @@ def draw(
                 column[rows] = found[name][:count]
         if progress is not None:
             progress(label, rows.stop, plan.draws)
+        processes.stop_point()
     return Pool(z_dim=z_dim, terms=terms, embeddings=embeddings)
 
 
 def _column(folder, name, shape):
-    """An array of NaN, or what an earlier run left of it: a row that is finite is done."""
-    if folder is None:
+    """An array of NaN, or what an earlier run left of it: a row that is finite is done.
+
+    Of several processes the first keeps it on disk, the others in memory.
+    """
+    if folder is None or not processes.is_first():
         return np.full(shape, np.nan, np.float32)
     path = folder / f'{"".join(filter(str.isalpha, name)) or "embeddings"}.npy'
     if not path.exists():

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import checkpoint, parallel, rng
+from fr_inference import checkpoint, parallel, processes, rng
 from fr_inference.inversion import optimize
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Constants, Plan
@@ -34,7 +34,7 @@ def identified(scene: Scene, constants: Constants) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=32)
 def _compiled(devices, make, scene, plan, *more):
-    return parallel.per_example(make(scene, plan, *more), devices)
+    return parallel.per_candidate(make(scene, plan, *more), devices)
 
 
 def over(
@@ -45,6 +45,8 @@ def over(
     *more: Hashable,
 ) -> Callable[[Any], Any]:
     """Returns a program over any number of examples, `plan.batch` at a time on each device.
+
+    Examples are NumPy arrays (or pytrees of them) with a first axis, as results are.
 
     Searches that differ in numbers and weights alone share what is compiled.
 
@@ -60,18 +62,29 @@ def over(
         shared = dataclasses.replace(shared, steps=0, learning_rate=1.0)
     compiled, place, count = _compiled(parallel.devices(), make, scene, shared, *more)
     placed = place(constants)
-    size = plan.batch * count
 
     def run(examples):
+        """Of several processes each computes its share, and all get the whole."""
         total = len(jax.tree.leaves(examples)[0])
-        width = min(size, parallel.round_up(total, count))
+        own = processes.share(total)
+        most = -(-total // processes.count())
+        width = min(plan.batch, -(-most // count))
         parts = []
-        for start in range(0, total, width):
-            index = np.minimum(np.arange(start, start + width), total - 1)
-            chunk = jax.tree.map(lambda leaf, index=index: leaf[index], examples)
-            found = jax.device_get(compiled(placed, chunk))
-            real = min(width, total - start)
-            parts.append(jax.tree.map(lambda leaf, real=real: leaf[:real], found))
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        # Without a share it computes one all the same, to know what the others' look like.
+        for start in range(own.start, max(own.stop, own.start + 1), width * count):
+            index = np.minimum(np.arange(start, start + width * count), total - 1)
+            chunk = jax.tree.map(
+                lambda leaf, index=index: leaf[index].reshape(count, width, *leaf.shape[1:]),
+                examples,
+            )
+            real = min(width * count, own.stop - start)
+            parts.append(
+                jax.tree.map(
+                    lambda leaf, real=real: leaf.reshape(-1, *leaf.shape[2:])[:real],
+                    jax.device_get(compiled(placed, chunk)),
+                )
+            )
+        found = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return processes.gather_rows(found)
 
     return run

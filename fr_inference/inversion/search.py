@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from fr_inference import checkpoint, checks, provenance
+from fr_inference import checkpoint, checks, processes, provenance
 from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import optimize, programs
 from fr_inference.inversion.objective import Objective
@@ -87,6 +87,7 @@ def run(
       progress: called as progress(label, done, total).
 
     Raises:
+      Stopped: when that was asked for; the state is saved where there is a `workdir`.
       InputError: when `workdir` holds another search, or nothing finite was found.
     """
     checks.require(
@@ -133,8 +134,7 @@ def _begin(scene, plan, objective, constants, pool, wanted, folder):
         )
         saved = checkpoint.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
         if saved is not None:
-            saved_state = jax.tree.map(np.asarray, saved[1])
-            return saved_state['candidates'], np.array(saved_state['curve'])
+            return saved[1]['candidates'], np.array(saved[1]['curve'])
 
     best = _best(plan, objective, pool, wanted)
     start = programs.over(optimize.beginning, constants, scene, plan, pool.z_dim)
@@ -173,6 +173,12 @@ def _optimise(
     """Goes on from `state` to the last step, in segments of fixed length."""
     segment = _segment(plan.steps)
     done, saved_at = int(state['step'][0]), time.monotonic()
+
+    def save_state():
+        if folder is not None:
+            tree = {'candidates': state, 'curve': curve}
+            checkpoint.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
+
     while done < plan.steps:
         count = min(segment, plan.steps - done)
         advance = programs.over(
@@ -183,12 +189,11 @@ def _optimise(
         done += count
         if progress is not None:
             progress(label, done, plan.steps, objective=part[:, -1, 0].mean())
-        if folder is not None and (
-            done == plan.steps or time.monotonic() - saved_at >= save_seconds
-        ):
-            tree = {'candidates': state, 'curve': curve}
-            checkpoint.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
+        if done == plan.steps or time.monotonic() - saved_at >= save_seconds:
+            save_state()
             saved_at = time.monotonic()
+        if done < plan.steps:
+            processes.stop_point(save_state)
     return state, curve
 
 

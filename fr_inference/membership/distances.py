@@ -9,7 +9,6 @@ see `SCALINGS`.
 """
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,39 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fr_inference import checks, parallel
-from fr_inference.data import loader
-from fr_inference.data.faces import Faces
 from fr_inference.models.target import Apply, Target
 
 # What b_i may be: the running variance (plus the layer's epsilon), channel by channel; the number of
 # channels; 1.
 SCALINGS = ('variance', 'channels', 'none')
-
-Progress = Callable[..., None]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Measurements:
-    """What is kept of each image.
-
-    Attributes:
-      layers: names of the L BatchNorm layers, in the order of the computation; empty without any.
-      distances: [N, L] float32, at least 0.
-      embeddings: [N, D] float32.
-      identities: of the N images.
-      index: [N] int32 positions in the source.
-      skipped: (path, reason) of images that could not be read.
-    """
-
-    layers: tuple[str, ...]
-    distances: np.ndarray
-    embeddings: np.ndarray
-    identities: tuple[str, ...]
-    index: np.ndarray
-    skipped: tuple[tuple[str, str], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.index)
 
 
 @contextlib.contextmanager
@@ -195,103 +166,3 @@ def _scorer(apply, input, scaling, devices):
         return of_image(apply, variables, input.normalize(image), scaling)
 
     return parallel.per_example(one, devices)
-
-
-def measure(
-    target: Target,
-    faces: Faces,
-    *,
-    scaling: str = 'variance',
-    batch_size: int = 64,
-    mirror: bool = False,
-    skip_bad: bool = False,
-    label: str = 'scoring',
-    devices: Sequence[jax.Device] | None = None,
-    progress: Progress | None = None,
-) -> Measurements:
-    """Measures every image; memory does not grow with the number of images but for the results.
-
-    A score never depends on the batch it was in: every image is its own batch of one inside `vmap`.
-
-    Args:
-      target: the backbone.
-      faces: N images.
-      scaling: in `SCALINGS`.
-      batch_size: images at a time, rounded up to a multiple of the devices.
-      mirror: measure the mirror images instead.
-      skip_bad: leave unreadable images out and list them.
-      label: of the progress.
-      devices: that share the work; `parallel.devices()` by default.
-      progress: called as progress(label, done, total).
-
-    Raises:
-      BadImageError: at an unreadable image, unless `skip_bad`.
-      InputError: when nothing could be read, or the backbone gives numbers that are not finite.
-    """
-    checks.one_of('scaling', scaling, SCALINGS)
-    compiled, place, count = scorer(target, scaling, devices)
-    variables = place(target.variables)
-    size = parallel.round_up(min(batch_size, max(1, len(faces))), count)
-    distances, embeddings, index = [], [], []
-    skipped: list[tuple[str, str]] = []
-    ahead: list[tuple[Any, np.ndarray, np.ndarray]] = []  # computed while the next is decoded
-
-    def collect():
-        (distance, embedding), mask, positions = ahead.pop(0)
-        distances.append(np.asarray(distance)[mask])
-        embeddings.append(np.asarray(embedding)[mask])
-        index.append(positions[mask])
-        if progress is not None:
-            done = sum(map(len, index)) + len(skipped)
-            progress(label, min(done, len(faces)), len(faces))
-
-    for batch in loader.batches(
-        faces,
-        height=target.input.height,
-        width=target.input.width,
-        batch_size=size,
-        skip_bad=skip_bad,
-        skipped=skipped,
-    ):
-        images = batch.images[:, :, ::-1] if mirror else batch.images
-        try:
-            ahead.append((compiled(variables, images), batch.mask, batch.index))
-        except jax.errors.UnexpectedTracerError as error:
-            raise checks.InputError(
-                f'{target.name}: its BatchNorm layers are called inside nn.remat, nn.scan or another '
-                'transformation that hides what they see; score the same module without it'
-            ) from error
-        if len(ahead) > 1:
-            collect()
-    while ahead:
-        collect()
-    checks.require(index, f'{faces.name}: none of {len(faces)} images could be read')
-    kept = np.concatenate(index)
-    result = Measurements(
-        layers=layer_names(target),
-        distances=np.concatenate(distances),
-        embeddings=np.concatenate(embeddings),
-        identities=tuple(faces.identities[position] for position in kept),
-        index=kept,
-        skipped=tuple(skipped),
-    )
-    finite = np.isfinite(result.distances).all(-1) & np.isfinite(result.embeddings).all(-1)
-    checks.require(
-        finite.all(),
-        f'{target.name}: {int((~finite).sum())} of {len(finite)} images give features that are not '
-        f'finite, as {faces.paths[int(kept[np.argmin(finite)])]}; is the checkpoint damaged?',
-    )
-    return result
-
-
-def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurements:
-    """Returns the measurements of the images at `rows` (positions or a mask)."""
-    rows = np.asarray(rows)
-    rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-    return dataclasses.replace(
-        measured,
-        distances=measured.distances[rows],
-        embeddings=measured.embeddings[rows],
-        identities=tuple(measured.identities[row] for row in rows),
-        index=measured.index[rows],
-    )

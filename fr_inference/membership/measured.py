@@ -8,9 +8,9 @@ import numpy as np
 from fr_inference import checks, rng
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces, concat
-from fr_inference.membership import attack, controls, distances, protocol
-from fr_inference.membership.distances import Measurements, Progress
+from fr_inference.membership import attack, controls, distances, protocol, scoring
 from fr_inference.membership.protocol import Labelled
+from fr_inference.membership.scoring import Measurements, Progress
 from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
 
@@ -146,7 +146,7 @@ def measure_all(
     skipped: dict[str, str] = {}
 
     def measure(backbone: Target, images: Faces, label: str) -> Measurements:
-        measured = distances.measure(
+        measured = scoring.measure(
             backbone,
             images,
             scaling=settings.scaling,

@@ -11,7 +11,7 @@ import numpy as np
 from fr_inference import checks, rng
 from fr_inference.membership import attack as attacks
 from fr_inference.membership.attack import Attack, Options
-from fr_inference.membership.distances import Measurements
+from fr_inference.membership.scoring import Measurements
 from fr_inference.metrics import roc
 from fr_inference.metrics.intervals import Scored
 

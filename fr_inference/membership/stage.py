@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_inference import checks
 from fr_inference.data.faces import Faces
-from fr_inference.membership import controls, distances, protocol, summary
+from fr_inference.membership import controls, protocol, scoring, summary
 from fr_inference.membership.measured import Measured, Settings
 from fr_inference.membership.protocol import Labelled
 from fr_inference.metrics import intervals
@@ -116,7 +116,7 @@ def nothing(measured: Measured) -> Findings:
 
 def _null(labelled, settings):
     """(Non-members, half of whom are called members, the half to fit on)."""
-    outsiders = distances.select(labelled.measured, ~labelled.member)
+    outsiders = scoring.select(labelled.measured, ~labelled.member)
     member = controls.null_labels(outsiders.identities, settings.seed)
     half = protocol.fit_half(outsiders.identities, member, settings.seed, least=2)
     return Labelled(measured=outsiders, member=member), half
@@ -206,7 +206,7 @@ def _populations(measured, fitted, given, found):
     if 'member_identities' in given:
         other = measured.measure(target, given['member_identities'], 'other images of members')
         judged = set(members[1])
-        own = distances.select(other, np.array([name in judged for name in other.identities]))
+        own = scoring.select(other, np.array([name in judged for name in other.identities]))
         _check_others(judged, own.identities)
         others = protocol.logits(fitted, own), own.identities
         compare('member_identities_vs_nonmembers', others, strangers)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checkpoint, checks, parallel, provenance, rng
+from fr_inference import checkpoint, checks, parallel, processes, provenance, rng
 from fr_inference.data.faces import Faces
 from fr_inference.models import stylegan2
 from fr_inference.training import augment
@@ -147,9 +147,12 @@ def _apply(optimiser, gradient, memory, params):
 
 @functools.lru_cache(maxsize=4)
 def make_step(
-    recipe: Recipe, generator: stylegan2.Generator, discriminator: stylegan2.Discriminator
-) -> Callable[[State, jax.Array, jax.Array], tuple[State, dict[str, jax.Array]]]:
-    """Returns the step: (state, images [B, H, W, 3] uint8, key) -> (state, metrics)."""
+    recipe: Recipe,
+    generator: stylegan2.Generator,
+    discriminator: stylegan2.Discriminator,
+    mesh: Any,
+) -> Callable[[State, jax.Array, np.int32], tuple[State, dict[str, jax.Array]]]:
+    """Returns the step on the mesh: (state, images [B, H, W, 3] uint8, seed) -> (state, metrics)."""
     first, second = _optimisers(recipe)
     resolution = generator.resolution
     gamma = recipe.r1 if recipe.r1 is not None else 2e-4 * resolution**2 / recipe.batch_size
@@ -218,8 +221,9 @@ def make_step(
         slopes = jax.grad(total)(reals)
         return 0.5 * gamma * recipe.r1_every * jnp.mean(jnp.sum(jnp.square(slopes), (1, 2, 3)))
 
-    def step(state: State, reals: jax.Array, key: jax.Array):
-        keys = jax.random.split(key, 5)
+    def step(state: State, reals: jax.Array, seed: jax.Array):
+        base = rng.stream(jax.random.key(seed), 'training')
+        keys = jax.random.split(jax.random.fold_in(base, state.step), 5)
         count = len(reals)
         reals = reals.astype(jnp.float32) / 127.5 - 1
         if recipe.mirror:
@@ -274,7 +278,7 @@ def make_step(
         )
         return state, {'generator': loss_g, 'discriminator': loss_d, 'sign': sign}
 
-    return parallel.compiled(step, donate_argnums=0)
+    return parallel.data_parallel(step, mesh)
 
 
 def variables_of(state: State, generator: stylegan2.Generator, seed: int) -> dict[str, Any]:
@@ -318,7 +322,10 @@ def train(
     Returns:
       The variables of the averaged generator.
 
+    A batch is shared out over the devices of all processes; the result does not depend on their number.
+
     Raises:
+      Stopped: when that was asked for; the state is saved where there is a `workdir`.
       InputError: for resolutions that differ, too few images, or a `workdir` that holds another run.
     """
     size = generator.resolution
@@ -338,23 +345,32 @@ def train(
         _check_same_run(workdir, recipe, generator, discriminator, faces.select(kept))
         saved = checkpoint.latest_state(workdir / 'state', state)
         if saved is not None:
-            state = jax.tree.map(jnp.asarray, saved[1])
+            state = saved[1]
+    mesh = parallel.training_mesh(recipe.batch_size)
+    state = parallel.on_mesh(state, mesh)
     # The step does not depend on how long it is repeated, nor on the seed.
     shared = dataclasses.replace(recipe, images=1, seed=0)
-    step_function = make_step(shared, generator, discriminator)
-    base = rng.stream(jax.random.key(recipe.seed), 'training')
+    step_function = make_step(shared, generator, discriminator, mesh)
     total, per_epoch = math.ceil(recipe.images / recipe.batch_size), len(kept) // recipe.batch_size
     done = int(state.step)
     saved_at, order, order_of = time.monotonic(), np.zeros(0, int), -1
+
+    def save_state():
+        if workdir is not None:
+            checkpoint.save_state(workdir / 'state', done, state)
+
     while done < total:
         epoch, within = divmod(done, per_epoch)
         if epoch != order_of:
             order = rng.numpy_generator(recipe.seed, f'epoch {epoch}').permutation(len(kept))
             order_of = epoch
         chosen = order[within * recipe.batch_size : (within + 1) * recipe.batch_size]
-        state, metrics = step_function(
-            state, jnp.asarray(read(chosen)), jax.random.fold_in(base, done)
-        )
+
+        def part(rows, chosen=chosen):
+            return read(chosen[rows])
+
+        images = parallel.batch_on_mesh(part, recipe.batch_size, mesh)
+        state, metrics = step_function(state, images, np.int32(recipe.seed))
         done += 1
         if done % 16 == 0 or done == total:
             values = {name: float(value) for name, value in metrics.items()}
@@ -369,9 +385,11 @@ def train(
         due = sample_images and seen // sample_images != (seen - recipe.batch_size) // sample_images
         if sample is not None and (due or done == total):
             sample(seen, variables_of(state, generator, recipe.seed))
-        if workdir is not None and (done == total or time.monotonic() - saved_at > save_seconds):
-            checkpoint.save_state(workdir / 'state', done, state)
+        if done == total or time.monotonic() - saved_at > save_seconds:
+            save_state()
             saved_at = time.monotonic()
+        if done < total:
+            processes.stop_point(save_state)
     return variables_of(state, generator, recipe.seed)
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checkpoint, checks, parallel, provenance, rng
+from fr_inference import checkpoint, checks, parallel, processes, provenance, rng
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
@@ -44,6 +44,9 @@ class Recipe:
       weight_decay: on convolution and dense kernels and the class centres.
       warmup: share of the steps over which the learning rate rises.
       mirror: whether images are mirrored at random.
+      cross_replica: whether BatchNorm's means and variances in training are those of the whole batch; of
+        each device's part alone when False, as in insightface's training, and the result then depends
+        on the number of devices, over which the statistics that are kept are averaged.
       seed: of the class centres, the order of the images, the mirroring (and the backbone's weights
         when training from scratch).
     """
@@ -56,6 +59,7 @@ class Recipe:
     weight_decay: float = 5e-4
     warmup: float = 0.05
     mirror: bool = True
+    cross_replica: bool = True
     seed: int = 0
 
     def __post_init__(self):
@@ -125,7 +129,10 @@ def train(
     Returns:
       The trained target; its recipe holds the settings and the last epoch's loss and accuracy.
 
+    A batch is shared out over the devices of all processes; the result does not depend on their number.
+
     Raises:
+      Stopped: when that was asked for; the state is saved where there is a `workdir`.
       InputError: for a target that can't be trained, too few images or identities, or a `workdir`
         that holds another run.
     """
@@ -143,21 +150,26 @@ def train(
         f'{faces.name}: found {len(labels)} images of {classes} people, expected 2 people or more',
     )
     batch_size = min(recipe.batch_size, len(labels))
+    mesh = parallel.training_mesh(batch_size)
     per_epoch = len(labels) // batch_size
     schedule = _schedule(recipe, per_epoch)
-    step_function = _make_step(target, recipe, schedule, per_epoch)
+    step_function = _make_step(target, recipe, schedule, per_epoch, mesh)
     state = _initial_state(recipe, target, classes)
     workdir = pathlib.Path(workdir) if workdir is not None else None
     if workdir is not None:
         _check_same_run(workdir, recipe, target, faces)
         saved = checkpoint.latest_state(workdir / 'state', state)
         if saved is not None:
-            state = jax.tree.map(jnp.asarray, saved[1])
+            state = saved[1]
+    state = parallel.on_mesh(state, mesh)
     total = recipe.epochs * per_epoch
-    base = rng.stream(jax.random.key(recipe.seed), 'training')
     saved_at = time.monotonic()
     step = int(state.step)
     _check_saved_epochs(workdir, save_epochs, recipe.epochs, step / per_epoch)
+
+    def save_state():
+        if workdir is not None:
+            checkpoint.save_state(workdir / 'state', step, state)
 
     def save_epoch(epoch):
         if workdir is not None and epoch in save_epochs:
@@ -170,26 +182,35 @@ def train(
         order = rng.numpy_generator(recipe.seed, f'epoch {epoch}').permutation(len(labels))
         for number in range(within, per_epoch):
             chosen = order[number * batch_size : (number + 1) * batch_size]
-            batch = (images(chosen), labels[chosen], chosen.astype(np.int32))
-            state, metrics = step_function(state, batch, jax.random.fold_in(base, step))
+
+            def part(rows, chosen=chosen):
+                own = chosen[rows]
+                return images(own), labels[own], own.astype(np.int32)
+
+            batch = parallel.batch_on_mesh(part, batch_size, mesh)
+            state, metrics = step_function(state, batch, np.int32(recipe.seed))
             step += 1
             if progress is not None and (step % 8 == 0 or step == total):
                 progress('training', step, total, **{k: float(v) for k, v in metrics.items()})
             # The state that ends an epoch comes after the epoch itself, which a kill would lose else.
-            late = time.monotonic() - saved_at > save_seconds and step % per_epoch
-            if workdir is not None and late:
-                checkpoint.save_state(workdir / 'state', step, state)
+            if step % per_epoch == 0:
+                break
+            if time.monotonic() - saved_at > save_seconds:
+                save_state()
                 saved_at = time.monotonic()
+            processes.stop_point(save_state)
         weights = jax.tree.leaves((state.totals, state.params, state.batch_stats))
         checks.require(
-            all(bool(jnp.isfinite(leaf).all()) for leaf in weights),
+            all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in weights),
             f'training diverged in epoch {epoch + 1}; lower learning_rate (now '
             f'{recipe.learning_rate}) or the margin',
         )
         save_epoch(epoch + 1)
-        if workdir is not None and (step == total or time.monotonic() - saved_at > save_seconds):
-            checkpoint.save_state(workdir / 'state', step, state)
+        if step == total or time.monotonic() - saved_at > save_seconds:
+            save_state()
             saved_at = time.monotonic()
+        if step < total:
+            processes.stop_point(save_state)
     return _finished(recipe, target, state, faces, per_epoch, recipe.epochs)
 
 
@@ -276,11 +297,12 @@ def _initial_state(recipe, target, classes):
     )
 
 
-def _make_step(target, recipe, schedule, per_epoch):
+def _make_step(target, recipe, schedule, per_epoch, mesh):
     module = cast(nn.Module, target.module)
     optimiser = _optimiser(recipe, schedule)
 
-    def loss_function(weights, batch_stats, images, labels):
+    def forward(shared, batch):
+        (weights, batch_stats), (images, labels) = shared, batch
         params = {name: value for name, value in weights.items() if name != 'centres'}
         variables = {'params': params, 'batch_stats': batch_stats}
         embeddings, updated = module.apply(variables, images, train=True, mutable=['batch_stats'])
@@ -290,9 +312,15 @@ def _make_step(target, recipe, schedule, per_epoch):
         accuracy = (cosine.argmax(-1) == labels).mean(dtype=jnp.float32)
         return loss, (updated.get('batch_stats', {}), accuracy)
 
-    def step(state: State, batch, key):
-        """One step: (state, (images uint8, labels, example ids), key) -> (state, metrics)."""
+    whole = forward if recipe.cross_replica else parallel.by_device(forward, mesh)
+
+    def loss_function(weights, batch_stats, images, labels):
+        return whole((weights, batch_stats), (images, labels))
+
+    def step(state: State, batch, seed):
+        """One step: (state, (images uint8, labels, example ids), seed) -> (state, metrics)."""
         images, labels, ids = batch
+        key = jax.random.fold_in(rng.stream(jax.random.key(seed), 'training'), state.step)
         images = target.input.normalize(images)
         if recipe.mirror:
             flips = jax.vmap(jax.random.bernoulli)(rng.per_example(key, ids))
@@ -309,7 +337,7 @@ def _make_step(target, recipe, schedule, per_epoch):
         state = State(weights, batch_stats, centres, momentum, state.step + 1, totals)
         return state, {'loss': loss, 'accuracy': accuracy}
 
-    return parallel.compiled(step, donate_argnums=0)
+    return parallel.data_parallel(step, mesh)
 
 
 def _finished(recipe, target, state, faces, per_epoch, epochs):
@@ -349,7 +377,7 @@ def _check_saved_epochs(workdir, save_epochs, epochs, done):
     checks.require(
         not beyond, f'save_epochs: found {beyond}, expected 0 to {epochs}, the last epoch'
     )
-    if workdir is None:
+    if workdir is None or not processes.is_first():
         return
     lost = [
         epoch

@@ -6,7 +6,7 @@ import pytest
 from fr_inference.convert import open as opening
 from fr_inference.convert.reader import read_tensors
 from fr_inference.data import sources
-from fr_inference.membership import distances
+from fr_inference.membership import scoring
 from fr_inference.models import registry
 
 RTOL = 1e-3
@@ -31,7 +31,7 @@ def case(request, shared):
     everyone = sources.open_faces(shared / 'data' / 'lfw112')
     positions = {path: position for position, path in enumerate(everyone.paths)}
     faces = everyone.select([positions[row] for row in rows])
-    return request.param, target, distances.measure(target, faces), expected
+    return request.param, target, scoring.measure(target, faces), expected
 
 
 def test_recognised(case):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fr_inference import checkpoint
 from fr_inference.data import sources
-from fr_inference.membership import distances
+from fr_inference.membership import scoring
 from fr_inference.metrics import verification
 from fr_inference.models import registry
 from tests.experiments import programs
@@ -99,8 +99,8 @@ def test_figures(folder, results, case, mirror):
     target = checkpoint.load_target(folder / 'target')
     faces = sources.open_faces(folder / 'faces')
     faces = faces.select([i for i, path in enumerate(faces.paths) if 'unread' not in path])
-    embeddings = distances.measure(target, faces).embeddings
-    turned = distances.measure(target, faces, mirror=True).embeddings
+    embeddings = scoring.measure(target, faces).embeddings
+    turned = scoring.measure(target, faces, mirror=True).embeddings
     joined = verification.combine_mirror(embeddings, turned, mirror)
     rows = {'/'.join(path.split('/')[-2:]): row for row, path in enumerate(faces.paths)}
     with open(folder / 'pairs.csv', encoding='utf-8') as file:

@@ -15,7 +15,7 @@ from fr_inference import checkpoint
 from fr_inference.checks import InputError
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError, from_arrays
-from fr_inference.membership import distances
+from fr_inference.membership import scoring
 from fr_inference.metrics import roc, verification
 from fr_inference.models.target import InputSpec, Target
 from fr_inference.training import recognizer
@@ -59,7 +59,7 @@ def assert_same_weights(first, second):
 
 def separation(target, faces):
     """AUC of same against different person by the cosine of embeddings."""
-    measured = distances.measure(target, faces)
+    measured = scoring.measure(target, faces)
     return roc.auc(*verification.sample_pairs(measured.embeddings, measured.identities, seed=0))
 
 
