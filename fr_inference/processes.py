@@ -1,0 +1,158 @@
+"""Several processes (`jax.distributed`) that run the same program on the same input.
+
+Each computes its own share, each gets the whole result, and what stands on a disk is process 0's
+affair: it writes, it reads what was saved, and sends it to the others. So they need no common disk
+for their state, and go on from it whatever their number.
+"""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+_MESSAGE_BYTES = 64 << 20  # sent at a time from one process to another
+
+
+class Stopped(Exception):
+    """The work was asked to stop, and its state is saved: the same command goes on."""
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return jax.process_index() == 0
+
+
+def count() -> int:
+    """Returns how many processes share the work."""
+    return jax.process_count()
+
+
+def share(total: int) -> slice:
+    """Returns this process's part of `total` rows; the parts differ by one row at most."""
+    count, index = jax.process_count(), jax.process_index()
+    return slice(total * index // count, total * (index + 1) // count)
+
+
+def gather_rows(tree: Any) -> Any:
+    """Returns the rows of all processes, in their order.
+
+    Args:
+      tree: pytree of arrays [n, ...] whose n may differ between processes; bit for bit the same after.
+    """
+    if jax.process_count() == 1:
+        return tree
+
+    def join(leaf):
+        leaf = np.ascontiguousarray(leaf)
+        counts = multihost_utils.process_allgather(np.int32(len(leaf)))
+        padded = np.zeros((int(counts.max()), *leaf.shape[1:]), leaf.dtype)
+        padded[: len(leaf)] = leaf
+        # As bytes: what is computed with is 32 bits wide at most.
+        parts = multihost_utils.process_allgather(padded.reshape(-1).view(np.uint8))
+        parts = np.ascontiguousarray(parts).view(leaf.dtype).reshape(-1, *padded.shape)
+        return np.concatenate([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    return jax.tree.map(join, tree)
+
+
+def gather_json(value: Any) -> list[Any]:
+    """Returns what each process hands over, in their order; anything that JSON can hold."""
+    if jax.process_count() == 1:
+        return [value]
+    data = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    sizes = gather_rows(np.array([len(data)], np.int64))
+    joined = gather_rows(data).tobytes()
+    ends = np.cumsum(sizes)
+    return [json.loads(joined[end - n : end]) for n, end in zip(sizes, ends, strict=True)]
+
+
+def from_first(make: Callable[[], Any]) -> Any:
+    """Returns to all processes what process 0 makes, which alone calls `make`.
+
+    Returns:
+      A pytree of lists, dicts, numbers, strings, None and NumPy arrays.
+    """
+    if jax.process_count() == 1:
+        return make()
+    value = make() if jax.process_index() == 0 else None
+    arrays: list[np.ndarray] = []
+    text = json.dumps(_without_arrays(value, arrays)).encode()
+    kinds = _send(json.dumps([[a.dtype.str, a.shape] for a in arrays]).encode())
+    text = _send(text)
+    received = []
+    for number, (kind, shape) in enumerate(json.loads(kinds)):
+        data = _send(np.ascontiguousarray(arrays[number]).tobytes() if arrays else b'')
+        received.append(np.frombuffer(data, kind).reshape(shape).copy())
+    return _with_arrays(json.loads(text), received)
+
+
+def _without_arrays(value, arrays):
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {'array': len(arrays) - 1}
+    if isinstance(value, dict):
+        return {'dict': {key: _without_arrays(part, arrays) for key, part in value.items()}}
+    if isinstance(value, list | tuple):
+        return {'list': [_without_arrays(part, arrays) for part in value]}
+    return {'plain': value}
+
+
+def _with_arrays(value, arrays):
+    ((kind, held),) = value.items()
+    if kind == 'array':
+        return arrays[held]
+    if kind == 'dict':
+        return {key: _with_arrays(part, arrays) for key, part in held.items()}
+    return [_with_arrays(part, arrays) for part in held] if kind == 'list' else held
+
+
+def _send(data):
+    """Bytes of process 0 to all."""
+    mine = np.array([len(data)], np.int64).view(np.uint8)  # as bytes: JAX computes with 32 bits
+    size = int(multihost_utils.broadcast_one_to_all(mine).view(np.int64)[0])
+    parts = []
+    for start in range(0, size, _MESSAGE_BYTES):
+        part = np.zeros(min(_MESSAGE_BYTES, size - start), np.uint8)
+        if jax.process_index() == 0:
+            part[:] = np.frombuffer(data[start : start + len(part)], np.uint8)
+        parts.append(multihost_utils.broadcast_one_to_all(part).tobytes())
+    return b''.join(parts)
+
+
+_ASKED = threading.Event()
+_POINTS = itertools.count()
+
+
+def ask_to_stop() -> None:
+    """Stops the work at the next `stop_point`; for a signal handler.
+
+    Of several processes JAX's own handler is asked, which tells the others.
+    """
+    _ASKED.set()
+
+
+def stop_point(save: Callable[[], None] | None = None) -> None:
+    """Where work can be stopped; all processes pass the same points, and stop at the same one.
+
+    Args:
+      save: called first when the work is stopped here.
+
+    Raises:
+      Stopped: when that was asked for.
+    """
+    if not _stopping():
+        return
+    if save is not None:
+        save()
+    raise Stopped
+
+
+def _stopping():
+    if jax.process_count() == 1:
+        return _ASKED.is_set()
+    return multihost_utils.reached_preemption_sync_point(next(_POINTS))
