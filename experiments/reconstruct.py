@@ -11,7 +11,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from fr_inference import checks, tables
+from fr_inference import checks, processes, tables
 from fr_inference.convert.generators import open_generator
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
@@ -109,7 +109,8 @@ def main() -> None:
             for images in (pictures, faces)
         ]
         columns['evaluator_similarity'] = (both[0] * both[1]).sum(1).tolist()
-    tables.write(out / 'reconstructions.csv', columns, zip(*columns.values(), strict=True))
+    if processes.is_first():
+        tables.write(out / 'reconstructions.csv', columns, zip(*columns.values(), strict=True))
     reconstructions.save_pictures(found.images, out)
     medians = ', '.join(
         f'{name.replace("_", " ")} {np.median(values):.3f}'

@@ -10,7 +10,7 @@ from absl import flags
 from PIL import Image
 
 from experiments import cli
-from fr_inference import checkpoint
+from fr_inference import checkpoint, processes
 from fr_inference.convert import generators
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
@@ -88,7 +88,8 @@ def main() -> None:
         images = generate(variables, _SHEET**2, 0)
         sheet = images.reshape(_SHEET, _SHEET, size, size, 3).swapaxes(1, 2)
         sheet = sheet.reshape(_SHEET * size, _SHEET * size, 3)
-        Image.fromarray(sheet).save(out / f'samples_{seen:09d}.png')
+        if processes.is_first():
+            Image.fromarray(sheet).save(out / f'samples_{seen:09d}.png')
         if embedder is not None:
             rows = np.random.default_rng(0).permutation(len(faces))[:_MEASURED]
             count = len(rows)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checkpoint, checks, provenance, tables
+from fr_inference import checkpoint, checks, processes, provenance, tables
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import reconstructions
@@ -59,12 +59,16 @@ class Audit:
     def save(self, directory: str | os.PathLike, *, thumbnails: bool = True) -> None:
         """Writes audit.json, scores.csv, distances.npz and report.html, and the reconstructions.
 
+        Of several processes the first does.
+
         Args:
           directory: made where it does not exist.
           thumbnails: whether the report shows the faces of the most exposed people.
         """
         from fr_inference.report import html  # here, for matplotlib takes a second to import
 
+        if not processes.is_first():
+            return
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         _write(directory / 'audit.json', json.dumps(self.record, indent=1, allow_nan=False) + '\n')
@@ -159,6 +163,7 @@ def audit_target(
     inversion: Request | None = None,
     membership: bool = True,
     workdir: str | os.PathLike | None = None,
+    scores: str | os.PathLike | None = None,
     command: str = '',
     progress: Progress | None = None,
 ) -> Audit:
@@ -181,6 +186,8 @@ def audit_target(
       inversion: generator, evaluator and settings of the second stage; None for the first alone.
       membership: whether the first stage's figures are wanted; the second needs only its measurements.
       workdir: where the training of a shadow (`shadow/`) and searches (`search/`) keep their state.
+      scores: folder where distances and embeddings are kept as they come, and taken from, whichever
+        audit they were computed for; `workdir`/scores by default.
       command: for the record.
       progress: called as progress(label, done, total).
 
@@ -212,6 +219,7 @@ def audit_target(
         name: overlap.content_digests(side, skip_bad=settings.skip_bad)
         for name, side in given.items()
     }
+    given = {name: _digested(side, digests[name]) for name, side in given.items()}
     limits = overlap.check_all(given, digests, settings.allow_overlap)
     limits += overlap.check_training_list(given, digests, training_digests, settings.allow_overlap)
     for name, trained_on in (
@@ -234,7 +242,13 @@ def audit_target(
         shadow = Shadow(target=trained, digests=trained_on)
         limits.append(_known_of_recipe(target, shadow_start))
     measured = measure_all(
-        target, given, settings=settings, shadow=shadow, blind=blind, progress=progress
+        target,
+        given,
+        settings=settings,
+        shadow=shadow,
+        blind=blind,
+        scores=scores if scores is not None else folder and folder / 'scores',
+        progress=progress,
     )
     labelled = measured.labelled
     found = stage.run(measured, given, settings=settings) if membership else stage.nothing(measured)
@@ -297,6 +311,11 @@ def audit_target(
         faces=measured.faces.select(labelled.measured.index),
         inversion=inverted,
     )
+
+
+def _digested(faces, digests):
+    """The same faces, whose content is not read again to be digested again."""
+    return dataclasses.replace(faces, digest=lambda index: digests[index])
 
 
 def _known_of_recipe(target, start):

@@ -65,7 +65,12 @@ def per_example(
         out_shardings=split,
         compiler_options=_compiler_options(shared[0]),
     )
-    return compiled, lambda constants: jax.device_put(constants, everywhere), len(shared)
+
+    def run(constants, batch):
+        # One of several processes may not leave it to `jit` to share out NumPy arrays.
+        return compiled(constants, jax.device_put(batch, split))
+
+    return run, lambda constants: jax.device_put(constants, everywhere), len(shared)
 
 
 def per_candidate(

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from fr_inference import checks, tables
+from fr_inference import checks, processes, tables
 from fr_inference.inversion.stage import Inversion
 
 _COLUMNS = 8
@@ -31,9 +31,13 @@ def save(result: Inversion, directory: str | os.PathLike) -> None:
 def save_pictures(images: np.ndarray, directory: str | os.PathLike) -> None:
     """Writes [M, R, R, 3] uint8 pictures to reconstructions/NNNN.png and one sheet of all.
 
+    Of several processes the first does.
+
     Raises:
       InputError: where there is a file of that name already.
     """
+    if not processes.is_first():
+        return
     directory = pathlib.Path(directory)
     folder = directory / 'reconstructions'
     try:

@@ -15,7 +15,7 @@ from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Plan
 from fr_inference.inversion.pool import Progress
 from fr_inference.inversion.search import Found
-from fr_inference.membership.measured import Measured
+from fr_inference.membership.measured import MADE, Measured
 from fr_inference.metrics import images as image_metrics
 from fr_inference.models.target import Target
 
@@ -101,7 +101,7 @@ class Study:
 
     def show(self, images: np.ndarray) -> np.ndarray:
         """Returns the evaluator's embeddings [M, D] of pictures [M, R, R, 3] uint8."""
-        pictures = from_arrays(images, range(len(images)), 'reconstructions')
+        pictures = from_arrays(images, range(len(images)), MADE)
         return self.measured.measure(self.evaluator, pictures, 'judging').embeddings
 
     def look(self, side: Side, found: Found) -> Outcome:

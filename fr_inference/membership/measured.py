@@ -1,6 +1,7 @@
 """What is measured once and attacked in many ways: every image in the target and in its controls."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from fr_inference.membership.protocol import Labelled
 from fr_inference.membership.scoring import Measurements, Progress
 from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
+
+MADE = 'reconstructions'  # name of faces that nobody keeps
 
 Measure = Callable[[Target, Faces, str], Measurements]
 
@@ -127,6 +130,7 @@ def measure_all(
     settings: Settings,
     shadow: Shadow | None = None,
     blind: Target | None = None,
+    scores: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Measured:
     """Measures members, non-members and auxiliary faces in every backbone that is to see them.
@@ -138,6 +142,7 @@ def measure_all(
       shadow: trained on part of 'auxiliary'.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
+      scores: folder of rows computed before, of `scoring.measure`.
       progress: called as progress(label, done, total).
 
     Raises:
@@ -152,6 +157,8 @@ def measure_all(
             scaling=settings.scaling,
             batch_size=settings.batch_size,
             skip_bad=settings.skip_bad,
+            # Pictures that were made a moment ago are not seen again.
+            scores=None if images.name == MADE else scores,
             label=label,
             progress=progress,
         )

@@ -106,8 +106,8 @@ def measure(
             over = len(faces) - len(todo) + start
 
             def advance(count, over=over):
-                if progress is not None:
-                    progress(label, min(over + count * processes.count(), len(faces)), len(faces))
+                if progress is not None and processes.count() == 1:
+                    progress(label, over + count, len(faces))
 
             positions, found, bad = score(block[processes.share(len(block))], advance)
             positions, found = processes.gather_rows((positions, found))
@@ -116,6 +116,8 @@ def measure(
             if kept is not None:
                 kept.append([digests[position] for position in positions], found)
             start += len(block)
+            if progress is not None and processes.count() > 1:
+                progress(label, len(faces) - len(todo) + start, len(faces))
             # The slowest process's time, so that all come to the same size.
             seconds = max(processes.gather_json(time.monotonic() - began))
             size = max(size, min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1))))
