@@ -41,8 +41,8 @@ def test_chunks_on_one_cpu_only():
     batch, constants = examples(16), np.zeros(5, np.float32)
 
     def loops(devices):
-        compiled, place, _ = parallel.per_example(function, jax.local_devices()[:devices])
-        return 'scan[' in str(jax.make_jaxpr(compiled)(place(constants), batch))
+        batched = parallel._batched(function, jax.local_devices()[:devices])
+        return 'scan[' in str(jax.make_jaxpr(batched)(constants, batch))
 
     assert [loops(1), loops(2)] == [True, False]
 
