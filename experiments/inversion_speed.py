@@ -104,11 +104,11 @@ def steps(generator: Trained, target_name: str, candidates: list[int], rounds: i
     width = distances.embedding_size(target)
     found = []
     for count in candidates:
-        numbers = np.arange(count, dtype=np.int32), np.zeros((count, width), np.float32)
-        begin, place, _ = parallel.per_example(
+        numbers = np.arange(count, dtype=np.int32)[None], np.zeros((1, count, width), np.float32)
+        begin, place, _ = parallel.per_candidate(
             optimize.beginning(scene, plan, generator.module.z_dim), jax.local_devices()[:1]
         )
-        step: Any = parallel.per_example(
+        step: Any = parallel.per_candidate(
             optimize.advancing(scene, plan, objective.membership, inner), jax.local_devices()[:1]
         )[0]
         placed = place(programs.ready(constants, plan, objective))

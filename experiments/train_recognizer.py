@@ -37,6 +37,9 @@ _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images per step.')
 _RATE = flags.DEFINE_float('learning_rate', 0.1, 'Peak learning rate of SGD.')
 _DECAY = flags.DEFINE_float('weight_decay', 5e-4, 'Weight decay.')
 _MIRROR = flags.DEFINE_bool('mirror', True, 'Mirror images at random.')
+_CROSS = flags.DEFINE_bool(
+    'cross_replica', True, "BatchNorm over the whole batch, not over each device's part of it."
+)
 _SEED = cli.define_seed('Of weights, order and mirroring.')
 _SAVE = flags.DEFINE_list('save_epochs', [], 'Write OUT/epoch_NNN after these epochs, e.g. 0,3,10.')
 _HOLDOUT = flags.DEFINE_float('holdout', 0.1, 'Share of the people kept out for verification.')
@@ -68,6 +71,7 @@ def main() -> None:
         learning_rate=_RATE.value,
         weight_decay=_DECAY.value,
         mirror=_MIRROR.value,
+        cross_replica=_CROSS.value,
         seed=_SEED.value,
     )
     save_epochs = _whole_numbers('--save_epochs', _SAVE.value)

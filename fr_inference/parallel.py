@@ -161,11 +161,15 @@ def _shardings(mesh):
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec('batch'))
 
 
-def training_mesh(batch_size: int) -> Mesh:
+def training_mesh(batch_size: int, fewest: int = 1) -> Mesh:
     """Returns the devices that batches of this size can be shared out over evenly.
 
     Of each process the largest number of devices that divides its part, so that a batch of 30 on 8
     devices is computed on 6, and no result depends on how many there are.
+
+    Args:
+      batch_size: images of a batch.
+      fewest: images of it that a device may get.
 
     Raises:
       InputError: when the batch is not a multiple of the number of processes.
@@ -175,19 +179,17 @@ def training_mesh(batch_size: int) -> Mesh:
         batch_size % processes == 0,
         f'batch_size: found {batch_size} for {processes} processes, expected a multiple',
     )
-    if processes == 1:
-        here = devices()
-        count = max(n for n in range(1, len(here) + 1) if batch_size % n == 0)
-        return Mesh(np.array(here[:count]), ('batch',))
-    count = max(
-        n for n in range(1, jax.local_device_count() + 1) if batch_size % (n * processes) == 0
+    part = batch_size // processes
+    here = devices()
+    fitting = [n for n in range(1, len(here) + 1) if part % n == 0 and part // n >= fewest]
+    checks.require(
+        fitting,
+        f'batch_size: found {batch_size} for {processes} processes, expected {fewest} images for each',
     )
-    chosen = [
-        device
-        for process in range(processes)
-        for device in [d for d in jax.devices() if d.process_index == process][:count]
-    ]
-    return Mesh(np.array(chosen), ('batch',))
+    if processes == 1:
+        return Mesh(np.array(here[: fitting[-1]]), ('batch',))
+    of_all = [[d for d in jax.devices() if d.process_index == n] for n in range(processes)]
+    return Mesh(np.array([d for of_one in of_all for d in of_one[: fitting[-1]]]), ('batch',))
 
 
 def data_parallel(

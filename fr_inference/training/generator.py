@@ -334,6 +334,12 @@ def train(
         size == discriminator.resolution,
         f'resolution: found {size} and {discriminator.resolution}, expected the same for both',
     )
+    group = min(discriminator.group, recipe.batch_size)
+    checks.require(
+        recipe.batch_size % group == 0,
+        f'batch_size: found {recipe.batch_size}, expected a multiple of {group}, among whose images the '
+        'discriminator compares',
+    )
     read, kept = training_images.load(faces, size, size, skip_bad)
     checks.require(
         len(kept) >= recipe.batch_size,

@@ -150,7 +150,8 @@ def train(
         f'{faces.name}: found {len(labels)} images of {classes} people, expected 2 people or more',
     )
     batch_size = min(recipe.batch_size, len(labels))
-    mesh = parallel.training_mesh(batch_size)
+    # Of one image alone no device has a variance.
+    mesh = parallel.training_mesh(batch_size, fewest=1 if recipe.cross_replica else 2)
     per_epoch = len(labels) // batch_size
     schedule = _schedule(recipe, per_epoch)
     step_function = _make_step(target, recipe, schedule, per_epoch, mesh)

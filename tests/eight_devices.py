@@ -1,0 +1,84 @@
+"""What is shared among devices, done on one and on eight: `python -m tests.eight_devices`.
+
+A process has one number of virtual devices, so that `tests/test_devices.py` runs this in one of its
+own. Sizes divide evenly by neither. Prints, as JSON, the largest difference to one device.
+"""
+
+import dataclasses
+import json
+import sys
+
+import jax
+import numpy as np
+
+from fr_inference import parallel
+from fr_inference.data.sources import open_faces
+from fr_inference.inversion import pool, search
+from fr_inference.inversion.objective import Objective
+from fr_inference.membership import scoring
+from fr_inference.models import registry, stylegan2
+from fr_inference.models.target import InputSpec
+from fr_inference.training import generator, recognizer
+from tests.inversion import worlds
+
+COUNTS = (1, 8)
+SMALL = InputSpec(height=16, width=16)
+FACES = 'procedural:easy,people=5,images=6,size=16,seed=2'
+NETWORKS = (
+    stylegan2.Generator(4, z_dim=4, w_dim=4, channel_base=32, channel_max=8, mapping_layers=1),
+    stylegan2.Discriminator(4, channel_base=32, channel_max=8),
+)
+
+
+def score():
+    target = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
+    measured = scoring.measure(target, open_faces(FACES).select(range(13)), batch_size=5)
+    return measured.distances, measured.embeddings
+
+
+def invert():
+    scene, constants, z_dim = worlds.world('w')
+    plan = dataclasses.replace(worlds.PLAN, draws=13, candidates=5)
+    drawn = pool.draw(scene, plan, constants, z_dim)
+    wanted = np.zeros((1, 16), np.float32)
+    found = search.run(scene, plan, Objective(membership='raw'), constants, drawn, wanted)
+    return found.latents, found.scores, found.draws, found.images.astype(np.float32) / 255
+
+
+def train_recognizer(**options):
+    recipe = recognizer.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
+    start = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
+    return recognizer.train(recipe, start, open_faces(FACES)).variables
+
+
+def train_generator():
+    recipe = generator.Recipe(images=24, batch_size=12, r1=0.1, r1_every=2, seed=1)
+    faces = open_faces('procedural:easy,people=12,images=1,size=8,seed=2')
+    return generator.train(recipe, *NETWORKS, faces)
+
+
+def apart(first, second):
+    """Returns the largest difference between two trees of arrays."""
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)
+
+
+def main() -> None:
+    """Does each work on every number of devices."""
+    here = jax.local_devices()
+    assert len(here) == max(COUNTS), here
+    found: dict[str, list[float]] = {}
+    for work in (score, invert, train_recognizer, train_generator):
+        results = []
+        for count in COUNTS:
+            with parallel.using(here[:count]):
+                results.append(work())
+        found[work.__name__] = [apart(results[0], other) for other in results[1:]]
+    alone = train_recognizer(cross_replica=False)
+    found['without cross-replica'] = [apart(alone, train_recognizer())]
+    assert registry.count_parameters(alone) > 0
+    json.dump(found, sys.stdout)
+
+
+if __name__ == '__main__':
+    main()
