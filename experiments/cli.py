@@ -25,6 +25,7 @@ EXIT_GATE = 3
 EXIT_STOPPED = 4
 
 _HEARTBEAT_SECONDS = 20  # a process that died is missed after so long
+_SHUTDOWN_SECONDS = 30  # one that is done waits so long for the others
 
 _DISTRIBUTED = flags.DEFINE_bool(
     'distributed',
@@ -132,6 +133,7 @@ def _join_others() -> None:
             _PROCESSES.value,
             _PROCESS.value,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
         raise checks.InputError(

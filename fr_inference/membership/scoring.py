@@ -128,7 +128,7 @@ def measure(
     checks.require(done.any(), f'{faces.name}: none of {len(faces)} images could be read')
     index = np.flatnonzero(done).astype(np.int32)
     rows = rows if done.all() else rows[done]
-    finite = np.isfinite(rows).all(-1)
+    finite = np.asarray(np.isfinite(rows).all(axis=-1))
     checks.require(
         finite.all(),
         f'{target.name}: {int((~finite).sum())} of {len(finite)} images give features that are not '
