@@ -73,7 +73,7 @@ if [ -z "$fetch" ]; then
 fi
 while [[ $fetch == ?*/ ]]; do fetch=${fetch%/}; done
 case /$fetch/ in
-  // ) say 'nothing will be fetched: found neither --fetch nor an --out of the program' ;;
+  //) ;;
   //* | */../* | */./*) fail "--fetch: found '$fetch', expected a folder inside the project, such as runs/mine" ;;
 esac
 for copy in ${copies[@]+"${copies[@]}"}; do
@@ -82,6 +82,8 @@ for copy in ${copies[@]+"${copies[@]}"}; do
 done
 $dry || command -v gcloud >/dev/null || fail 'gcloud: found none; install the Google Cloud CLI'
 git rev-parse --git-dir >/dev/null 2>&1 || fail "$PWD: found no git repository, expected the project's checkout"
+
+[ -n "$fetch" ] || say 'nothing will be fetched: found neither --fetch nor an --out of the program'
 
 # The arguments as one line that every shell reads back as they were.
 quote() {
@@ -117,7 +119,7 @@ on_workers() {
 }
 
 scratch=${TMPDIR:-/tmp}/fr_inference-$name-$$
-mark=$(date +%Y%m%d-%H%M%S)
+mark=$(date +%Y%m%d-%H%M%S)-$$
 log=runs/tpu_vm/$name-$mark.log
 started=$SECONDS
 state=unknown workers=1 new=false begun=false running=false stopping=false results=false fetcher=''
@@ -156,13 +158,13 @@ fetch_results() {
   folder=$(quote "./$fetch")
   if $dry; then
     line "$(on_workers 0 "mkdir -p $folder && tar -cf - $folder") >$(quote "$part") && tar -xf $(quote "$part")"
-    return
+    return 0
   fi
   for try in 1 2 3; do
     if eval "$(on_workers 0 "mkdir -p $folder && tar -cf - $folder")" >"$part" 2>"$scratch/fetch.log" \
       && tar -xf "$part"; then
       rm -f "$part"
-      return
+      return 0 # a bare return in a trap gives the status from before the trap
     fi
     if ((try < 3)); then sleep 5; fi
   done
@@ -173,7 +175,7 @@ fetch_results() {
 stop_program() {
   running=false
   say "asking the program to save its state and to stop; a second signal does not wait for that"
-  eval "$(on_workers all 'bash launch/tpu_worker.sh stop')" || true
+  eval "$(on_workers all "bash launch/tpu_worker.sh stop $mark")" || true
 }
 
 # At every end, whatever led to it: the results are brought back, and no VM is left without a word.
@@ -288,7 +290,11 @@ mkdir -p runs/tpu_vm
 say "$module on $workers worker(s); the log is kept in $log"
 results=true running=true
 # In the background, for a shell answers to a signal only when the command in the foreground is over.
-(set -o pipefail; eval "$(on_workers all "$command")" 2>&1 | tee -a "$log") &
+# (Under set -e a failed eval in a pipeline gives 1, whatever failed in it.)
+(
+  set +e
+  eval "$(on_workers all "$command")" 2>&1 | tee -a "$log"
+) &
 stream=$!
 trap 'stopping=true; trap "exit 130" INT TERM HUP; stop_program' INT TERM HUP
 if [ -n "$fetch" ] && ((every)); then

@@ -2,13 +2,13 @@
 # The part of launch/tpu_vm.sh that runs on each worker of the TPU VM, from the copied checkout.
 #   install                  the environment with JAX for TPU
 #   run ID MODULE ARGS...    starts the program and shows its log until it ends, with its exit code
-#   stop                     SIGTERM to the program, and waits until it has saved its state
+#   stop ID                  SIGTERM to the program, and waits until it has saved its state
 # The program belongs to the machine, not to the connection: when that breaks, gcloud calls `run` again with the
 # same ID, which then shows the same program instead of starting a second one.
 set -euo pipefail
 # shellcheck source=launch/environment.sh
 source "$(dirname "$0")/environment.sh"
-files=runs/launch  # id, command, pid, code, log and lock of the latest program
+files=runs/launch # id, command, pid, code, log and lock of the latest program
 mkdir -p "$files"
 
 is_running() {  # who runs the program holds the lock, and no crash can leave it held
@@ -40,6 +40,9 @@ case ${1:-} in
       echo "tpu_worker.sh: $(hostname) goes on with the program that is running" >&2
     elif [ "$(cat "$files/id" 2>/dev/null)" = "$id" ]; then
       : # it ended while the connection was away
+    elif [ "$(cat "$files/stopped" 2>/dev/null)" = "$id" ]; then
+      echo "tpu_worker.sh: $(hostname) was stopped before the program began" >&2
+      exit 4
     else
       rm -f "$files/pid" "$files/code"
       mv "$files/asked" "$files/command"
@@ -49,7 +52,7 @@ case ${1:-} in
       until [ -s "$files/pid" ] || ! kill -0 "$!" 2>/dev/null; do sleep 0.1; done
     fi
     # Ends when the program has, after the last line of the log.
-    if [ -s "$files/pid" ]; then tail --pid="$(cat "$files/pid")" -n +1 -f "$files/log"; fi
+    if [ -s "$files/pid" ]; then tail --pid="$(cat "$files/pid")" -s 0.2 -n +1 -f "$files/log"; fi
     flock "$files/lock" true
     [ -s "$files/code" ] || {
       echo "tpu_worker.sh: the program on $(hostname) was killed; out of memory, or the machine restarted" >&2
@@ -71,7 +74,9 @@ case ${1:-} in
     ;;
 
   stop)
-    if is_running && [ -s "$files/pid" ]; then
+    echo "${2:-}" >"$files/stopped" # for a worker that has not begun yet
+    if is_running; then
+      until [ -s "$files/pid" ]; do sleep 0.1; done
       kill -TERM "$(cat "$files/pid")" || true
       flock -w 300 "$files/lock" true || echo "tpu_worker.sh: the program did not stop within 300 s" >&2
     fi

@@ -30,13 +30,15 @@ case " $* " in
   *' -m experiments.audit '*) ;;
   *) exit 0 ;;
 esac
-{ echo "$PWD"; echo "${CUDA_VISIBLE_DEVICES-unset}"; echo "${CUDA_DEVICE_ORDER-unset}"; } >"$STANDIN/seen"
+printf '%s\n' "$PWD" "${CUDA_VISIBLE_DEVICES-unset}" "${CUDA_DEVICE_ORDER-unset}" >"$STANDIN/seen"
 echo 'a line of the log'
-if [ -n "${RESULT:-}" ]; then mkdir -p "$RESULT" && echo "result ${SLURM_PROCID-}" >>"$RESULT/audit.json"; fi
+if [ -n "${RESULT:-}" ]; then
+  mkdir -p "$RESULT" && echo result >>"$RESULT/audit.json"
+fi
 if [ -n "${UNTIL_TERM:-}" ]; then
   trap 'echo saved >>"$STANDIN/saved"; exit 4' TERM
-  : >"$STANDIN/running"
-  for _ in $(seq 400); do sleep 0.05; done
+  echo >>"$STANDIN/running"
+  for _ in $(seq 400); do /bin/sleep 0.05; done
 fi
 exit "${CODE:-0}"
 """
@@ -98,6 +100,12 @@ SCANCEL = """
 kill -TERM "$(cat "$STANDIN/step")"
 """
 
+# Waits of minutes last; those for a service that is here at once do not.
+SLEEP = """
+if [ "${1%.*}" -lt 60 ]; then set -- 0.02; fi
+exec /bin/sleep "$1"
+"""
+
 TOOLS = {
     'python3': PYTHON,
     'nvidia-smi': NVIDIA_SMI,
@@ -105,6 +113,7 @@ TOOLS = {
     'srun': SRUN,
     'scancel': SCANCEL,
     'scontrol': '',
+    'sleep': SLEEP,
 }
 
 
@@ -153,13 +162,14 @@ class Project:
     def run(self, *words, cwd=None, **settings):
         return self.finish(self.start(*words, cwd=cwd, **settings))
 
-    def wait_for(self, name):
-        """Until a stand-in has made that file."""
+    def wait_for_program(self, processes=1):
+        """Until that many programs have begun (with UNTIL_TERM)."""
+        path = self.record / 'running'
         for _ in range(400):
-            if (self.record / name).exists():
+            if path.exists() and len(path.read_text()) == processes:
                 return
             time.sleep(0.05)
-        raise AssertionError(f'{name} was never made')
+        raise AssertionError('the program never began')
 
     def calls(self, tool):
         """The arguments of every call of a stand-in, in their order."""

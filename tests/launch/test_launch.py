@@ -105,7 +105,7 @@ def test_multi_gpu_forwards_the_exit_code(project, code):
 
 def test_a_signal_to_multi_gpu_reaches_the_program(project):
     process = project.start('launch/multi_gpu.sh', 'audit', GPUS='4', UNTIL_TERM='1')
-    project.wait_for('running')
+    project.wait_for_program()
     process.send_signal(signal.SIGTERM)
     assert project.finish(process).returncode == 4
 
@@ -165,7 +165,7 @@ def test_tpu_makes_runs_fetches_and_deletes(project):
         '--worker=0'
     ]
     assert calls[-1][3:-2] == ['delete', 'audit-1']
-    assert (project.root / "runs/it's mine/audit.json").read_text() == 'result \n'
+    assert (project.root / "runs/it's mine/audit.json").read_text() == 'result\n'
     assert 'a line of the log' in result.stdout
     (log,) = (project.root / 'runs/tpu_vm').iterdir()
     assert 'a line of the log' in log.read_text()
@@ -207,7 +207,7 @@ def test_a_kept_vm_is_used_again_and_its_state_is_not_overwritten(project):
     assert second.returncode == 0, second.stderr
     assert verbs(project).count('create') == 1
     assert verbs(project).count('scp') == 2
-    assert (project.root / 'runs/mine/audit.json').read_text() == 'result \n' * 2
+    assert (project.root / 'runs/mine/audit.json').read_text() == 'result\n' * 2
 
 
 def test_a_new_vm_takes_along_the_state_that_is_here(project):
@@ -216,7 +216,7 @@ def test_a_new_vm_takes_along_the_state_that_is_here(project):
         assert project.run(*command, RESULT='runs/mine', WORKERS='2').returncode == 0
     assert verbs(project).count('create') == 2
     # The third is of process 0 of the second run and its neighbour; both write, here.
-    assert (project.root / 'runs/mine/audit.json').read_text() == 'result \n' * 2
+    assert (project.root / 'runs/mine/audit.json').read_text() == 'result\n' * 2
 
 
 @pytest.mark.parametrize('code', [1, 2, 3, 4])
@@ -279,7 +279,7 @@ def test_an_interruption_saves_fetches_and_deletes(project, number):
     process = project.start(
         *(*TPU, '--', 'audit', '--out=runs/mine'), RESULT='runs/mine', UNTIL_TERM='1', WORKERS='2'
     )
-    project.wait_for('running')
+    project.wait_for_program(2)
     process.send_signal(number)
     result = project.finish(process)
     assert result.returncode == 4, result.stderr
@@ -342,13 +342,15 @@ def test_a_broken_connection_starts_no_second_program(project):
     )
     run = ('launch/tpu_worker.sh', 'run', 'first', 'experiments.audit', *HARD)
     broken = project.start(*run, UNTIL_TERM='1')
-    project.wait_for('running')
+    project.wait_for_program()
     broken.kill()
-    project.finish(broken)
+    broken.wait()
+    broken.stdout.close()
+    broken.stderr.close()
     other = project.run('launch/tpu_worker.sh', 'run', 'second', 'experiments.audit', '--other')
     refused(other, 'another program running')
     again = project.start(*run)
-    assert project.run('launch/tpu_worker.sh', 'stop').returncode == 0
+    assert project.run('launch/tpu_worker.sh', 'stop', 'first').returncode == 0
     result = project.finish(again)
     assert (result.returncode, result.stdout) == (4, 'a line of the log\n')
     assert project.run(*run).returncode == 4  # as gcloud asks that lost the connection at the end
@@ -414,7 +416,7 @@ def test_slurm_queues_again_what_was_stopped_when_asked(job, code, calls):
 
 def test_slurm_hands_sigterm_to_the_processes(job):
     process = job.start(*submit(job, '--requeue', 'audit'), UNTIL_TERM='1')
-    job.wait_for('running')
+    job.wait_for_program()
     process.send_signal(signal.SIGTERM)
     result = job.finish(process)
     assert result.returncode == 4, result.stdout + result.stderr
