@@ -36,9 +36,9 @@ if [ -n "${RESULT:-}" ]; then
   mkdir -p "$RESULT" && echo result >>"$RESULT/audit.json"
 fi
 if [ -n "${UNTIL_TERM:-}" ]; then
-  trap 'echo saved >>"$STANDIN/saved"; exit 4' TERM
+  trap 'echo saved >>"$STANDIN/saved"; [ -n "${STUBBORN:-}" ] || exit 4' TERM
   echo >>"$STANDIN/running"
-  for _ in $(seq 400); do /bin/sleep 0.05; done
+  for _ in $(seq ${STUBBORN:-400}); do /bin/sleep 0.05; done
 fi
 exit "${CODE:-0}"
 """
@@ -100,9 +100,9 @@ SCANCEL = """
 kill -TERM "$(cat "$STANDIN/step")"
 """
 
-# Waits of minutes last; those for a service that is here at once do not.
+# A minute at most is over at once: waits for a service, which is here, and --fetch_every=1.
 SLEEP = """
-if [ "${1%.*}" -lt 60 ]; then set -- 0.02; fi
+if [ "${1%.*}" -le 60 ]; then set -- 0.05; fi
 exec /bin/sleep "$1"
 """
 
@@ -115,6 +115,14 @@ TOOLS = {
     'scontrol': '',
     'sleep': SLEEP,
 }
+
+
+def wait_until(condition, seconds=20):
+    for _ in range(int(seconds / 0.05)):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f'waited {seconds} s in vain')
 
 
 class Project:
@@ -153,6 +161,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def finish(self, process):
@@ -165,11 +174,7 @@ class Project:
     def wait_for_program(self, processes=1):
         """Until that many programs have begun (with UNTIL_TERM)."""
         path = self.record / 'running'
-        for _ in range(400):
-            if path.exists() and len(path.read_text()) == processes:
-                return
-            time.sleep(0.05)
-        raise AssertionError('the program never began')
+        wait_until(lambda: path.exists() and len(path.read_text()) == processes)
 
     def calls(self, tool):
         """The arguments of every call of a stand-in, in their order."""

@@ -1,5 +1,6 @@
 """The launch scripts against stand-ins of the tools they drive: what these are asked, and when."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -9,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.launch.standins import ROOT, Project
+from tests.launch.standins import ROOT, Project, wait_until
 
 SCRIPTS = sorted(
     [*ROOT.glob('launch/*.sh'), ROOT / 'launch' / 'slurm.sbatch', ROOT / '.ci' / 'run']
@@ -286,6 +287,27 @@ def test_an_interruption_saves_fetches_and_deletes(project, number):
     assert (project.record / 'saved').read_text() == 'saved\n' * 2
     assert (project.root / 'runs/mine/audit.json').exists()
     assert verbs(project)[-1] == 'delete'
+
+
+def test_results_are_fetched_while_the_program_runs(project):
+    command = (*TPU, '--fetch_every=1', '--', 'audit', '--out=runs/mine')
+    process = project.start(*command, RESULT='runs/mine', UNTIL_TERM='1')
+    project.wait_for_program()
+    wait_until((project.root / 'runs/mine/audit.json').exists)
+    process.send_signal(signal.SIGTERM)
+    assert project.finish(process).returncode == 4
+
+
+def test_a_second_signal_does_not_wait_for_the_state(project):
+    process = project.start(
+        *(*TPU, '--', 'audit', '--out=runs/mine'), RESULT='runs/mine', UNTIL_TERM='1', STUBBORN='80'
+    )
+    project.wait_for_program()
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does at Ctrl-C
+    wait_until(lambda: 'tpu_worker.sh stop' in project.calls('gcloud')[-1][6])
+    os.killpg(process.pid, signal.SIGINT)
+    wait_until(lambda: verbs(project)[-1] == 'delete', seconds=3)  # the program goes on for four
+    assert project.finish(process).returncode == 130
 
 
 def test_the_dry_run_runs_nothing_and_prints_what_could_be_pasted(project):
