@@ -8,7 +8,7 @@ usage='usage: bash launch/tpu_vm.sh --name=N --zone=Z --type=v5litepod-8 [FLAGS]
   --project=P       the project in Google Cloud (default: that of gcloud)
   --spot            cheaper, and may be taken away at any time: the same command goes on
   --copy=PATH       a file or folder to copy to every worker although git ignores it; may be repeated
-  --fetch=DIR       the folder to bring back, and to take along to a new VM (default: --out of the program)
+  --fetch=PATH      what to bring back, and to take along to a new VM (default: --out of the program)
   --fetch_every=M   brings it back every M minutes as well (default: 10; 0: at the end only)
   --keep            does not delete the VM, which costs until it is deleted
   --dry_run         prints every command, runs none
@@ -16,7 +16,7 @@ for example: bash launch/tpu_vm.sh --name=audit --zone=us-west4-a --type=v5litep
   audit --target=backbone.pth --members=faces/train/ --nonmembers=faces/others/ --out=runs/mine'
 
 say() {
-  echo "tpu_vm.sh: $*" >&2
+  echo "tpu_vm.sh: $*" >&2 || true # the terminal may be gone, and the VM is to be deleted all the same
 }
 
 fail() {
@@ -151,18 +151,18 @@ delete_vm() {
   line "$(tpu delete "$name")"
 }
 
-# The folder of worker 0, put in its place only when it came whole: a copy taken while a file changed is none.
+# The results of worker 0, put in their place only when they came whole: a copy taken while a file changed is none.
 fetch_results() {
-  local folder try part=$scratch/fetched.tar
+  local there pack try part=$scratch/fetched.tar
   [ -n "$fetch" ] || return 0
-  folder=$(quote "./$fetch")
+  there=$(quote "./$fetch")
+  pack=$(on_workers 0 "if [ -e $there ]; then tar -cf - $there; else tar -cf - --files-from=/dev/null; fi")
   if $dry; then
-    line "$(on_workers 0 "mkdir -p $folder && tar -cf - $folder") >$(quote "$part") && tar -xf $(quote "$part")"
+    line "$pack >$(quote "$part") && tar -xf $(quote "$part")"
     return 0
   fi
   for try in 1 2 3; do
-    if eval "$(on_workers 0 "mkdir -p $folder && tar -cf - $folder")" >"$part" 2>"$scratch/fetch.log" \
-      && tar -xf "$part"; then
+    if eval "$pack" >"$part" 2>"$scratch/fetch.log" && tar -xf "$part"; then
       rm -f "$part"
       return 0 # a bare return in a trap gives the status from before the trap
     fi
@@ -256,7 +256,7 @@ fi
 
 # 2. The working tree with its changes, less what git ignores (.venv, runs), and less .git.
 line "mkdir -m 700 $(quote "$scratch")"
-pack="{ git ls-files -z --cached --others --exclude-standard"
+pack="{ git ls-files -z --cached --others --exclude-standard --exclude=/.venv"
 if ((${#copies[@]})); then pack+="; printf '%s\\0' $(quote "${copies[@]}")"; fi
 pack+="; } | while IFS= read -r -d '' file; do if [ -e \"\$file\" ] || [ -L \"\$file\" ]; then printf '%s\\0' \"\$file\"; fi; done"
 line "$pack | tar -czf $(quote "$scratch/fr_inference.tgz") --null -T -"

@@ -18,11 +18,12 @@ is_running() {  # who runs the program holds the lock, and no crash can leave it
 case ${1:-} in
   install)
     # The images of Cloud TPU may have an older Python, or one without venv.
-    if ! { python=$(find_python) && "$python" -c 'import ensurepip, venv'; } >/dev/null 2>&1; then
+    if python=$(find_python 2>/dev/null); then packages=("$python-venv"); else packages=(python3.11 python3.11-venv); fi
+    export PYTHON=${python:-python3.11}
+    if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
       # A fresh machine may still be updating itself, and holds the lock of apt meanwhile.
       sudo apt-get -o DPkg::Lock::Timeout=600 -q update
-      sudo apt-get -o DPkg::Lock::Timeout=600 -q install -y python3.11 python3.11-venv
-      export PYTHON=python3.11
+      sudo apt-get -o DPkg::Lock::Timeout=600 -q install -y "${packages[@]}"
     fi
     make_environment tpu
     ;;

@@ -32,9 +32,11 @@ case " $* " in
 esac
 printf '%s\n' "$PWD" "${CUDA_VISIBLE_DEVICES-unset}" "${CUDA_DEVICE_ORDER-unset}" >"$STANDIN/seen"
 echo 'a line of the log'
-if [ -n "${RESULT:-}" ]; then
-  mkdir -p "$RESULT" && echo result >>"$RESULT/audit.json"
-fi
+case ${RESULT:-} in
+  '') ;;
+  *.json) echo result >"$RESULT" ;;
+  *) mkdir -p "$RESULT" && echo result >>"$RESULT/audit.json" ;;
+esac
 if [ -n "${UNTIL_TERM:-}" ]; then
   trap 'echo saved >>"$STANDIN/saved"; [ -n "${STUBBORN:-}" ] || exit 4' TERM
   echo >>"$STANDIN/running"

@@ -233,6 +233,14 @@ def test_a_program_that_broke_before_it_wrote_is_no_failure_to_fetch(project):
     assert verbs(project)[-1] == 'delete'
 
 
+def test_what_is_fetched_may_be_a_file(project):
+    command = (*TPU, '--', 'audit', '--out=speed.json')
+    assert project.run(*command, CODE='1').returncode == 1
+    assert not (project.root / 'speed.json').exists()
+    assert project.run(*command, RESULT='speed.json').returncode == 0
+    assert (project.root / 'speed.json').read_text() == 'result\n'
+
+
 def test_no_capacity_is_one_line_and_nothing_to_delete(project):
     result = project.run(*TPU, '--', 'audit', NO_CAPACITY='1')
     assert result.returncode == 1
