@@ -8,7 +8,7 @@
 set -euo pipefail
 # shellcheck source=launch/environment.sh
 source "$(dirname "$0")/environment.sh"
-files=runs/launch # id, command, pid, code, log and lock of the latest program
+files=runs/launch # id, command, pid, code, log and lock of the latest program; told: to stop
 mkdir -p "$files"
 
 is_running() {  # who runs the program holds the lock, and no crash can leave it held
@@ -45,7 +45,7 @@ case ${1:-} in
       echo "tpu_worker.sh: $(hostname) was stopped before the program began" >&2
       exit 4
     else
-      rm -f "$files/pid" "$files/code"
+      rm -f "$files/pid" "$files/code" "$files/told"
       mv "$files/asked" "$files/command"
       echo "$id" >"$files/id"
       : >"$files/log"
@@ -78,7 +78,8 @@ case ${1:-} in
     echo "${2:-}" >"$files/stopped" # for a worker that has not begun yet
     if is_running; then
       until [ -s "$files/pid" ]; do sleep 0.1; done
-      kill -TERM "$(cat "$files/pid")" || true
+      # Once only: a second SIGTERM ends the program without its state.
+      if (set -C; : >"$files/told") 2>/dev/null; then kill -TERM "$(cat "$files/pid")" || true; fi
       flock -w 300 "$files/lock" true || echo "tpu_worker.sh: the program did not stop within 300 s" >&2
     fi
     ;;

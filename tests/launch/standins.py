@@ -38,7 +38,11 @@ case ${RESULT:-} in
   *) mkdir -p "$RESULT" && echo result >>"$RESULT/audit.json" ;;
 esac
 if [ -n "${UNTIL_TERM:-}" ]; then
-  trap 'echo saved >>"$STANDIN/saved"; [ -n "${STUBBORN:-}" ] || exit 4' TERM
+  saved() {
+    echo saved >>"$STANDIN/saved"
+    if [ -z "${STUBBORN:-}" ]; then /bin/sleep 0.3; exit 4; fi
+  }
+  trap 'saved' TERM
   echo >>"$STANDIN/running"
   for _ in $(seq ${STUBBORN:-400}); do /bin/sleep 0.05; done
 fi
@@ -89,17 +93,19 @@ case $verb in
 esac
 """
 
-# As the real one: SIGTERM to srun kills the processes, and a first bad exit the others.
+# As the real one: SIGTERM to srun kills the processes, and a bad exit the others, which is its code.
 SRUN = """
 while [[ $1 == --* ]]; do shift; done
 SLURM_PROCID=0 "$@" & step=$!
 echo "$step" >"$STANDIN/step"
 trap 'echo "forcing job termination" >>"$STANDIN/killed"; kill -KILL "$step"; exit 137' TERM
-wait "$step"
+wait "$step" || exit "${KILLED:-$?}"
 """
 
+# To all processes of the step, as some clusters do.
 SCANCEL = """
-kill -TERM "$(cat "$STANDIN/step")"
+step=$(cat "$STANDIN/step")
+kill "-${1#--signal=}" "$step" $(ps -o pid= --ppid "$step")
 """
 
 # A minute at most is over at once: waits for a service, which is here, and --fetch_every=1.

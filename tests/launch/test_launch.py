@@ -380,7 +380,9 @@ def test_a_broken_connection_starts_no_second_program(project):
     other = project.run('launch/tpu_worker.sh', 'run', 'second', 'experiments.audit', '--other')
     refused(other, 'another program running')
     again = project.start(*run)
-    assert project.run('launch/tpu_worker.sh', 'stop', 'first').returncode == 0
+    stops = [project.start('launch/tpu_worker.sh', 'stop', 'first') for _ in range(2)]
+    assert [project.finish(stop).returncode for stop in stops] == [0, 0]
+    assert (project.record / 'saved').read_text() == 'saved\n'
     result = project.finish(again)
     assert (result.returncode, result.stdout) == (4, 'a line of the log\n')
     assert project.run(*run).returncode == 4  # as gcloud asks that lost the connection at the end
@@ -438,6 +440,10 @@ def test_slurm_forwards_the_exit_code(job, code):
     assert not job.calls('scontrol')
 
 
+def test_slurm_gives_the_first_exit_code_not_that_of_the_killed(job):
+    assert job.run(*submit(job, 'audit'), CODE='2', KILLED='137').returncode == 2
+
+
 @pytest.mark.parametrize(('code', 'calls'), [(0, []), (1, []), (4, [['requeue', '17']])])
 def test_slurm_queues_again_what_was_stopped_when_asked(job, code, calls):
     assert job.run(*submit(job, '--requeue', 'audit'), CODE=str(code)).returncode == code
@@ -450,8 +456,9 @@ def test_slurm_hands_sigterm_to_the_processes(job):
     process.send_signal(signal.SIGTERM)
     result = job.finish(process)
     assert result.returncode == 4, result.stdout + result.stderr
-    assert job.calls('scancel') == [['--signal=TERM', '17']]
+    assert job.calls('scancel') == [['--signal=USR1', '17']]
     assert not (job.record / 'killed').exists()
+    assert (job.record / 'saved').read_text() == 'saved\n'  # a second SIGTERM would end it at once
     assert job.calls('scontrol') == [['requeue', '17']]
 
 
