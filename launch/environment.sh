@@ -71,7 +71,8 @@ find_cuda() {
     || drivers=''
   capability=${drivers%%,*} driver=${drivers#*, }
   if ! [[ $capability =~ ^[0-9]+\.[0-9]+$ && ${driver%%.*} =~ ^[0-9]+$ ]]; then
-    echo "nvidia-smi: found '$drivers', expected a compute capability and a driver version; choose with --cuda=12 or --cuda=13" >&2
+    echo "nvidia-smi: found '$drivers', expected a compute capability and a driver version;" \
+      'choose with --cuda=12 or --cuda=13' >&2
     return 2
   fi
   if ((${driver%%.*} >= 580)) && [ "$(printf '7.5\n%s\n' "$capability" | sort -V | head -n 1)" = 7.5 ]; then

@@ -258,7 +258,9 @@ fi
 line "mkdir -m 700 $(quote "$scratch")"
 pack="{ git ls-files -z --cached --others --exclude-standard --exclude=/.venv"
 if ((${#copies[@]})); then pack+="; printf '%s\\0' $(quote "${copies[@]}")"; fi
-pack+="; } | while IFS= read -r -d '' file; do if [ -e \"\$file\" ] || [ -L \"\$file\" ]; then printf '%s\\0' \"\$file\"; fi; done"
+# A file that is tracked and gone would stop tar.
+pack+="; } | while IFS= read -r -d '' file; do if [ -e \"\$file\" ] || [ -L \"\$file\" ]; then"
+pack+=" printf '%s\\0' \"\$file\"; fi; done"
 line "$pack | tar -czf $(quote "$scratch/fr_inference.tgz") --null -T -"
 line "$(tpu scp "$scratch/fr_inference.tgz" "$name:fr_inference.tgz" --worker=all)"
 line "$(tpu ssh "$name" --worker=all '--command=mkdir -p fr_inference && tar -xzf fr_inference.tgz -C fr_inference')"
