@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# One host, one process, all of its GPUs or the chosen ones. Paths are relative to where this is called from.
+set -euo pipefail
+usage='usage: bash launch/multi_gpu.sh [--gpus=0,2,3|all] [--cuda=12|13] [--] PROGRAM ARGS...
+  --gpus  which GPUs, by their number in nvidia-smi -L (default: all)
+  --cuda  which CUDA build of JAX (default: the newest that the driver and the GPUs can run)
+for example: bash launch/multi_gpu.sh --gpus=0,1 audit --target=backbone.pth --members=train/ \
+  --nonmembers=others/ --out=runs/mine'
+
+fail() {
+  echo "multi_gpu.sh: $*" >&2
+  exit 2
+}
+
+gpus=all cuda=''
+while (($#)); do
+  case $1 in
+    --gpus=*) gpus=${1#*=} ;;
+    --cuda=*) cuda=${1#*=} ;;
+    --help) echo "$usage"; exit 0 ;;
+    --) shift; break ;;
+    -*) fail "found the flag '$1', expected --gpus=, --cuda= or a program; flags of the program stand after its name" ;;
+    *) break ;;
+  esac
+  shift
+done
+(($#)) || fail 'found no program; --help shows how to call this'
+
+caller=$PWD
+# shellcheck source=launch/environment.sh
+source "$(dirname "$0")/environment.sh"
+root=$PWD
+module=$(find_program "$1") || exit 2
+shift
+
+command -v nvidia-smi >/dev/null \
+  || fail 'nvidia-smi: found none, expected the NVIDIA driver; without a GPU run .venv/bin/python -m '"$module"
+there=$(nvidia-smi -L | sed -n 's/^GPU \([0-9][0-9]*\):.*/\1/p') || there=''
+[ -n "$there" ] || fail 'nvidia-smi -L: found no GPU; check the driver with nvidia-smi'
+if [ "$gpus" = all ]; then
+  # A scheduler may have given this job a part of the host: what it set stays.
+  expected=$(wc -l <<<"$there")
+  [ -z "${CUDA_VISIBLE_DEVICES+set}" ] || expected=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c . || true)
+else
+  [[ $gpus =~ ^[0-9]+(,[0-9]+)*$ ]] || fail "--gpus: found '$gpus', expected numbers like 0,2,3 or all"
+  numbers=$(tr ',' '\n' <<<"$gpus")
+  [ -z "$(sort <<<"$numbers" | uniq -d)" ] || fail "--gpus: found '$gpus', expected every GPU once"
+  for number in $numbers; do
+    grep -Fqx -e "$number" <<<"$there" \
+      || fail "--gpus: found $number, expected some of $(paste -s -d ',' - <<<"$there") (nvidia-smi -L)"
+  done
+  expected=$(wc -l <<<"$numbers")
+  export CUDA_VISIBLE_DEVICES=$gpus
+fi
+expected=$((expected))  # without the blanks of some wc
+export CUDA_DEVICE_ORDER=PCI_BUS_ID  # or CUDA numbers them by speed, not as nvidia-smi does
+
+extra=$(find_cuda "$cuda") || exit 2
+make_environment "$extra"
+cd "$caller"
+
+# A CUDA build that does not fit falls back to the CPU in silence: found out here, not after a day.
+# The checkout of this script is what runs (PYTHONPATH), whatever the caller's folder holds (-P).
+export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+reply=$("$root/.venv/bin/python" -P -c 'import jax; print(f"gpus={len(jax.devices("'"'gpu'"'"))}")' 2>&1) || true
+seen=$(sed -n 's/^gpus=//p' <<<"$reply" | tail -n 1)
+[ "${seen:-0}" = "$expected" ] || fail "JAX ($extra): found ${seen:-0} GPUs, expected $expected;" \
+  "try --cuda=12 or --cuda=13, and unset LD_LIBRARY_PATH ($(tail -n 1 <<<"$reply"))"
+echo "multi_gpu.sh: $module on $expected GPUs ($gpus), JAX with $extra" >&2
+
+# In the place of this shell, so that a signal to it reaches the program, which saves its state.
+exec "$root/.venv/bin/python" -P -m "$module" "$@"
