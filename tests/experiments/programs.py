@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,34 @@ def run_all(program: str, cases: Mapping[str, Sequence[str]]) -> dict[str, Resul
     )
     assert done.returncode == 0, done.stderr
     return {name: Result(**result) for name, result in json.loads(done.stdout).items()}
+
+
+def start(
+    program: str, arguments: Sequence[str], logs: pathlib.Path, *, processes: int, devices: int = 1
+) -> list[subprocess.Popen]:
+    """Starts it as several processes over loopback; what each prints goes to LOGS.N.out and .err."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    together = (f'--coordinator_address=127.0.0.1:{port}', f'--num_processes={processes}')
+    started = []
+    for number in range(processes):
+        joined = (*together, f'--process_id={number}') if processes > 1 else ()
+        with open(f'{logs}.{number}.out', 'w') as out, open(f'{logs}.{number}.err', 'w') as err:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, '-m', f'experiments.{program}', *arguments, *joined],
+                    cwd=ROOT,
+                    env={
+                        **os.environ,
+                        'JAX_PLATFORMS': 'cpu',
+                        'JAX_NUM_CPU_DEVICES': str(devices),
+                    },
+                    stdout=out,
+                    stderr=err,
+                )
+            )
+    return started
 
 
 def _main(name: str) -> None:

@@ -1,0 +1,202 @@
+"""Real processes over loopback do what one does; killed, stopped or failing, nothing is lost."""
+
+import json
+import pathlib
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fr_inference import checkpoint
+from fr_inference.convert import generators
+from fr_inference.models import stylegan2
+from fr_inference.models.target import InputSpec
+from fr_inference.training import recognizer
+from tests.experiments import programs
+
+FACES = 'procedural:hard,images=3,seed=1,people=11,size=16'
+SEARCH = ('--draws=7', '--candidates=5', '--steps=20', '--keep=3', '--pictures=2', '--nountrained')
+TRAINING = (
+    *('--faces=procedural:easy,images=4,seed=1,people=6,size=16', '--arch=tiny', '--input_size=16'),
+    *('--holdout=0', '--batch_size=6', '--learning_rate=0.01'),
+)
+MINUTE = 60
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """With a tiny target, an evaluator and a generator, all untrained."""
+    made = tmp_path_factory.mktemp('processes')
+    for name, seed in (('target', 1), ('evaluator', 2)):
+        fresh = recognizer.fresh_target('tiny', {}, InputSpec(height=16, width=16), seed)
+        checkpoint.save_target(made / name, fresh)
+    module = stylegan2.Generator(
+        8, z_dim=4, w_dim=4, channel_base=32, channel_max=4, mapping_layers=1
+    )
+    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 4)))
+    generators.save_generator(
+        made / 'generator',
+        stylegan2.Trained(name='untrained', module=module, variables=variables),
+    )
+    return made
+
+
+def audit(folder, out):
+    return [
+        f'--target={folder / "target"}',
+        f'--members={FACES}',
+        f'--nonmembers={FACES},first=128',
+        f'--generator={folder / "generator"}',
+        f'--evaluator={folder / "evaluator"}',
+        f'--out={folder / out}',
+        '--batch_size=5',
+        *SEARCH,
+    ]
+
+
+def finish(started, seconds=600):
+    """Waits for all and returns their exit codes."""
+    until = time.monotonic() + seconds
+    try:
+        return [process.wait(max(0.1, until - time.monotonic())) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+
+
+def wait_for(condition, started, seconds=300):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        assert all(process.poll() is None for process in started)
+        time.sleep(0.1)
+
+
+def printed(logs, number, kind):
+    return pathlib.Path(f'{logs}.{number}.{kind}').read_text()
+
+
+@pytest.fixture(scope='module')
+def alone(folder):
+    """The record of the audit by one process."""
+    assert finish(programs.start('audit', audit(folder, 'one'), folder / 'one', processes=1)) == [0]
+    return json.loads((folder / 'one' / 'audit.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def killed(folder):
+    """(seconds that process 0 lived on after process 1 was killed, its exit code)."""
+    started = programs.start('audit', audit(folder, 'two'), folder / 'two', processes=2, devices=2)
+    wait_for((folder / 'two' / 'search' / 'search' / 'run.json').exists, started)
+    started[1].send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    codes = finish(started)
+    return time.monotonic() - began, codes[0]
+
+
+def same(first, second, path=''):
+    """Compares two records, numbers to a tolerance."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first.keys() - {'provenance', 'candidate_steps_per_second'}:
+            same(first[key], second[key], f'{path}/{key}')
+    elif isinstance(first, list):
+        assert len(first) == len(second), path
+        for number, pair in enumerate(zip(first, second, strict=True)):
+            same(*pair, f'{path}/{number}')
+    elif isinstance(first, float):
+        # What twenty steps of Adam end at differs more than a distance does.
+        assert second == pytest.approx(first, rel=5e-3, abs=1e-4), path
+    else:
+        assert first == second, path
+
+
+def test_the_end_of_one_process_ends_the_other(killed):
+    seconds, code = killed
+    assert seconds < MINUTE
+    assert code != 0
+
+
+def test_two_processes_end_in_the_result_of_one(folder, killed, alone):
+    started = programs.start(
+        'audit', audit(folder, 'two'), folder / 'again', processes=2, devices=2
+    )
+    assert finish(started) == [0, 0]
+    found = json.loads((folder / 'two' / 'audit.json').read_text())
+    assert len(found['provenance']['devices']) == 4
+    same(alone, found)
+    assert alone['inversion']['candidates'] == 5
+    report = printed(folder / 'again', 0, 'out')
+    assert 'report:' in report
+    assert 'report:' not in printed(folder / 'again', 1, 'out')
+    assert '100%' in printed(folder / 'again', 0, 'err')
+    assert '%' not in printed(folder / 'again', 1, 'err')
+
+
+def test_a_failure_in_one_ends_all(folder):
+    """Process 1 alone finds no such folder."""
+    started = []
+    port = 10_000 + hash(str(folder)) % 20_000
+    for number, members in ((0, FACES), (1, folder / 'nowhere')):
+        arguments = [flag for flag in audit(folder, 'failing') if '--members' not in flag]
+        together = (f'--coordinator_address=127.0.0.1:{port}', '--num_processes=2')
+        arguments += [f'--members={members}', *together, f'--process_id={number}']
+        started += programs.start('audit', arguments, folder / f'failing{number}', processes=1)
+    began = time.monotonic()
+    codes = finish(started)
+    assert time.monotonic() - began < MINUTE + 30  # both start first
+    assert codes[1] == 2
+    assert codes[0] != 0
+    assert 'nowhere' in printed(folder / 'failing1', 0, 'err')
+
+
+@pytest.mark.parametrize(
+    'arguments', [('--process_id=1',), ('--num_processes=2', '--process_id=0')]
+)
+def test_half_told(arguments):
+    done = programs.command_line('verify', '--target=t', '--faces=f', '--pairs=p', *arguments)
+    assert done.code == 2
+    assert '--coordinator_address' in done.err
+    assert done.err.count('\n') == 1
+
+
+def train(folder, out, stop=None, **options):
+    """Returns (exit codes, the trained target); with `stop`, the number of a process, the codes."""
+    arguments = [*TRAINING, '--epochs=40', f'--out={folder / out}']
+    started = programs.start('train_recognizer', arguments, folder / out, **options)
+    if stop is not None:
+        log = pathlib.Path(f'{folder / out}.0.err')
+        wait_for(lambda: '/160' in log.read_text(), started)
+        started[stop].send_signal(signal.SIGTERM)
+    codes = finish(started)
+    return codes if stop is not None else (codes, checkpoint.load_target(folder / out))
+
+
+@pytest.fixture(scope='module')
+def whole(folder):
+    """A training that nobody stopped."""
+    return train(folder, 'whole', processes=1)
+
+
+@pytest.mark.parametrize(('processes', 'stop'), [(1, 0), (2, 1)])
+def test_stopped_training_goes_on_to_the_same_result(folder, whole, processes, stop):
+    """A SIGTERM to one process saves and ends all, with exit code 4."""
+    assert whole[0] == [0]
+    out = f'stopped{processes}'
+    assert train(folder, out, stop, processes=processes) == [4] * processes
+    assert 'same command' in printed(folder / out, 0, 'err')
+    assert not checkpoint.is_target(folder / out)
+    # What two processes saved, one restores, on two devices.
+    codes, trained = train(folder, out, processes=1, devices=processes)
+    assert codes == [0]
+    pairs = zip(
+        jax.tree.leaves(whole[1].variables), jax.tree.leaves(trained.variables), strict=True
+    )
+    for one, other in pairs:
+        if processes == 1:
+            np.testing.assert_array_equal(one, other)
+        else:
+            np.testing.assert_allclose(one, other, rtol=2e-2, atol=2e-2)
