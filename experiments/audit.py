@@ -16,7 +16,7 @@ from fr_inference.report.verdict import verdict
 
 for _module in (inputs, audit_flags, search_flags):
     flags.adopt_module_key_flags(_module)
-flags.mark_flags_as_required(inputs.REQUIRED)
+flags.mark_flags_as_required(job.REQUIRED)
 
 
 def main() -> None:

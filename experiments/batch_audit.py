@@ -8,8 +8,7 @@ says otherwise; then its column may be absent. Relative paths are looked for bes
 
 Each row is audited into DIR/NAME on all devices in turn, or with --per_device one row on each device at
 a time. A row that fails is recorded and the others go on. The same command again audits what is missing,
-failed, or has changed: options, checkpoint, list of faces. What was done in a row that was interrupted is
-kept.
+failed, or has changed: options, checkpoint, list of faces. What an interrupted row had done is kept.
 
 Exit code 0: all rows are done. 1: a row failed by a bug, see DIR/NAME/error.txt. Otherwise 3: a gate of
 --fail_above was crossed by a row that is done. Otherwise 2: a row failed by its input, or the table or a
@@ -39,7 +38,7 @@ def main() -> None:
     parsers = {name: flags.FLAGS[name].parser.parse for name in defaults}
     rows = batch_table.read(_TARGETS.value, defaults, parsers)
     out = cli.make_folder(inputs.OUT.value, '--out', comparison.FILES)
-    entries = Batch(rows, out).run(per_device=_PER_DEVICE.value)
+    entries = Batch(rows, out, inputs.command_of).run(per_device=_PER_DEVICE.value)
     headline, _, sentences = comparison.summary(entries)
     for line in (headline, *sentences, f'comparison: {out / comparison.FILES[0]}'):
         cli.say(line)

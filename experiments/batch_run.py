@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
-from experiments import batch_folder, cli, inputs, job
+from experiments import batch_folder, cli, job
 from experiments.batch_table import Row
 from fr_inference import checks, parallel
 from fr_inference.report import comparison
@@ -21,8 +21,14 @@ class Batch:
     Everything that threads share is changed under one lock, and every change is written at once.
     """
 
-    def __init__(self, rows: Sequence[Row], out: pathlib.Path):
-        self.rows, self.out = rows, out
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        out: pathlib.Path,
+        command: Callable[[job.Job, pathlib.Path], str],
+    ):
+        """Takes the rows, the batch's folder, and what says which command does a row's job alone."""
+        self.rows, self.out, self.command = rows, out, command
         self.entries = [Entry(name=row.name, target=row.job.target) for row in rows]
         self._lock = threading.Lock()
 
@@ -32,6 +38,7 @@ class Batch:
         Args:
           per_device: one row on each device at a time, instead of one after the other on all.
         """
+        cli.progress('audits', 0, len(self.rows))
         pending = [number for number in range(len(self.rows)) if not self._kept(number)]
         self._publish()
         if per_device:
@@ -60,7 +67,7 @@ class Batch:
             result = job.run(
                 row.job,
                 str(folder),
-                command=inputs.command_of(row.job, folder),
+                command=self.command(row.job, folder),
                 progress=self._progress(number),
             )
             batch_folder.close(folder, run)

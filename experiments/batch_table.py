@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments import inputs, job, search
+from experiments import job, search
 from fr_inference import checks, tables
 from fr_inference.report import comparison
 
@@ -46,7 +46,7 @@ def read(
         the files that it names is found when they are opened.
     """
     columns, rows = tables.whole(path, f'--targets: {path}')
-    needed = [name for name in inputs.REQUIRED if defaults[name] is None]
+    needed = [name for name in job.REQUIRED if defaults[name] is None]
     missing = [name for name in needed if name not in columns]
     unknown = [name for name in columns if name != 'name' and name not in parsers]
     checks.require(
@@ -89,7 +89,7 @@ def _row(cells, folder, defaults, parsers):
             values[column] = parsers[column](_located(folder, cell) if column in _PATHS else cell)
         except ValueError as error:
             raise checks.InputError(f'{column}: found {cell!r:.80}: {error}') from None
-    for name in inputs.REQUIRED:
+    for name in job.REQUIRED:
         checks.require(values[name], f'{name}: empty')
     name = cells.get('name') or _default_name(values['target'])
     checks.require(

@@ -13,7 +13,6 @@ from experiments import cli
 from experiments.job import Job
 from fr_inference.membership import distances
 
-REQUIRED = ('target', 'members', 'nonmembers')
 OPTIONS = (
     flags.DEFINE_string('target', None, 'The backbone: a checkpoint file or directory.'),
     flags.DEFINE_string('members', None, 'Images it was trained on.'),

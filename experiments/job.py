@@ -13,6 +13,7 @@ from fr_inference.data import sources
 from fr_inference.membership.distances import Progress
 from fr_inference.membership.measured import Settings, Shadow
 
+REQUIRED = ('target', 'members', 'nonmembers')
 BACKBONES = ('target', 'shadow', 'shadow_init', 'blind')
 FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
 

@@ -26,7 +26,7 @@ _CALLED = {
     OPEN: 'not conclusive',
     INVALID: 'control failed',
     'failed': 'failed',
-    'bug': 'failed by a bug',
+    'bug': 'failed: bug',
 }
 _NAMED = 6  # in one sentence
 
@@ -168,9 +168,11 @@ def render(entries: Sequence[Entry]) -> str:
     return html.template('comparison.html').render(
         entries=entries,
         called=_CALLED,
+        breakable=_breakable,
         headline=headline,
         tone=tone,
         sentences=sentences,
+        shadowed=any('auc_auxiliary' in entry.figures for entry in entries),
         inverted=any('hit_rate' in entry.figures for entry in entries),
         unfinished=any(entry.status in ('waiting', 'running') for entry in entries),
         failed=[entry for entry in entries if entry.error],
@@ -230,6 +232,14 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
         if found:
             sentences.append(f'{words}: {_names(found)}.')
     return headline, tone, sentences
+
+
+def _breakable(name):
+    """The name as text that may be broken where its parts meet."""
+    text = markupsafe.escape(name)
+    for sign in '_-.':
+        text = text.replace(sign, markupsafe.Markup(f'{sign}<wbr>'))
+    return text
 
 
 def _names(entries):

@@ -44,9 +44,9 @@ def targets(entries: Sequence[Any]) -> str:
             axes.axhline(row - 0.5, color=COLOUR['line'], linewidth=0.5)
         axes.axvline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set_yticks(range(len(entries)), [_label(entry) for entry in entries])
-        for label, entry in zip(axes.get_yticklabels(), entries, strict=True):
+        for tick, entry in zip(axes.get_yticklabels(), entries, strict=True):
             if not entry.figures:
-                label.set_color(COLOUR['muted'])
+                tick.set_color(COLOUR['muted'])
         axes.tick_params(axis='y', length=0)
         axes.spines['left'].set_visible(False)
         axes.set(ylim=(len(entries) - 0.5, -0.5), xlim=(min(0.35, lowest - 0.02), 1.02))
