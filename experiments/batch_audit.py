@@ -22,7 +22,7 @@ from absl import flags
 
 from experiments import audit_flags, batch_table, cli, gates, inputs, search_flags
 from experiments.batch_run import Batch
-from fr_inference import checks
+from fr_inference import checks, processes
 from fr_inference.report import comparison
 
 for _module in (inputs, audit_flags, search_flags):
@@ -46,7 +46,8 @@ def main() -> None:
     if failed['bug']:
         print(f'failed by a bug: {"; ".join(failed["bug"])}', file=sys.stderr)
         sys.exit(cli.EXIT_BUG)
-    crossed, unknown = _gates(limits, [entry for entry in entries if entry.status == 'done'], out)
+    done = [entry.name for entry in entries if entry.status == 'done']
+    crossed, unknown = processes.from_first(lambda: _gates(limits, done, out))
     if crossed:
         raise cli.GateCrossedError('; '.join(crossed))
     checks.require(not failed['failed'] + unknown, '; '.join(failed['failed'] + unknown))
@@ -56,17 +57,17 @@ def _errors(entries, status):
     return [f'{entry.name}: {entry.error}' for entry in entries if entry.status == status]
 
 
-def _gates(limits, entries, out):
+def _gates(limits, names, out):
     """Returns (gates that rows crossed, gates that could not be held), a line each."""
     crossed, unknown = [], []
-    for entry in entries if limits else ():
-        record = json.loads((out / entry.name / 'audit.json').read_text(encoding='utf-8'))
+    for name in names if limits else ():
+        record = json.loads((out / name / 'audit.json').read_text(encoding='utf-8'))
         try:
             gates.check(limits, record['membership'])
         except cli.GateCrossedError as error:
-            crossed.append(f'{entry.name}: {error}')
+            crossed.append(f'{name}: {error}')
         except checks.InputError as error:
-            unknown.append(f'{entry.name}: {error}')
+            unknown.append(f'{name}: {error}')
     return crossed, unknown
 
 

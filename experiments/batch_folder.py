@@ -13,11 +13,12 @@ import shutil
 from typing import Any
 
 from experiments import cli, job, search
-from fr_inference import auditing, checks
+from fr_inference import auditing, checks, processes
 from fr_inference.convert.open import EMBEDDED
 from fr_inference.data import sources
 
 JOB, ERROR = 'job.json', 'error.txt'
+SCORES = 'scores'  # beside the rows' folders: what one of them has measured no other measures again
 _SCHEMA = 1
 _MAX_BYTES = 64 << 20
 # What a row that is audited afresh must not meet again: it belongs to another job.
@@ -47,20 +48,24 @@ def describe(asked: job.Job) -> dict[str, Any]:
     return json.loads(json.dumps(run))  # as it will be read again
 
 
-def finished(folder: pathlib.Path, run: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the record of the finished audit in `folder`; None where there is none of this run."""
-    held = _read(folder / JOB)
+def finished(folder: pathlib.Path, asked: job.Job) -> dict[str, Any] | None:
+    """Returns the record of the finished audit in `folder`; None where there is none of this job."""
+    held, run = _read(folder / JOB), describe(asked)
     if held is None or held.get('status') != 'done' or not _same(held, run):
         return None
     return _read(folder / 'audit.json')
 
 
-def claim(folder: pathlib.Path, run: dict[str, Any]) -> None:
-    """Makes the folder ready for a run: the state of the same is kept, all of another is removed.
+def claim(folder: pathlib.Path, asked: job.Job) -> dict[str, Any]:
+    """Makes the folder ready for a job: the state of the same is kept, all of another is removed.
+
+    Returns:
+      Its description, for `close`.
 
     Raises:
       InputError: when the folder can't be written to, or holds what no batch has written.
     """
+    run = describe(asked)
     cli.make_folder(folder, '--out')
     held = _read(folder / JOB)
     checks.require(
@@ -74,11 +79,13 @@ def claim(folder: pathlib.Path, run: dict[str, Any]) -> None:
             (folder / name).unlink(missing_ok=True)
     _write(folder, run, 'running')
     (folder / ERROR).unlink(missing_ok=True)
+    return run
 
 
 def close(folder: pathlib.Path, run: dict[str, Any]) -> None:
-    """Marks the run as done, after everything of it was written."""
-    _write(folder, run, 'done')
+    """Marks the run as done, after everything of it was written (by the first process)."""
+    if processes.is_first():
+        _write(folder, run, 'done')
 
 
 def fail(folder: pathlib.Path, trace: str) -> None:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import pathlib
 import queue
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from experiments import batch_folder, cli, job
 from experiments.batch_table import Row
-from fr_inference import checks, parallel
+from fr_inference import checks, parallel, processes
 from fr_inference.report import comparison
 from fr_inference.report.comparison import Entry
 
@@ -38,6 +39,11 @@ class Batch:
         Args:
           per_device: one row on each device at a time, instead of one after the other on all.
         """
+        checks.require(
+            not per_device or processes.count() == 1,
+            f'--per_device: found {processes.count()} processes, which work on one row together; '
+            'leave it out, or start a batch of its own on each machine',
+        )
         cli.progress('audits', 0, len(self.rows))
         pending = [number for number in range(len(self.rows)) if not self._kept(number)]
         self._publish()
@@ -52,7 +58,7 @@ class Batch:
         """Whether nothing is left to do for a row: it is done already, or what it names is not there."""
 
         def look(row, folder):
-            record = batch_folder.finished(folder, batch_folder.describe(row.job))
+            record = _from_first(lambda: batch_folder.finished(folder, row.job))
             return record and _done(row, record)  # None: it is to be audited
 
         entry = self._guarded(number, look)
@@ -62,24 +68,29 @@ class Batch:
 
     def _audit(self, number):
         def work(row, folder):
-            run = batch_folder.describe(row.job)
-            batch_folder.claim(folder, run)
+            run = _from_first(lambda: batch_folder.claim(folder, row.job))
             result = job.run(
                 row.job,
                 str(folder),
                 command=self.command(row.job, folder),
+                scores=self.out / batch_folder.SCORES,
                 progress=self._progress(number),
             )
             batch_folder.close(folder, run)
             return _done(row, result.record)
 
+        processes.stop_point()
+        waiting = self.entries[number]
         with self._lock:
-            self.entries[number] = Entry(
-                name=self.rows[number].name, target=self.rows[number].job.target, status='running'
-            )
+            self.entries[number] = dataclasses.replace(waiting, status='running')
         self._publish()
-        self._settle(number, self._guarded(number, work))
-        self._publish()
+        try:
+            self._settle(number, self._guarded(number, work))
+        finally:
+            with self._lock:
+                if self.entries[number].status == 'running':  # stopped in the middle
+                    self.entries[number] = waiting
+            self._publish()
 
     def _guarded(self, number: int, work: Callable) -> Entry | None:
         """Does a row's work; whatever goes wrong is that row's own failure."""
@@ -87,11 +98,15 @@ class Batch:
         folder = self.out / row.name
         try:
             return work(row, folder)
+        except processes.Stopped:
+            raise
         except checks.InputError as error:
             status, message = 'failed', str(error)
         # Broad on purpose, and nowhere else: hours of the other rows must not be lost to a bug that
         # one row brings out. It is recorded as a bug, with its traceback, and decides the exit code.
         except Exception as error:
+            if processes.count() > 1:
+                raise  # the others wait for this process: all end, and are started again
             status, message = 'bug', f'{type(error).__name__}: {error}'
             with contextlib.suppress(OSError):  # a full disk may have been the reason
                 batch_folder.fail(folder, traceback.format_exc())
@@ -141,7 +156,22 @@ class Batch:
 
     def _publish(self):
         with self._lock:
-            comparison.write(self.out, self.entries)
+            if processes.is_first():
+                comparison.write(self.out, self.entries)
+
+
+def _from_first(make):
+    """What process 0 makes, for all processes; so is the error in the input that it finds."""
+
+    def told():
+        try:
+            return {'made': make()}
+        except checks.InputError as error:
+            return {'wrong': str(error)}
+
+    found = processes.from_first(told)
+    checks.require('wrong' not in found, found.get('wrong', ''))
+    return found['made']
 
 
 def _done(row, record):

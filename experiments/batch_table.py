@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments import job, search
+from experiments.batch_folder import SCORES
 from fr_inference import checks, tables
 from fr_inference.report import comparison
 
 _PATHS = (*job.BACKBONES, *job.FACES, *search.BACKBONES, *search.FACES)
 _FILE_TYPES = ('.pth', '.pt', '.ckpt', '.safetensors', '.onnx', '.pkl')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,99}')
+_RESERVED = (*comparison.FILES, SCORES)
 _SHOWN = 20  # of the errors of one table
 
 
@@ -93,7 +95,7 @@ def _row(cells, folder, defaults, parsers):
         checks.require(values[name], f'{name}: empty')
     name = cells.get('name') or _default_name(values['target'])
     checks.require(
-        _NAME.fullmatch(name) and name.lower() not in comparison.FILES,
+        _NAME.fullmatch(name) and name.lower() not in _RESERVED,
         f'name: found {name!r:.120}, expected the name of a folder: letters, digits and ._- only, 100 '
         'at most, a letter or a digit first',
     )

@@ -1,6 +1,7 @@
 """One audit as plain values, named as their flags: what a command line or a row of a table asks for."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +11,8 @@ from experiments.search import Search
 from fr_inference import auditing, checkpoint, checks
 from fr_inference.convert.open import locate, open_target
 from fr_inference.data import sources
-from fr_inference.membership.distances import Progress
 from fr_inference.membership.measured import Settings, Shadow
+from fr_inference.membership.scoring import Progress
 
 REQUIRED = ('target', 'members', 'nonmembers')
 BACKBONES = ('target', 'shadow', 'shadow_init', 'blind')
@@ -84,6 +85,7 @@ def run(
     *,
     command: str,
     membership: bool = True,
+    scores: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> auditing.Audit:
     """Opens what the job names, audits, and writes the results.
@@ -93,6 +95,7 @@ def run(
       folder: for the results, and the state that lets an interrupted audit go on.
       command: for the record.
       membership: whether the first stage's figures are wanted.
+      scores: folder of what was measured before, shared among audits; below `folder` by default.
       progress: called as progress(label, done, total).
 
     Raises:
@@ -119,6 +122,7 @@ def run(
         inversion=inversion,
         membership=membership,
         workdir=out,
+        scores=scores,
         command=command,
         progress=progress,
     )
