@@ -15,6 +15,8 @@ from fr_inference import checks, parallel, processes
 from fr_inference.report import comparison
 from fr_inference.report.comparison import Entry
 
+_BAR = 'audits'
+
 
 class Batch:
     """The rows, what has become of each, and the page that shows it.
@@ -44,14 +46,17 @@ class Batch:
             f'--per_device: found {processes.count()} processes, which work on one row together; '
             'leave it out, or start a batch of its own on each machine',
         )
-        cli.progress('audits', 0, len(self.rows))
+        cli.progress(_BAR, 0, len(self.rows))
         pending = [number for number in range(len(self.rows)) if not self._kept(number)]
         self._publish()
-        if per_device:
-            self._on_each_device(pending)
-        else:
-            for number in pending:
-                self._audit(number)
+        try:
+            if per_device:
+                self._on_each_device(pending)
+            else:
+                for number in pending:
+                    self._audit(number)
+        finally:
+            cli.drop_bars(_BAR)  # one that was stopped is not full
         return self.entries
 
     def _kept(self, number):
@@ -87,6 +92,7 @@ class Batch:
         try:
             self._settle(number, self._guarded(number, work))
         finally:
+            cli.drop_bars(_label(number, waiting.name))
             with self._lock:
                 if self.entries[number].status == 'running':  # stopped in the middle
                     self.entries[number] = waiting
@@ -110,7 +116,6 @@ class Batch:
             status, message = 'bug', f'{type(error).__name__}: {error}'
             with contextlib.suppress(OSError):  # a full disk may have been the reason
                 batch_folder.fail(folder, traceback.format_exc())
-        cli.drop_bars(_label(number, row.name))
         message = checks.shown(' '.join(message.split()))[:1000]
         return Entry(name=row.name, target=row.job.target, status=status, error=message)
 
@@ -152,7 +157,7 @@ class Batch:
             said = f'{entry.headline} ({entry.brief})'
         how = {'failed': 'failed: ', 'bug': 'failed by a bug: '}.get(entry.status, '')
         cli.say(f'{entry.name}: {how}{said}{remark}')
-        cli.progress('audits', over, len(self.rows))
+        cli.progress(_BAR, over, len(self.rows))
 
     def _publish(self):
         with self._lock:

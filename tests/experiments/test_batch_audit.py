@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -14,7 +15,8 @@ import pytest
 
 from experiments import batch_folder, batch_run, batch_table, cli, job
 from experiments.batch_table import Row
-from fr_inference import checks, parallel
+from fr_inference import checks, parallel, processes
+from fr_inference.membership import scoring
 from tests.experiments import programs, targets
 from tests.experiments.targets import MEMBERS, OTHERS
 
@@ -206,6 +208,40 @@ def test_a_damaged_job_is_done_again_or_refused(folder, quick, tmp_path):
     assert entry.status == 'failed'
 
 
+def test_asked_to_stop_it_stops_and_fails_no_row(folder, quick, tmp_path, monkeypatch):
+    audit = job.run
+
+    def stopped(asked, out, **options):
+        if 'epoch_1' in out:
+            processes.ask_to_stop()
+            processes.stop_point()
+        return audit(asked, out, **options)
+
+    monkeypatch.setattr(processes, '_ASKED', threading.Event())
+    monkeypatch.setattr(job, 'run', stopped)
+    rows = [row_of(folder, f'epoch_{epoch}') for epoch in range(3)]
+    for per_device in (False, True):
+        out = tmp_path / str(per_device)
+        with pytest.raises(processes.Stopped):
+            run(rows, out, per_device=per_device)
+        processes._ASKED.clear()
+        with open(out / 'comparison.csv', encoding='utf-8', newline='') as file:
+            states = [row['status'] for row in csv.DictReader(file)]
+        assert states[:2] == ['done', 'waiting']
+        assert states[2] in (('waiting', 'done') if per_device else ('waiting',))
+        assert not cli._BARS
+
+
+def test_what_one_row_has_measured_no_other_measures_again(folder, in_turn, monkeypatch):
+    def measured(*_):
+        raise AssertionError('measured again')
+
+    rows = [row_of(folder, 'other_seed', 'epoch_2', seed=1, blind=str(folder / 'epoch_0'))]
+    monkeypatch.setattr(scoring, '_scoring', lambda *_: measured)
+    (entry,) = run(rows, folder / 'in_turn')
+    assert entry.status == 'done', entry.error
+
+
 def read(tmp_path, text, **defaults):
     (tmp_path / 'table.csv').write_text(text)
     return batch_table.read(str(tmp_path / 'table.csv'), {**VALUES, **defaults}, PARSERS)
@@ -238,6 +274,7 @@ def test_a_row_overrides_what_holds_for_all(tmp_path, monkeypatch):
         ('target,name\na,../b\n', "line 2: name: found '../b', expected the name of a folder"),
         ('target,name\na,comparison.csv\n', "line 2: name: found 'comparison.csv'"),
         ('target,seed\na,x\nb,1\nc,y\n', "line 4: seed: found 'y'"),
+        ('target,name\na,Scores\n', "line 2: name: found 'Scores'"),
         ('target,name\n' + 'a,b\n' * 30, '; and 9 lines more'),
     ],
 )
