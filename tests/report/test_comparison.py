@@ -1,5 +1,6 @@
 """The comparison says which leaks, which does not and which failed; it stands alone, as page and CSV."""
 
+import concurrent.futures
 import csv
 import dataclasses
 import re
@@ -111,7 +112,9 @@ def test_a_row_for_each_with_values_to_sort_by(page):
     assert [row.count('<td') for row in rows] == [heads] * len(ENTRIES)
     assert 'data-value="0.9"' in rows[3]
     assert 'data-value="0.25"' in rows[3]
-    assert len(re.findall('data-value="[^"]', rows[2])) == 2  # name and verdict: nothing was measured
+    assert (
+        len(re.findall('data-value="[^"]', rows[2])) == 2
+    )  # name and verdict: nothing was measured
     assert '<a href="#failed-3">' in rows[2]
     assert 'id="failed-3"' in page
     assert 'odd/error.txt' in page
@@ -152,3 +155,8 @@ def test_brief():
     assert ENTRIES[1].brief == 'AUC 0.700, 0.670 to 0.730; 12 s'
     bare = dataclasses.replace(ENTRIES[1], figures={'seconds': 2.0, 'hit_rate': (0.5, 0.2, 0.8)})
     assert bare.brief == 'hit rate 0.500, 0.200 to 0.800; 2 s'
+
+
+def test_threads_do_not_draw_over_each_other(page):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(comparison.render, [ENTRIES] * 4)) == {page}
