@@ -123,7 +123,12 @@ def build(name: str, /, **config: Any) -> nn.Module:
 def init(module: nn.Module, input: InputSpec, key: jax.Array) -> Any:
     """Returns fresh variables {'params', 'batch_stats'} of `module` for images like `input`."""
     image = jnp.zeros((1, input.height, input.width, 3), jnp.float32)
-    return jax.jit(functools.partial(module.init, train=False))(key, image)
+    return _initialiser(module)(key, image)
+
+
+@functools.lru_cache(maxsize=32)
+def _initialiser(module):
+    return jax.jit(functools.partial(module.init, train=False))
 
 
 def abstract_variables(module: nn.Module, input: InputSpec) -> Any:
