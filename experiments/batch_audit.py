@@ -12,7 +12,8 @@ failed, or has changed: options, checkpoint, list of faces. What an interrupted 
 
 Exit code 0: all rows are done. 1: a row failed by a bug, see DIR/NAME/error.txt. Otherwise 3: a gate of
 --fail_above was crossed by a row that is done. Otherwise 2: a row failed by its input, or the table or a
-flag is bad, and then nothing was audited.
+flag is bad, and then nothing was audited. 4: stopped by SIGTERM; the same command goes on. DIR/scores
+holds what was measured, for all rows: it may be removed.
 """
 
 import json
