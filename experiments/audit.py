@@ -7,32 +7,30 @@ faces are a folder with one sub-folder per person, a CSV manifest with the colum
 procedural:SPEC. Exit code 2: bad input, 3: a gate of --fail_above was crossed.
 """
 
+import pathlib
+
 from absl import flags
 
-from experiments import cli, gates, inputs, search_flags
+from experiments import audit_flags, cli, gates, inputs, job, search_flags
 from fr_inference.report.verdict import verdict
 
-flags.adopt_module_key_flags(inputs)
-flags.adopt_module_key_flags(search_flags)
-_OTHER = flags.DEFINE_string('member_identities', None, "Other images of the members' people.")
-_SHIFT = flags.DEFINE_string('shift', None, 'Faces of another source.')
-_FAIL = flags.DEFINE_list(
-    'fail_above',
-    [],
-    'Exit with 3 above these, e.g. auc:0.6,tpr@fpr=0.01:0.05,excess:0.1,identity_auc:0.7.',
-)
+for _module in (inputs, audit_flags, search_flags):
+    flags.adopt_module_key_flags(_module)
+flags.mark_flags_as_required(job.REQUIRED)
 
 
 def main() -> None:
     """Opens everything, audits, writes, checks the gates."""
-    limits = [gates.parse(gate) for gate in _FAIL.value]
-    result, report = inputs.audit(
-        'experiments.audit',
-        inversion=search_flags.request(),
-        member_identities=inputs.faces(_OTHER),
-        shift=inputs.faces(_SHIFT),
+    limits = [gates.parse(gate) for gate in audit_flags.FAIL.value]
+    values = inputs.values(inputs.OPTIONS, audit_flags.OPTIONS, search_flags.OPTIONS)
+    out = inputs.OUT.value
+    result = job.run(
+        job.of_values(values),
+        out,
+        command=inputs.command('experiments.audit'),
+        progress=cli.progress,
     )
-    print(f'{verdict(result.record)}\nreport: {report}')
+    print(f'{verdict(result.record)}\nreport: {pathlib.Path(out) / "report.html"}')
     gates.check(limits, result.record['membership'])
 
 

@@ -185,19 +185,44 @@ def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -
     return path
 
 
-def progress(label: str, done: int, total: int, **metrics: float) -> None:
-    """Draws one progress bar per label, on process 0; pass it as `progress=` to the library."""
+def progress(label: str, done: int, total: int, *, keep: bool = True, **metrics: float) -> None:
+    """Draws one progress bar per label, on process 0; pass it as `progress=` to the library.
+
+    Args:
+      label: stands before the bar; in several threads at a time it must be another in each.
+      done: of `total`.
+      total: when it is reached the bar ends.
+      keep: whether it stays on the screen then.
+      **metrics: stand behind it.
+    """
     if not processes.is_first():
         return
     bar = _BARS.get(label)
     if bar is None:
-        bar = _BARS[label] = tqdm.tqdm(total=total, desc=label, mininterval=0.5, file=sys.stderr)
+        bar = _BARS[label] = tqdm.tqdm(
+            total=total, desc=label, mininterval=0.5, file=sys.stderr, leave=keep
+        )
     bar.update(done - bar.n)
     if metrics:
         bar.set_postfix({name: f'{value:.4g}' for name, value in metrics.items()}, refresh=False)
     if done >= total:
         bar.close()
         del _BARS[label]
+
+
+def drop_bars(prefix: str) -> None:
+    """Takes away the bars, of labels that begin so, of work that was given up."""
+    for label in [label for label in _BARS if label.startswith(prefix)]:
+        bar = _BARS.pop(label)
+        bar.leave = False
+        bar.close()
+
+
+def say(line: str) -> None:
+    """Prints one line, on process 0, above the bars."""
+    if processes.is_first():
+        tqdm.tqdm.write(checks.shown(line), file=sys.stdout)
+        sys.stdout.flush()
 
 
 _BARS: dict[str, tqdm.tqdm] = {}

@@ -8,22 +8,32 @@ fitted on a shadow, and all members and non-members are in the gallery; without 
 was not fitted on.
 """
 
+import pathlib
+
 from absl import flags
 
-from experiments import cli, inputs, search_flags
+from experiments import cli, inputs, job, search_flags
 from fr_inference import checks
 from fr_inference.report.verdict import verdict
 
-flags.adopt_module_key_flags(inputs)
-flags.adopt_module_key_flags(search_flags)
+for _module in (inputs, search_flags):
+    flags.adopt_module_key_flags(_module)
+flags.mark_flags_as_required(job.REQUIRED)
 
 
 def main() -> None:
     """Opens everything, searches, judges, writes."""
-    request = search_flags.request()
-    checks.require(request is not None, '--generator: missing; it is what is searched')
-    result, report = inputs.audit('experiments.invert', inversion=request, membership=False)
-    print(f'{verdict(result.record)}\nreport: {report}')
+    asked = job.of_values(inputs.values(inputs.OPTIONS, search_flags.OPTIONS))
+    checks.require(asked.search is not None, '--generator: missing; it is what is searched')
+    out = inputs.OUT.value
+    result = job.run(
+        asked,
+        out,
+        command=inputs.command('experiments.invert'),
+        membership=False,
+        progress=cli.progress,
+    )
+    print(f'{verdict(result.record)}\nreport: {pathlib.Path(out) / "report.html"}')
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ import math
 import os
 import pathlib
 import shutil
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ _OPTIONS = ('depths', 'width', 'embedding', 'norm', 'dtype')
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
 _SETTLE_SECONDS = 5
+# One thread at a time: the logger and the event loops that are changed meanwhile are the process's.
+_ORBAX = threading.Lock()
 
 
 def save_target(
@@ -232,7 +235,7 @@ def _is_orbax(path):
 
 
 def _save(path, tree):
-    with _checkpointer() as checkpointer:
+    with _ORBAX, _checkpointer() as checkpointer:
         checkpointer.save(path, tree, force=True)
     # Orbax says there where on this machine it wrote; checkpoints are handed on.
     (path / 'commit_success.txt').unlink(missing_ok=True)
@@ -290,14 +293,15 @@ def _short(error):
 @contextlib.contextmanager
 def _silence():
     """Keeps Orbax and TensorStore from printing what is raised, and told in one line, anyway."""
-    logger, new_loop = logging.getLogger('absl'), asyncio.new_event_loop
-    disabled, logger.disabled = logger.disabled, True
-    asyncio.new_event_loop = _PatientLoop
-    try:
-        yield
-    finally:
-        asyncio.new_event_loop = new_loop
-        logger.disabled = disabled
+    with _ORBAX:
+        logger, new_loop = logging.getLogger('absl'), asyncio.new_event_loop
+        disabled, logger.disabled = logger.disabled, True
+        asyncio.new_event_loop = _PatientLoop
+        try:
+            yield
+        finally:
+            asyncio.new_event_loop = new_loop
+            logger.disabled = disabled
 
 
 class _PatientLoop(asyncio.SelectorEventLoop):

@@ -1,5 +1,6 @@
 """Reads and writes CSV tables: a line for whatever is wrong with one."""
 
+import contextlib
 import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,47 @@ def rows(
     Raises:
       InputError: when it can't be read, or lacks a column.
     """
+    with _reading(path, source) as reader:
+        found = reader.fieldnames or []
+        missing = [name for name in columns if name not in found]
+        checks.require(
+            not missing,
+            f'{source} lacks the columns {",".join(missing)}: found '
+            f'{",".join(found)[:80]!r}, expected {",".join(columns)}',
+        )
+        for number, row in enumerate(reader, start=2):
+            yield number, tuple(row[name] or '' for name in columns)
+
+
+def whole(
+    path: str | os.PathLike, source: str
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Returns (the columns' names, (number of the line, column -> value) of each row).
+
+    Args:
+      path: as for `rows`.
+      source: how errors call the file.
+
+    Raises:
+      InputError: when it can't be read, names a column twice, or a row has more values than columns.
+    """
+    found: list[tuple[int, dict[str, str]]] = []
+    with _reading(path, source) as reader:
+        columns = list(reader.fieldnames or [])
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        checks.require(not twice, f'{source} has the column {",".join(twice)[:80]!r} twice')
+        for row in reader:
+            checks.require(
+                None not in row,
+                f'{source} line {reader.line_num} has more values than the {len(columns)} columns; '
+                'put quotes around a value with a comma',
+            )
+            found.append((reader.line_num, {name: row[name] or '' for name in columns}))
+    return columns, found
+
+
+@contextlib.contextmanager
+def _reading(path, source):
     checks.require(
         os.path.isfile(path) or not os.path.exists(path),  # a pipe would be waited for
         f'{source} is no regular file, expected a CSV file',
@@ -27,16 +69,9 @@ def rows(
     try:
         # File names of other encodings are written, and found again, as Python keeps them.
         with open(path, newline='', encoding='utf-8-sig', errors='surrogatepass') as file:
-            reader = csv.DictReader(file)
-            found = reader.fieldnames or []
-            missing = [name for name in columns if name not in found]
-            checks.require(
-                not missing,
-                f'{source} lacks the columns {",".join(missing)}: found '
-                f'{",".join(found)[:80]!r}, expected {",".join(columns)}',
-            )
-            for number, row in enumerate(reader, start=2):
-                yield number, tuple(row[name] or '' for name in columns)
+            yield csv.DictReader(file)
+    except checks.InputError:
+        raise
     except OSError as error:
         raise checks.InputError(f'{source} can not be read: {error.strerror}') from error
     except (ValueError, csv.Error) as error:

@@ -1,8 +1,11 @@
 """Native checkpoints and training states: all or nothing, bit for bit; what does not fit is named."""
 
+import asyncio
+import concurrent.futures
 import csv
 import dataclasses
 import json
+import logging
 import os
 import types
 
@@ -278,3 +281,16 @@ def test_no_file_names_the_place_it_was_written_to(tmp_path):
     files = [file for file in (tmp_path / 'tree').rglob('*') if file.is_file()]
     assert files
     assert not [file for file in files if str(tmp_path).encode() in file.read_bytes()]
+
+
+def test_threads_leave_the_logger_and_the_loops_as_they_were(target, tmp_path):
+    checkpoint.save_target(tmp_path / 'one', target)
+    loops, logger = asyncio.new_event_loop, logging.getLogger('absl')
+    assert not logger.disabled
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(checkpoint.load_target, [tmp_path / 'one'] * 8))
+    assert {checkpoint.digest(one.variables) for one in found} == {
+        checkpoint.digest(target.variables)
+    }
+    assert asyncio.new_event_loop is loops
+    assert not logger.disabled

@@ -1,6 +1,7 @@
 """From what stage 1 measured to what guides a search: attack, members, the spread of latents."""
 
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -139,6 +140,10 @@ def _latents(scene, generator, seed):
     """Random latents, [N, w_dim or z_dim]."""
     draw = rng.numpy_generator(seed, 'latents')
     z = draw.standard_normal((_LATENTS, generator.module.z_dim), np.float32)
-    to_latents = jax.jit(jax.vmap(scene.to_latent, in_axes=(None, 0)))
-    latents = np.asarray(to_latents(generator.variables, z))
+    latents = np.asarray(_many(scene.to_latent)(generator.variables, z))
     return latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0]  # in w+ all layers start alike
+
+
+@functools.lru_cache(maxsize=32)
+def _many(to_latent):
+    return jax.jit(jax.vmap(to_latent, in_axes=(None, 0)))

@@ -4,6 +4,7 @@ Pure functions of one latent, to be `vmap`-ed over candidates.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -94,9 +95,13 @@ def make(
       InputError: for another space.
     """
     checks.one_of('space', space, SPACES)
-
     # Compiled programs live on: they must not keep the target's weights.
-    apply, input = target.apply, target.input
+    return _make(generator, target.apply, target.input, space, psi, scaling)
+
+
+@functools.lru_cache(maxsize=32)
+def _make(generator, apply, input, space, psi, scaling):
+    """One scene for all weights: what is compiled for one target serves its controls and others."""
 
     def styles(variables, z):
         w = generator.apply(variables, z[None], method='mapping')

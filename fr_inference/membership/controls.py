@@ -4,6 +4,7 @@ Null: non-members only, half of the people called members. Blind: a backbone tha
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,6 +83,31 @@ def blind_target(
 
 def _layer_moments(target, variables, calibration, skip_bad):
     """Returns path -> the (means, variances) of every call and batch, normalised by themselves."""
+    run = _moments(target.apply, target.input)
+    count = min(len(calibration), _CALIBRATION_IMAGES)
+    collected: dict[tuple[str, ...], tuple[list[Any], list[Any]]] = {}
+    for batch in loader.batches(
+        calibration,
+        height=target.input.height,
+        width=target.input.width,
+        batch_size=count // -(-count // _BATCH),
+        indices=np.arange(count),
+        skip_bad=skip_bad,
+    ):
+        if not batch.mask.all() and collected:
+            continue  # padding would count; the whole batches before it do
+        images = batch.images[batch.mask]
+        for path, calls in run(variables, images).items():
+            means, spreads = collected.setdefault(path, ([], []))
+            for mean, spread in calls:
+                means.append(np.asarray(mean))
+                spreads.append(np.asarray(spread))
+    return collected
+
+
+@functools.lru_cache(maxsize=32)
+def _moments(apply, input):
+    """Compiles (variables, images) -> path -> [(mean, variance)] of every call of a layer."""
 
     @jax.jit
     def run(variables, images):
@@ -104,28 +130,10 @@ def _layer_moments(target, variables, calibration, skip_bad):
             return y.astype(layer.dtype or given.dtype)
 
         with distances.intercepting(intercept):
-            target.apply(variables, target.input.normalize(images))
+            apply(variables, input.normalize(images))
         return found
 
-    count = min(len(calibration), _CALIBRATION_IMAGES)
-    collected: dict[tuple[str, ...], tuple[list[Any], list[Any]]] = {}
-    for batch in loader.batches(
-        calibration,
-        height=target.input.height,
-        width=target.input.width,
-        batch_size=count // -(-count // _BATCH),
-        indices=np.arange(count),
-        skip_bad=skip_bad,
-    ):
-        if not batch.mask.all() and collected:
-            continue  # padding would count; the whole batches before it do
-        images = batch.images[batch.mask]
-        for path, calls in run(variables, images).items():
-            means, spreads = collected.setdefault(path, ([], []))
-            for mean, spread in calls:
-                means.append(np.asarray(mean))
-                spreads.append(np.asarray(spread))
-    return collected
+    return run
 
 
 def _with_statistics(variables, path, mean, spread, name):

@@ -158,9 +158,9 @@ def scorer(
     return _scorer(target.apply, target.input, scaling, devices)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)
 def _scorer(apply, input, scaling, devices):
-    """Compiles once for all the sets of faces and both controls of an audit."""
+    """Compiles once for all sets of faces, controls and audits, on each device of a batch of them."""
 
     def one(variables, image):
         return of_image(apply, variables, input.normalize(image), scaling)

@@ -202,7 +202,7 @@ def _blind_backbone(target, blind, faces, labelled, fit, settings):
     Its statistics are then measured afresh on the `fit` half.
     """
     if blind is not None:
-        return _sharing(blind, target)
+        return blind
     generator = rng.numpy_generator(settings.seed, 'calibration')
     order = generator.permutation(labelled.measured.index[fit])
     return controls.blind_target(
@@ -210,17 +210,10 @@ def _blind_backbone(target, blind, faces, labelled, fit, settings):
     )
 
 
-def _sharing(backbone, target):
-    """Lets a backbone of the target's very module use what is compiled for the target already."""
-    if backbone.module is None or backbone.module != target.module:
-        return backbone
-    return dataclasses.replace(backbone, apply=target.apply)
-
-
 def _by_shadow(target, shadow, given, backbone, control, measure, settings):
     checks.require('auxiliary' in given, 'shadow: it needs auxiliary, faces it was trained on')
     auxiliary = given['auxiliary']
-    seen = measure(_sharing(shadow.target, target), auxiliary, 'shadow')
+    seen = measure(shadow.target, auxiliary, 'shadow')
     digests = overlap.content_digests(auxiliary, skip_bad=settings.skip_bad)
     trained_on = set(shadow.digests)
     member = np.array([digests[position] in trained_on for position in seen.index])

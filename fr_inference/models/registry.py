@@ -14,7 +14,7 @@ from fr_inference.models import layers
 from fr_inference.models.ir import IR
 from fr_inference.models.iresnet import IResNet
 from fr_inference.models.mobilefacenet import MobileFaceNet
-from fr_inference.models.target import InputSpec, Target
+from fr_inference.models.target import Apply, InputSpec, Target
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
@@ -123,7 +123,12 @@ def build(name: str, /, **config: Any) -> nn.Module:
 def init(module: nn.Module, input: InputSpec, key: jax.Array) -> Any:
     """Returns fresh variables {'params', 'batch_stats'} of `module` for images like `input`."""
     image = jnp.zeros((1, input.height, input.width, 3), jnp.float32)
-    return jax.jit(functools.partial(module.init, train=False))(key, image)
+    return _initialiser(module)(key, image)
+
+
+@functools.lru_cache(maxsize=32)
+def _initialiser(module):
+    return jax.jit(functools.partial(module.init, train=False))
 
 
 def abstract_variables(module: nn.Module, input: InputSpec) -> Any:
@@ -137,6 +142,16 @@ def count_parameters(variables: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
 
 
+@functools.lru_cache(maxsize=128)
+def _apply_of(module: nn.Module) -> Apply:
+    """One function for each module: what is compiled for one checkpoint serves all others of it."""
+
+    def apply(variables: Any, images: jax.Array) -> jax.Array:
+        return cast(jax.Array, module.apply(variables, images, train=False))
+
+    return apply
+
+
 def make_target(
     architecture: str,
     variables: Any,
@@ -148,6 +163,8 @@ def make_target(
 ) -> Target:
     """Returns the Target of a registered architecture.
 
+    Targets of one module have the very same `apply`, so that they share compiled programs.
+
     Args:
       architecture: in `VARIANTS`.
       variables: of the module that `build(architecture, **config)` makes.
@@ -158,13 +175,9 @@ def make_target(
     """
     config = dict(config or {})
     module = build(architecture, **config)
-
-    def apply(variables: Any, images: jax.Array) -> jax.Array:
-        return cast(jax.Array, module.apply(variables, images, train=False))
-
     return Target(
         name=name or architecture,
-        apply=apply,
+        apply=_apply_of(module),
         variables=variables,
         input=input or VARIANTS[architecture].input,
         architecture=architecture,

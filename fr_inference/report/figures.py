@@ -1,7 +1,9 @@
 """The report's figures, as SVG that takes its colours from the page and so follows light and dark."""
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -45,6 +47,8 @@ STYLE: Any = {
     'figure.facecolor': 'none',
 }
 _BAND_REPLICATES = 200
+# Matplotlib's settings are the whole process's: one thread draws at a time.
+_DRAWING = threading.RLock()
 # Attack -> (label, colour, line style) in the ROC and the overview.
 _CURVES = {
     'partial': ('images, some members known', 'member', '-'),
@@ -57,13 +61,20 @@ _CURVES = {
 }
 
 
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Draws everything inside in the report's style, one thread at a time."""
+    with _DRAWING, matplotlib.rc_context(STYLE):
+        yield
+
+
 def overview(blocks: Sequence[tuple[str, Mapping[str, Any], bool]]) -> str:
     """Draws every AUC with its interval on one axis.
 
     Args:
       blocks: (label, figures R, whether it is a control), from top to bottom.
     """
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 0.5 + 0.36 * len(blocks)))
         axes = figure.subplots()
         for row, (_, block, control) in enumerate(blocks):
@@ -87,7 +98,7 @@ def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
 
     A curve begins where one false positive is expected: left of it there is nothing to see.
     """
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 5))
         axes = figure.subplots()
         left = 0.3
@@ -121,7 +132,7 @@ def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
 
 def logits(scored: Scored) -> str:
     """Draws the membership logits of members and strangers in the evaluated half."""
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 2.8))
         axes = figure.subplots()
         _two_histograms(axes, scored.scores, scored.member)
@@ -140,7 +151,7 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
       layers: name and auc of each of the L layers.
     """
     order = sorted(range(len(layers)), key=lambda layer: -layers[layer]['auc'])[:3]
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 2.6))
         panels = figure.subplots(1, len(order), squeeze=False)[0]
         scores = np.asarray(log_distances(values)) / np.log(10)
@@ -156,7 +167,7 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
 
 def layers(found: Sequence[Mapping[str, Any]]) -> str:
     """Draws the AUC of each layer alone, in the order of the computation."""
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 3))
         axes = figure.subplots()
         values = np.array([layer['auc'] for layer in found])
@@ -188,7 +199,7 @@ def _two_histograms(axes: Axes, values: np.ndarray, member: np.ndarray) -> None:
 def svg(figure: Figure, salt: str) -> str:
     """Returns the figure as an SVG element for the page, coloured by its variables."""
     buffer = io.StringIO()
-    with matplotlib.rc_context({'svg.hashsalt': salt}):
+    with _DRAWING, matplotlib.rc_context({'svg.hashsalt': salt}):
         figure.savefig(buffer, format='svg', metadata={'Date': None}, bbox_inches='tight')
     text = buffer.getvalue()
     text = text[text.index('<svg') :]

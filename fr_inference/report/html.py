@@ -61,16 +61,8 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
     record = audit.record
     membership = record.get('membership', {})
     rows = _rows(membership) if membership else []
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader('fr_inference', 'report'),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters['number'] = lambda value: f'{value:,}'
     populations = membership.get('populations', {})
-    return environment.get_template('template.html').render(
+    return template('template.html').render(
         record=record,
         verdict=verdict(record),
         rows=rows,
@@ -89,6 +81,19 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
             for name, svg in _drawings(audit, rows).items()
         },
     )
+
+
+def template(name: str) -> jinja2.Template:
+    """Returns a template of this folder; whatever is put into it is text, never markup."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader('fr_inference', 'report'),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters['number'] = lambda value: f'{value:,}'
+    return environment.get_template(name)
 
 
 def _trained(recipe):

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fr_inference.report.figures import COLOUR, STYLE, svg
+from fr_inference.report.figures import COLOUR, styled, svg
 from fr_inference.report.verdict import CONTROLS
 
 _SHARES = (
@@ -23,7 +22,7 @@ def success(inversion: Mapping[str, Any]) -> str:
     """Draws hit rate, top-1 and top-5 of the search beside those of its controls."""
     rows = [('the search', inversion, 'member')]
     rows += [(CONTROLS[name], found, 'muted') for name, found in inversion['controls'].items()]
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 0.9 + 0.36 * len(rows)))
         panels = figure.subplots(1, len(_SHARES), sharey=True)
         for axes, (name, title) in zip(panels, _SHARES, strict=True):
@@ -50,7 +49,7 @@ def sweep(inversion: Mapping[str, Any]) -> str:
     found = inversion['sweep']
     strengths = np.array([one['strength'] for one in found])
     places = np.arange(len(found))
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 3))
         left, right = figure.subplots(1, 2)
         ends = np.array([one['hit_rate_ci95'] for one in found])
@@ -79,7 +78,7 @@ def curves(found: Mapping[str, np.ndarray], level: float) -> str:
       found: search -> [steps, 2].
       level: the members' median logit.
     """
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(7.6, 3))
         panels = figure.subplots(1, 2)
         styles = {'search': ('the search', 'member', '-')}

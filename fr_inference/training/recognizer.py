@@ -6,6 +6,7 @@ same device.
 """
 
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -153,8 +154,9 @@ def train(
     # Of one image alone no device has a variance.
     mesh = parallel.training_mesh(batch_size, fewest=1 if recipe.cross_replica else 2)
     per_epoch = len(labels) // batch_size
-    schedule = _schedule(recipe, per_epoch)
-    step_function = _make_step(target, recipe, schedule, per_epoch, mesh)
+    module = cast(nn.Module, target.module)
+    anywhen = dataclasses.replace(recipe, seed=0)  # the step is given the seed
+    step_function = _make_step(module, target.input, anywhen, per_epoch, mesh)
     state = _initial_state(recipe, target, classes)
     workdir = pathlib.Path(workdir) if workdir is not None else None
     if workdir is not None:
@@ -298,9 +300,10 @@ def _initial_state(recipe, target, classes):
     )
 
 
-def _make_step(target, recipe, schedule, per_epoch, mesh):
-    module = cast(nn.Module, target.module)
-    optimiser = _optimiser(recipe, schedule)
+@functools.lru_cache(maxsize=8)
+def _make_step(module, input, recipe, per_epoch, mesh):
+    """Compiles once for all shadows of one architecture and recipe."""
+    optimiser = _optimiser(recipe, _schedule(recipe, per_epoch))
 
     def forward(shared, batch):
         (weights, batch_stats), (images, labels) = shared, batch
@@ -322,7 +325,7 @@ def _make_step(target, recipe, schedule, per_epoch, mesh):
         """One step: (state, (images uint8, labels, example ids), seed) -> (state, metrics)."""
         images, labels, ids = batch
         key = jax.random.fold_in(rng.stream(jax.random.key(seed), 'training'), state.step)
-        images = target.input.normalize(images)
+        images = input.normalize(images)
         if recipe.mirror:
             flips = jax.vmap(jax.random.bernoulli)(rng.per_example(key, ids))
             images = jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)

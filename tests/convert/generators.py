@@ -16,7 +16,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-
 from convert import states, writer
 
 FILTER = (np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64).astype(np.float32)

@@ -7,9 +7,9 @@ import pickle
 import jax
 import numpy as np
 import pytest
-
 from convert import generators, states, writer
 from convert.generators import Sizes
+
 from fr_inference.checks import InputError
 from fr_inference.convert import stylegan2 as convert
 from fr_inference.convert.reader import read_tensors

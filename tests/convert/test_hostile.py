@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from convert import generators, hostile, states, writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert import generators, hostile, states, writer
 from fr_inference.checks import InputError
 from fr_inference.convert.open import open_target
 from fr_inference.convert.reader import read_tensors

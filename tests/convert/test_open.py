@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from convert import states, writer
 from parity import cases
 
-from convert import states, writer
 from fr_inference import checkpoint
 from fr_inference.checks import InputError
 from fr_inference.convert import open as opening

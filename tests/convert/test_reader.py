@@ -8,8 +8,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
-
 from convert import states, writer
+
 from fr_inference.checks import InputError
 from fr_inference.convert.reader import read_tensors
 

@@ -5,10 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+from convert import generators, writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert import generators, writer
 from fr_inference.checks import InputError
 from fr_inference.convert import unpickler
 from fr_inference.convert.opcodes import Allowance, Stream

@@ -40,13 +40,16 @@ def command_line(program: str, *arguments: str) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def run_all(program: str, cases: Mapping[str, Sequence[str]]) -> dict[str, Result]:
+def run_all(
+    program: str, cases: Mapping[str, Sequence[str]], devices: int = 1
+) -> dict[str, Result]:
     """Runs it once for each list of arguments, one after the other; all start from fresh flags."""
+    count = f'--xla_force_host_platform_device_count={devices}'
     done = subprocess.run(
         [sys.executable, __file__, program],
         input=json.dumps({name: list(arguments) for name, arguments in cases.items()}),
         cwd=ROOT,
-        env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)},
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': count},
         capture_output=True,
         text=True,
         check=False,

@@ -2,30 +2,13 @@
 
 import json
 
-import jax
-import numpy as np
 import pytest
 
 from experiments import cli
-from fr_inference import checkpoint
-from fr_inference.data import overlap, sources
-from fr_inference.models import registry
-from fr_inference.models.target import InputSpec
-from tests.experiments import programs
+from tests.experiments import programs, targets
+from tests.experiments.targets import MEMBERS, OTHERS
 
-MEMBERS = 'procedural:hard,people=8,images=2,size=16'
-OTHERS = 'procedural:hard,people=8,images=2,size=16,first=100'
 WRITTEN = {'audit.json', 'scores.csv', 'distances.npz', 'report.html'}
-
-
-def target_of(config, seed):
-    """Numbers drawn by NumPy: initialisers would take longer to compile than the audit."""
-    spec, generator = InputSpec(height=16, width=16), np.random.default_rng(seed)
-    shapes = registry.abstract_variables(registry.build('tiny', **config), spec)
-    variables = jax.tree.map(
-        lambda leaf: (0.5 + 0.1 * generator.standard_normal(leaf.shape)).astype(np.float32), shapes
-    )
-    return registry.make_target('tiny', variables, config=config, input=spec)
 
 
 @pytest.fixture(scope='module')
@@ -33,11 +16,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('audit')
     norms = {'target': 'batch', 'blind': 'batch', 'plain': 'group'}
     for seed, (name, norm) in enumerate(norms.items()):
-        fresh = target_of({'width': 4, 'embedding': 8, 'norm': norm}, seed)
-        faces = sources.open_faces(MEMBERS)
-        digests = overlap.content_digests(faces)
-        members = list(zip(faces.paths, faces.identities, digests, strict=True))
-        checkpoint.save_target(folder / name, fresh, members=members if name == 'target' else None)
+        targets.save(folder / name, seed, norm=norm, listed=name == 'target')
     (folder / 'file').write_text('text')
     (folder / 'taken' / 'audit.json').mkdir(parents=True)
     for person in range(8):

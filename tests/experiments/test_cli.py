@@ -146,3 +146,14 @@ def test_progress_only_on_process_0(capsys, monkeypatch):
     monkeypatch.setattr('jax.process_index', lambda: 1)
     cli.progress('scoring', 1, 1)
     assert capsys.readouterr() == ('', '')
+
+
+def test_bars_of_work_that_was_given_up_go(capsys):
+    cli.progress('1 first: scoring', 1, 4, keep=False)
+    cli.progress('2 second: scoring', 1, 4, keep=False)
+    cli.drop_bars('1 first: ')
+    assert list(cli._BARS) == ['2 second: scoring']
+    cli.say('a line\x1b[2J')
+    cli.drop_bars('2 second: ')
+    assert not cli._BARS
+    assert capsys.readouterr().out == 'a line\\x1b[2J\n'

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fr_inference import checks
-from fr_inference.inversion import optimize, pool, search
+from fr_inference.inversion import optimize, pool, scene, search
 from fr_inference.inversion.objective import Objective
+from tests.inversion import worlds
 from tests.inversion.worlds import PLAN, world
 
 RAW = Objective(membership='raw', prior=0.1)
@@ -137,6 +138,13 @@ def test_gradient_is_that_of_the_value():
     np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-5)
     _, damped = gradient_of(dataclasses.replace(objective, agreement=1.0))
     assert not np.allclose(damped, gradient, rtol=1e-3)
+
+
+def test_targets_of_one_module_share_what_is_compiled():
+    generator, _, target = worlds.networks()
+    other = dataclasses.replace(target, name='other', variables={})
+    assert scene.make(generator, target) is scene.make(generator, other)
+    assert scene.make(generator, target, psi=0.5) is not scene.make(generator, target)
 
 
 def test_varied_keeps_apart():

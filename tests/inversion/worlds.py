@@ -16,7 +16,7 @@ PLAN = optimize.Plan(
 
 
 @functools.cache
-def _networks():
+def networks():
     """Returns (generator, its variables, target), with weights from NumPy: nothing to compile."""
     generator = stylegan2.Generator(
         8, z_dim=8, w_dim=8, channel_base=128, channel_max=16, mapping_layers=2
@@ -54,7 +54,7 @@ def _filled(shapes, *, equalised):
 @functools.cache
 def world(space):
     """Returns (scene, constants, z_dim)."""
-    generator, made, target = _networks()
+    generator, made, target = networks()
     seen = scene.make(generator, target, space=space)
     draw = np.random.default_rng(0)
     layers = len(distances.layer_names(target))

@@ -210,3 +210,11 @@ def test_normalize():
     spec = InputSpec(mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 8.0))
     image = jnp.full((1, 1, 3), 26, jnp.uint8)
     assert spec.normalize(image).tolist() == [[[8.0, 1.5, -0.5]]]
+
+
+def test_targets_of_one_module_share_what_is_compiled():
+    config = {'width': 4, 'embedding': 8}
+    first, second = (registry.make_target('tiny', {}, config=config) for _ in range(2))
+    assert first.apply is second.apply
+    other = registry.make_target('tiny', {}, config={**config, 'norm': 'group'})
+    assert other.apply is not first.apply

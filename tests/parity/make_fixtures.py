@@ -6,7 +6,6 @@ Run as `PYTHONPATH=tests python -m parity.make_fixtures` in the repository root.
 import json
 
 import numpy as np
-
 from parity import cases, oracle
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from convert import generators
-
 from parity.cases import FIXTURES as _BACKBONES
 
 FIXTURES = _BACKBONES.parent / 'stylegan2_fixtures'

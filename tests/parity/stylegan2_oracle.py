@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
-
 from parity import stylegan2_cases as cases
+from torch.nn import functional
 
 State = Mapping[str, torch.Tensor]
 

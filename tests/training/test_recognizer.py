@@ -11,12 +11,13 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference import checkpoint
+from fr_inference import checkpoint, parallel
 from fr_inference.checks import InputError
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError, from_arrays
 from fr_inference.membership import scoring
 from fr_inference.metrics import roc, verification
+from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 from fr_inference.training import recognizer
 from fr_inference.training.recognizer import Recipe
@@ -312,3 +313,13 @@ class TestInput:
     def test_bad_recipes(self, options, message):
         with pytest.raises(InputError, match=message):
             Recipe(**options)
+
+
+def test_trainings_by_one_recipe_share_what_is_compiled():
+    mesh = parallel.training_mesh(4)
+    steps = [
+        recognizer._make_step(registry.build('tiny'), INPUT, recipe, 5, mesh)
+        for recipe in (RECIPE, dataclasses.replace(RECIPE), dataclasses.replace(RECIPE, epochs=9))
+    ]
+    assert steps[0] is steps[1]
+    assert steps[0] is not steps[2]

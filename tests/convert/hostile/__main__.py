@@ -10,8 +10,8 @@ import resource
 import sys
 
 from absl.testing import flagsaver
-
 from convert.hostile import CASES, GENERATORS, HONEST, file_name
+
 from experiments import cli, convert_weights
 from fr_inference.convert import stylegan2
 

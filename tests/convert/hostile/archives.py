@@ -6,7 +6,6 @@ import struct
 import zipfile
 
 import numpy as np
-
 from convert import writer
 from convert.hostile.cases import PROTO, STOP, case, tiny
 

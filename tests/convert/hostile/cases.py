@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
-
 from convert import states, writer
 
 Maker = Callable[[pathlib.Path], object]

@@ -4,7 +4,6 @@ import pickle
 import struct
 
 import numpy as np
-
 from convert import generators, writer
 from convert.hostile.cases import CASES, GENERATORS, PROTO, STOP, case
 from convert.hostile.pickles import LAUGHS, MARKER, bombs

@@ -6,8 +6,8 @@ import shutil
 
 import jax
 import numpy as np
-
 from convert.hostile.cases import case
+
 from fr_inference import checkpoint
 from fr_inference.models import registry
 

@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
-
 from convert import writer
 from convert.hostile.cases import case, pickle_in, tiny
 

@@ -1,0 +1,188 @@
+"""Runs the rows of a batch: over all devices in turn, or one on each device at a time."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import pathlib
+import queue
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+
+from experiments import batch_folder, cli, job
+from experiments.batch_table import Row
+from fr_inference import checks, parallel, processes
+from fr_inference.report import comparison
+from fr_inference.report.comparison import Entry
+
+_BAR = 'audits'
+
+
+class Batch:
+    """The rows, what has become of each, and the page that shows it.
+
+    Everything that threads share is changed under one lock, and every change is written at once.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        out: pathlib.Path,
+        command: Callable[[job.Job, pathlib.Path], str],
+    ):
+        """Takes the rows, the batch's folder, and what says which command does a row's job alone."""
+        self.rows, self.out, self.command = rows, out, command
+        self.entries = [Entry(name=row.name, target=row.job.target) for row in rows]
+        self._lock = threading.Lock()
+
+    def run(self, *, per_device: bool = False) -> list[Entry]:
+        """Audits every row that is not done yet; returns what has become of each.
+
+        Args:
+          per_device: one row on each device at a time, instead of one after the other on all.
+        """
+        checks.require(
+            not per_device or processes.count() == 1,
+            f'--per_device: found {processes.count()} processes, which work on one row together; '
+            'leave it out, or start a batch of its own on each machine',
+        )
+        cli.progress(_BAR, 0, len(self.rows))
+        pending = [number for number in range(len(self.rows)) if not self._kept(number)]
+        self._publish()
+        try:
+            if per_device:
+                self._on_each_device(pending)
+            else:
+                for number in pending:
+                    self._audit(number)
+        finally:
+            cli.drop_bars(_BAR)  # one that was stopped is not full
+        return self.entries
+
+    def _kept(self, number):
+        """Whether nothing is left to do for a row: it is done already, or what it names is not there."""
+
+        def look(row, folder):
+            record = _from_first(lambda: batch_folder.finished(folder, row.job))
+            return record and _done(row, record)  # None: it is to be audited
+
+        entry = self._guarded(number, look)
+        if entry is not None:
+            self._settle(number, entry, ' (done before)' * (entry.status == 'done'))
+        return entry is not None
+
+    def _audit(self, number):
+        def work(row, folder):
+            run = _from_first(lambda: batch_folder.claim(folder, row.job))
+            result = job.run(
+                row.job,
+                str(folder),
+                command=self.command(row.job, folder),
+                scores=self.out / batch_folder.SCORES,
+                progress=self._progress(number),
+            )
+            batch_folder.close(folder, run)
+            return _done(row, result.record)
+
+        processes.stop_point()
+        waiting = self.entries[number]
+        with self._lock:
+            self.entries[number] = dataclasses.replace(waiting, status='running')
+        self._publish()
+        try:
+            self._settle(number, self._guarded(number, work))
+        finally:
+            cli.drop_bars(_label(number, waiting.name))
+            with self._lock:
+                if self.entries[number].status == 'running':  # stopped in the middle
+                    self.entries[number] = waiting
+            self._publish()
+
+    def _guarded(self, number: int, work: Callable) -> Entry | None:
+        """Does a row's work; whatever goes wrong is that row's own failure."""
+        row = self.rows[number]
+        folder = self.out / row.name
+        try:
+            return work(row, folder)
+        except processes.Stopped:
+            raise
+        except checks.InputError as error:
+            status, message = 'failed', str(error)
+        # Broad on purpose, and nowhere else: hours of the other rows must not be lost to a bug that
+        # one row brings out. It is recorded as a bug, with its traceback, and decides the exit code.
+        except Exception as error:
+            if processes.count() > 1:
+                raise  # the others wait for this process: all end, and are started again
+            status, message = 'bug', f'{type(error).__name__}: {error}'
+            with contextlib.suppress(OSError):  # a full disk may have been the reason
+                batch_folder.fail(folder, traceback.format_exc())
+        message = checks.shown(' '.join(message.split()))[:1000]
+        return Entry(name=row.name, target=row.job.target, status=status, error=message)
+
+    def _on_each_device(self, pending):
+        free: queue.SimpleQueue = queue.SimpleQueue()
+        for device in parallel.devices():
+            free.put(device)
+
+        def audit(number):
+            device = free.get()
+            try:
+                with parallel.using([device]):
+                    self._audit(number)
+            finally:
+                free.put(device)
+
+        with concurrent.futures.ThreadPoolExecutor(free.qsize()) as pool:
+            try:
+                for future in [pool.submit(audit, number) for number in pending]:
+                    future.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)  # after a signal none begins
+
+    def _progress(self, number):
+        label = _label(number, self.rows[number].name)
+
+        def shown(name, done, total, **metrics):
+            cli.progress(f'{label}{name}', done, total, keep=False, **metrics)
+
+        return shown
+
+    def _settle(self, number, entry, remark=''):
+        """Keeps what has become of a row, and says it in a line."""
+        with self._lock:
+            self.entries[number] = entry
+            over = sum(entry.status not in ('waiting', 'running') for entry in self.entries)
+        said = entry.error
+        if entry.status == 'done':
+            said = f'{entry.headline} ({entry.brief})'
+        how = {'failed': 'failed: ', 'bug': 'failed by a bug: '}.get(entry.status, '')
+        cli.say(f'{entry.name}: {how}{said}{remark}')
+        cli.progress(_BAR, over, len(self.rows))
+
+    def _publish(self):
+        with self._lock:
+            if processes.is_first():
+                comparison.write(self.out, self.entries)
+
+
+def _from_first(make):
+    """What process 0 makes, for all processes; so is the error in the input that it finds."""
+
+    def told():
+        try:
+            return {'made': make()}
+        except checks.InputError as error:
+            return {'wrong': str(error)}
+
+    found = processes.from_first(told)
+    checks.require('wrong' not in found, found.get('wrong', ''))
+    return found['made']
+
+
+def _done(row, record):
+    return comparison.finished(row.name, row.job.target, record, f'{row.name}/report.html')
+
+
+def _label(number, name):
+    """Begins the labels of a row's bars: no other row's do so."""
+    return f'{number + 1} {name[:24]}: '

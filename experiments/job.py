@@ -1,0 +1,149 @@
+"""One audit as plain values, named as their flags: what a command line or a row of a table asks for."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import cli
+from experiments.search import Search
+from fr_inference import auditing, checkpoint, checks
+from fr_inference.convert.open import locate, open_target
+from fr_inference.data import sources
+from fr_inference.membership.measured import Settings, Shadow
+from fr_inference.membership.scoring import Progress
+
+REQUIRED = ('target', 'members', 'nonmembers')
+BACKBONES = ('target', 'shadow', 'shadow_init', 'blind')
+FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one audit is asked to do; the flags of `experiments.audit` say what each value is."""
+
+    target: str
+    members: str
+    nonmembers: str
+    auxiliary: str | None
+    shadow: str | None
+    shadow_init: str | None
+    blind: str | None
+    scaling: str
+    hidden: int
+    seed: int
+    batch_size: int
+    skip_bad: bool
+    allow_overlap: bool
+    thumbnails: bool
+    member_identities: str | None = None
+    shift: str | None = None
+    search: Search | None = None
+
+    def __post_init__(self):
+        _ = self.settings  # checks them
+
+    @property
+    def settings(self) -> Settings:
+        """How it is done."""
+        return Settings(
+            scaling=self.scaling,
+            hidden=self.hidden,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            skip_bad=self.skip_bad,
+            allow_overlap=self.allow_overlap,
+        )
+
+
+def of_values(values: Mapping[str, Any]) -> Job:
+    """Returns the job of `values`, by the names of their flags; values of no audit are left out.
+
+    Raises:
+      InputError: for a value out of its range, and for one that lacks another.
+    """
+    search = None
+    if values['generator'] is not None:
+        search = Search(**_of(Search, values))
+    else:
+        checks.require(values['evaluator'] is None, '--evaluator: found without --generator')
+    return Job(**_of(Job, values), search=search)
+
+
+def _of(kind, values):
+    return {
+        field.name: values[field.name]
+        for field in dataclasses.fields(kind)
+        if field.name in values and field.name != 'search'
+    }
+
+
+def run(
+    job: Job,
+    folder: str,
+    *,
+    command: str,
+    membership: bool = True,
+    scores: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> auditing.Audit:
+    """Opens what the job names, audits, and writes the results.
+
+    Args:
+      job: what to do.
+      folder: for the results, and the state that lets an interrupted audit go on.
+      command: for the record.
+      membership: whether the first stage's figures are wanted.
+      scores: folder of what was measured before, shared among audits; below `folder` by default.
+      progress: called as progress(label, done, total).
+
+    Raises:
+      InputError: one line, for anything that is wrong with the input.
+    """
+    inversion = job.search.request() if job.search is not None else None
+    target = open_target(job.target)
+    shadow = _shadow(job.shadow) if job.shadow else None
+    start, blind = _backbone(job, 'shadow_init'), _backbone(job, 'blind')
+    out = cli.make_folder(pathlib.Path(folder), '--out', auditing.FILES)
+    result = auditing.audit_target(
+        target,
+        sources.open_faces(job.members, '--members'),
+        sources.open_faces(job.nonmembers, '--nonmembers'),
+        settings=job.settings,
+        auxiliary=_faces(job, 'auxiliary'),
+        shadow=shadow,
+        shadow_start=start,
+        member_identities=_faces(job, 'member_identities'),
+        shift=_faces(job, 'shift'),
+        blind=blind,
+        training_digests=checkpoint.read_members(locate(job.target)),
+        blind_digests=checkpoint.read_members(locate(job.blind)) if job.blind else None,
+        inversion=inversion,
+        membership=membership,
+        workdir=out,
+        scores=scores,
+        command=command,
+        progress=progress,
+    )
+    result.save(out, thumbnails=job.thumbnails)
+    return result
+
+
+def _shadow(source):
+    digests = checkpoint.read_members(locate(source))
+    checks.require(
+        digests is not None,
+        f'--shadow: {source} has no members.csv, the list of its training images',
+    )
+    return Shadow(target=open_target(source, flag='--shadow'), digests=digests or [])
+
+
+def _faces(job, name):
+    value = getattr(job, name)
+    return sources.open_faces(value, f'--{name}') if value else None
+
+
+def _backbone(job, name):
+    value = getattr(job, name)
+    return open_target(value, flag=f'--{name}') if value else None

@@ -1,0 +1,33 @@
+"""Small targets on disk, for programs that open them."""
+
+import jax
+import numpy as np
+
+from fr_inference import checkpoint
+from fr_inference.data import overlap, sources
+from fr_inference.models import registry
+from fr_inference.models.target import InputSpec
+
+MEMBERS = 'procedural:hard,people=8,images=2,size=16'
+OTHERS = 'procedural:hard,people=8,images=2,size=16,first=100'
+
+
+def target_of(config, seed):
+    """Numbers drawn by NumPy: initialisers would take longer to compile than the audit."""
+    spec, generator = InputSpec(height=16, width=16), np.random.default_rng(seed)
+    shapes = registry.abstract_variables(registry.build('tiny', **config), spec)
+    variables = jax.tree.map(
+        lambda leaf: (0.5 + 0.1 * generator.standard_normal(leaf.shape)).astype(np.float32), shapes
+    )
+    return registry.make_target('tiny', variables, config=config, input=spec)
+
+
+def save(folder, seed, *, norm='batch', listed=False):
+    """Saves a target, `listed` with MEMBERS as its training images."""
+    members = None
+    if listed:
+        faces = sources.open_faces(MEMBERS)
+        digests = overlap.content_digests(faces)
+        members = list(zip(faces.paths, faces.identities, digests, strict=True))
+    fresh = target_of({'width': 4, 'embedding': 8, 'norm': norm}, seed)
+    checkpoint.save_target(folder, fresh, members=members)
