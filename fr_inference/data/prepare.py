@@ -54,11 +54,11 @@ class Plan:
     def __post_init__(self):
         checks.require(
             re.fullmatch(r'[a-z][a-z0-9_]*', self.name),
-            f'name: found {self.name!r:.80}, expected small letters, digits and _',
+            f'--name: found {self.name!r:.80}, expected small letters, digits and _',
         )
         checks.require(
             self.shards is None or 1 <= self.shards <= 99_999,
-            f'shards: found {self.shards}, expected 1 to 99999',
+            f'--shards: found {self.shards}, expected 1 to 99999',
         )
 
     def open(self) -> Faces:
