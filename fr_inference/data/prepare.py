@@ -25,7 +25,7 @@ from fr_inference.data.faces import BadImageError, Faces
 VERSION = '1.0.0'
 SPLIT = 'train'
 _SHARD_IMAGES = 4096
-_PLAN = 'plan.json'
+_PLAN, _LOCK = 'plan.json', 'lock'
 _SUFFIX = 'array_record'
 
 
@@ -107,7 +107,7 @@ def prepare(
     )
     try:
         plan.unfinished.mkdir(parents=True, exist_ok=True)
-        with open(plan.unfinished.parent / 'lock', 'a', encoding='utf-8') as lock:
+        with open(plan.unfinished / _LOCK, 'a', encoding='utf-8') as lock:
             _lock(lock, plan)
             _begin(plan, faces, total)
             missing = [number for number in range(total) if not plan.shard(number, total).exists()]
@@ -139,7 +139,6 @@ def _begin(plan, faces, total):
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         names.update(f'{path}\n{identity}\n'.encode(errors='surrogateescape'))
     wanted = {'faces': names.hexdigest(), 'images': len(faces), 'shards': total}
-    wanted['skip_bad'] = plan.skip_bad
     path = plan.unfinished / _PLAN
     if path.exists():
         try:
@@ -268,8 +267,9 @@ def _finish(plan, total):
         check_data=False,  # which takes TensorFlow
         description='Faces with who is on each and where it came from.',
     )
-    (plan.unfinished / _PLAN).unlink()
     plan.unfinished.rename(plan.finished)
+    for name in (_PLAN, _LOCK):
+        (plan.finished / name).unlink()
     return sum(lengths)
 
 

@@ -19,7 +19,7 @@ from fr_inference.data.names import Numbered, Repeated
 
 # A set, its configuration and version, a split and a part of it. No namespaces: those fetch code.
 _SPEC = re.compile(
-    r'(?P<name>\w+(?:/[\w.-]+)?(?:[:/]\d[\d.]*)?):(?P<split>[A-Za-z_]\w*(?:\[[^\[\]]*\])?)'
+    r'(?P<name>\w+(?:/[\w.-]+)?(?::\d[\d.]*)?):(?P<split>[A-Za-z_]\w*(?:\[[^\[\]]*\])?)'
 )
 _AT_ONCE = 256  # records whose identities are read together
 _KEYS = ('label', 'identity')
@@ -113,18 +113,22 @@ class _Reader:
         return Repeated(known, numbers)
 
     def _name(self, value, row):
-        if isinstance(value, bytes):
-            value = value.decode(errors='surrogateescape')
-        elif isinstance(value, np.integer) and self._names:
+        where = f'{self._where}: record {row}'
+        if isinstance(value, bytes | str):
+            name = value.decode(errors='surrogateescape') if isinstance(value, bytes) else value
+            checks.require(name, f'{where}: its {self._identity} is empty')
+            return name
+        checks.require(
+            isinstance(value, int | np.integer),
+            f'{where}: found no {self._identity}; the files are damaged or belong to another set',
+        )
+        if self._names:
             checks.require(
                 0 <= value < len(self._names),
-                f'{self._where}: record {row}: found {self._identity} {value}, expected one of '
-                f'{len(self._names)} classes',
+                f'{where}: found {self._identity} {value}, expected one of {len(self._names)} classes',
             )
-            value = self._names[int(value)]
-        name = str(value)
-        checks.require(name, f'{self._where}: record {row}: its {self._identity} is empty')
-        return name
+            return self._names[int(value)]
+        return str(value)
 
 
 def _builder(name, data_dir, where):
@@ -133,10 +137,7 @@ def _builder(name, data_dir, where):
     _check_features(name, data_dir or tfds.core.constants.DATA_DIR, where)
     try:
         return tfds.builder(name, **({'data_dir': data_dir} if data_dir else {}))
-    except (
-        *(OSError, ImportError, ValueError, KeyError, TypeError),
-        *(AttributeError, AssertionError, RuntimeError),
-    ) as error:
+    except _damage() as error:
         there = data_dir or tfds.core.constants.DATA_DIR
         raise checks.InputError(
             f'{where}: no such set in {there}, expected {name} below it ({_line(error)}); give the '
@@ -224,16 +225,19 @@ def _data_source(builder, split, image, where) -> Any:
             f'{where}: not prepared as ArrayRecord files, which alone are read without TensorFlow; '
             "prepare it with file_format='array_record'"
         ) from error
-    except (*_damage(), AssertionError, AttributeError) as error:
+    except _damage() as error:
         raise checks.InputError(f'{where}: {_line(error)}') from error
 
 
 @functools.cache
 def _damage():
     """What tfds and its files raise when those are damaged or missing."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf import json_format, message
 
-    return (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, DecodeError)
+    return (
+        *(OSError, ImportError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+        *(AssertionError, RuntimeError, message.DecodeError, json_format.Error),
+    )
 
 
 def _line(error):
