@@ -7,20 +7,17 @@ under another name until it is whole itself: whenever the work is killed, it goe
 import dataclasses
 import fcntl
 import hashlib
-import io
 import json
-import os
 import pathlib
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from fr_inference import checks
-from fr_inference.data import images, sources, workers
-from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.data import shards, sources, workers
+from fr_inference.data.faces import Faces
 
 VERSION = '1.0.0'
 SPLIT = 'train'
@@ -152,7 +149,7 @@ def _begin(plan, faces, total):
         )
     else:
         _write(path, json.dumps(wanted))
-    for rest in plan.unfinished.glob('*.part'):
+    for rest in plan.unfinished.glob(f'*{shards.UNFINISHED}'):
         rest.unlink()
 
 
@@ -186,81 +183,29 @@ def _write_in_worker(number, total):
 
 
 def _write_shard(plan, faces, number, total):
-    from array_record.python import array_record_module
-
-    features = _features()
-    path = plan.shard(number, total)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,max_parallelism:1')
-    try:
-        for index in range(number * len(faces) // total, (number + 1) * len(faces) // total):
-            try:
-                content = _content(faces, index)
-            except BadImageError as error:
-                if not plan.skip_bad:
-                    raise
-                print(f'left out: {checks.shown(str(error))}', file=sys.stderr)
-                continue
-            example = {
-                'image': io.BytesIO(content),
-                'identity': _text(faces.identities[index]),
-                'path': _text(faces.paths[index]),
-            }
-            writer.write(features.serialize_example(features.encode_example(example)))
-    finally:
-        writer.close()
-    with open(part, 'rb') as file:
-        os.fsync(file.fileno())
-    part.rename(path)
-
-
-def _content(faces, index):
-    """Returns the image's own file, which can be decoded, or one of its pixels where it has none."""
-    content = faces.encoded(index)
-    if content is None:
-        return images.encode_png(faces.read(index))
-    images.decode(content, faces.paths[index])
-    return content
-
-
-def _text(name):
-    return name.encode(errors='surrogateescape')  # file names of any encoding, byte by byte
-
-
-def _features():
-    import tensorflow_datasets as tfds
-
-    return tfds.features.FeaturesDict(
-        {
-            'image': tfds.features.Image(shape=(None, None, 3)),
-            'identity': tfds.features.Text(),
-            'path': tfds.features.Text(),
-        }
-    )
+    rows = range(number * len(faces) // total, (number + 1) * len(faces) // total)
+    shards.write(faces, rows, plan.shard(number, total), skip_bad=plan.skip_bad)
 
 
 def _finish(plan, total):
     """Writes what tfds reads first, and gives the set its name; returns the number of its images."""
     import tensorflow_datasets as tfds
-    from array_record.python import array_record_module
 
-    lengths, size = [], 0
-    for number in range(total):
-        path = plan.shard(number, total)
-        size += path.stat().st_size
-        reader = array_record_module.ArrayRecordReader(str(path))
-        lengths.append(reader.num_records())
-        reader.close()
+    paths = [plan.shard(number, total) for number in range(total)]
+    lengths = [shards.count(path) for path in paths]
     checks.require(sum(lengths), f'--faces: none of the images of {plan.spec} could be read')
     template = tfds.core.ShardedFileTemplate(
         data_dir=plan.unfinished, dataset_name=plan.name, split=SPLIT, filetype_suffix=_SUFFIX
     )
     split = tfds.core.SplitInfo(
-        name=SPLIT, shard_lengths=lengths, num_bytes=size, filename_template=template
+        name=SPLIT,
+        shard_lengths=lengths,
+        num_bytes=sum(path.stat().st_size for path in paths),
+        filename_template=template,
     )
     tfds.folder_dataset.write_metadata(
         data_dir=plan.unfinished,
-        features=_features(),
+        features=shards.features(),
         split_infos=[split],
         version=VERSION,
         filename_template=template,
@@ -274,6 +219,6 @@ def _finish(plan, total):
 
 
 def _write(path, text):
-    part = path.with_name(f'{path.name}.part')
+    part = path.with_name(f'{path.name}{shards.UNFINISHED}')
     part.write_text(text, encoding='utf-8')
     part.rename(path)
