@@ -1,6 +1,7 @@
 """The flags that say how to open faces, the same for every program that does.
 
-A program adds `**faces_flags.options()` to its call of `sources.open_faces`.
+A program adds `**faces_flags.options()` to its call of `sources.open_faces`, and shows them in its help
+with `flags.adopt_module_key_flags(faces_flags)`.
 """
 
 from absl import flags

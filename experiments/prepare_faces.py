@@ -17,6 +17,7 @@ from experiments import cli, faces_flags
 from fr_inference import checks
 from fr_inference.data import prepare
 
+flags.adopt_module_key_flags(faces_flags)
 _FACES = flags.DEFINE_string('faces', None, faces_flags.SOURCES, required=True)
 _OUT = flags.DEFINE_string(
     'out', None, "Folder of tfds sets (what other programs' --data_dir names).", required=True

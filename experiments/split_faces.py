@@ -8,6 +8,7 @@ from experiments import cli, faces_flags
 from fr_inference import checks
 from fr_inference.data import sources, splits
 
+flags.adopt_module_key_flags(faces_flags)
 _FACES = flags.DEFINE_string('faces', None, faces_flags.SOURCES, required=True)
 _OUT = flags.DEFINE_string('out', None, 'Folder for the manifests.', required=True)
 _PARTS = flags.DEFINE_string(

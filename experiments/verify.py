@@ -16,6 +16,7 @@ from fr_inference.data import pairs
 from fr_inference.membership import scoring
 from fr_inference.metrics import verification
 
+flags.adopt_module_key_flags(faces_flags)
 _TARGET = flags.DEFINE_string(
     'target', None, 'Checkpoint file, native checkpoint directory or embedded name.', required=True
 )

@@ -104,7 +104,7 @@ def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'a
         name=name,
         identities=tuple(str(identity) for identity in identities),
         paths=tuple(f'{name}#{index}' for index in range(len(images))),
-        read=images.__getitem__,
+        read=lambda index: images[index],
         digest=lambda index: pixel_digest(images[index]),
     )
 
