@@ -58,7 +58,6 @@ def results(folder):
                 out,
             ],
             'name': [faces, out, '--name=A B'],
-            'no name': ['--faces=procedural:easy', '--out=' + str(folder / 'file')],
             'nothing': [f'--faces={folder / "nothing"}', out],
         },
     )
