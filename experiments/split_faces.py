@@ -4,13 +4,12 @@ import re
 
 from absl import flags
 
-from experiments import cli
+from experiments import cli, faces_flags
 from fr_inference import checks
 from fr_inference.data import sources, splits
 
-_FACES = flags.DEFINE_string(
-    'faces', None, 'Folder, CSV manifest or procedural:SPEC.', required=True
-)
+flags.adopt_module_key_flags(faces_flags)
+_FACES = flags.DEFINE_string('faces', None, faces_flags.SOURCES, required=True)
 _OUT = flags.DEFINE_string('out', None, 'Folder for the manifests.', required=True)
 _PARTS = flags.DEFINE_string(
     'parts', 'members:0.5,nonmembers:0.5', 'Name and share of the people, for each part.'
@@ -32,7 +31,7 @@ def main() -> None:
     names = [name + end for name in parts for end in ('.csv', '_other.csv')]
     out = cli.make_folder(_OUT.value, '--out', names)
     result = splits.split_identities(
-        sources.open_faces(_FACES.value, '--faces'),
+        sources.open_faces(_FACES.value, '--faces', **faces_flags.options()),
         parts,
         seed=_SEED.value,
         min_images=_MIN.value,

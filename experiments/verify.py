@@ -1,29 +1,32 @@
 """Verifies a target on pairs of faces: is it loaded right? Ends with its LFW-protocol accuracy.
 
   python -m experiments.verify --target=T --faces=DIR --pairs=CSV
+  python -m experiments.verify --target=T --pairs=lfw.bin
 
 Each fold's threshold is chosen on the others. Only images that the pairs name are read.
 """
 
 from absl import flags
 
-from experiments import cli
+from experiments import cli, faces_flags
+from fr_inference import checks
+from fr_inference.convert import verification_bin
 from fr_inference.convert.open import open_target
 from fr_inference.data import pairs
 from fr_inference.membership import scoring
 from fr_inference.metrics import verification
 
+flags.adopt_module_key_flags(faces_flags)
 _TARGET = flags.DEFINE_string(
     'target', None, 'Checkpoint file, native checkpoint directory or embedded name.', required=True
 )
-_FACES = flags.DEFINE_string(
-    'faces',
-    None,
-    'Folder with one sub-folder per person, CSV manifest or procedural:SPEC.',
-    required=True,
-)
+_FACES = flags.DEFINE_string('faces', None, faces_flags.SOURCES)
 _PAIRS = flags.DEFINE_string(
-    'pairs', None, 'CSV fold,first,second,same; paths below --faces, same is 1 or 0.', required=True
+    'pairs',
+    None,
+    'CSV fold,first,second,same; paths below --faces, same is 1 or 0. Or a verification set as '
+    "insightface's lfw.bin, which brings its images.",
+    required=True,
 )
 _MIRROR = flags.DEFINE_enum(
     'mirror',
@@ -37,7 +40,7 @@ _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images at a time.', lower_bound
 
 def main() -> None:
     """Embeds the images that the pairs name, each once, and runs the protocol."""
-    listed = pairs.open_pairs(_PAIRS.value, _FACES.value, flag='--pairs', faces_flag='--faces')
+    listed = _open_pairs()
     target = open_target(_TARGET.value)
     mirror = _MIRROR.value or ('concat' if target.architecture == 'mobilefacenet_prelu' else 'add')
 
@@ -57,6 +60,24 @@ def main() -> None:
     print(f'{target.name}: {target.architecture}, {len(listed.faces)} images, mirror {mirror}')
     scores = verification.cosine(embeddings[listed.first], embeddings[listed.second])
     print(verification.verify(scores, listed.same, listed.folds))
+
+
+def _open_pairs():
+    if _PAIRS.value.lower().endswith('.bin'):
+        checks.require(
+            _FACES.value is None,
+            f'--faces: found {_FACES.value}, but {_PAIRS.value} brings its own images; leave it out',
+        )
+        return verification_bin.open_bin(_PAIRS.value, flag='--pairs')
+    if _FACES.value is None:
+        raise checks.InputError('--faces: not given, expected the images that --pairs names')
+    return pairs.open_pairs(
+        _PAIRS.value,
+        _FACES.value,
+        flag='--pairs',
+        faces_flag='--faces',
+        **faces_flags.options(),
+    )
 
 
 if __name__ == '__main__':

@@ -94,7 +94,17 @@ class TensorRef:
 
 
 class Ignored:
-    """Stands for harmless bookkeeping (NumPy scalars, argument records) that holds no weights."""
+    """Stands for harmless bookkeeping (NumPy scalars, argument records) that holds no weights.
+
+    Attributes:
+      name: of what a file would have called, which was not.
+      arguments: it would have been called with.
+      state: the object would have been given.
+    """
+
+    name = ''
+    arguments: Any = ()
+    state: Any = None
 
 
 DTYPES = {
@@ -263,15 +273,18 @@ def _dict_from_mark(stack, source):
 
 def _build(stack, _source):
     state = stack.pop()
-    del state  # attributes of containers (an OrderedDict's _metadata) hold no weights
-    _typed(stack[-1], dict | Ignored)
+    # Attributes of containers (an OrderedDict's _metadata) hold no weights.
+    if isinstance(_typed(stack[-1], dict | Ignored), Ignored):
+        stack[-1].state = state
 
 
 def _reduce(stack, source):
     arguments, function = stack.pop(), stack.pop()
     name = str(_typed(function, Global))
     if name in _INERT:
-        stack.append(Ignored())
+        ignored = Ignored()
+        ignored.name, ignored.arguments = name, arguments
+        stack.append(ignored)
         return
     checks.require(name in _BUILDERS, f'{source}: the pickle calls {name}, which is no function')
     if len(_typed(arguments, tuple)) > _MAX_ARGUMENTS:

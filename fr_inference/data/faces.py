@@ -1,21 +1,29 @@
 """Faces: a source of (image, identity, path) records with a length."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fr_inference import checks
+from fr_inference.data import names
 
 
 class BadImageError(checks.InputError):
     """An image that can't be read; the message names the file and the reason."""
 
 
+def _nothing(_index: int) -> None:
+    """What a source without files has of each."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Faces:
-    """A source of faces; images are read one by one, when asked for.
+    """A source of faces; images are read one by one, when asked for, by many threads at once.
+
+    Where `read` can be pickled, as that of folders, `.rec` files and tfds sets, other processes can too.
 
     Attributes:
       name: how reports call it.
@@ -23,39 +31,53 @@ class Faces:
       paths: of each image, unique, shown to people.
       read: index -> [h, w, 3] uint8 RGB at its own size. Raises `BadImageError`.
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
+      encoded: index -> the image's file, byte by byte; None where there is none. Raises
+        `BadImageError`.
     """
 
     name: str
-    identities: tuple[str, ...]
-    paths: tuple[str, ...]
+    identities: Sequence[str]
+    paths: Sequence[str]
     read: Callable[[int], np.ndarray]
     digest: Callable[[int], str]
+    encoded: Callable[[int], bytes | None] = _nothing
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> 'Faces':
         """Returns the faces at `indices` (whole numbers below the length), in that order."""
-        chosen = [int(index) for index in indices]
+        chosen = np.asarray(indices, np.int64)
         return Faces(
             name=self.name,
-            identities=tuple(self.identities[index] for index in chosen),
-            paths=tuple(self.paths[index] for index in chosen),
-            read=lambda index: self.read(chosen[index]),
-            digest=lambda index: self.digest(chosen[index]),
+            identities=names.take(self.identities, chosen),
+            paths=names.take(self.paths, chosen),
+            read=functools.partial(_chosen, self.read, chosen),
+            digest=functools.partial(_chosen, self.digest, chosen),
+            encoded=functools.partial(_chosen, self.encoded, chosen),
         )
+
+
+def _chosen(call, chosen, index):
+    return call(int(chosen[index]))
 
 
 def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
     """Returns the faces of all `parts`, one after the other."""
-    owners = [(part, index) for part in parts for index in range(len(part))]
+    ends = np.cumsum([len(part) for part in parts])
     return Faces(
         name=name or ' + '.join(part.name for part in parts),
-        identities=tuple(part.identities[index] for part, index in owners),
-        paths=tuple(part.paths[index] for part, index in owners),
-        read=lambda index: owners[index][0].read(owners[index][1]),
-        digest=lambda index: owners[index][0].digest(owners[index][1]),
+        identities=tuple(person for part in parts for person in part.identities),
+        paths=tuple(path for part in parts for path in part.paths),
+        read=functools.partial(_owned, [part.read for part in parts], ends),
+        digest=functools.partial(_owned, [part.digest for part in parts], ends),
+        encoded=functools.partial(_owned, [part.encoded for part in parts], ends),
     )
+
+
+def _owned(calls, ends, index):
+    part = int(np.searchsorted(ends, index, side='right'))
+    return calls[part](index - int(ends[part - 1] if part else 0))
 
 
 def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'arrays') -> Faces:

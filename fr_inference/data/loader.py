@@ -1,17 +1,18 @@
-"""Streams faces as padded batches: decoded by threads, in order, a bounded number ahead."""
+"""Streams faces as padded batches: decoded in parallel, in order, a bounded number ahead."""
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from PIL import Image
 
 from fr_inference import checks
+from fr_inference.data.decoders import Decoded, Decoders
+from fr_inference.data.decoders import fit_image as fit_image
 from fr_inference.data.faces import BadImageError, Faces
-
-_LONGEST = 8  # times as long as what is needed of it: more is cut off before anything is scaled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,36 +30,6 @@ class Batch:
     mask: np.ndarray
 
 
-def fit_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scales an image to cover height x width and cuts out the middle.
-
-    An image of the right size comes back as it is; a 112 x 112 face for a 112 x 96 network loses 8
-    columns on each side and is not scaled.
-
-    Args:
-      image: [h, w, 3] uint8.
-      height: pixels.
-      width: pixels.
-
-    Returns:
-      [height, width, 3] uint8.
-    """
-    rows, columns = image.shape[:2]
-    # Of a long strip only the middle is scaled: the whole of it would not fit in memory.
-    top = max(0, rows - _LONGEST * -(-columns * height // width)) // 2
-    left = max(0, columns - _LONGEST * -(-rows * width // height)) // 2
-    image = image[top : rows - top, left : columns - left]
-    scale = max(height / image.shape[0], width / image.shape[1])
-    if scale != 1:
-        size = (
-            max(width, round(image.shape[1] * scale)),
-            max(height, round(image.shape[0] * scale)),
-        )
-        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return image[top : top + height, left : left + width]
-
-
 def batches(
     faces: Faces,
     *,
@@ -69,6 +40,7 @@ def batches(
     skip_bad: bool = False,
     skipped: list[tuple[str, str]] | None = None,
     workers: int = 2,
+    decoders: Decoders | None = None,
 ) -> Iterator[Batch]:
     """Yields the faces in order; at most four batches are held at a time.
 
@@ -81,58 +53,84 @@ def batches(
       skip_bad: leave unreadable images out instead of stopping at them.
       skipped: receives (path, reason) of each image left out.
       workers: decoding threads.
+      decoders: of these faces, which read them instead, for any number of calls; stay open.
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
     """
     checks.positive('batch_size', batch_size)
     order = np.arange(len(faces)) if indices is None else np.asarray(indices)
-
-    def load(index):
-        try:
-            return fit_image(faces.read(index), height, width)
-        except BadImageError as error:
-            if not skip_bad:
-                raise
-            return error
-
-    pool = concurrent.futures.ThreadPoolExecutor(max(1, workers))
-    pending: collections.deque = collections.deque()
-    todo = iter(order.tolist())
-    images: list[np.ndarray] = []
+    images = np.zeros((batch_size, height, width, 3), np.uint8)
     index: list[int] = []
-    try:
-        while True:
-            while len(pending) < 2 * batch_size + workers:
-                try:
-                    upcoming = next(todo)
-                except StopIteration:
-                    break
-                pending.append((upcoming, pool.submit(load, upcoming)))
-            if not pending:
-                break
-            position, future = pending.popleft()
-            image = future.result()
+    with contextlib.ExitStack() as stack:
+        if decoders is None:
+            decoders = stack.enter_context(Decoders(faces, threads=max(1, workers)))
+        for position, image in _decoded(decoders, order.tolist(), height, width, batch_size):
             if isinstance(image, BadImageError):
+                if not skip_bad:
+                    raise image
                 if skipped is not None:
                     skipped.append((faces.paths[position], str(image)))
                 continue
-            images.append(image)
+            images[len(index)] = image
             index.append(position)
-            if len(images) == batch_size:
-                yield _pad(images, index, batch_size)
-                images, index = [], []
-        if images:
-            yield _pad(images, index, batch_size)
+            if len(index) == batch_size:
+                yield _batch(images, index)
+                images, index = np.zeros_like(images), []
+        if index:
+            yield _batch(images, index)
+
+
+def throughput(
+    faces: Faces, *, height: int, width: int, batch_size: int, decoders: Decoders
+) -> float:
+    """Returns how many images `decoders` read in a second, from the first batch on.
+
+    Args:
+      faces: more than one batch of them.
+      height: of the images, pixels.
+      width: of the images, pixels.
+      batch_size: images in a batch.
+      decoders: of these faces; those that have worked before need no start.
+
+    Raises:
+      InputError: when there is no second batch.
+    """
+    stream = batches(faces, height=height, width=width, batch_size=batch_size, decoders=decoders)
+    next(stream, None)
+    start, count = time.perf_counter(), 0
+    for batch in stream:
+        count += int(batch.mask.sum())
+    checks.require(count, f'{faces.name}: found {len(faces)} images, expected over {batch_size}')
+    return count / (time.perf_counter() - start)
+
+
+def _decoded(decoders, order, height, width, batch_size):
+    """Yields (position, image or error) in order; at most two batches are read ahead."""
+    step = decoders.at_once(batch_size)
+    pending: collections.deque[tuple[list[int], concurrent.futures.Future[Decoded]]]
+    pending = collections.deque()
+    start = held = 0
+    try:
+        while True:
+            while start < len(order) and held < 2 * batch_size:
+                positions = order[start : start + step]
+                pending.append((positions, decoders.submit(positions, height, width)))
+                start, held = start + len(positions), held + len(positions)
+            if not pending:
+                return
+            positions, future = pending.popleft()
+            yield from zip(positions, future.result(), strict=True)
+            held -= len(positions)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for _, future in pending:
+            future.cancel()
 
 
-def _pad(images, index, batch_size):
-    missing = batch_size - len(images)
-    block = np.stack(images)
+def _batch(images, index):
+    mask = np.arange(len(images)) < len(index)
     return Batch(
-        images=np.concatenate([block, np.zeros((missing, *block.shape[1:]), np.uint8)]),
-        index=np.asarray(index + [0] * missing, np.int32),
-        mask=np.arange(batch_size) < len(images),
+        images=images,
+        index=np.asarray(index + [0] * (len(images) - len(index)), np.int32),
+        mask=mask,
     )

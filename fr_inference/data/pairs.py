@@ -41,6 +41,8 @@ def open_pairs(
     *,
     flag: str = 'pairs',
     faces_flag: str = 'faces',
+    identity_key: str | None = None,
+    data_dir: str | None = None,
 ) -> Pairs:
     """Opens the pairs that a CSV with the columns fold,first,second,same lists.
 
@@ -50,11 +52,13 @@ def open_pairs(
       spec: the faces, as `sources.open_faces` takes them.
       flag: how errors call `path`.
       faces_flag: how errors call `spec`.
+      identity_key: as of `sources.open_faces`.
+      data_dir: as of `sources.open_faces`.
 
     Raises:
       InputError: one line that names the line of the CSV.
     """
-    faces = sources.open_faces(spec, faces_flag)
+    faces = sources.open_faces(spec, faces_flag, identity_key=identity_key, data_dir=data_dir)
     path, root = pathlib.Path(path), pathlib.Path(spec)
     root = root if root.is_dir() else root.parent
     checks.require(os.path.isfile(path), f'{flag}: {path!s:.200} not found, expected a CSV file')

@@ -1,34 +1,42 @@
-"""Opens faces: a folder with one sub-folder per identity, a CSV manifest, or `procedural:SPEC`."""
+"""Opens faces: a folder of people, a CSV manifest, an insightface `.rec`, a tfds set, or drawings."""
 
 import dataclasses
-import hashlib
+import functools
 import os
 import pathlib
-import stat
-import struct
-import warnings
+import re
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from fr_inference import checks, tables
-from fr_inference.data import procedural
-from fr_inference.data.faces import BadImageError, Faces, concat
+from fr_inference.data import images, insightface, procedural, tfds_source
+from fr_inference.data.faces import Faces, concat
+from fr_inference.data.images import SUFFIXES
+from fr_inference.data.images import read_image as read_image  # for those who open sources
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
-_FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
 _PROCEDURAL = 'procedural:'
-_LONGEST = 100  # times as long as wide: no photograph, and its middle shows nobody
+_TFDS = 'tfds:'
+# One image of a source that has no file for each.
+_NUMBERED = re.compile(r'((?:procedural|tfds):[^#]*)#?(.*)|(.*\.rec)#(\d+)', re.DOTALL)
 
 
-def open_faces(spec: str | os.PathLike, flag: str = 'faces') -> Faces:
+def open_faces(
+    spec: str | os.PathLike,
+    flag: str = 'faces',
+    *,
+    identity_key: str | None = None,
+    data_dir: str | None = None,
+) -> Faces:
     """Opens a source of faces.
 
     Args:
       spec: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
-        `identity` (paths relative to its folder, or `procedural:SPEC#17`); or `procedural:SPEC`.
+        `identity` (paths relative to its folder, or an image of one of the following, `SPEC#17`);
+        insightface's `train.rec` beside its `train.idx`; `tfds:NAME:SPLIT`; or `procedural:SPEC`.
       flag: how errors call `spec`.
+      identity_key: of tfds sets, the feature that says who it is; `label`, else `identity`, by default.
+      data_dir: where tfds sets lie; where tfds keeps them by default.
 
     Raises:
       InputError: one line, when there is nothing to open or it is not laid out like this.
@@ -36,25 +44,34 @@ def open_faces(spec: str | os.PathLike, flag: str = 'faces') -> Faces:
     spec = str(spec)
     if spec.startswith(_PROCEDURAL):
         return procedural.faces(spec.removeprefix(_PROCEDURAL), flag)
+    if spec.startswith(_TFDS):
+        return tfds_source.open_tfds(
+            spec.removeprefix(_TFDS), flag, identity_key=identity_key, data_dir=data_dir
+        )
     path = pathlib.Path(spec)
     checks.require(
         os.path.exists(path),  # unlike Path.exists, False for a name too long for the system
         f'{flag}: {spec!r:.200} not found; expected a folder with one sub-folder per person, a CSV with '
-        'the columns path,identity, or procedural:SPEC',
+        'the columns path,identity, a .rec, tfds:NAME:SPLIT or procedural:SPEC',
     )
     if path.is_dir():
         return _open_folder(path, flag)
+    if path.suffix.lower() == '.rec':
+        return insightface.open_record(path, flag)
     checks.require(
         path.suffix.lower() == '.csv',
-        f'{flag}: {spec!r} is a file that is not a .csv manifest (path,identity)',
+        f'{flag}: {spec!r} is a file that is not a .csv manifest (path,identity) and not a .rec',
     )
-    return _open_manifest(path, flag)
+    return _open_manifest(
+        path, flag, functools.partial(open_faces, identity_key=identity_key, data_dir=data_dir)
+    )
 
 
 def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
     """Writes `faces` as a CSV manifest that `open_faces` reads from anywhere on this machine."""
     paths = (
-        path if path.startswith(_PROCEDURAL) else os.path.abspath(path) for path in faces.paths
+        path if path.startswith((_PROCEDURAL, _TFDS)) else os.path.abspath(path)
+        for path in faces.paths
     )
     tables.write(path, ('path', 'identity'), zip(paths, faces.identities, strict=True))
 
@@ -87,13 +104,17 @@ def _open_folder(root, flag):
     return _from_files(str(root), [file for file, _ in files], [person for _, person in files])
 
 
-def _open_manifest(path, flag):
+def _open_manifest(path, flag, open_source):
     rows = _read_rows(path, flag)
-    drawn: dict[str, list[int]] = {}
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    files = []
     for row, (image, _) in enumerate(rows):
-        if image.startswith(_PROCEDURAL):
-            drawn.setdefault(image.partition('#')[0], []).append(row)
-    files = [row for row, (image, _) in enumerate(rows) if not image.startswith(_PROCEDURAL)]
+        found = _NUMBERED.fullmatch(image)
+        if found is None:
+            files.append(row)
+        else:
+            spec, number = (part for part in found.groups() if part is not None)
+            numbered.setdefault(spec, []).append((row, number))
     parts = [
         _from_files(
             str(path),
@@ -102,20 +123,20 @@ def _open_manifest(path, flag):
         )
     ]
     order = list(files)
-    for spec, members in drawn.items():
-        source = open_faces(spec, flag)
-        numbers = [rows[row][0].partition('#')[2] for row in members]
-        for row, number in zip(members, numbers, strict=True):
+    for spec, members in numbered.items():
+        named = spec if spec.startswith((_PROCEDURAL, _TFDS)) else path.parent / spec
+        source = open_source(named, flag)
+        for row, number in members:
             checks.require(
                 number.isdecimal() and len(number) < 20 and int(number) < len(source),
                 f'{flag}: {path} line {row + 2}: found {rows[row][0]!r:.200}, expected an image number '
                 f'below {len(source)} behind #',
             )
-        chosen = source.select([int(number) for number in numbers])
+        chosen = source.select([int(number) for _, number in members])
         # The manifest says who it is, as with files.
-        names = tuple(rows[row][1] for row in members)
+        names = tuple(rows[row][1] for row, _ in members)
         parts.append(dataclasses.replace(chosen, identities=names))
-        order += members
+        order += [row for row, _ in members]
     everything = concat(parts, str(path))
     return everything.select(np.argsort(np.asarray(order)))
 
@@ -139,52 +160,19 @@ def _from_files(name: str, files: Sequence[pathlib.Path], identities: Sequence[s
         name=name,
         identities=tuple(identities),
         paths=paths,
-        read=lambda index: read_image(paths[index]),
-        digest=lambda index: _file_digest(paths[index]),
+        read=functools.partial(_read, paths),
+        digest=functools.partial(_digest, paths),
+        encoded=functools.partial(_encoded, paths),
     )
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Reads one image file as [h, w, 3] uint8 RGB, upright, whatever its mode.
-
-    Raises:
-      BadImageError: naming the file and the reason.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', UserWarning)  # odd EXIF blocks are no reason to stop
-            warnings.simplefilter('error', Image.DecompressionBombWarning)
-            with _open(path) as file, Image.open(file, formats=_FORMATS) as image:
-                if max(image.size) > _LONGEST * min(image.size):
-                    raise ValueError(f'{image.width} x {image.height} pixels, a strip')
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith('I;16'):
-                    return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, -1)
-                return np.asarray(upright.convert('RGB'))
-    except BadImageError:
-        raise
-    except (
-        *(OSError, SyntaxError, ValueError, EOFError, struct.error),  # the last from odd EXIF
-        *(Image.DecompressionBombError, Image.DecompressionBombWarning),
-    ) as error:
-        raise BadImageError(f'{path}: not a readable image: {error}') from error
+def _read(paths, index):
+    return images.read_image(paths[index])
 
 
-def _open(path):
-    """Opens a regular file; a pipe would be waited for."""
-    try:
-        checks.require(stat.S_ISREG(os.stat(path).st_mode), 'no regular file')
-        return open(path, 'rb')
-    except FileNotFoundError as error:
-        raise BadImageError(f'{path}: not found') from error
-    except (OSError, ValueError) as error:  # the latter for NUL in a name
-        reason = getattr(error, 'strerror', None) or error
-        raise BadImageError(f'{path!s:.200}: can not be opened: {reason}') from error
+def _digest(paths, index):
+    return images.content_digest(images.read_file(paths[index]))
 
 
-def _file_digest(path):
-    with _open(path) as file:
-        try:
-            return hashlib.file_digest(file, 'sha256').hexdigest()
-        except OSError as error:
-            raise BadImageError(f'{path}: {error.strerror}') from error
+def _encoded(paths, index):
+    return images.read_file(paths[index])

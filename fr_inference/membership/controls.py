@@ -5,7 +5,7 @@ Null: non-members only, half of the people called members. Blind: a backbone tha
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -23,7 +23,7 @@ _CALIBRATION_IMAGES = 512
 _BATCH = 64
 
 
-def null_labels(identities: tuple[str, ...], seed: int) -> np.ndarray:
+def null_labels(identities: Sequence[str], seed: int) -> np.ndarray:
     """Calls a random half of the people members: [N] bool."""
     names = sorted(set(identities))
     checks.require(

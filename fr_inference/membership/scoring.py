@@ -138,7 +138,7 @@ def measure(
         layers=layers,
         distances=rows[:, : len(layers)],
         embeddings=rows[:, len(layers) :],
-        identities=tuple(faces.identities[position] for position in index),
+        identities=tuple(faces.identities[position] for position in index.tolist()),
         index=index,
         skipped=tuple(skipped),
     )

@@ -1,6 +1,7 @@
 """The verification program: figures against the library, bad pairs and faces in one line."""
 
 import csv
+import pickle
 
 import jax
 import numpy as np
@@ -50,6 +51,12 @@ def folder(tmp_path_factory):
     write(folder / 'same.csv', [(0, 'p0/0.png', 'p0/1.png', 1)])
     write(folder / 'label.csv', [(0, 'p0/0.png', 'p0/1.png', 'yes')])
     write(folder / 'none.csv', [])
+    # The same pairs as one file with its images, in other folds.
+    content = {name: (folder / 'faces' / name).read_bytes() for name in names}
+    images = [content[name] for _, *sides, _ in pairs for name in sides]
+    same = [bool(label) for *_, label in pairs]
+    (folder / 'pairs.bin').write_bytes(pickle.dumps((images, same)))
+    (folder / 'half.bin').write_bytes(pickle.dumps((images[:-1], same)))
     (folder / 'columns.csv').write_text('first,second\na,b\n')
     (folder / 'binary.csv').write_bytes(bytes(range(256)))
     return folder
@@ -83,6 +90,11 @@ def results(folder):
         'absent',
     ):
         cases[name] = flags(f'{name}.csv')
+    both = [f'--target={folder / "target"}', f'--pairs={folder / "pairs.bin"}']
+    cases['bin'] = both
+    cases['bin_and_faces'] = flags('pairs.bin')
+    cases['bin_half'] = [both[0], f'--pairs={folder / "half.bin"}']
+    cases['faces_left_out'] = [both[0], f'--pairs={folder / "pairs.csv"}']
     cases['pairs_folder'] = flags('faces')
     cases['no_target'] = flags(target='nothing')
     cases['not_a_target'] = flags(target='pairs.csv')
@@ -118,6 +130,17 @@ def test_figures(folder, results, case, mirror):
     assert f'mirror {mirror}' in result.out
 
 
+def test_a_verification_set_brings_its_images(results):
+    """The same pairs as in the CSV; only the folds differ, and so a little the thresholds."""
+    result = results['bin']
+    assert result.code == 0, result.err
+    assert f'{PEOPLE * IMAGES} images' in result.out
+    line = result.out.splitlines()[-1]
+    assert line.endswith('(10 folds, 66 pairs)')
+    csv_line = results['by default'].out.splitlines()[-1]
+    assert abs(float(line.split()[1]) - float(csv_line.split()[1])) < 10
+
+
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
@@ -130,6 +153,9 @@ def test_figures(folder, results, case, mirror):
         ('columns', ('--pairs', 'fold,first,second,same')),
         ('binary', ('--pairs', 'binary.csv')),
         ('absent', ('--pairs', 'not found')),
+        ('bin_and_faces', ('--faces', 'brings its own images')),
+        ('bin_half', ('--pairs', 'half.bin', '131 images and 66 flags')),
+        ('faces_left_out', ('--faces', 'not given')),
         ('pairs_folder', ('--pairs', 'CSV')),
         ('no_target', ('--target', 'not found')),
         ('not_a_target', ('pairs.csv', 'not a checkpoint')),

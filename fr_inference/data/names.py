@@ -1,0 +1,77 @@
+"""Names that are made when asked for: of millions of images only numbers stay in memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+
+class Numbered(Sequence[str]):
+    """The names `prefix + str(number)`, of which the numbers alone are kept.
+
+    >>> list(Numbered('train.rec#', np.array([3, 7])))
+    ['train.rec#3', 'train.rec#7']
+    """
+
+    def __init__(self, prefix: str, numbers: np.ndarray):
+        """Keeps `numbers`, [N] whole numbers."""
+        self._prefix = prefix
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Numbered(self._prefix, self._numbers[index])
+        return f'{self._prefix}{self._numbers[index]}'
+
+    def __iter__(self) -> Iterator[str]:
+        return (f'{self._prefix}{number}' for number in self._numbers.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, indices: np.ndarray) -> 'Numbered':
+        """Returns the names at `indices`."""
+        return Numbered(self._prefix, self._numbers[indices])
+
+
+class Repeated(Sequence[str]):
+    """Names of which many are equal: each is kept once, and a number for each place."""
+
+    def __init__(self, names: Iterable[str], numbers: np.ndarray):
+        """Keeps the different `names`, and for each of N places ([N]) which it is."""
+        self._names = tuple(names)
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Repeated(self._names, self._numbers[index])
+        return self._names[self._numbers[index]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._names[number] for number in self._numbers.tolist())
+
+    __eq__ = Numbered.__eq__
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, indices: np.ndarray) -> 'Repeated':
+        """Returns the names at `indices`."""
+        return Repeated(self._names, self._numbers[indices])
+
+
+def take(names: Sequence[str], indices: np.ndarray) -> Sequence[str]:
+    """Returns the names at `indices` ([M] whole numbers), kept as they were."""
+    if isinstance(names, Numbered | Repeated):
+        return names.take(indices)
+    return tuple(names[index] for index in indices.tolist())

@@ -1,0 +1,89 @@
+"""One ArrayRecord file of faces: written under another name until it is whole."""
+
+import io
+import os
+import pathlib
+import sys
+from typing import Any
+
+from fr_inference import checks
+from fr_inference.data import images
+from fr_inference.data.faces import BadImageError, Faces
+
+UNFINISHED = '.part'
+
+
+def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> None:
+    """Writes the faces at `rows`; `path` is there when all of it is.
+
+    Args:
+      faces: the source.
+      rows: positions in it.
+      path: the file.
+      skip_bad: leave unreadable images out, and say so.
+
+    Raises:
+      BadImageError: at an unreadable image, unless `skip_bad`.
+    """
+    from array_record.python import array_record_module
+
+    kinds = features()
+    part = path.with_name(f'{path.name}.{os.getpid()}{UNFINISHED}')
+    writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,max_parallelism:1')
+    try:
+        for index in rows:
+            try:
+                content = _content(faces, index)
+            except BadImageError as error:
+                if not skip_bad:
+                    raise
+                print(f'left out: {checks.shown(str(error))}', file=sys.stderr)
+                continue
+            example = {
+                'image': io.BytesIO(content),
+                'identity': _text(faces.identities[index]),
+                'path': _text(faces.paths[index]),
+            }
+            writer.write(kinds.serialize_example(kinds.encode_example(example)))
+    finally:
+        writer.close()
+    with open(part, 'rb') as file:
+        os.fsync(file.fileno())
+    part.rename(path)
+
+
+def _content(faces, index):
+    """Returns the image's own file, which can be decoded, or one of its pixels where it has none."""
+    content = faces.encoded(index)
+    if content is None:
+        return images.encode_png(faces.read(index))
+    images.decode(content, faces.paths[index])
+    return content
+
+
+def _text(name):
+    return name.encode(errors='surrogateescape')  # file names of any encoding, byte by byte
+
+
+def features() -> Any:
+    """Returns what tfds calls the parts of a record."""
+    import tensorflow_datasets as tfds
+
+    return tfds.features.FeaturesDict(
+        {
+            'image': tfds.features.Image(shape=(None, None, 3)),
+            'identity': tfds.features.Text(),
+            'path': tfds.features.Text(),
+        }
+    )
+
+
+def count(path: pathlib.Path) -> int:
+    """Returns how many records a whole file holds."""
+    from array_record.python import array_record_module
+
+    reader = array_record_module.ArrayRecordReader(str(path))
+    try:
+        return reader.num_records()
+    finally:
+        reader.close()

@@ -1,0 +1,36 @@
+"""Processes that share work on this machine's cores; they end with the one that started them."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+def pool(
+    count: int, prepare: Callable[..., None], *arguments: Any
+) -> concurrent.futures.ProcessPoolExecutor:
+    """Returns `count` processes, each of which calls `prepare(*arguments)` first.
+
+    They start afresh (a copy of a process that runs JAX's threads may hang), and stop within moments
+    when this one is gone, killed or not.
+    """
+    return concurrent.futures.ProcessPoolExecutor(
+        count,
+        mp_context=multiprocessing.get_context('spawn'),
+        initializer=_start,
+        initargs=(prepare, arguments),
+    )
+
+
+def _start(prepare, arguments):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare(*arguments)
+
+
+def _end_with_parent():
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # the main thread waits for work that nobody sends, without end
