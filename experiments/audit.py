@@ -3,8 +3,9 @@
   python -m experiments.audit --target=FILE --members=M --nonmembers=N --out=DIR
 
 Membership inference always, and model inversion with --generator=G --evaluator=E. M, N and the other
-faces are a folder with one sub-folder per person, a CSV manifest with the columns path,identity, or
-procedural:SPEC. Exit code 2: bad input, 3: a gate of --fail_above was crossed.
+faces are a folder with one sub-folder per person, a CSV manifest with the columns path,identity, an
+insightface .rec, tfds:NAME:SPLIT or procedural:SPEC. Exit code 2: bad input, 3: a gate of --fail_above
+was crossed, 4: stopped by SIGTERM, and the same command goes on.
 """
 
 import pathlib

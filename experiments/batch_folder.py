@@ -43,7 +43,7 @@ def describe(asked: job.Job) -> dict[str, Any]:
             contents[name] = _content(values[name])
     for name in (*job.FACES, *search.FACES):
         if values.get(name):
-            contents[name] = _listing(values[name], name)
+            contents[name] = _listing(values[name], name, asked.reading)
     run = {'schema': _SCHEMA, 'values': values, 'contents': contents}
     return json.loads(json.dumps(run))  # as it will be read again
 
@@ -138,8 +138,8 @@ def _digest(path, _stamp):
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def _listing(source, name):
-    faces = sources.open_faces(source, f'--{name}')
+def _listing(source, name, reading):
+    faces = sources.open_faces(source, f'--{name}', **reading)
     total = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         text = f'{path}\0{identity}\0{_stamp(path)}\n'

@@ -63,7 +63,7 @@ class Batch:
         """Whether nothing is left to do for a row: it is done already, or what it names is not there."""
 
         def look(row, folder):
-            record = _from_first(lambda: batch_folder.finished(folder, row.job))
+            record = processes.from_first(lambda: batch_folder.finished(folder, row.job))
             return record and _done(row, record)  # None: it is to be audited
 
         entry = self._guarded(number, look)
@@ -73,7 +73,7 @@ class Batch:
 
     def _audit(self, number):
         def work(row, folder):
-            run = _from_first(lambda: batch_folder.claim(folder, row.job))
+            run = processes.from_first(lambda: batch_folder.claim(folder, row.job))
             result = job.run(
                 row.job,
                 str(folder),
@@ -163,20 +163,6 @@ class Batch:
         with self._lock:
             if processes.is_first():
                 comparison.write(self.out, self.entries)
-
-
-def _from_first(make):
-    """What process 0 makes, for all processes; so is the error in the input that it finds."""
-
-    def told():
-        try:
-            return {'made': make()}
-        except checks.InputError as error:
-            return {'wrong': str(error)}
-
-    found = processes.from_first(told)
-    checks.require('wrong' not in found, found.get('wrong', ''))
-    return found['made']
 
 
 def _done(row, record):

@@ -140,6 +140,7 @@ def _join_others() -> None:
             f'--distributed: no connection to the other processes: {error}; give '
             '--coordinator_address, --num_processes and --process_id where no cluster tells them'
         ) from error
+    processes.meet()
     if not processes.is_first():
         sys.stdout = io.StringIO()  # nobody reads it
 

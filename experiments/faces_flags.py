@@ -11,16 +11,18 @@ SOURCES = (
     'tfds:NAME:SPLIT or procedural:SPEC.'
 )
 
-_IDENTITY_KEY = flags.DEFINE_string(
-    'identity_key',
-    None,
-    'Feature of tfds sets that says who it is; label, else identity, by default.',
-)
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Folder of tfds sets; the one that tfds uses by default.'
+OPTIONS = (
+    flags.DEFINE_string(
+        'identity_key',
+        None,
+        'Feature of tfds sets that says who it is; label, else identity, by default.',
+    ),
+    flags.DEFINE_string(
+        'data_dir', None, 'Folder of tfds sets; the one that tfds uses by default.'
+    ),
 )
 
 
 def options() -> dict[str, str | None]:
     """Returns what these flags say, as keyword arguments of `sources.open_faces`."""
-    return {'identity_key': _IDENTITY_KEY.value, 'data_dir': _DATA_DIR.value}
+    return {flag.name: flag.value for flag in OPTIONS}

@@ -9,11 +9,13 @@ from typing import Any
 
 from absl import flags
 
-from experiments import cli
+from experiments import cli, faces_flags
 from experiments.job import Job
 from fr_inference.membership import distances
 
+flags.adopt_module_key_flags(faces_flags)
 OPTIONS = (
+    *faces_flags.OPTIONS,
     flags.DEFINE_string('target', None, 'The backbone: a checkpoint file or directory.'),
     flags.DEFINE_string('members', None, 'Images it was trained on.'),
     flags.DEFINE_string('nonmembers', None, 'Images of other people from the same source.'),

@@ -37,12 +37,19 @@ class Job:
     skip_bad: bool
     allow_overlap: bool
     thumbnails: bool
+    identity_key: str | None = None
+    data_dir: str | None = None
     member_identities: str | None = None
     shift: str | None = None
     search: Search | None = None
 
     def __post_init__(self):
         _ = self.settings  # checks them
+
+    @property
+    def reading(self) -> dict[str, str | None]:
+        """How its faces are opened."""
+        return {'identity_key': self.identity_key, 'data_dir': self.data_dir}
 
     @property
     def settings(self) -> Settings:
@@ -101,15 +108,15 @@ def run(
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
-    inversion = job.search.request() if job.search is not None else None
+    inversion = job.search.request(**job.reading) if job.search is not None else None
     target = open_target(job.target)
     shadow = _shadow(job.shadow) if job.shadow else None
     start, blind = _backbone(job, 'shadow_init'), _backbone(job, 'blind')
     out = cli.make_folder(pathlib.Path(folder), '--out', auditing.FILES)
     result = auditing.audit_target(
         target,
-        sources.open_faces(job.members, '--members'),
-        sources.open_faces(job.nonmembers, '--nonmembers'),
+        _faces(job, 'members'),
+        _faces(job, 'nonmembers'),
         settings=job.settings,
         auxiliary=_faces(job, 'auxiliary'),
         shadow=shadow,
@@ -141,7 +148,7 @@ def _shadow(source):
 
 def _faces(job, name):
     value = getattr(job, name)
-    return sources.open_faces(value, f'--{name}') if value else None
+    return sources.open_faces(value, f'--{name}', **job.reading) if value else None
 
 
 def _backbone(job, name):

@@ -10,7 +10,7 @@ reconstructions.csv, reconstructions.png and every reconstruction below D. No Ba
 import numpy as np
 from absl import flags
 
-from experiments import cli
+from experiments import cli, faces_flags
 from fr_inference import checks, processes, tables
 from fr_inference.convert.generators import open_generator
 from fr_inference.convert.open import open_target
@@ -28,6 +28,7 @@ from fr_inference.inversion import (
 from fr_inference.inversion.optimize import Plan
 from fr_inference.membership import distances, scoring
 
+flags.adopt_module_key_flags(faces_flags)
 _TARGET = flags.DEFINE_string('target', None, 'The backbone that made them.', required=True)
 _GENERATOR = flags.DEFINE_string(
     'generator', None, 'StyleGAN2: .pkl, .pt, native directory or embedded name.', required=True
@@ -68,7 +69,11 @@ def main() -> None:
     target = open_target(_TARGET.value)
     generator = open_generator(_GENERATOR.value)
     evaluator = open_target(_EVALUATOR.value, flag='--evaluator') if _EVALUATOR.value else None
-    faces = sources.open_faces(_PHOTOGRAPHS.value, '--photographs') if _PHOTOGRAPHS.value else None
+    faces = (
+        sources.open_faces(_PHOTOGRAPHS.value, '--photographs', **faces_flags.options())
+        if _PHOTOGRAPHS.value
+        else None
+    )
     if faces is not None:
         measured = scoring.measure(target, faces, label='photographs', progress=cli.progress)
         templates = measured.embeddings

@@ -80,13 +80,15 @@ class Search:
             targeted=self.targeted,
         )
 
-    def request(self) -> Request:
-        """Opens generator, evaluator and strangers."""
-        evaluator = str(self.evaluator)
+    def request(self, **reading: str | None) -> Request:
+        """Opens generator, evaluator and strangers; `reading` is how faces are opened."""
+        evaluator, strangers = str(self.evaluator), None
+        if self.strangers:
+            strangers = sources.open_faces(self.strangers, '--strangers', **reading)
         return Request(
             generator=open_generator(self.generator),
             evaluator=open_target(evaluator, flag='--evaluator'),
-            strangers=sources.open_faces(self.strangers, '--strangers') if self.strangers else None,
+            strangers=strangers,
             evaluator_digests=checkpoint.read_members(locate(evaluator)),
             settings=self.settings,
         )

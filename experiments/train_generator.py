@@ -9,7 +9,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from experiments import cli
+from experiments import cli, faces_flags
 from fr_inference import checkpoint, processes
 from fr_inference.convert import generators
 from fr_inference.convert.open import open_target
@@ -20,8 +20,9 @@ from fr_inference.metrics import images as image_metrics
 from fr_inference.models import stylegan2
 from fr_inference.training import generator as training
 
+flags.adopt_module_key_flags(faces_flags)
 _FACES = flags.DEFINE_string(
-    'faces', None, 'Folder, CSV manifest or procedural:SPEC; nobody who is audited.', required=True
+    'faces', None, f'{faces_flags.SOURCES} Nobody who is audited.', required=True
 )
 _OUT = flags.DEFINE_string('out', None, 'Folder for the native generator.', required=True)
 _RESOLUTION = flags.DEFINE_integer('resolution', 64, 'Of the images, pixels: a power of two.')
@@ -54,7 +55,7 @@ _MEASURED = 2048  # images of each kind behind a Fréchet distance
 
 def main() -> None:
     """Trains, draws sheets along the way, writes the native generator."""
-    faces = sources.open_faces(_FACES.value, '--faces')
+    faces = sources.open_faces(_FACES.value, '--faces', **faces_flags.options())
     size = _RESOLUTION.value
     widths: dict[str, Any] = {'channel_base': _BASE.value, 'channel_max': _MOST.value}
     module = stylegan2.Generator(

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments import cli
+from experiments import cli, faces_flags
 from fr_inference import checkpoint, checks
 from fr_inference.convert.open import open_target
 from fr_inference.data import overlap, sources, splits
@@ -16,9 +16,8 @@ from fr_inference.models import registry
 from fr_inference.models.layers import NORMALIZATIONS
 from fr_inference.training import margin, recognizer
 
-_FACES = flags.DEFINE_string(
-    'faces', None, 'Folder, CSV manifest or procedural:SPEC.', required=True
-)
+flags.adopt_module_key_flags(faces_flags)
+_FACES = flags.DEFINE_string('faces', None, faces_flags.SOURCES, required=True)
 _OUT = flags.DEFINE_string('out', None, 'Folder for the native checkpoint.', required=True)
 _ARCH = flags.DEFINE_enum('arch', 'iresnet18', list(registry.VARIANTS), 'Backbone, from scratch.')
 _INIT = flags.DEFINE_string('init', None, 'Checkpoint to start from instead (it says its --arch).')
@@ -48,7 +47,7 @@ _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out.')
 
 def main() -> None:
     """Trains, saves, verifies on people never trained on."""
-    faces = sources.open_faces(_FACES.value, '--faces')
+    faces = sources.open_faces(_FACES.value, '--faces', **faces_flags.options())
     held_out = None
     if _HOLDOUT.value:
         checks.fraction('--holdout', _HOLDOUT.value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fr_inference import checks
@@ -201,13 +202,30 @@ def data_parallel(
     BatchNorm too. The state is the same on all devices, and given away.
     """
     everywhere, split = _shardings(mesh)
-    return jax.jit(
+    compiled = jax.jit(
         step,
         in_shardings=(everywhere, split, everywhere),
         out_shardings=everywhere,
         donate_argnums=0,
         compiler_options=_compiler_options(mesh.local_devices[0]),
     )
+    if jax.process_count() == 1:
+        return compiled
+
+    @functools.cache
+    def together(shapes):
+        # Devices of several processes connect when they first meet in a program, and wait for each
+        # other half a minute at most: less than one may compile longer than another.
+        made = compiled.lower(*jax.tree.unflatten(*shapes)).compile()
+        multihost_utils.sync_global_devices('compiled')
+        return made
+
+    def run(*arguments):
+        leaves, structure = jax.tree.flatten(arguments)
+        shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
+        return together((structure, shapes))(*arguments)
+
+    return run
 
 
 def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:

@@ -15,6 +15,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from fr_inference import checks
+
 _MESSAGE_BYTES = 64 << 20  # sent at a time from one process to another
 
 
@@ -30,6 +32,11 @@ def is_first() -> bool:
 def count() -> int:
     """Returns how many processes share the work."""
     return jax.process_count()
+
+
+def meet() -> None:
+    """Returns when all processes are here; they connect the first time, while all of them just start."""
+    gather_rows(np.zeros(1, np.uint8))
 
 
 def share(total: int) -> slice:
@@ -71,15 +78,42 @@ def gather_json(value: Any) -> list[Any]:
     return [json.loads(joined[end - n : end]) for n, end in zip(sizes, ends, strict=True)]
 
 
+def each_its_share(work: Callable[[], Any]) -> Any:
+    """Returns what this process's `work` does; bad input that one of them meets stops them all.
+
+    Raises:
+      InputError: in all of them, the first one's, when `work` does in any.
+    """
+    if jax.process_count() == 1:
+        return work()
+    value, wrong = _tried(work)
+    found = [error for error in gather_json(wrong) if error is not None]
+    checks.require(not found, ''.join(found[:1]))
+    return value
+
+
+def _tried(work):
+    """Returns (what it returns, None), or (None, the message of its InputError)."""
+    try:
+        return work(), None
+    except checks.InputError as error:
+        return None, str(error)
+
+
 def from_first(make: Callable[[], Any]) -> Any:
     """Returns to all processes what process 0 makes, which alone calls `make`.
 
     Returns:
       A pytree of lists, dicts, numbers, strings, None and NumPy arrays.
+
+    Raises:
+      InputError: in all of them, when `make` does.
     """
     if jax.process_count() == 1:
         return make()
-    value = make() if jax.process_index() == 0 else None
+    value, wrong = _tried(make) if jax.process_index() == 0 else (None, None)
+    wrong = json.loads(_send(json.dumps(wrong).encode()))
+    checks.require(wrong is None, wrong or '')
     arrays: list[np.ndarray] = []
     text = json.dumps(_without_arrays(value, arrays)).encode()
     kinds = _send(json.dumps([[a.dtype.str, a.shape] for a in arrays]).encode())

@@ -42,10 +42,13 @@ def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
                 raise
             return ''
 
-    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    def digests():
         own = processes.share(len(faces))
-        found = list(pool.map(digest, range(own.start, own.stop)))
-    return [digest for part in processes.gather_json(found) for digest in part]
+        with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            return list(pool.map(digest, range(own.start, own.stop)))
+
+    parts = processes.gather_json(processes.each_its_share(digests))
+    return [digest for part in parts for digest in part]
 
 
 def check_disjoint(

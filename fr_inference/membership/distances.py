@@ -10,13 +10,13 @@ see `SCALINGS`.
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fr_inference import checks, parallel
 from fr_inference.models.target import Apply, Target
@@ -114,14 +114,19 @@ def of_image(
     """
     with recording(scaling) as found:
         embedding = apply(variables, image[None])
-    checks.require(
-        isinstance(embedding, jax.Array | np.ndarray) and embedding.shape[:1] == (1,),
-        f'apply: found {getattr(embedding, "shape", None) or type(embedding).__name__} for one image, '
-        'expected an array [1, D] of its embedding',
-    )
+    _check_embedding(embedding)
     distances = [distance[0] for _, distance in found]
     stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
     return stacked, embedding.reshape(-1).astype(jnp.float32)
+
+
+def _check_embedding(found):
+    shape = getattr(found, 'shape', None)
+    checks.require(
+        shape is not None and shape[:1] == (1,),
+        f'apply: found {shape or type(found).__name__} for one image, expected an array [1, D] of its '
+        'embedding',
+    )
 
 
 def layer_names(target: Target) -> tuple[str, ...]:
@@ -134,10 +139,16 @@ def layer_names(target: Target) -> tuple[str, ...]:
 
 
 def embedding_size(target: Target) -> int:
-    """Returns the length D of the target's embeddings."""
+    """Returns the length D of the target's embeddings.
+
+    Raises:
+      InputError: for an `apply` that returns something else.
+    """
     shape = (1, target.input.height, target.input.width, 3)
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return jax.eval_shape(target.apply, target.variables, image).shape[-1]
+    found = jax.eval_shape(target.apply, target.variables, image)
+    _check_embedding(found)
+    return math.prod(found.shape[1:])
 
 
 def scorer(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -109,7 +110,8 @@ def measure(
                 if progress is not None and processes.count() == 1:
                     progress(label, over + count, len(faces))
 
-            positions, found, bad = score(block[processes.share(len(block))], advance)
+            own = functools.partial(score, block[processes.share(len(block))], advance)
+            positions, found, bad = processes.each_its_share(own)
             positions, found = processes.gather_rows((positions, found))
             skipped += [(path, why) for part in processes.gather_json(bad) for path, why in part]
             rows[positions], done[positions] = found, True
