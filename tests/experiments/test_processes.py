@@ -7,7 +7,6 @@ import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from fr_inference import checkpoint
@@ -21,7 +20,7 @@ FACES = 'procedural:hard,images=3,seed=1,people=11,size=16'
 SEARCH = ('--draws=7', '--candidates=5', '--steps=20', '--keep=3', '--pictures=2', '--nountrained')
 TRAINING = (
     *('--faces=procedural:easy,images=4,seed=1,people=6,size=16', '--arch=tiny', '--input_size=16'),
-    *('--holdout=0', '--batch_size=6', '--learning_rate=0.01'),
+    *('--holdout=0', '--batch_size=6', '--learning_rate=0.001'),
 )
 MINUTE = 60
 
@@ -177,26 +176,18 @@ def train(folder, out, stop=None, **options):
 
 @pytest.fixture(scope='module')
 def whole(folder):
-    """A training that nobody stopped."""
-    return train(folder, 'whole', processes=1)
+    """A training that nobody stopped, on two devices of one process."""
+    return train(folder, 'whole', processes=1, devices=2)
 
 
 @pytest.mark.parametrize(('processes', 'stop'), [(1, 0), (2, 1)])
 def test_stopped_training_goes_on_to_the_same_result(folder, whole, processes, stop):
-    """A SIGTERM to one process saves and ends all, with exit code 4."""
+    """A SIGTERM to one process saves and ends all, with exit code 4; what two saved, one restores."""
     assert whole[0] == [0]
-    out = f'stopped{processes}'
-    assert train(folder, out, stop, processes=processes) == [4] * processes
+    out, devices = f'stopped{processes}', 2 // processes
+    assert train(folder, out, stop, processes=processes, devices=devices) == [4] * processes
     assert 'same command' in printed(folder / out, 0, 'err')
     assert not checkpoint.is_target(folder / out)
-    # What two processes saved, one restores, on two devices.
-    codes, trained = train(folder, out, processes=1, devices=processes)
+    codes, trained = train(folder, out, processes=1, devices=2)
     assert codes == [0]
-    pairs = zip(
-        jax.tree.leaves(whole[1].variables), jax.tree.leaves(trained.variables), strict=True
-    )
-    for one, other in pairs:
-        if processes == 1:
-            np.testing.assert_array_equal(one, other)
-        else:
-            np.testing.assert_allclose(one, other, rtol=2e-2, atol=2e-2)
+    assert trained.sha256 == whole[1].sha256
