@@ -31,6 +31,7 @@ OPTIONS = (
     ),
     cli.define_seed('Of splits, searches, controls and intervals.'),
     flags.DEFINE_integer('batch_size', 64, 'Images scored at a time.'),
+    flags.DEFINE_integer('decoders', 0, 'Processes that decode images; 0: threads of this one.'),
     flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out and list them.'),
     flags.DEFINE_bool('allow_overlap', False, 'Go on when the parts share people or images.'),
     flags.DEFINE_bool('thumbnails', True, 'Show faces in the report.'),

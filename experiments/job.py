@@ -34,6 +34,7 @@ class Job:
     hidden: int
     seed: int
     batch_size: int
+    decoders: int
     skip_bad: bool
     allow_overlap: bool
     thumbnails: bool
@@ -59,6 +60,7 @@ class Job:
             hidden=self.hidden,
             seed=self.seed,
             batch_size=self.batch_size,
+            decoders=self.decoders,
             skip_bad=self.skip_bad,
             allow_overlap=self.allow_overlap,
         )

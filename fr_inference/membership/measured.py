@@ -31,6 +31,7 @@ class Settings:
       seed: of every split, control and interval.
       replicates: of the bootstrap.
       batch_size: images scored at a time.
+      decoders: processes that decode images; 0 for threads.
       skip_bad: leave unreadable images out and list them, instead of stopping.
       allow_overlap: go on when members and non-members share people or images, and say so.
     """
@@ -41,12 +42,16 @@ class Settings:
     seed: int = 0
     replicates: int = intervals.REPLICATES
     batch_size: int = 64
+    decoders: int = 0
     skip_bad: bool = False
     allow_overlap: bool = False
 
     def __post_init__(self):
         checks.one_of('scaling', self.scaling, distances.SCALINGS)
         checks.positive('batch_size', self.batch_size)
+        checks.require(
+            0 <= self.decoders <= 1024, f'decoders: found {self.decoders}, expected 0 to 1024'
+        )
         checks.require(
             100 <= self.replicates <= 100_000,
             f'replicates: found {self.replicates}, expected 100 to 100000',
@@ -156,6 +161,7 @@ def measure_all(
             images,
             scaling=settings.scaling,
             batch_size=settings.batch_size,
+            decoders=settings.decoders,
             skip_bad=settings.skip_bad,
             # Pictures that were made a moment ago are not seen again.
             scores=None if images.name == MADE else scores,

@@ -13,6 +13,7 @@ import numpy as np
 
 from fr_inference import checks, parallel, processes
 from fr_inference.data import loader, overlap
+from fr_inference.data.decoders import Decoders
 from fr_inference.data.faces import Faces
 from fr_inference.membership import distances, store
 from fr_inference.models.target import Target
@@ -57,6 +58,7 @@ def measure(
     mirror: bool = False,
     skip_bad: bool = False,
     scores: str | os.PathLike | None = None,
+    decoders: int = 0,
     label: str = 'scoring',
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
@@ -75,6 +77,7 @@ def measure(
       skip_bad: leave unreadable images out and list them.
       scores: folder of rows computed before (`store`), which are not computed again, and where new ones
         are added as they come; none are kept when None.
+      decoders: processes that decode images, where this one's threads would keep the devices waiting.
       label: of the progress.
       devices: that share the work; `parallel.devices()` by default.
       progress: called as progress(label, done, total).
@@ -99,7 +102,10 @@ def measure(
             known = processes.from_first(lambda: kept.lookup(digests) if kept else None)
             done[:], rows[known[0]] = known
         (todo,), start = np.nonzero(~done), 0
-        score = _scoring(target, faces, width, scaling, batch_size, mirror, skip_bad, devices)
+        reading = stack.enter_context(Decoders(faces, processes=decoders if len(todo) else 0))
+        score = _scoring(
+            target, faces, reading, width, scaling, batch_size, mirror, skip_bad, devices
+        )
         size = _FIRST_BATCHES * batch_size * processes.count()
         while start < len(todo):
             began = time.monotonic()
@@ -146,7 +152,7 @@ def measure(
     )
 
 
-def _scoring(target, faces, width, scaling, batch_size, mirror, skip_bad, devices):
+def _scoring(target, faces, reading, width, scaling, batch_size, mirror, skip_bad, devices):
     """Returns what scores the images at some positions: (positions, rows, what could not be read)."""
     compiled, place, count = distances.scorer(target, scaling, devices)
     variables = place(target.variables)
@@ -172,6 +178,7 @@ def _scoring(target, faces, width, scaling, batch_size, mirror, skip_bad, device
             indices=positions,
             skip_bad=skip_bad,
             skipped=skipped,
+            decoders=reading,
         ):
             images = batch.images[:, :, ::-1] if mirror else batch.images
             try:

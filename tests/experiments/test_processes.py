@@ -20,8 +20,10 @@ FACES = 'procedural:hard,images=3,seed=1,people=11,size=16'
 SEARCH = ('--draws=7', '--candidates=5', '--steps=20', '--keep=3', '--pictures=2', '--nountrained')
 TRAINING = (
     *('--faces=procedural:easy,images=4,seed=1,people=6,size=16', '--arch=tiny', '--input_size=16'),
+    *('--depths=1,1,1,1', '--width=8', '--embedding=16'),
     *('--holdout=0', '--batch_size=6', '--learning_rate=0.001'),
 )
+SMALLEST = {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 16}
 MINUTE = 60
 
 
@@ -30,7 +32,7 @@ def folder(tmp_path_factory):
     """With a tiny target, an evaluator and a generator, all untrained."""
     made = tmp_path_factory.mktemp('processes')
     for name, seed in (('target', 1), ('evaluator', 2)):
-        fresh = recognizer.fresh_target('tiny', {}, InputSpec(height=16, width=16), seed)
+        fresh = recognizer.fresh_target('tiny', SMALLEST, InputSpec(height=16, width=16), seed)
         checkpoint.save_target(made / name, fresh)
     module = stylegan2.Generator(
         8, z_dim=4, w_dim=4, channel_base=32, channel_max=4, mapping_layers=1
