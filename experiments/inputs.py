@@ -12,6 +12,7 @@ from absl import flags
 from experiments import cli, faces_flags
 from experiments.job import Job
 from fr_inference.membership import distances
+from fr_inference.models import registry
 
 flags.adopt_module_key_flags(faces_flags)
 OPTIONS = (
@@ -23,6 +24,9 @@ OPTIONS = (
     flags.DEFINE_string('shadow', None, 'Native checkpoint trained on part of --auxiliary.'),
     flags.DEFINE_string('shadow_init', None, 'What a shadow trained here starts from.'),
     flags.DEFINE_string('blind', None, 'A backbone that never saw the members.'),
+    flags.DEFINE_enum(
+        'dtype', None, list(registry.DTYPES), 'Arithmetic, in place of what the checkpoints say.'
+    ),
     flags.DEFINE_enum(
         'scaling', 'variance', distances.SCALINGS, 'What squared differences are divided by (b_i).'
     ),

@@ -30,6 +30,7 @@ class Job:
     shadow: str | None
     shadow_init: str | None
     blind: str | None
+    dtype: str | None
     scaling: str
     hidden: int
     seed: int
@@ -111,8 +112,8 @@ def run(
       InputError: one line, for anything that is wrong with the input.
     """
     inversion = job.search.request(**job.reading) if job.search is not None else None
-    target = open_target(job.target)
-    shadow = _shadow(job.shadow) if job.shadow else None
+    target = _backbone(job, 'target')
+    shadow = _shadow(job) if job.shadow else None
     start, blind = _backbone(job, 'shadow_init'), _backbone(job, 'blind')
     out = cli.make_folder(pathlib.Path(folder), '--out', auditing.FILES)
     result = auditing.audit_target(
@@ -139,13 +140,13 @@ def run(
     return result
 
 
-def _shadow(source):
-    digests = checkpoint.read_members(locate(source))
+def _shadow(job):
+    digests = checkpoint.read_members(locate(job.shadow))
     checks.require(
         digests is not None,
-        f'--shadow: {source} has no members.csv, the list of its training images',
+        f'--shadow: {job.shadow} has no members.csv, the list of its training images',
     )
-    return Shadow(target=open_target(source, flag='--shadow'), digests=digests or [])
+    return Shadow(target=_backbone(job, 'shadow'), digests=digests or [])
 
 
 def _faces(job, name):
@@ -155,4 +156,4 @@ def _faces(job, name):
 
 def _backbone(job, name):
     value = getattr(job, name)
-    return open_target(value, flag=f'--{name}') if value else None
+    return open_target(value, dtype=job.dtype, flag=f'--{name}') if value else None
