@@ -29,6 +29,7 @@ def main() -> None:
         job.of_values(values),
         out,
         command=inputs.command('experiments.audit'),
+        scores=inputs.SCORES.value,
         progress=cli.progress,
     )
     print(f'{verdict(result.record)}\nreport: {pathlib.Path(out) / "report.html"}')

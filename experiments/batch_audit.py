@@ -39,7 +39,8 @@ def main() -> None:
     parsers = {name: flags.FLAGS[name].parser.parse for name in defaults}
     rows = batch_table.read(_TARGETS.value, defaults, parsers)
     out = cli.make_folder(inputs.OUT.value, '--out', comparison.FILES)
-    entries = Batch(rows, out, inputs.command_of).run(per_device=_PER_DEVICE.value)
+    batch = Batch(rows, out, inputs.command_of, inputs.SCORES.value)
+    entries = batch.run(per_device=_PER_DEVICE.value)
     headline, _, sentences = comparison.summary(entries)
     for line in (headline, *sentences, f'comparison: {out / comparison.FILES[0]}'):
         cli.say(line)

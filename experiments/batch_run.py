@@ -29,8 +29,12 @@ class Batch:
         rows: Sequence[Row],
         out: pathlib.Path,
         command: Callable[[job.Job, pathlib.Path], str],
+        scores: str | None = None,
     ):
-        """Takes the rows, the batch's folder, and what says which command does a row's job alone."""
+        """Takes the rows, the batch's folder, what says which command does a row's job alone, and the
+        folder of what was measured before, below the batch's by default.
+        """
+        self.scores = pathlib.Path(scores) if scores else out / batch_folder.SCORES
         self.rows, self.out, self.command = rows, out, command
         self.entries = [Entry(name=row.name, target=row.job.target) for row in rows]
         self._lock = threading.Lock()
@@ -78,7 +82,7 @@ class Batch:
                 row.job,
                 str(folder),
                 command=self.command(row.job, folder),
-                scores=self.out / batch_folder.SCORES,
+                scores=self.scores,
                 progress=self._progress(number),
             )
             batch_folder.close(folder, run)

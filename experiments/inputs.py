@@ -41,6 +41,9 @@ OPTIONS = (
     flags.DEFINE_bool('thumbnails', True, 'Show faces in the report.'),
 )
 OUT = flags.DEFINE_string('out', None, 'Folder for the results.', required=True)
+SCORES = flags.DEFINE_string(
+    'scores', None, 'Folder of distances, shared among audits; below --out by default.'
+)
 
 
 def values(*options: Iterable[flags.FlagHolder]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def main() -> None:
         out,
         command=inputs.command('experiments.invert'),
         membership=False,
+        scores=inputs.SCORES.value,
         progress=cli.progress,
     )
     print(f'{verdict(result.record)}\nreport: {pathlib.Path(out) / "report.html"}')
