@@ -48,8 +48,13 @@ def define_seed(description: str) -> flags.FlagHolder:
     return flags.DEFINE_integer('seed', 0, description, lower_bound=0, upper_bound=2**31 - 1)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses flags and runs `main`; exit code 2 and one line on bad input, 3 on a crossed gate."""
+def run(main: Callable[[], None], *, shared: bool = True) -> None:
+    """Parses flags and runs `main`; exit code 2 and one line on bad input, 3 on a crossed gate.
+
+    Args:
+      main: the program.
+      shared: whether several processes can do it together.
+    """
     quiet = False
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='backslashreplace')  # file names of any encoding
@@ -72,7 +77,7 @@ def run(main: Callable[[], None]) -> None:
             logging.set_verbosity(logging.WARNING)
         signal.signal(signal.SIGTERM, _on_sigterm)
         try:
-            _join_others()
+            _join_others(shared)
             main()
         except checks.InputError as error:
             _stop(str(error), EXIT_BAD_INPUT)
@@ -113,7 +118,7 @@ def _joined() -> bool:
     return jax.distributed.is_initialized()
 
 
-def _join_others() -> None:
+def _join_others(shared: bool) -> None:
     """Makes this process one of several, of which the first alone prints results."""
     given = {
         '--coordinator_address': _COORDINATOR.value,
@@ -123,6 +128,10 @@ def _join_others() -> None:
     absent = [name for name, value in given.items() if value is None]
     if len(absent) == len(given) and not _DISTRIBUTED.value:
         return
+    checks.require(
+        shared,
+        '--distributed: this program is the work of one process; leave out all flags of several',
+    )
     checks.require(
         not absent or _DISTRIBUTED.value,
         f'{", ".join(absent)}: missing; give all three, or --distributed where a cluster tells them',

@@ -62,4 +62,4 @@ def _name():
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    cli.run(main, shared=False)

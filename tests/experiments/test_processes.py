@@ -164,6 +164,12 @@ def test_half_told(arguments):
     assert done.err.count('\n') == 1
 
 
+def test_the_work_of_one():
+    done = programs.command_line('split_faces', '--faces=f', '--out=o', '--distributed')
+    assert done.code == 2
+    assert 'one process' in done.err
+
+
 def train(folder, out, stop=None, **options):
     """Returns (exit codes, the trained target); with `stop`, the number of a process, the codes."""
     arguments = [*TRAINING, '--epochs=40', f'--out={folder / out}']
