@@ -1,30 +1,31 @@
 """The inversion benchmark: StyleGAN2 beside its peers, and whole steps of the search."""
 
-import resource
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import stylegan_peers
+from experiments import chips, scaling, stylegan_peers, timing
 from fr_inference import parallel
+from fr_inference.convert.generators import open_generator
 from fr_inference.convert.open import open_target
 from fr_inference.inversion import guidance, optimize, programs
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Plan
 from fr_inference.membership import distances
-from fr_inference.models import stylegan2
+from fr_inference.models import registry, stylegan2
 from fr_inference.models.stylegan2 import Trained
+from fr_inference.models.target import Target
+from fr_inference.training import recognizer
 
-Interleaved = Callable[[dict, int], dict[str, list[float]]]
+_STEPS = 5  # of a timed call: a step alone would be timed with its launch
 
 
-def networks(
-    resolution: int, batch: int, rounds: int, stylegan2_ada: str | None, interleaved: Interleaved
-) -> dict[str, Any]:
+def networks(resolution: int, batch: int, rounds: int, stylegan2_ada: str | None) -> dict[str, Any]:
     """Times the synthesis network, forward and forward+backward with respect to w, beside its peers.
 
     Args:
@@ -32,7 +33,6 @@ def networks(
       batch: images at a time.
       rounds: timed calls of each.
       stylegan2_ada: a checkout of NVIDIA's networks, or None.
-      interleaved: times calls side by side.
     """
     calls = {f'fr_inference {name}': call for name, call in _ours(resolution, batch).items()}
     absent: dict[str, str | None] = {}
@@ -53,7 +53,7 @@ def networks(
         start = time.perf_counter()
         jax.block_until_ready(call())
         first[label] = time.perf_counter() - start
-    seconds = interleaved(calls, rounds)
+    seconds = timing.interleaved(calls, rounds)
     ratios = {}
     for label, values in seconds.items():
         peer, _, what = label.rpartition(' ')
@@ -84,55 +84,79 @@ def _ours(resolution, batch):
     return stylegan_peers.jax_calls(images, variables, w, parallel.compiled)
 
 
-def steps(generator: Trained, target_name: str, candidates: list[int], rounds: int) -> list[dict]:
-    """Times one step of the search for each number of candidates.
+def opened(generator: str, target: str, resolution: int, dtype: str) -> tuple[Trained, Target]:
+    """Opens the two networks of the search, or makes them with random weights, which are as fast.
 
     Args:
-      generator: whose latents are searched.
-      target_name: the backbone, as `--target` names it.
-      candidates: how many at a time.
-      rounds: timed calls, each of five steps.
-
-    Returns:
-      For each number: candidate-steps per second, compile seconds, and bytes of memory: what the
-      compiled program takes beside its arguments (None where the backend does not tell) and the
-      process's peak so far.
+      generator: as `--generator` names it, or 'random': StyleGAN2 of the resolution.
+      target: as `--target` names it, or a backbone's name.
+      resolution: of a random generator's images, pixels.
+      dtype: of the backbone's arithmetic; 'bfloat16': also of a random generator's four largest
+        resolutions, those that NVIDIA's networks compute in half precision.
     """
-    target = open_target(target_name)
+    if target in registry.VARIANTS:
+        backbone = recognizer.fresh_target(target, {'dtype': dtype}, None, 0)
+    else:
+        backbone = open_target(target, dtype=dtype)
+    if generator != 'random':
+        return open_generator(generator), backbone
+    low = max(4, resolution // 8) if dtype == 'bfloat16' else None
+    module = stylegan2.Generator(resolution, low_precision_from=low)
+    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, module.z_dim)))
+    name = f'random StyleGAN2-{resolution}'
+    return Trained(name=name, module=module, variables=variables), backbone
+
+
+def tasks(generator: Trained, target: Target, candidates: Sequence[int]) -> list[scaling.Task]:
+    """Returns the search, so many candidates at a time on each device; a call is five steps."""
     scene, constants = guidance.without_attack(target, generator, seed=0)
-    plan, objective, inner = Plan(), Objective(membership='raw'), 5
+    plan, objective = Plan(), Objective(membership='raw')
+    begin = optimize.beginning(scene, plan, generator.module.z_dim)
     width = distances.embedding_size(target)
-    found = []
-    for count in candidates:
-        numbers = np.arange(count, dtype=np.int32)[None], np.zeros((1, count, width), np.float32)
-        begin, place, _ = parallel.per_candidate(
-            optimize.beginning(scene, plan, generator.module.z_dim), jax.local_devices()[:1]
-        )
-        step: Any = parallel.per_candidate(
-            optimize.advancing(scene, plan, objective.membership, inner), jax.local_devices()[:1]
-        )[0]
+
+    def advancing(steps):
+        return optimize.advancing(scene, plan, objective.membership, steps)
+
+    def build(size, devices):
+        numbers = np.arange(size * len(devices), dtype=np.int32).reshape(len(devices), size)
+        wanted = np.zeros((*numbers.shape, width), np.float32)
+        start, place, _ = parallel.per_candidate(begin, devices)
+        step: Any = parallel.per_candidate(advancing(_STEPS), devices)[0]
         placed = place(programs.ready(constants, plan, objective))
-        state = begin(placed, numbers)
-        start = time.perf_counter()
-        program = step.lower(placed, state).compile()
-        compiling = time.perf_counter() - start
-        memory = program.memory_analysis()
-        seconds = []
-        for _ in range(rounds + 1):
-            start = time.perf_counter()
-            jax.block_until_ready(program(placed, state))
-            seconds.append(time.perf_counter() - start)
-        median = float(np.median(seconds[1:]))
-        found.append(
-            {
-                'candidates': count,
-                'candidate_steps_per_second': count * inner / median,
-                'compile_seconds': compiling,
-                'program_bytes': getattr(memory, 'temp_size_in_bytes', None),
-                'peak_bytes': 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-            }
+        state = start(placed, (numbers, wanted))
+        return scaling.Program(
+            lower=lambda: step.lower(placed, state), call=lambda compiled: compiled(placed, state)
         )
-    return found
+
+    ready = programs.ready(constants, plan, objective)
+    example = np.zeros((), np.int32), np.zeros(width, np.float32)
+    one = jax.eval_shape(begin, ready, example)
+    flops = chips.flops(jax.jit(advancing(1)), ready, one)
+    return [
+        scaling.Task(
+            name=f'{generator.name} before {target.name}',
+            size=size,
+            items=size * _STEPS,
+            build=functools.partial(build, size),
+            flops=flops,
+        )
+        for size in candidates
+    ]
+
+
+def steps(scaled: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the search on one device, of what `scaling.measure` found."""
+    return [
+        {
+            'candidates': row['size'],
+            'candidate_steps_per_second': row['rate']['median'],
+            'compile_seconds': row['compile_seconds'],
+            'program_bytes': row['program_bytes'],
+            'peak_bytes': row['peak_bytes'],
+        }
+        for row in scaled['rows']
+        if row['devices'] == 1
+    ]
 
 
 def table(result: dict[str, Any]) -> str:
@@ -144,13 +168,4 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f'  {label:32} {value:8.3f} s, first call {first:.1f} s')
     lines += [f'  {label:52} {value:6.2f}' for label, value in made['ratios'].items()]
     lines += [f'  without {peer}: {why}' for peer, why in made['absent'].items()]
-    lines.append(f'search, {result["generator"]} before {result["target"]}:')
-    for row in result['steps']:
-        held = row['program_bytes']
-        lines.append(
-            f'  {row["candidates"]:4} candidates: {row["candidate_steps_per_second"]:8.1f} '
-            f'candidate-steps/s, compiled in {row["compile_seconds"]:.1f} s, '
-            + (f'{held / 2**20:.0f} MiB, ' if held is not None else '')
-            + f'peak {row["peak_bytes"] / 2**20:.0f} MiB'
-        )
     return '\n'.join(lines)

@@ -43,46 +43,76 @@ def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray
     return module.eval(), state
 
 
+def layouts() -> tuple[str, ...]:
+    """Returns the ways of running it here; 'compiled' by torch.compile, on CUDA alone."""
+    import torch
+
+    plain = ('contiguous', 'channels_last')
+    return (*plain, 'channels_last compiled') if torch.cuda.is_available() else plain
+
+
 def scorer(
-    module: Any, spec: InputSpec, images: np.ndarray, channels_last: bool
+    module: Any, spec: InputSpec, images: np.ndarray, layout: str, dtype: str = 'float32'
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Returns a function that computes ([N, L] distances, [N, D] embeddings) of the images.
+
+    On CUDA where there is one; the images go there at every call and the results come back.
 
     Args:
       module: float32, in eval mode; gets its hooks here, so give each scorer one of its own.
       spec: how the images are normalised.
       images: [N, H, W, 3] uint8.
-      channels_last: memory format of weights and activations (shapes are NCHW either way).
+      layout: in `layouts()`: memory format of weights and activations (shapes are NCHW either way).
+      dtype: 'float32' or 'bfloat16', of weights and activations; distances are float32.
     """
     import torch
     from parity import oracle
 
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    number = getattr(torch, dtype)
     found: list[torch.Tensor] = []
 
-    def hook(layer, arguments):
-        x = arguments[0]
-        pooled = x.mean(dim=(2, 3)) if x.dim() == 4 else x
-        scale = layer.running_var + layer.eps
-        found.append(((pooled - layer.running_mean) ** 2 / scale).sum(1))
+    def hook_of(layer):
+        # Kept aside in float32: rounded statistics would be other statistics.
+        mean = layer.running_mean.clone().to(device)
+        scale = (layer.running_var + layer.eps).to(device)
+
+        def hook(_, arguments):
+            x = arguments[0].float()
+            pooled = x.mean(dim=(2, 3)) if x.dim() == 4 else x
+            found.append(((pooled - mean) ** 2 / scale).sum(1))
+
+        return hook
 
     for layer in oracle.norms(module).values():
-        layer.register_forward_pre_hook(hook)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    module.to(memory_format=layout)
-    batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-    mean, std = (torch.tensor(value).reshape(3, 1, 1) for value in (spec.mean, spec.std))
+        layer.register_forward_pre_hook(hook_of(layer))
+    memory = torch.channels_last if layout.startswith('channels_last') else torch.contiguous_format
+    module.to(device, number, memory_format=memory)
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=memory)
+    mean, std = (torch.tensor(value).reshape(3, 1, 1).to(device) for value in (spec.mean, spec.std))
+
+    def forward(batch):
+        found.clear()
+        embedding = module(((batch.float() - mean) / std).to(number))
+        return torch.stack(found, dim=1), embedding.float()
+
+    run = torch.compile(forward) if layout.endswith('compiled') else forward
 
     def score():
         with torch.inference_mode():
-            found.clear()
-            embedding = module((batch.float() - mean) / std)
-            return torch.stack(found, dim=1).numpy(), embedding.numpy()
+            distances, embedding = run(batch.to(device))
+            return distances.cpu().numpy(), embedding.cpu().numpy()
 
     return score
 
 
 def describe() -> dict[str, Any]:
-    """Returns its version and number of threads."""
+    """Returns its version, number of threads and device."""
     import torch
 
-    return {'torch': torch.__version__, 'threads': torch.get_num_threads()}
+    cuda = torch.cuda.is_available()
+    return {
+        'torch': torch.__version__,
+        'threads': torch.get_num_threads(),
+        'device': torch.cuda.get_device_name() if cuda else 'cpu',
+    }

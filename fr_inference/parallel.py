@@ -6,6 +6,7 @@ Scoring and inversion run on this process's devices, each process with its share
 
 import contextlib
 import contextvars
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -45,9 +46,31 @@ def using(chosen: Sequence[jax.Device]) -> Iterator[None]:
         _CHOSEN.reset(token)
 
 
+@dataclasses.dataclass(frozen=True)
+class Batched:
+    """A function of (constants, batch) that `per_example` compiles.
+
+    Attributes:
+      program: of (constants, batch that `share_out` has put on the devices), by `jax.jit`.
+      split: where each part of a batch belongs.
+    """
+
+    program: Any
+    split: NamedSharding
+
+    def share_out(self, batch: Any) -> Any:
+        """Puts each part of a batch on its device."""
+        # One of several processes may not leave it to `jit` to share out NumPy arrays.
+        return jax.device_put(batch, self.split)
+
+    def __call__(self, constants: Any, batch: Any) -> Any:
+        """Computes a batch, [B, ...] arrays from anywhere."""
+        return self.program(constants, self.share_out(batch))
+
+
 def per_example(
     function: Callable[[Any, Any], Any], on: Sequence[jax.Device] | None = None
-) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:
+) -> tuple[Batched, Callable[[Any], Any], int]:
     """Compiles a function of one example into one of a batch that is split over the devices.
 
     Args:
@@ -66,11 +89,7 @@ def per_example(
         out_shardings=split,
         compiler_options=_compiler_options(shared[0]),
     )
-
-    def run(constants, batch):
-        # One of several processes may not leave it to `jit` to share out NumPy arrays.
-        return compiled(constants, jax.device_put(batch, split))
-
+    run = Batched(compiled, split)
     return run, lambda constants: jax.device_put(constants, everywhere), len(shared)
 
 

@@ -41,8 +41,7 @@ KNOW_DEVICES = {
     'fr_inference/checkpoint.py': {'sharding', 'process_index', 'process_count'},
     'fr_inference/provenance.py': {'devices'},
     'experiments/cli.py': {'distributed'},
-    'experiments/benchmark.py': {'local_devices'},
-    'experiments/inversion_speed.py': {'local_devices'},
+    'experiments/chips.py': {'devices'},
 }
 
 

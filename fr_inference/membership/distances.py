@@ -153,7 +153,7 @@ def embedding_size(target: Target) -> int:
 
 def scorer(
     target: Target, scaling: str = 'variance', devices: Sequence[jax.Device] | None = None
-) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:
+) -> tuple[parallel.Batched, Callable[[Any], Any], int]:
     """Returns what `measure` runs on each batch: `parallel.per_example` of `of_image`.
 
     Args:

@@ -251,6 +251,27 @@ def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str,
     return list(zip(faces.paths, faces.identities, digests, strict=True))
 
 
+def first_step(
+    recipe: Recipe, target: Target, *, classes: int, per_epoch: int, mesh: Any
+) -> tuple[Any, State]:
+    """Returns (the compiled step, the state before the first one): `train` without its data.
+
+    Args:
+      recipe: how; its batch size is not looked at.
+      target: where to start, of a registered architecture.
+      classes: people to be told apart.
+      per_epoch: steps in an epoch.
+      mesh: the devices, from `parallel.training_mesh`.
+
+    Returns:
+      (`jax.jit` of (state, (images [B, H, W, 3] uint8, labels [B] int32, example ids [B] int32), seed)
+      -> (state, metrics), which takes the state away; the state, on no device yet).
+    """
+    module = cast(nn.Module, target.module)
+    step = _make_step(module, target.input, recipe, per_epoch, mesh)
+    return step, _initial_state(recipe, target, classes)
+
+
 def _schedule(recipe, per_epoch):
     total = max(2, recipe.epochs * per_epoch)  # one step to rise, one to fall
     cosine = optax.warmup_cosine_decay_schedule(

@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import benchmark, torch_peer
+from experiments import benchmark, scoring_speed, timing, torch_peer
 from fr_inference import checks
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
@@ -26,7 +26,7 @@ def small(monkeypatch):
     monkeypatch.setitem(registry.VARIANTS, 'mobilefacenet_prelu', row)
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(arch=['mobilefacenet_prelu'], batch_size=2, rounds=2):
+    with flagsaver.flagsaver(arch=['mobilefacenet_prelu'], batch_size=['2'], rounds=2):
         yield
 
 
@@ -43,7 +43,7 @@ def test_without_a_peer(small, tmp_path, capsys):
     assert {'git_commit', 'versions', 'devices'} <= set(found['provenance'])
     printed = capsys.readouterr().out
     assert 'no peer' in printed
-    assert 'tiny, scoring/plain' in printed
+    assert 'tiny, batch 2, scoring/plain' in printed
 
 
 @needs_torch
@@ -65,7 +65,7 @@ def test_stops_where_the_sides_differ(small, monkeypatch):
 
     monkeypatch.setattr(torch_peer, 'scorer', wrong)
     with pytest.raises(AssertionError, match='Not equal to tolerance'):
-        benchmark.measure('mobilefacenet_prelu', True)
+        scoring_speed.measure('mobilefacenet_prelu', True, batch=2, rounds=2)
 
 
 def test_no_call_is_left_running_while_the_next_is_timed(monkeypatch):
@@ -80,8 +80,8 @@ def test_no_call_is_left_running_while_the_next_is_timed(monkeypatch):
         return running[-1]
 
     running = []
-    monkeypatch.setattr(benchmark, '_PAUSE', 0)
-    seconds = benchmark.interleaved({'a': call, 'b': call}, 3)
+    monkeypatch.setattr(timing, '_PAUSE', 0)
+    seconds = timing.interleaved({'a': call, 'b': call}, 3)
     assert {label: len(values) for label, values in seconds.items()} == {'a': 3, 'b': 3}
 
 
