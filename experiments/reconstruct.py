@@ -41,9 +41,9 @@ _EVALUATOR = flags.DEFINE_string(
 _OUT = flags.DEFINE_string('out', None, 'Folder for the results.', required=True)
 _DRAWS = flags.DEFINE_integer('draws', 4096, 'Random latents that are scored.')
 _CANDIDATES = flags.DEFINE_integer('candidates', 4, 'Improved for each template; the best is kept.')
-_STEPS = flags.DEFINE_integer('steps', 100, 'Of the optimiser.')
+_STEPS = flags.DEFINE_integer('steps', 100, 'Improvements of each candidate.')
 _BATCH = flags.DEFINE_integer('search_batch', 64, 'Candidates at a time: bounds memory.')
-_SPACE = flags.DEFINE_enum('space', 'w', scene.SPACES, 'Of the latents.')
+_SPACE = flags.DEFINE_enum('space', 'w', scene.SPACES, 'What is improved.')
 _SEED = cli.define_seed('Of the latents.')
 
 
@@ -69,6 +69,8 @@ def main() -> None:
     target = open_target(_TARGET.value)
     generator = open_generator(_GENERATOR.value)
     evaluator = open_target(_EVALUATOR.value, flag='--evaluator') if _EVALUATOR.value else None
+    if evaluator is not None:
+        evaluate.check_evaluator(evaluator, target)
     faces = (
         sources.open_faces(_PHOTOGRAPHS.value, '--photographs', **faces_flags.options())
         if _PHOTOGRAPHS.value
@@ -147,12 +149,15 @@ def read_templates(path: str, target) -> np.ndarray:
         f'--templates: found {getattr(found, "dtype", "no array")} of shape '
         f'{list(getattr(found, "shape", []))}, expected numbers [P, {width}]',
     )
-    found = np.asarray(found, np.float32)
+    found = np.asarray(found, np.float64)
+    largest = np.abs(found).max(1)
+    bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
     checks.require(
-        np.isfinite(found).all() and (np.abs(found).sum(1) > 0).all(),
-        '--templates: found rows that are zero or not finite',
+        not len(bad),
+        f'--templates: {path}: {len(bad)} rows that are zero or not finite, as number {bad[:1].sum()}',
     )
-    return found
+    # Directions alone count, and the smallest and largest numbers have squares that do not.
+    return np.asarray(found / largest[:, None], np.float32)
 
 
 if __name__ == '__main__':

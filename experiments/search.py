@@ -48,6 +48,10 @@ class Search:
             '--evaluator: missing; --generator needs a backbone of another architecture and other '
             'training people, which judges the reconstructions',
         )
+        checks.require(
+            not self.strangers or self.centres,
+            '--strangers: found without --centres, which are estimated from them',
+        )
         _ = self.settings  # checks the rest
 
     @property

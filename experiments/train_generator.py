@@ -1,6 +1,7 @@
 """Trains a StyleGAN2 generator on face images, for the search of model inversion."""
 
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
@@ -10,7 +11,7 @@ from absl import flags
 from PIL import Image
 
 from experiments import cli, faces_flags
-from fr_inference import checkpoint, processes
+from fr_inference import checkpoint, checks, processes
 from fr_inference.convert import generators
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
@@ -43,7 +44,9 @@ _AUGMENT = flags.DEFINE_enum(
 )
 _MIRROR = flags.DEFINE_bool('mirror', True, 'Mirror images at random.')
 _SEED = cli.define_seed('Of weights and every draw.')
-_SAMPLES = flags.DEFINE_integer('sample_images', 50_000, 'Images between two sample sheets.')
+_SAMPLES = flags.DEFINE_integer(
+    'sample_images', 50_000, 'Images from sheet to sheet, 0: one.', lower_bound=0
+)
 _EMBEDDER = flags.DEFINE_string(
     'embedder', None, 'Backbone in whose embedding the Fréchet distance is measured.'
 )
@@ -74,7 +77,7 @@ def main() -> None:
     embedder = open_target(_EMBEDDER.value, flag='--embedder') if _EMBEDDER.value else None
     out = cli.make_folder(_OUT.value, '--out')
     draw = jax.jit(lambda variables, z: module.apply(variables, z))
-    log: list[dict] = []
+    log = _Log(out / 'frechet.json', embedder.sha256 if embedder is not None else None)
 
     def generate(variables, count, seed):
         z = np.random.default_rng(seed).standard_normal((count, _Z.value), np.float32)
@@ -98,7 +101,7 @@ def main() -> None:
             distance = image_metrics.frechet_distance(
                 embeddings(faces.select(rows)), embeddings(fakes)
             )
-            log.append({'images': seen, 'frechet': distance})
+            log.add(seen, distance)
             print(f'{seen} images: Fréchet distance {distance:.4f} in {embedder.name}', flush=True)
 
     variables = training.train(
@@ -114,7 +117,7 @@ def main() -> None:
     )
     record = {**dataclasses.asdict(recipe), 'faces': faces.name, 'count': len(faces)}
     if embedder is not None:
-        record |= {'embedder': embedder.name, 'frechet': log}
+        record |= {'embedder': embedder.name, 'frechet': log.rows()}
     generators.save_generator(
         out,
         stylegan2.Trained(
@@ -126,6 +129,31 @@ def main() -> None:
         ),
     )
     print(f'{out}: StyleGAN2 at {size}x{size}, trained on {recipe.images} images')
+
+
+class _Log:
+    """The distances measured so far, kept for when the training is interrupted."""
+
+    def __init__(self, path, embedder):
+        self._path, self._kept = path, {'embedder': embedder, 'frechet': {}}
+        if path.is_file():
+            try:
+                found = json.loads(path.read_text(encoding='utf-8'))
+                if found['embedder'] == embedder:
+                    self._kept = found
+            except (ValueError, KeyError, TypeError) as error:
+                raise checks.InputError(f'{path}: damaged: {error}; remove it') from error
+
+    def add(self, images, distance):
+        self._kept['frechet'][str(images)] = distance
+        if processes.is_first():
+            self._path.write_text(json.dumps(self._kept, indent=1) + '\n', encoding='utf-8')
+
+    def rows(self):
+        kept = self._kept['frechet']
+        return [
+            {'images': int(images), 'frechet': kept[images]} for images in sorted(kept, key=int)
+        ]
 
 
 if __name__ == '__main__':

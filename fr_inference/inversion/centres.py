@@ -36,7 +36,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
       [count, D] float32 of unit length.
 
     Raises:
-      InputError: for more components than the embeddings have dimensions.
+      InputError: for more components than the embeddings have dimensions, or can tell apart.
     """
     embeddings = np.asarray(embeddings, np.float64)
     length = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
@@ -54,10 +54,20 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
         max_iter=500,
         random_state=seed,
     )
-    with warnings.catch_warnings():
-        # A component that still turns a little is an estimate like the others.
-        warnings.simplefilter('ignore', ConvergenceWarning)
-        sources = analysis.fit_transform(unit)
+    try:
+        with warnings.catch_warnings(), np.errstate(all='ignore'):
+            # A component that still turns a little is an estimate like the others; what is said of
+            # small singular values is said below.
+            warnings.simplefilter('ignore', ConvergenceWarning)
+            warnings.simplefilter('ignore', UserWarning)
+            sources = analysis.fit_transform(unit)
+            if not np.isfinite(sources).all():
+                raise ValueError('sources that are not finite')
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise checks.InputError(
+            f'centres: {len(unit)} embeddings do not tell {count} components apart; give more faces '
+            '(--strangers, or --draws where there are none) or fewer centres'
+        ) from error
     sign = np.sign((sources**3).mean(0))
     reached = unit.mean(0) + _REACH * (analysis.mixing_ * np.where(sign == 0, 1, sign)).T
     return (reached / np.linalg.norm(reached, axis=1, keepdims=True)).astype(np.float32)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks, rng
+from fr_inference import checkpoint, checks, rng
 from fr_inference.metrics import intervals
+from fr_inference.models.target import Target
 
 FALSE_MATCHES = 1e-3
 _PERMUTATIONS = 9999
@@ -74,6 +75,15 @@ def gallery(
         member=np.arange(2 * count) < count,
         centres=centres,
         threshold=float(np.quantile(strangers, 1 - FALSE_MATCHES)),
+    )
+
+
+def check_evaluator(evaluator: Target, target: Target) -> None:
+    """Raises `InputError` for an evaluator with the target's own weights: it would judge itself."""
+    checks.require(
+        checkpoint.digest(evaluator.variables) != checkpoint.digest(target.variables),
+        f'evaluator: {evaluator.name} has the weights of the target; give a backbone of another '
+        'architecture and other training people',
     )
 
 

@@ -60,6 +60,7 @@ class Plan:
         checks.one_of('optimiser', self.optimiser, OPTIMISERS)
         for name in ('draws', 'candidates', 'keep', 'batch', 'learning_rate'):
             checks.positive(name, getattr(self, name))
+        checks.require(-1 <= self.apart <= 1, f'apart: found {self.apart}, expected -1 to 1')
         checks.require(self.steps >= 0, f'steps: found {self.steps}, expected 0 or more')
         checks.require(self.pictures >= 2, f'pictures: found {self.pictures}, expected 2 or more')
         checks.require(
@@ -202,7 +203,7 @@ def advancing(scene: Scene, plan: Plan, membership: str, steps: int) -> Program:
             'white': white,
             'memory': memory,
             'best': best,
-            'best_score': jnp.maximum(score, state['best_score']),
+            'best_score': jnp.where(better, score, state['best_score']),  # a NaN is no better
         }
         return state, jnp.stack([score, logit])
 
@@ -269,6 +270,7 @@ def looking(scene: Scene, plan: Plan, membership: str) -> Program:
         values = jnp.stack(
             [value(scene, plan, membership, constants, white, wanted, key) for white in two]
         )
+        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
         chosen = jnp.where(values[0] >= values[1], *two)
         latent = white_to_latent(constants.guide, chosen)
         image = scene.render(constants.generator, latent)

@@ -221,6 +221,12 @@ def _select(scene, plan, objective, constants, state, curve, groups):
             for first in range(0, groups * size, size)
         ]
     )
+    lost = int((~np.isfinite(scores[chosen])).sum())
+    checks.require(
+        not lost,
+        f'{lost} of {len(chosen)} reconstructions have no finite score: the search diverged; lower '
+        f'learning_rate (now {plan.learning_rate:g}) or the strength',
+    )
     return Found(
         latents=latents[chosen],
         scores=scores[chosen],

@@ -56,12 +56,21 @@ class Settings:
             not self.centres or self.plan.keep >= self.centres,
             f'centres: found {self.centres}, expected at most keep={self.plan.keep}',
         )
+        checks.positive('psi', self.psi)
+        names = [_sweep_name(strength) for strength in self.strengths]
+        checks.require(
+            len(set(names)) == len(names), f'strengths: found {names}, expected different ones'
+        )
         for strength in self.strengths:
             checks.require(
                 np.isfinite(strength) and strength >= 0,
                 f'strengths: found {strength}, expected 0 or more',
             )
         checks.require(self.targeted >= 0, f'targeted: found {self.targeted}, expected 0 or more')
+
+
+def _sweep_name(strength):
+    return f'strength_{strength:g}'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,6 +147,7 @@ def invert(
         f'{measured.target.name}: has no BatchNorm statistics, which guide the search; only templates '
         'can be inverted (experiments.reconstruct)',
     )
+    evaluate.check_evaluator(request.evaluator, measured.target)
     folder = pathlib.Path(workdir) if workdir is not None else None
     plan = dataclasses.replace(how.plan, seed=settings.seed)
 
@@ -239,7 +249,7 @@ def _searches(study, sides, plan, request):
             strength=strength,
             match=targeted.OBJECTIVE.match * strength * bool(how.centres),
         )
-        name = f'strength_{strength:g}'
+        name = _sweep_name(strength)
         if weaker != objective and name not in found:
             found[name] = look(name, side, each, weaker, wanted)
     return found
@@ -286,6 +296,7 @@ def _record(study, side, plan, request, outcomes):
         'objective': dataclasses.asdict(how.objective),
         'plan': dataclasses.asdict(plan),
         'centres': how.centres,
+        'strangers': request.strangers.name if request.strangers is not None else None,
         'space': how.space,
         'psi': how.psi,
         'candidate_steps_per_second': main.found.rate,
@@ -294,7 +305,7 @@ def _record(study, side, plan, request, outcomes):
         swept = {how.objective.strength: main} | {
             strength: outcomes[name]
             for strength in how.strengths
-            if (name := f'strength_{strength:g}') in outcomes
+            if (name := _sweep_name(strength)) in outcomes
         }
         record['sweep'] = [
             {'strength': strength, **swept[strength].figures} for strength in sorted(swept)

@@ -33,10 +33,10 @@ def success(inversion: Mapping[str, Any]) -> str:
                 if f'{name}_ci95' in found:
                     ends = found[f'{name}_ci95']
                     axes.plot(ends, [row, row], color=tint, linewidth=3, alpha=0.55)
-                axes.plot(found[name], row, 'o', color=tint, markersize=7)
+                axes.plot(found[name], row, 'o', color=tint, markersize=7, clip_on=False)
             axes.set_title(title, fontsize=11)
             axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(-0.03, 1.03))
-            axes.set_xticks([0, 0.5, 1], ['0', '50', '100 %'])
+            axes.set_xticks([0, 0.5, 1], ['0 %', '50', '100'])
             axes.tick_params(axis='y', length=0)
             axes.spines['left'].set_visible(False)
             axes.grid(axis='x', linewidth=0.6)

@@ -128,6 +128,7 @@ def test_report(results, folder):
 def templates(folder, generator):
     np.save(folder / 'templates.npy', np.random.default_rng(0).normal(size=(2, 64)))
     np.save(folder / 'narrow.npy', np.zeros((2, 3)))
+    np.save(folder / 'zero.npy', np.eye(2, 64)[[0, 1, 0]] * [[1e300], [0], [1e-42]])
     (folder / 'text.npy').write_text('no numbers')
     shared = [
         '--target=demo_leaky',
@@ -150,9 +151,15 @@ def templates(folder, generator):
                 '--evaluator=demo_easy',
             ],
             'neither': [*shared, f'--out={folder / "no"}'],
+            'itself': [
+                *shared,
+                f'--out={folder / "no"}',
+                f'--photographs={source}',
+                '--evaluator=demo_leaky',
+            ],
             **{
                 name: [*shared, f'--out={folder / "no"}', f'--templates={folder / name}']
-                for name in ('narrow.npy', 'text.npy', 'absent.npy')
+                for name in ('narrow.npy', 'text.npy', 'absent.npy', 'zero.npy')
             },
         },
     )

@@ -43,3 +43,9 @@ def test_the_length_of_an_embedding_does_not_matter():
 def test_too_many_or_none(count):
     with pytest.raises(checks.InputError, match=f'centres: found {count}, expected 1 to 16'):
         centres.estimate(mixtures(0)[0], count, seed=0)
+
+
+def test_few_that_are_alike():
+    embeddings = np.repeat(mixtures(0)[0][:1], 9, axis=0)
+    with pytest.raises(checks.InputError, match='do not tell 3 components apart'):
+        centres.estimate(embeddings, 3, seed=0)

@@ -147,6 +147,12 @@ def test_targets_of_one_module_share_what_is_compiled():
     assert scene.make(generator, target, psi=0.5) is not scene.make(generator, target)
 
 
+def test_steps_that_lead_nowhere_are_not_kept():
+    found = run(dataclasses.replace(PLAN, learning_rate=1e38))
+    assert np.isfinite(found.scores).all()
+    assert np.isfinite(found.latents).all()
+
+
 def test_varied_keeps_apart():
     embeddings = np.eye(4)[[0, 0, 1, 2, 2]]
     scores = np.array([5.0, 4.0, 3.0, np.nan, 2.0])
@@ -162,6 +168,8 @@ def test_varied_keeps_apart():
         ({'pictures': 1}, 'pictures: found 1'),
         ({'optimiser': 'sgd'}, "optimiser: found 'sgd'"),
         ({'steps': -1}, 'steps: found -1'),
+        ({'apart': float('nan')}, 'apart: found nan'),
+        ({'apart': 5}, 'apart: found 5'),
     ],
 )
 def test_bad_plans(options, message):
