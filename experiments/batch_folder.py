@@ -66,7 +66,7 @@ def claim(folder: pathlib.Path, asked: job.Job) -> dict[str, Any]:
       InputError: when the folder can't be written to, or holds what no batch has written.
     """
     run = describe(asked)
-    cli.make_folder(folder, '--out')
+    cli.make_folder_here(folder, '--out')
     held = _read(folder / JOB)
     checks.require(
         held is not None or not set(os.listdir(folder)) - {JOB, f'{JOB}.tmp'},

@@ -4,12 +4,15 @@ Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate crossed, 4 stopped by SIGTERM
 (the same command goes on).
 """
 
+import errno
 import io
 import os
 import pathlib
+import re
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable
 
@@ -26,6 +29,11 @@ EXIT_STOPPED = 4
 
 _HEARTBEAT_SECONDS = 20  # a process that died is missed after so long
 _SHUTDOWN_SECONDS = 30  # one that is done waits so long for the others
+_LAST_SECONDS = 3
+_LOST = re.compile(
+    'Gloo|coordination service|NCCL', re.IGNORECASE
+)  # what is raised when another ends
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 _DISTRIBUTED = flags.DEFINE_bool(
     'distributed',
@@ -75,9 +83,9 @@ def run(main: Callable[[], None], *, shared: bool = True) -> None:
     def guarded(_argv: list[str]) -> None:
         if quiet:  # absl has raised it to INFO, where Orbax tells of every file
             logging.set_verbosity(logging.WARNING)
-        signal.signal(signal.SIGTERM, _on_sigterm)
         try:
             _join_others(shared)
+            signal.signal(signal.SIGTERM, _on_sigterm)
             main()
         except checks.InputError as error:
             _stop(str(error), EXIT_BAD_INPUT)
@@ -85,9 +93,13 @@ def run(main: Callable[[], None], *, shared: bool = True) -> None:
             _stop(str(error), EXIT_GATE)
         except processes.Stopped:
             _stop('stopped; its state is saved, the same command goes on', EXIT_STOPPED)
-        except Exception:
-            if processes.count() == 1:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                _stop(f'{error.filename or "a file"}: {error.strerror}', EXIT_BAD_INPUT)
+            if not _joined():
                 raise
+            if _LOST.search(str(error)):
+                _stop('another process ended, see what it says; the same command goes on', EXIT_BUG)
             traceback.print_exc()
             _leave(EXIT_BUG)
 
@@ -104,6 +116,8 @@ def _leave(code: int) -> None:
     if _joined() and code not in (EXIT_GATE, EXIT_STOPPED):
         sys.stdout.flush()
         sys.stderr.flush()
+        if processes.is_first():
+            time.sleep(_LAST_SECONDS)  # its end ends the others, who have something to say as well
         os._exit(code)
     sys.exit(code)
 
@@ -136,6 +150,15 @@ def _join_others(shared: bool) -> None:
         not absent or _DISTRIBUTED.value,
         f'{", ".join(absent)}: missing; give all three, or --distributed where a cluster tells them',
     )
+    if _COORDINATOR.value is not None:
+        host, _, port = _COORDINATOR.value.rpartition(':')
+        checks.require(
+            host and port.isdecimal() and 0 < int(port) < 65536,
+            f'--coordinator_address: found {_COORDINATOR.value!r}, expected HOST:PORT',
+        )
+        print(
+            f'waiting for all {_PROCESSES.value} processes at {_COORDINATOR.value}', file=sys.stderr
+        )
     try:
         jax.distributed.initialize(
             _COORDINATOR.value,
@@ -157,6 +180,8 @@ def _join_others(shared: bool) -> None:
 def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -> pathlib.Path:
     """Makes the folder for the results, before the work whose results it is to hold.
 
+    Of several processes the first does, and all hear of it.
+
     Args:
       path: the folder.
       flag: how errors call it.
@@ -166,8 +191,12 @@ def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -
       InputError: when it can't be made or written to.
     """
     path = pathlib.Path(path)
-    if not processes.is_first():
-        return path
+    processes.from_first(lambda: make_folder_here(path, flag, files))
+    return path
+
+
+def make_folder_here(path: pathlib.Path, flag: str, files: Iterable[str] = ()) -> None:
+    """`make_folder` by this process, whichever it is."""
     whole = os.path.abspath(path)
     checks.require(
         whole == whole.encode(errors='replace').decode(),  # Orbax writes nowhere else
@@ -192,7 +221,6 @@ def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -
             writable or not os.path.lexists(file),
             f'{flag}: {file} is there and is no file that can be replaced; choose another folder',
         )
-    return path
 
 
 def progress(label: str, done: int, total: int, *, keep: bool = True, **metrics: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import cli
 from experiments.search import Search
-from fr_inference import auditing, checkpoint, checks
+from fr_inference import auditing, checkpoint, checks, processes
 from fr_inference.convert.open import locate, open_target
 from fr_inference.data import sources
 from fr_inference.membership.measured import Settings, Shadow
@@ -111,25 +111,13 @@ def run(
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
-    inversion = job.search.request(**job.reading) if job.search is not None else None
-    target = _backbone(job, 'target')
-    shadow = _shadow(job) if job.shadow else None
-    start, blind = _backbone(job, 'shadow_init'), _backbone(job, 'blind')
+    opened = processes.each_its_share(lambda: _open(job))  # what one lacks all hear of
     out = cli.make_folder(pathlib.Path(folder), '--out', auditing.FILES)
+    if scores is not None:
+        cli.make_folder(scores, '--scores')
     result = auditing.audit_target(
-        target,
-        _faces(job, 'members'),
-        _faces(job, 'nonmembers'),
+        **opened,
         settings=job.settings,
-        auxiliary=_faces(job, 'auxiliary'),
-        shadow=shadow,
-        shadow_start=start,
-        member_identities=_faces(job, 'member_identities'),
-        shift=_faces(job, 'shift'),
-        blind=blind,
-        training_digests=checkpoint.read_members(locate(job.target)),
-        blind_digests=checkpoint.read_members(locate(job.blind)) if job.blind else None,
-        inversion=inversion,
         membership=membership,
         workdir=out,
         scores=scores,
@@ -138,6 +126,20 @@ def run(
     )
     result.save(out, thumbnails=job.thumbnails)
     return result
+
+
+def _open(job):
+    """Returns what the job names, as arguments of `auditing.audit_target`."""
+    return {
+        'inversion': job.search.request(**job.reading) if job.search is not None else None,
+        'target': _backbone(job, 'target'),
+        'shadow': _shadow(job) if job.shadow else None,
+        'shadow_start': _backbone(job, 'shadow_init'),
+        'blind': _backbone(job, 'blind'),
+        **{name: _faces(job, name) for name in FACES},
+        'training_digests': checkpoint.read_members(locate(job.target)),
+        'blind_digests': checkpoint.read_members(locate(job.blind)) if job.blind else None,
+    }
 
 
 def _shadow(job):

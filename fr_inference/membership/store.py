@@ -1,8 +1,9 @@
 """Scores that were computed before: one row for each image content, appended as they are computed.
 
 A folder for each way of scoring (weights, architecture, input, scaling, kind of device) holds
-`digests.bin`, 32 bytes for each image, and `rows.bin`, its distances and embedding. Whatever order
-images come in, in whatever audit, a row is found by the SHA-256 of the image's content.
+`names.bin`, 40 bytes for each image, and `rows.bin`, its distances and embedding. Whatever order
+images come in, in whatever audit, a row is found by the SHA-256 of the image's content, which the name
+begins with; 8 bytes of the SHA-256 of the row follow, so that no damaged row is used.
 """
 
 import dataclasses
@@ -21,8 +22,9 @@ from fr_inference import checkpoint, parallel, provenance
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 
-SCHEMA = 1
+SCHEMA = 2
 _DIGEST_BYTES = 32
+_NAME_BYTES = _DIGEST_BYTES + 8
 
 
 def describe(target: Target, scaling: str, mirror: bool) -> dict[str, Any] | None:
@@ -60,26 +62,26 @@ class Store:
         self._folder = pathlib.Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
         self._row = np.dtype((np.float32, (width,)))
         provenance.claim_run(self._folder, {**described, 'width': width})
-        self._digests = (self._folder / 'digests.bin').open('ab')
+        self._names = (self._folder / 'names.bin').open('ab')
         self._rows = (self._folder / 'rows.bin').open('ab')
         try:
-            fcntl.flock(self._digests, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._names, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._writes = True
         except OSError:
             self._writes = False
-        # A digest is written after its row: what was cut off by a kill has none, or half of one.
+        # A name is written after its row: what was cut off by a kill has none, or half of one.
         self._count = min(
-            self._digests.tell() // _DIGEST_BYTES, self._rows.tell() // self._row.itemsize
+            self._names.tell() // _NAME_BYTES, self._rows.tell() // self._row.itemsize
         )
         if self._writes:
-            self._digests.truncate(self._count * _DIGEST_BYTES)
+            self._names.truncate(self._count * _NAME_BYTES)
             self._rows.truncate(self._count * self._row.itemsize)
 
     def __enter__(self) -> 'Store':
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._digests.close()
+        self._names.close()
         self._rows.close()
 
     def lookup(self, digests: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -94,16 +96,24 @@ class Store:
         mask = np.zeros(len(digests), bool)
         if not self._count:
             return mask, np.zeros((0, *self._row.shape), np.float32)
-        names = (self._folder / 'digests.bin').read_bytes()
+        names = (self._folder / 'names.bin').read_bytes()
         there = {
             names[start : start + _DIGEST_BYTES]: number
-            for number, start in enumerate(range(0, self._count * _DIGEST_BYTES, _DIGEST_BYTES))
+            for number, start in enumerate(range(0, self._count * _NAME_BYTES, _NAME_BYTES))
         }
-        found = [there.get(bytes.fromhex(digest), -1) if digest else -1 for digest in digests]
         shape = (self._count, *self._row.shape)
         rows = np.memmap(self._folder / 'rows.bin', np.float32, 'r', shape=shape)
-        mask[:] = np.array(found) >= 0
-        return mask, np.array(rows[np.array(found)[mask]])
+        found = []
+        for position, digest in enumerate(digests):
+            content = bytes.fromhex(digest)
+            number = there.get(content)
+            if number is None:
+                continue
+            name = names[number * _NAME_BYTES : (number + 1) * _NAME_BYTES]
+            if name == _name(content, rows[number].tobytes()):
+                mask[position] = True
+                found.append(number)
+        return mask, np.array(rows[found])
 
     def append(self, digests: Sequence[str], rows: np.ndarray) -> None:
         """Adds rows that are finite, of images whose content is known; all else is left out.
@@ -115,9 +125,18 @@ class Store:
         if not self._writes:
             return
         good = np.isfinite(rows).all(-1) & np.array([bool(digest) for digest in digests], bool)
-        _write(self._rows, np.ascontiguousarray(rows[good], np.float32).tobytes())
-        names = [digest for digest, fine in zip(digests, good, strict=True) if fine]
-        _write(self._digests, bytes.fromhex(''.join(names)))
+        kept = np.ascontiguousarray(rows[good], np.float32)
+        contents = [digest for digest, fine in zip(digests, good, strict=True) if fine]
+        pairs = zip(contents, kept, strict=True)
+        _write(self._rows, kept.tobytes())
+        _write(
+            self._names,
+            b''.join(_name(bytes.fromhex(digest), row.tobytes()) for digest, row in pairs),
+        )
+
+
+def _name(content: bytes, row: bytes) -> bytes:
+    return content + hashlib.sha256(row).digest()[: _NAME_BYTES - _DIGEST_BYTES]
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

@@ -42,7 +42,7 @@ class TestStore:
         with store.Store(tmp_path, KIND, WIDTH) as kept:
             assert kept.lookup([digest(1), digest(2)])[0].tolist() == [True, False]
 
-    @pytest.mark.parametrize('file', ['rows.bin', 'digests.bin'])
+    @pytest.mark.parametrize('file', ['rows.bin', 'names.bin'])
     @pytest.mark.parametrize('lost', [1, 4, 40])
     def test_a_kill_costs_what_was_not_whole(self, tmp_path, file, lost):
         with store.Store(tmp_path, KIND, WIDTH) as kept:
@@ -58,6 +58,21 @@ class TestStore:
             mask, rows = kept.lookup([digest(1), digest(10), digest(8)])
         assert mask.all()
         np.testing.assert_array_equal(rows, rows_of(1, 10, 8))
+
+    def test_a_damaged_row_is_not_used(self, tmp_path):
+        with store.Store(tmp_path, KIND, WIDTH) as kept:
+            kept.append([digest(1), digest(2)], rows_of(1, 2))
+        path = next(tmp_path.glob('*/rows.bin'))
+        values = np.fromfile(path, np.float32)
+        values[0] *= 3
+        values.tofile(path)
+        with store.Store(tmp_path, KIND, WIDTH) as kept:
+            mask, rows = kept.lookup([digest(1), digest(2)])
+            kept.append([digest(1)], rows_of(1))
+        assert mask.tolist() == [False, True]
+        np.testing.assert_array_equal(rows, rows_of(2))
+        with store.Store(tmp_path, KIND, WIDTH) as kept:
+            np.testing.assert_array_equal(kept.lookup([digest(1)])[1], rows_of(1))
 
     def test_other_kinds_do_not_meet(self, tmp_path):
         with store.Store(tmp_path, KIND, WIDTH) as kept:
