@@ -29,9 +29,15 @@ SHARED = pathlib.Path(__file__).resolve().parent.parent.parent / 'shared'
 
 
 def pytest_collection_modifyitems(items):
-    """Slow folders first, so that no process is left alone with one at the end."""
+    """Slow files first, so that no process is left alone with one at the end."""
+    first = ('test_processes', 'test_devices')
     slow = ('inversion', 'training', 'experiments')
-    items.sort(key=lambda item: item.path.parent.name not in slow)
+
+    def place(item):
+        path = item.path
+        return 0 if path.stem in first else 1 if path.parent.name in slow else 2
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope='session')

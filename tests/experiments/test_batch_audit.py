@@ -28,7 +28,14 @@ VALUES = {
     **dict.fromkeys(('target', 'auxiliary', 'shadow', 'shadow_init', 'blind', 'generator')),
     **dict.fromkeys(('evaluator', 'member_identities', 'shift')),
     **{'members': MEMBERS, 'nonmembers': OTHERS, 'scaling': 'variance', 'hidden': 0, 'seed': 0},
-    **{'batch_size': 16, 'skip_bad': False, 'allow_overlap': False, 'thumbnails': False},
+    **{
+        'batch_size': 16,
+        'dtype': None,
+        'decoders': 0,
+        'skip_bad': False,
+        'allow_overlap': False,
+        'thumbnails': False,
+    },
 }
 PARSERS = {name: int if isinstance(value, int) else str for name, value in VALUES.items()}
 
