@@ -85,7 +85,8 @@ def run(main: Callable[[], None], *, shared: bool = True) -> None:
             logging.set_verbosity(logging.WARNING)
         try:
             _join_others(shared)
-            signal.signal(signal.SIGTERM, _on_sigterm)
+            if not _joined():  # else JAX hears it, and tells the others
+                signal.signal(signal.SIGTERM, _on_sigterm)
             main()
         except checks.InputError as error:
             _stop(str(error), EXIT_BAD_INPUT)

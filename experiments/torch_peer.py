@@ -32,10 +32,11 @@ def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray
     """
     problem = missing()
     checks.require(problem is None, f'--peer=torch: {problem}')
-    if str(_TESTS) not in sys.path:
-        sys.path.insert(0, str(_TESTS))
+    if str(_TESTS.parent) not in sys.path:
+        sys.path.insert(0, str(_TESTS.parent))
     import torch
-    from parity import cases, oracle
+
+    from tests.parity import cases, oracle
 
     module = oracle.build(architecture, spec)
     state = cases.weights(oracle.shapes(module))
@@ -66,7 +67,8 @@ def scorer(
       dtype: 'float32' or 'bfloat16', of weights and activations; distances are float32.
     """
     import torch
-    from parity import oracle
+
+    from tests.parity import oracle
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     number = getattr(torch, dtype)

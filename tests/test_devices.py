@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.experiments.programs import ROOT
+from tests.experiments.programs import QUICK, ROOT
 
 
 @pytest.fixture(scope='module')
@@ -16,7 +16,12 @@ def apart():
     done = subprocess.run(
         [sys.executable, '-m', 'tests.eight_devices'],
         cwd=ROOT,
-        env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '8'},
+        env={
+            **os.environ,
+            'JAX_PLATFORMS': 'cpu',
+            'JAX_NUM_CPU_DEVICES': '8',
+            'XLA_FLAGS': QUICK,
+        },
         capture_output=True,
         text=True,
         check=False,

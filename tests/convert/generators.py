@@ -16,7 +16,8 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from convert import states, writer
+
+from tests.convert import states, writer
 
 FILTER = (np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64).astype(np.float32)
 BUFFERS = ('w_avg', 'noise_const', 'resample_filter')

@@ -7,13 +7,13 @@ import pickle
 import jax
 import numpy as np
 import pytest
-from convert import generators, states, writer
-from convert.generators import Sizes
 
 from fr_inference.checks import InputError
 from fr_inference.convert import stylegan2 as convert
 from fr_inference.convert.reader import read_tensors
 from fr_inference.models import stylegan2
+from tests.convert import generators, states, writer
+from tests.convert.generators import Sizes
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec('torch') is None,

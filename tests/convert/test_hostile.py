@@ -9,13 +9,13 @@ import sys
 
 import numpy as np
 import pytest
-from convert import generators, hostile, states, writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fr_inference.checks import InputError
 from fr_inference.convert.open import open_target
 from fr_inference.convert.reader import read_tensors
+from tests.convert import generators, hostile, states, writer
 from tests.experiments import programs
 
 CPU_SECONDS, MEGABYTES = 5, 500

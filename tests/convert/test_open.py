@@ -6,14 +6,14 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from convert import states, writer
-from parity import cases
 
 from fr_inference import checkpoint
 from fr_inference.checks import InputError
 from fr_inference.convert import open as opening
 from fr_inference.convert.open import open_target
 from fr_inference.models import registry
+from tests.convert import states, writer
+from tests.parity import cases
 
 TINY = states.iresnet()
 CONFIG = {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 16}

@@ -8,10 +8,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
-from convert import states, writer
 
 from fr_inference.checks import InputError
 from fr_inference.convert.reader import read_tensors
+from tests.convert import states, writer
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec('torch') is None,

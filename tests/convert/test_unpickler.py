@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from convert import generators, writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from fr_inference.checks import InputError
 from fr_inference.convert import unpickler
 from fr_inference.convert.opcodes import Allowance, Stream
 from fr_inference.convert.unpickler import Ignored, Module, Packed, Storage, TensorRef
+from tests.convert import generators, writer
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)
 VALUES = st.recursive(

@@ -15,6 +15,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+# Most of the time is the compiler's, and what it makes of these tiny networks need not be fast.
+QUICK = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -78,6 +81,7 @@ def start(
                         **os.environ,
                         'JAX_PLATFORMS': 'cpu',
                         'JAX_NUM_CPU_DEVICES': str(devices),
+                        'XLA_FLAGS': QUICK,
                     },
                     stdout=out,
                     stderr=err,

@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from convert import states, writer
 
 from fr_inference import checkpoint
 from fr_inference.convert.open import open_target
+from tests.convert import states, writer
 from tests.experiments import programs
 
 HEAD = {'head.weight': np.ones((5, 16), np.float32)}

@@ -44,7 +44,7 @@ if [ -n "${UNTIL_TERM:-}" ]; then
   }
   trap 'saved' TERM
   echo >>"$STANDIN/running"
-  for _ in $(seq ${STUBBORN:-400}); do /bin/sleep 0.05; done
+  for _ in $(seq ${STUBBORN:-4000}); do /bin/sleep 0.05; done
 fi
 exit "${CODE:-0}"
 """
@@ -125,7 +125,7 @@ TOOLS = {
 }
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=120):
     for _ in range(int(seconds / 0.05)):
         if condition():
             return
@@ -173,7 +173,7 @@ class Project:
         )
 
     def finish(self, process):
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run(self, *words, cwd=None, **settings):

@@ -6,7 +6,8 @@ Run as `PYTHONPATH=tests python -m parity.make_fixtures` in the repository root.
 import json
 
 import numpy as np
-from parity import cases, oracle
+
+from tests.parity import cases, oracle
 
 
 def main() -> None:

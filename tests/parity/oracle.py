@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from parity import cases
 from torch import nn
 
 from fr_inference.models.target import InputSpec
+from tests.parity import cases
 
 
 def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, **options: Any) -> nn.Conv2d:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from convert import generators
 from parity.cases import FIXTURES as _BACKBONES
+
+from tests.convert import generators
 
 FIXTURES = _BACKBONES.parent / 'stylegan2_fixtures'
 SEED = 1912

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from parity import stylegan2_cases as cases
 from torch.nn import functional
+
+from tests.parity import stylegan2_cases as cases
 
 State = Mapping[str, torch.Tensor]
 

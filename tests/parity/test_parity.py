@@ -12,13 +12,13 @@ import re
 import jax
 import numpy as np
 import pytest
-from parity import cases
 
 from fr_inference.convert import ir, iresnet, mobilefacenet
 from fr_inference.convert import open as opening
 from fr_inference.convert.rules import Match, grid_of
 from fr_inference.membership import distances
 from fr_inference.models import registry
+from tests.parity import cases
 
 RTOL = 1e-4
 # What cancels to nearly zero is compared on the scale of the whole array.
@@ -45,7 +45,7 @@ def fixture(name):
 
 @functools.cache
 def live(name):
-    from parity import oracle
+    from tests.parity import oracle
 
     return oracle.run(cases.CASES[name])
 
@@ -167,7 +167,8 @@ def test_fixtures_are_current(name):
 def _oracle(architecture):
     """The full-size module of a variant, on torch's device without memory."""
     import torch
-    from parity import oracle
+
+    from tests.parity import oracle
 
     config = {}
     if architecture == 'tiny':

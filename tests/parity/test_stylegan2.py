@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from convert import generators
-from parity import stylegan2_cases as cases
 
 from fr_inference.convert import stylegan2 as convert
 from fr_inference.models import stylegan2
+from tests.convert import generators
+from tests.parity import stylegan2_cases as cases
 
 RTOL = 1e-3
 # What cancels to nearly zero is compared on the scale of the whole array.
@@ -36,7 +36,7 @@ def fixture(name):
 
 @functools.cache
 def live(name):
-    from parity import stylegan2_oracle
+    from tests.parity import stylegan2_oracle
 
     return stylegan2_oracle.run(cases.CASES[name])
 

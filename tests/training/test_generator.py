@@ -85,8 +85,10 @@ def test_path_length_and_augmentation(trained, faces):
 
 
 def test_bad_input(faces):
-    with pytest.raises(checks.InputError, match='found 16 images, expected 17 or more'):
-        generator.train(dataclasses.replace(RECIPE, batch_size=17), *NETWORKS, faces)
+    with pytest.raises(checks.InputError, match='found 16 images, expected 20 or more'):
+        generator.train(dataclasses.replace(RECIPE, batch_size=20), *NETWORKS, faces)
+    with pytest.raises(checks.InputError, match='batch_size: found 6, expected a multiple of 4'):
+        generator.train(dataclasses.replace(RECIPE, batch_size=6), *NETWORKS, faces)
     other = stylegan2.Discriminator(16, channel_base=64, channel_max=8)
     with pytest.raises(checks.InputError, match='found 8 and 16, expected the same'):
         generator.train(RECIPE, NETWORKS[0], other, faces)

@@ -2,12 +2,12 @@
 
 import pathlib
 
-from convert import writer
-from convert.hostile import archives as archives  # each adds its files to CASES
-from convert.hostile import modules, natives
-from convert.hostile.cases import CASES, GENERATORS, Maker, tiny
-from convert.hostile.pickles import MARKER as MARKER
-from convert.hostile.pickles import bombs as bombs
+from tests.convert import writer
+from tests.convert.hostile import archives as archives  # each adds its files to CASES
+from tests.convert.hostile import modules, natives
+from tests.convert.hostile.cases import CASES, GENERATORS, Maker, tiny
+from tests.convert.hostile.pickles import MARKER as MARKER
+from tests.convert.hostile.pickles import bombs as bombs
 
 HONEST: dict[str, Maker] = {
     'honest_zip': lambda path: writer.save(path, tiny()),

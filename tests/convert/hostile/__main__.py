@@ -10,10 +10,10 @@ import resource
 import sys
 
 from absl.testing import flagsaver
-from convert.hostile import CASES, GENERATORS, HONEST, file_name
 
 from experiments import cli, convert_weights
 from fr_inference.convert import stylegan2
+from tests.convert.hostile import CASES, GENERATORS, HONEST, file_name
 
 
 def _peak_megabytes() -> float:

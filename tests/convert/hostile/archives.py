@@ -6,8 +6,9 @@ import struct
 import zipfile
 
 import numpy as np
-from convert import writer
-from convert.hostile.cases import PROTO, STOP, case, tiny
+
+from tests.convert import writer
+from tests.convert.hostile.cases import PROTO, STOP, case, tiny
 
 
 @case('compressed')

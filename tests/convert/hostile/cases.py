@@ -4,7 +4,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from convert import states, writer
+
+from tests.convert import states, writer
 
 Maker = Callable[[pathlib.Path], object]
 CASES: dict[str, tuple[str, Maker]] = {}

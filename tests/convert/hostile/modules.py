@@ -4,9 +4,10 @@ import pickle
 import struct
 
 import numpy as np
-from convert import generators, writer
-from convert.hostile.cases import CASES, GENERATORS, PROTO, STOP, case
-from convert.hostile.pickles import LAUGHS, MARKER, bombs
+
+from tests.convert import generators, writer
+from tests.convert.hostile.cases import CASES, GENERATORS, PROTO, STOP, case
+from tests.convert.hostile.pickles import LAUGHS, MARKER, bombs
 
 _BEFORE = set(CASES)
 SIZES = generators.Sizes(resolution=8)

@@ -6,10 +6,10 @@ import shutil
 
 import jax
 import numpy as np
-from convert.hostile.cases import case
 
 from fr_inference import checkpoint
 from fr_inference.models import registry
+from tests.convert.hostile.cases import case
 
 
 def native(path: pathlib.Path) -> pathlib.Path:

@@ -7,8 +7,9 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
-from convert import writer
-from convert.hostile.cases import case, pickle_in, tiny
+
+from tests.convert import writer
+from tests.convert.hostile.cases import case, pickle_in, tiny
 
 
 class Bomb:
