@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from parity.cases import FIXTURES as _BACKBONES
 
 from tests.convert import generators
+from tests.parity.cases import FIXTURES as _BACKBONES
 
 FIXTURES = _BACKBONES.parent / 'stylegan2_fixtures'
 SEED = 1912
