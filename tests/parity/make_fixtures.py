@@ -1,6 +1,6 @@
 """Writes what the oracle says about every case to `fixtures`; needs torch (`.[test,parity]`).
 
-Run as `PYTHONPATH=tests python -m parity.make_fixtures` in the repository root.
+Run as `python -m tests.parity.make_fixtures` in the repository root.
 """
 
 import json

@@ -147,7 +147,7 @@ def run(case: cases.Case) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Writes the fixtures: `PYTHONPATH=tests python -m parity.stylegan2_oracle` in the root."""
+    """Writes the fixtures: `python -m tests.parity.stylegan2_oracle` in the root."""
     cases.FIXTURES.mkdir(exist_ok=True)
     for name, case in cases.CASES.items():
         np.savez_compressed(cases.FIXTURES / f'{name}.npz', **run(case))
