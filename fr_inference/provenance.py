@@ -49,13 +49,16 @@ def _commit(root):
 def claim_run(folder: pathlib.Path, run: dict[str, Any]) -> None:
     """Writes what a run is to `folder`/run.json, or compares with what already stands there.
 
-    Of several processes the first does.
+    Of several processes the first does, and all hear of it.
 
     Raises:
       InputError: that lists in what the run on disk differs, or says that it is damaged.
     """
-    if not processes.is_first():
-        return
+    processes.from_first(lambda: claim_run_here(folder, run))
+
+
+def claim_run_here(folder: pathlib.Path, run: dict[str, Any]) -> None:
+    """`claim_run` by this process, whichever it is."""
     path = folder / 'run.json'
     text = json.dumps(run, indent=1, sort_keys=True)
     if not path.exists():

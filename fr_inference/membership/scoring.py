@@ -97,9 +97,13 @@ def measure(
     with contextlib.ExitStack() as stack:
         kept: store.Store | None = None
         if scores is not None and described is not None:
-            if processes.is_first():
+
+            def opened():
+                nonlocal kept
                 kept = stack.enter_context(store.Store(scores, described, width))
-            known = processes.from_first(lambda: kept.lookup(digests) if kept else None)
+                return kept.lookup(digests)
+
+            known = processes.from_first(opened)
             done[:], rows[known[0]] = known
         (todo,), start = np.nonzero(~done), 0
         reading = stack.enter_context(Decoders(faces, processes=decoders if len(todo) else 0))

@@ -61,7 +61,7 @@ class Store:
         text = json.dumps(described, sort_keys=True)
         self._folder = pathlib.Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
         self._row = np.dtype((np.float32, (width,)))
-        provenance.claim_run(self._folder, {**described, 'width': width})
+        provenance.claim_run_here(self._folder, {**described, 'width': width})
         self._names = (self._folder / 'names.bin').open('ab')
         self._rows = (self._folder / 'rows.bin').open('ab')
         try:
