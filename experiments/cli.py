@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ EXIT_GATE = 3
 EXIT_STOPPED = 4
 
 _HEARTBEAT_SECONDS = 20  # a process that died is missed after so long
+_JOIN_SECONDS = 120  # so long all may take to start
 _SHUTDOWN_SECONDS = 30  # one that is done waits so long for the others
 _LAST_SECONDS = 3
 _LOST = re.compile(
@@ -160,11 +162,15 @@ def _join_others(shared: bool) -> None:
         print(
             f'waiting for all {_PROCESSES.value} processes at {_COORDINATOR.value}', file=sys.stderr
         )
+    # JAX itself ends a process that waited in vain, with a stack of C++.
+    gave_up = threading.Timer(_JOIN_SECONDS, _nobody_came)
+    gave_up.start()
     try:
         jax.distributed.initialize(
             _COORDINATOR.value,
             _PROCESSES.value,
             _PROCESS.value,
+            initialization_timeout=_JOIN_SECONDS + 30,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
@@ -173,9 +179,22 @@ def _join_others(shared: bool) -> None:
             f'--distributed: no connection to the other processes: {error}; give '
             '--coordinator_address, --num_processes and --process_id where no cluster tells them'
         ) from error
+    finally:
+        gave_up.cancel()
     processes.meet()
     if not processes.is_first():
         sys.stdout = io.StringIO()  # nobody reads it
+
+
+def _nobody_came() -> None:
+    where = f' at {_COORDINATOR.value}' if _COORDINATOR.value else ''
+    print(
+        f'--num_processes: not all of them came{where} in {_JOIN_SECONDS} s; see what the others say, '
+        'and start all at once',
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(EXIT_BAD_INPUT)
 
 
 def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -> pathlib.Path:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from experiments import timing
 from fr_inference.data import loader, procedural, sources
+from fr_inference.data.decoders import Decoders
 from fr_inference.data.faces import Faces
 
 _IMAGES = 1024  # of a pass; a smaller source is repeated
@@ -56,7 +57,7 @@ def measure(
     feed: float | None = None,
     progress: Any = None,
 ) -> dict[str, Any]:
-    """Times `loader.batches` alone with 1, 2, 4, ... workers, up to this process's cores.
+    """Times `loader.batches` alone with 1, 2, 4, ... threads and processes, up to this process's cores.
 
     Args:
       faces: the source; files are read again and again, so from memory after the first pass.
@@ -68,8 +69,8 @@ def measure(
       progress: called as progress(label, done, total).
 
     Returns:
-      Ready for JSON. Images per core-second count the processor's time, of all threads and of
-      processes that have ended, so that other work on the machine does not change it.
+      Ready for JSON. Images per core-second count the processor's time, of all threads, so that other
+      work on the machine does not change it; of processes it is not known while they live.
     """
     images = max(_IMAGES, batch_size)
     pool = faces.select(np.resize(np.arange(len(faces)), images))
@@ -77,29 +78,39 @@ def measure(
     workers = sorted({*(2**n for n in range(most.bit_length()) if 2**n <= most), most})
     spent: dict[int, list[float]] = {count: [] for count in workers}
 
-    def one_pass(count):
-        before = _processor_seconds()
+    def one_pass(decoders):
         stream = loader.batches(
-            pool, height=height, width=width, batch_size=batch_size, workers=count
+            pool, height=height, width=width, batch_size=batch_size, decoders=decoders
         )
         found = sum(int(batch.mask.sum()) for batch in stream)
-        spent[count].append(_processor_seconds() - before)
         assert found == images
 
-    calls: dict[int, Callable[[], Any]] = {
-        count: functools.partial(one_pass, count) for count in workers
-    }
-    seconds = timing.interleaved(calls, rounds, progress)
-    rows = [
+    def timed_pass(count, decoders):
+        before = time.process_time()
+        one_pass(decoders)
+        spent[count].append(time.process_time() - before)
+
+    with contextlib.ExitStack() as stack:
+        calls: dict[tuple[str, int], Callable[[], Any]] = {}
+        for count in workers:
+            decoders = stack.enter_context(Decoders(pool, threads=count))
+            calls['threads', count] = functools.partial(timed_pass, count, decoders)
+        for count in workers:
+            decoders = stack.enter_context(Decoders(pool, processes=count))
+            calls['processes', count] = functools.partial(one_pass, decoders)
+        seconds = timing.interleaved(calls, rounds, progress)
+    rows: list[dict[str, Any]] = [
         {
+            'kind': kind,
             'workers': count,
-            'rate': timing.quartiles([images / value for value in seconds[count]]),
-            'images_per_core_second': timing.quartiles([images / value for value in spent[count]]),
-            'seconds': seconds[count],
+            'rate': timing.quartiles([images / value for value in values]),
+            'seconds': values,
         }
-        for count in workers
+        for (kind, count), values in seconds.items()
     ]
-    each: Any = rows[-1]['images_per_core_second']
+    for row, count in zip(rows, workers, strict=False):  # the threads
+        row['images_per_core_second'] = timing.quartiles([images / value for value in spent[count]])
+    each = rows[len(workers) - 1]['images_per_core_second']
     result = {
         'faces': faces.name,
         'images': images,
@@ -114,11 +125,6 @@ def measure(
     return result
 
 
-def _processor_seconds():
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system
-
-
 def table(result: dict[str, Any]) -> str:
     """Returns the result as lines to read."""
     lines = [
@@ -127,11 +133,13 @@ def table(result: dict[str, Any]) -> str:
     ]
     for row in result['rows']:
         low, high = row['rate']['quartiles']
-        each = row['images_per_core_second']['median']
-        lines.append(
-            f'{row["workers"]:3} workers: {row["rate"]["median"]:8.0f} images/s '
-            f'({low:.0f}-{high:.0f}), {each:.0f} per second of a core'
+        line = (
+            f'{row["workers"]:3} {row["kind"]:9}: {row["rate"]["median"]:8.0f} images/s '
+            f'({low:.0f}-{high:.0f})'
         )
+        if 'images_per_core_second' in row:
+            line += f', {row["images_per_core_second"]["median"]:.0f} per second of a core'
+        lines.append(line)
     if 'feed' in result:
         lines.append(
             f'{result["cores_to_feed"]} cores feed a device that takes {result["feed"]:g} images/s, '

@@ -107,15 +107,18 @@ def of_devices(result: dict[str, Any], unit: str, title: str) -> str:
 def of_workers(result: dict[str, Any]) -> str:
     """Draws what `loading_speed.measure` returns."""
     rows = result['rows']
-    line = Line(
-        label=f'{result["height"]}x{result["width"]} pixels',
-        counts=[row['workers'] for row in rows],
-        rates=[row['rate'] for row in rows],
-    )
+    lines = [
+        Line(
+            label=f'{kind}, {result["height"]}x{result["width"]} pixels',
+            counts=[row['workers'] for row in rows if row['kind'] == kind],
+            rates=[row['rate'] for row in rows if row['kind'] == kind],
+        )
+        for kind in ('threads', 'processes')
+    ]
     return draw(
-        [line],
+        lines,
         title='loading: images read and decoded, nothing computed',
-        over=f'workers (of {result["cores"]} cores)',
+        over=f'threads or processes (of {result["cores"]} cores)',
         rate='images/s',
         caption=f'Points: medians of {len(rows[0]["seconds"])} passes over {result["images"]} images. '
         'Bars: quartiles.',

@@ -11,7 +11,7 @@ from absl import flags
 from PIL import Image
 
 from experiments import cli, faces_flags
-from fr_inference import checkpoint, checks, processes
+from fr_inference import checks, processes, trees
 from fr_inference.convert import generators
 from fr_inference.convert.open import open_target
 from fr_inference.data import sources
@@ -124,7 +124,7 @@ def main() -> None:
             name=pathlib.Path(_OUT.value).resolve().name,
             module=module,
             variables=variables,
-            sha256=checkpoint.digest(variables),
+            sha256=trees.digest(variables),
             recipe=record,
         ),
     )

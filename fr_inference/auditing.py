@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checkpoint, checks, processes, provenance, tables
+from fr_inference import checks, processes, provenance, tables, trees
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import reconstructions
@@ -268,10 +268,10 @@ def audit_target(
             'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
             'seed': settings.seed,
             'settings': dataclasses.asdict(settings),
-            'target_sha256': target.sha256 or checkpoint.digest(target.variables),
+            'target_sha256': target.sha256 or trees.digest(target.variables),
             'blind': {
                 'name': measured.blind.name,
-                'sha256': measured.blind.sha256 or checkpoint.digest(measured.blind.variables),
+                'sha256': measured.blind.sha256 or trees.digest(measured.blind.variables),
             },
             'seconds': round(time.monotonic() - started, 2),
         },

@@ -284,6 +284,7 @@ fi
 command+=" $(quote ${arguments[@]+"${arguments[@]}"})"
 if $dry; then
   line "$(on_workers all "$command")"
+  if [ -n "$fetch" ] && ((every)); then line "# Every $every minutes meanwhile, and at the end:"; fi
   fetch_results
   $keep || delete_vm
   exit 0

@@ -1,4 +1,4 @@
-"""Native checkpoints and training states: all or nothing, bit for bit; what does not fit is named."""
+"""Native checkpoints: all or nothing, bit for bit; what does not fit is named."""
 
 import asyncio
 import concurrent.futures
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference import checkpoint
+from fr_inference import checkpoint, trees
 from fr_inference.checks import InputError
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
@@ -62,7 +62,7 @@ class TestTargets:
         same(found.variables, target.variables)
         for field in ('name', 'architecture', 'config', 'input', 'recipe', 'notes'):
             assert getattr(found, field) == getattr(target, field)
-        assert found.sha256 == checkpoint.digest(target.variables)
+        assert found.sha256 == trees.digest(target.variables)
         again = registry.make_target('tiny', found.variables, config=CONFIG)
         assert found.module == again.module
 
@@ -102,9 +102,12 @@ class TestTargets:
         def killed(*_, **options):
             raise KeyboardInterrupt
 
-        for name, value in (('_save', killed), ('json', types.SimpleNamespace(dumps=killed))):
+        for module, name, value in (
+            (trees, 'save_tree', killed),
+            (checkpoint, 'json', types.SimpleNamespace(dumps=killed)),
+        ):
             with monkeypatch.context() as patch:
-                patch.setattr(checkpoint, name, value)
+                patch.setattr(module, name, value)
                 with pytest.raises(KeyboardInterrupt):
                     checkpoint.save_target(tmp_path, target)
             assert not checkpoint.is_target(tmp_path)
@@ -219,78 +222,12 @@ class TestMembers:
             checkpoint.read_members(tmp_path)
 
 
-def test_digest():
-    tree = {'a': np.arange(6, dtype=np.float32).reshape(2, 3), 'b': {'c': np.zeros(2, np.int32)}}
-    value = checkpoint.digest(tree)
-    assert value == checkpoint.digest(jax.tree.map(jax.numpy.asarray, tree))
-    assert value == checkpoint.digest({'b': tree['b'], 'a': np.asfortranarray(tree['a'])})
-    others = [
-        {**tree, 'a': tree['a'].reshape(3, 2)},
-        {**tree, 'a': tree['a'].astype(np.float64)},
-        {**tree, 'a': np.nextafter(tree['a'], np.float32(9))},
-        {'a': tree['a'], 'd': tree['b']},
-        {'a': tree['a']},
-    ]
-    assert len({value, *map(checkpoint.digest, others)}) == 6
-
-
-STATE = {
-    'params': {'w': np.arange(4, dtype=np.float32)},
-    'step': np.asarray(3, np.int32),
-    'momentum': [np.zeros((2, 2), np.float32), np.ones(1, np.float16)],
-}
-
-
-class TestStates:
-    def test_round_trip(self, tmp_path):
-        checkpoint.save_state(tmp_path, 3, STATE)
-        step, found = checkpoint.latest_state(tmp_path, STATE)
-        assert step == 3
-        same(found, STATE)
-
-    def test_the_newest_of_two(self, tmp_path):
-        for step in (1, 2, 10):
-            changed = {**STATE, 'step': np.asarray(step, np.int32)}
-            checkpoint.save_state(tmp_path, step, changed)
-        assert sorted(path.name for path in tmp_path.iterdir()) == [
-            'step_000000002',
-            'step_000000010',
-        ]
-        step, found = checkpoint.latest_state(tmp_path, STATE)
-        assert (step, int(found['step'])) == (10, 10)
-
-    def test_incomplete_ones_do_not_count(self, tmp_path):
-        checkpoint.save_state(tmp_path, 1, STATE)
-        (tmp_path / 'step_000000002').mkdir()  # no metadata: never finished
-        (tmp_path / 'step_000000003.orbax-checkpoint-tmp').mkdir()
-        assert checkpoint.latest_state(tmp_path, STATE)[0] == 1
-
-    def test_none(self, tmp_path):
-        assert checkpoint.latest_state(tmp_path, STATE) is None
-        assert checkpoint.latest_state(tmp_path / 'none', STATE) is None
-
-    def test_of_another_run(self, tmp_path):
-        checkpoint.save_state(tmp_path, 1, STATE)
-        other = {**STATE, 'params': {'w': np.zeros(5, np.float32)}, 'more': np.zeros(1)}
-        with pytest.raises(InputError, match=r'1 missing \(more\); 1 misshaped \(params/w is'):
-            checkpoint.latest_state(tmp_path, other)
-
-
-def test_no_file_names_the_place_it_was_written_to(tmp_path):
-    checkpoint.save_tree(tmp_path / 'tree', {'x': np.ones(3, np.float32)})
-    files = [file for file in (tmp_path / 'tree').rglob('*') if file.is_file()]
-    assert files
-    assert not [file for file in files if str(tmp_path).encode() in file.read_bytes()]
-
-
 def test_threads_leave_the_logger_and_the_loops_as_they_were(target, tmp_path):
     checkpoint.save_target(tmp_path / 'one', target)
     loops, logger = asyncio.new_event_loop, logging.getLogger('absl')
     assert not logger.disabled
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         found = list(pool.map(checkpoint.load_target, [tmp_path / 'one'] * 8))
-    assert {checkpoint.digest(one.variables) for one in found} == {
-        checkpoint.digest(target.variables)
-    }
+    assert {trees.digest(one.variables) for one in found} == {trees.digest(target.variables)}
     assert asyncio.new_event_loop is loops
     assert not logger.disabled

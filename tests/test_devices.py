@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.experiments.programs import QUICK, ROOT
+from tests.experiments.programs import ROOT
 
 
 @pytest.fixture(scope='module')
@@ -20,7 +20,6 @@ def apart():
             **os.environ,
             'JAX_PLATFORMS': 'cpu',
             'JAX_NUM_CPU_DEVICES': '8',
-            'XLA_FLAGS': QUICK,
         },
         capture_output=True,
         text=True,
@@ -35,7 +34,7 @@ def apart():
     [
         ('score', 1e-4),
         ('invert', 2e-3),  # after twelve steps of Adam, whose first are signs
-        ('train_recognizer', 1e-4),
+        ('train_recognizer', 5e-4),
         ('train_generator', 2e-3),
     ],
 )

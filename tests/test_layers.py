@@ -16,7 +16,7 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 LAYERS = (
     ('rng', 'checks'),
     ('parallel', 'processes'),
-    ('tables', 'provenance'),
+    ('tables', 'provenance', 'trees'),
     ('models', 'metrics'),
     ('data', 'checkpoint'),
     ('convert',),
@@ -38,7 +38,7 @@ DEVICES = {
 KNOW_DEVICES = {
     'fr_inference/parallel.py': DEVICES,
     'fr_inference/processes.py': {'process_index', 'process_count'},
-    'fr_inference/checkpoint.py': {'sharding', 'process_index', 'process_count'},
+    'fr_inference/trees.py': {'sharding', 'process_index', 'process_count'},
     'fr_inference/provenance.py': {'devices'},
     'experiments/cli.py': {'distributed'},
     'experiments/chips.py': {'devices'},
@@ -120,7 +120,7 @@ def test_who_knows_what(path):
     source, name = path.read_text(encoding='utf-8'), name_of(path)
     known = packages(source)
     assert devices(source) <= KNOW_DEVICES.get(name, set())
-    assert 'orbax' not in known or name == 'fr_inference/checkpoint.py'
+    assert 'orbax' not in known or name == 'fr_inference/trees.py'
     assert 'safetensors' not in known or name.startswith('fr_inference/convert/')
     assert 'tensorflow' not in known
     # Only the benchmark's peer, and only where it is asked for.

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checkpoint, checks, processes
+from fr_inference import checkpoint, checks, processes, trees
 from fr_inference.convert import stylegan2 as files
 from fr_inference.convert.open import EMBEDDED
 from fr_inference.models import stylegan2
@@ -39,7 +39,7 @@ def save_generator(directory: str | os.PathLike, generator: Trained) -> None:
     directory = pathlib.Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     (directory / _RECORD).unlink(missing_ok=True)
-    checkpoint.save_tree(directory / 'variables', jax.device_get(generator.variables))
+    trees.save_tree(directory / 'variables', jax.device_get(generator.variables))
     record = {
         'schema': SCHEMA,
         'name': generator.name,
@@ -62,6 +62,7 @@ def open_generator(source: str | os.PathLike, flag: str = '--generator') -> Trai
     Raises:
       InputError: one line, when there is nothing to open or it does not fit.
     """
+    checks.require(str(source), f'{flag}: found an empty name, expected a generator')
     path = pathlib.Path(source)
     if not os.path.exists(path) and str(source) in embedded_names():
         path = EMBEDDED / str(source)
@@ -72,7 +73,10 @@ def open_generator(source: str | os.PathLike, flag: str = '--generator') -> Trai
     )
     if path.is_dir():
         return _open_native(path, flag)
-    module, variables, notes = files.open_generator(path)
+    try:
+        module, variables, notes = files.open_generator(path)
+    except checks.InputError as error:
+        raise checks.InputError(f'{flag}: {error}') from error
     checks.require(
         module.image_channels == 3,
         f'{flag}: {path} makes images of {module.image_channels} channels, expected 3 (RGB)',
@@ -108,12 +112,12 @@ def _open_native(path, flag):
             f'{record_path}: not a generator description: {repr(error)[:200]}'
         ) from error
     expected = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, module.z_dim)))
-    variables = checkpoint.restore_tree(path / 'variables', expected)
+    variables = trees.restore_tree(path / 'variables', expected)
     return Trained(
         name=name,
         module=module,
         variables=variables,
-        sha256=checkpoint.digest(variables),
+        sha256=trees.digest(variables),
         recipe=recipe,
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from fr_inference import checks
 from fr_inference.convert import unpickler
 from fr_inference.convert.opcodes import Allowance, Stream
-from fr_inference.convert.unpickler import Module, Packed, Storage, TensorRef
+from fr_inference.convert.pickled import Module, Packed, Storage, TensorRef
 
 MAGIC = 0x1950A86A20F9469CFC6C
 

@@ -25,7 +25,7 @@ import safetensors
 from fr_inference import checks
 from fr_inference.convert import legacy, unpickler
 from fr_inference.convert.opcodes import Stream
-from fr_inference.convert.unpickler import Module, Storage, TensorRef
+from fr_inference.convert.pickled import Module, Storage, TensorRef
 
 _MAX_PICKLE_BYTES = 16 << 20
 _MAX_FILE_BYTES = 8 << 30
@@ -93,9 +93,10 @@ def read_tensors(path: str | os.PathLike, *, nested: bool = False) -> StateDict:
             return _read_safetensors(path, start)
     except OSError as error:
         raise checks.InputError(f'{path}: can not be read: {error.strerror or error}') from error
+    files = "NVIDIA's .pkl, a PyTorch .pt" if nested else 'a PyTorch .pt/.pth/.ckpt'
     raise checks.InputError(
-        f'{path}: not a checkpoint this tool reads; expected a PyTorch .pt/.pth/.ckpt, a '
-        '.safetensors file or a native checkpoint directory'
+        f'{path}: not a checkpoint this tool reads; expected {files}, a .safetensors file or a '
+        'native checkpoint directory'
     )
 
 
@@ -258,7 +259,8 @@ def _read_pickle(file, source, nested):
         return _state_dict(first, lambda _storage: mapped[:0], stream.allowance, source, nested)
     checks.require(
         first == legacy.MAGIC,
-        f'{source}: a plain pickle, not a PyTorch checkpoint; nothing was run',
+        f'{source}: a plain pickle, {"without a network" if nested else "not a PyTorch checkpoint"}; '
+        'nothing was run',
     )
     value, blocks = legacy.read(stream, mapped, source)
     return _state_dict(

@@ -19,7 +19,7 @@ import numpy as np
 from fr_inference import checks
 from fr_inference.convert import unpickler
 from fr_inference.convert.opcodes import Allowance, Stream
-from fr_inference.convert.unpickler import Ignored, Packed
+from fr_inference.convert.pickled import Ignored, Packed
 from fr_inference.data import images
 from fr_inference.data.faces import BadImageError, Faces
 from fr_inference.data.names import Numbered

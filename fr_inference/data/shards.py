@@ -1,5 +1,7 @@
 """One ArrayRecord file of faces: written under another name until it is whole."""
 
+import contextlib
+import errno
 import io
 import os
 import pathlib
@@ -24,29 +26,32 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
+      OSError: when it can't be written, on a full disk for instance.
     """
     from array_record.python import array_record_module
 
     kinds = features()
     part = path.with_name(f'{path.name}.{os.getpid()}{UNFINISHED}')
-    writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,max_parallelism:1')
     try:
-        for index in rows:
-            try:
-                content = _content(faces, index)
-            except BadImageError as error:
-                if not skip_bad:
-                    raise
-                print(f'left out: {checks.shown(str(error))}', file=sys.stderr)
-                continue
-            example = {
-                'image': io.BytesIO(content),
-                'identity': _text(faces.identities[index]),
-                'path': _text(faces.paths[index]),
-            }
-            writer.write(kinds.serialize_example(kinds.encode_example(example)))
-    finally:
-        writer.close()
+        with contextlib.closing(
+            array_record_module.ArrayRecordWriter(str(part), 'group_size:1,max_parallelism:1')
+        ) as writer:
+            for index in rows:
+                try:
+                    content = _content(faces, index)
+                except BadImageError as error:
+                    if not skip_bad:
+                        raise
+                    print(f'left out: {checks.shown(str(error))}', file=sys.stderr)
+                    continue
+                example = {
+                    'image': io.BytesIO(content),
+                    'identity': _text(faces.identities[index]),
+                    'path': _text(faces.paths[index]),
+                }
+                writer.write(kinds.serialize_example(kinds.encode_example(example)))
+    except RuntimeError as error:  # whatever ails the disk
+        raise OSError(errno.EIO, str(error).partition(';')[0], str(path)) from error
     with open(part, 'rb') as file:
         os.fsync(file.fileno())
     part.rename(path)

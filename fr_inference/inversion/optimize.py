@@ -266,12 +266,12 @@ def looking(scene: Scene, plan: Plan, membership: str) -> Program:
     def look(constants, state):
         key = jax.random.fold_in(rng.stream(constants.key, 'last look'), state['draw'])
         # The best so far was called so by its own few pictures; both are judged by new ones.
-        wanted, two = state['wanted'], (state['white'], state['best'])
-        values = jnp.stack(
-            [value(scene, plan, membership, constants, white, wanted, key) for white in two]
-        )
+        two = jnp.stack([state['white'], state['best']])
+        values = jax.vmap(
+            lambda white: value(scene, plan, membership, constants, white, state['wanted'], key)
+        )(two)
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        chosen = jnp.where(values[0] >= values[1], *two)
+        chosen = two[jnp.argmax(values)]  # of equals the last latent
         latent = white_to_latent(constants.guide, chosen)
         image = scene.render(constants.generator, latent)
         still = scenes.transform(key, image, scene.input, scenes.STILL)

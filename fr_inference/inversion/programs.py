@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import checkpoint, parallel, processes, rng
+from fr_inference import parallel, processes, rng, trees
 from fr_inference.inversion import optimize
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Constants, Plan
@@ -26,9 +26,9 @@ def identified(scene: Scene, constants: Constants) -> dict[str, str]:
     """Returns what saved work belongs to, besides its plan: kind of scene, digests of the weights."""
     return {
         'scene': scene.kind,
-        'generator': checkpoint.digest(constants.generator),
-        'target': checkpoint.digest(constants.target),
-        'guide': checkpoint.digest(constants.guide),
+        'generator': trees.digest(constants.generator),
+        'target': trees.digest(constants.target),
+        'guide': trees.digest(constants.guide),
     }
 
 

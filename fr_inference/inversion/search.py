@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from fr_inference import checkpoint, checks, processes, provenance
+from fr_inference import checks, processes, provenance, trees
 from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import optimize, programs
 from fr_inference.inversion.objective import Objective
@@ -101,7 +101,7 @@ def run(
         described = {
             'plan': dataclasses.asdict(plan),
             'objective': dataclasses.asdict(objective),
-            'wanted': checkpoint.digest(wanted),
+            'wanted': trees.digest(wanted),
             **programs.identified(scene, constants),
         }
         provenance.claim_run(folder, described)
@@ -132,7 +132,7 @@ def _begin(scene, plan, objective, constants, pool, wanted, folder):
             ),
             shapes,
         )
-        saved = checkpoint.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
+        saved = trees.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
         if saved is not None:
             return saved[1]['candidates'], np.array(saved[1]['curve'])
 
@@ -177,8 +177,10 @@ def _optimise(
     def save_state():
         if folder is not None:
             tree = {'candidates': state, 'curve': curve}
-            checkpoint.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
+            trees.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
 
+    if progress is not None and done < plan.steps:
+        progress(label, done, plan.steps)
     while done < plan.steps:
         count = min(segment, plan.steps - done)
         advance = programs.over(

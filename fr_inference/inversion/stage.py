@@ -282,6 +282,7 @@ def _record(study, side, plan, request, outcomes):
         **main.figures,
         'evaluator': {
             'name': study.evaluator.name,
+            'sha256': study.evaluator.sha256,
             'threshold': gallery.threshold,
             'false_matches': evaluate.FALSE_MATCHES,
         },

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import jax
 import numpy as np
 
-from fr_inference import checkpoint, parallel, provenance
+from fr_inference import parallel, provenance, trees
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 
@@ -33,7 +33,7 @@ def describe(target: Target, scaling: str, mirror: bool) -> dict[str, Any] | Non
         return None
     return {
         'schema': SCHEMA,
-        'weights': checkpoint.digest(target.variables),
+        'weights': trees.digest(target.variables),
         'architecture': target.architecture,
         'config': {name: str(value) for name, value in sorted(dict(target.config).items())},
         'input': json.dumps(dataclasses.asdict(target.input)),

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checkpoint, checks, parallel, processes, provenance, rng
+from fr_inference import checks, parallel, processes, provenance, rng, trees
 from fr_inference.data.faces import Faces
 from fr_inference.models import stylegan2
 from fr_inference.training import augment
@@ -349,7 +349,7 @@ def train(
     state = initial_state(recipe, generator, discriminator)
     if workdir is not None:
         _check_same_run(workdir, recipe, generator, discriminator, faces.select(kept))
-        saved = checkpoint.latest_state(workdir / 'state', state)
+        saved = trees.latest_state(workdir / 'state', state)
         if saved is not None:
             state = saved[1]
     mesh = parallel.training_mesh(recipe.batch_size)
@@ -363,7 +363,7 @@ def train(
 
     def save_state():
         if workdir is not None:
-            checkpoint.save_state(workdir / 'state', done, state)
+            trees.save_state(workdir / 'state', done, state)
 
     while done < total:
         epoch, within = divmod(done, per_epoch)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fr_inference import checkpoint, checks
+from fr_inference import checks, trees
 from fr_inference.data import loader
 from fr_inference.data.faces import Faces
 
@@ -56,4 +56,4 @@ def load(
 def digest(faces: Faces) -> str:
     """Returns the SHA-256 (hex) of the images' paths and identities: which set a run was about."""
     names = '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass')
-    return checkpoint.digest(np.frombuffer(names, np.uint8))
+    return trees.digest(np.frombuffer(names, np.uint8))

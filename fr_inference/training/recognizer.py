@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checkpoint, checks, parallel, processes, provenance, rng
+from fr_inference import checkpoint, checks, parallel, processes, provenance, rng, trees
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
@@ -161,7 +161,7 @@ def train(
     workdir = pathlib.Path(workdir) if workdir is not None else None
     if workdir is not None:
         _check_same_run(workdir, recipe, target, faces)
-        saved = checkpoint.latest_state(workdir / 'state', state)
+        saved = trees.latest_state(workdir / 'state', state)
         if saved is not None:
             state = saved[1]
     state = parallel.on_mesh(state, mesh)
@@ -172,7 +172,7 @@ def train(
 
     def save_state():
         if workdir is not None:
-            checkpoint.save_state(workdir / 'state', step, state)
+            trees.save_state(workdir / 'state', step, state)
 
     def save_epoch(epoch):
         if workdir is not None and epoch in save_epochs:
@@ -376,7 +376,7 @@ def _finished(recipe, target, state, faces, per_epoch, epochs):
         config=target.config,
         input=target.input,
         name=target.name,
-        sha256=checkpoint.digest(variables),
+        sha256=trees.digest(variables),
         recipe={
             **dataclasses.asdict(recipe),
             'trained_epochs': epochs,
@@ -421,7 +421,7 @@ def _check_same_run(workdir, recipe, target, faces):
     run = {
         'recipe': dataclasses.asdict(recipe),
         'architecture': [target.architecture, dict(target.config)],
-        'start': checkpoint.digest(target.variables),
+        'start': trees.digest(target.variables),
         'faces': training_images.digest(faces),
     }
     provenance.claim_run(workdir, run)

@@ -87,9 +87,8 @@ class TestNested:
     def test_a_plain_pickle(self, tmp_path, protocol, nested):
         path = tmp_path / 'file.pkl'
         path.write_bytes(pickle.dumps({'G_ema': {'weight': [1.0]}}, protocol))
-        with pytest.raises(
-            InputError, match='a plain pickle, not a PyTorch checkpoint; nothing was'
-        ):
+        kind = 'without a network' if nested else 'not a PyTorch checkpoint'
+        with pytest.raises(InputError, match=f'a plain pickle, {kind}; nothing was'):
             read_tensors(path, nested=nested)
 
     @pytest.mark.parametrize('protocol', PROTOCOLS)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference import checkpoint, checks
+from fr_inference import checks, trees
 from fr_inference.convert import generators
 from fr_inference.models import stylegan2
 
@@ -22,7 +22,7 @@ def trained():
         name='small',
         module=module,
         variables=variables,
-        sha256=checkpoint.digest(variables),
+        sha256=trees.digest(variables),
         recipe={'images': 5},
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fr_inference.checks import InputError
 from fr_inference.convert import unpickler
 from fr_inference.convert.opcodes import Allowance, Stream
-from fr_inference.convert.unpickler import Ignored, Module, Packed, Storage, TensorRef
+from fr_inference.convert.pickled import Ignored, Module, Packed, Storage, TensorRef
 from tests.convert import generators, writer
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)

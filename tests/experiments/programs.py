@@ -15,9 +15,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-# Most of the time is the compiler's, and what it makes of these tiny networks need not be fast.
-QUICK = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -47,12 +44,16 @@ def run_all(
     program: str, cases: Mapping[str, Sequence[str]], devices: int = 1
 ) -> dict[str, Result]:
     """Runs it once for each list of arguments, one after the other; all start from fresh flags."""
-    count = f'--xla_force_host_platform_device_count={devices}'
     done = subprocess.run(
         [sys.executable, __file__, program],
         input=json.dumps({name: list(arguments) for name, arguments in cases.items()}),
         cwd=ROOT,
-        env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': count},
+        env={
+            **os.environ,
+            'JAX_PLATFORMS': 'cpu',
+            'PYTHONPATH': str(ROOT),
+            'JAX_NUM_CPU_DEVICES': str(devices),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -81,7 +82,6 @@ def start(
                         **os.environ,
                         'JAX_PLATFORMS': 'cpu',
                         'JAX_NUM_CPU_DEVICES': str(devices),
-                        'XLA_FLAGS': QUICK,
                     },
                     stdout=out,
                     stderr=err,

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.experiments import programs
+from tests.experiments import networks, programs
 
-FACES = 'procedural:hard,images=2,seed=1,people=12'
+FACES = 'procedural:hard,images=2,seed=1,people=12,size=16'
 SMALL = ('--draws=6', '--candidates=4', '--steps=2', '--keep=3', '--pictures=2')
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp('inversion')
+    made = tmp_path_factory.mktemp('inversion')
+    networks.save(made)
+    return made
 
 
 @pytest.fixture(scope='module')
@@ -25,10 +27,10 @@ def generator(folder):
         {
             'trained': [
                 '--faces=procedural:hard,images=1,seed=2,people=16,size=8',
-                f'--out={folder / "generator"}',
+                f'--out={folder / "trained"}',
                 *('--resolution=8', '--z_dim=4', '--w_dim=4', '--channel_base=32'),
                 *('--channel_max=4', '--mapping_layers=1', '--images=8', '--batch_size=4'),
-                '--embedder=demo_easy',
+                f'--embedder={folder / "evaluator"}',
             ],
             'size': [f'--faces={FACES}', f'--out={folder / "no"}', '--resolution=33'],
         },
@@ -39,9 +41,9 @@ def generator(folder):
 def results(folder, generator):
     def flags(out, *rest):
         return [
-            '--target=demo_leaky',
-            f'--generator={folder / "generator"}',
-            '--evaluator=demo_easy',
+            f'--target={folder / "target"}',
+            f'--generator={folder / "trained"}',
+            f'--evaluator={folder / "evaluator"}',
             f'--members={FACES}',
             f'--nonmembers={FACES},first=128',
             f'--out={folder / out}',
@@ -57,7 +59,7 @@ def results(folder, generator):
             'other': flags('done', '--nountrained', '--steps=3'),
             'centres': flags('centres', '--centres=2', '--nothumbnails'),
             'many': flags('no', '--centres=3', '--keep=2'),
-            'wide': flags('no', '--centres=65', '--keep=65', '--candidates=65', '--draws=66'),
+            'wide': flags('no', '--centres=17', '--keep=17', '--candidates=17', '--draws=18'),
             'generator': flags('no', '--generator=nowhere'),
             'keep': flags('no', '--keep=5'),
             'sweep': flags('no', '--sweep=much'),
@@ -74,8 +76,8 @@ def size_of(path):
 def test_generator(generator, folder):
     assert generator['trained'].code == 0, generator['trained'].err
     assert 'Fréchet distance' in generator['trained'].out
-    assert size_of(folder / 'generator' / 'samples_000000008.png') == (64, 64)
-    record = json.loads((folder / 'generator' / 'generator.json').read_text())
+    assert size_of(folder / 'trained' / 'samples_000000008.png') == (64, 64)
+    record = json.loads((folder / 'trained' / 'generator.json').read_text())
     assert record['recipe']['frechet'][0]['images'] == 8
     assert generator['size'].code == 2
     assert 'resolution: found 33' in generator['size'].err
@@ -126,16 +128,16 @@ def test_report(results, folder):
 
 @pytest.fixture(scope='module')
 def templates(folder, generator):
-    np.save(folder / 'templates.npy', np.random.default_rng(0).normal(size=(2, 64)))
+    np.save(folder / 'templates.npy', np.random.default_rng(0).normal(size=(2, networks.EMBEDDING)))
     np.save(folder / 'narrow.npy', np.zeros((2, 3)))
-    np.save(folder / 'zero.npy', np.eye(2, 64)[[0, 1, 0]] * [[1e300], [0], [1e-42]])
+    np.save(folder / 'zero.npy', np.eye(2, networks.EMBEDDING)[[0, 1, 0]] * [[1e300], [0], [1e-42]])
     (folder / 'text.npy').write_text('no numbers')
     shared = [
-        '--target=demo_leaky',
-        f'--generator={folder / "generator"}',
+        f'--target={folder / "target"}',
+        f'--generator={folder / "trained"}',
         *('--draws=6', '--candidates=2', '--steps=2'),
     ]
-    source = 'procedural:hard,images=1,seed=1,people=2'
+    source = 'procedural:hard,images=1,seed=1,people=2,size=16'
     return programs.run_all(
         'reconstruct',
         {
@@ -148,14 +150,14 @@ def templates(folder, generator):
                 *shared,
                 f'--out={folder / "photographs"}',
                 f'--photographs={source}',
-                '--evaluator=demo_easy',
+                f'--evaluator={folder / "evaluator"}',
             ],
             'neither': [*shared, f'--out={folder / "no"}'],
             'itself': [
                 *shared,
                 f'--out={folder / "no"}',
                 f'--photographs={source}',
-                '--evaluator=demo_leaky',
+                f'--evaluator={folder / "target"}',
             ],
             **{
                 name: [*shared, f'--out={folder / "no"}', f'--templates={folder / name}']
@@ -179,7 +181,7 @@ def test_templates(templates, folder):
 def test_bad_templates_are_one_line(templates):
     for name, message in (
         ('neither', 'expected one of --templates and --photographs'),
-        ('narrow.npy', 'expected numbers [P, 64]'),
+        ('narrow.npy', 'expected numbers [P, 16]'),
         ('text.npy', 'expected numbers [P, D] written by numpy.save'),
         ('absent.npy', 'No such file'),
     ):
@@ -190,7 +192,7 @@ def test_bad_templates_are_one_line(templates):
 def test_bad_input_is_one_line(results):
     for name, message in (
         ('many', 'centres: found 3, expected at most keep=2'),
-        ('wide', 'centres: found 65, expected 1 to 64'),
+        ('wide', 'centres: found 17, expected 1 to 16'),
         ('sweep', "--sweep: found 'much', expected numbers"),
         ('evaluator', '--evaluator: missing'),
         ('other', 'holds another run'),

@@ -3,27 +3,21 @@
 import json
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
-import jax
-import jax.numpy as jnp
 import pytest
 
 from fr_inference import checkpoint
-from fr_inference.convert import generators
-from fr_inference.models import stylegan2
-from fr_inference.models.target import InputSpec
-from fr_inference.training import recognizer
-from tests.experiments import programs
+from tests.experiments import networks, programs
 
 FACES = 'procedural:hard,images=3,seed=1,people=11,size=16'
 SEARCH = ('--draws=7', '--candidates=5', '--steps=20', '--keep=3', '--pictures=2', '--nountrained')
 TRAINING = (
-    *('--faces=procedural:easy,images=4,seed=1,people=6,size=16', '--arch=tiny', '--input_size=16'),
-    *('--depths=1,1,1,1', '--width=8', '--embedding=16'),
+    *('--faces=procedural:easy,images=4,seed=1,people=6,size=16', *networks.FLAGS),
     *('--holdout=0', '--batch_size=6', '--learning_rate=0.001'),
 )
-SMALLEST = {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 16}
 MINUTE = 60
 
 
@@ -31,17 +25,7 @@ MINUTE = 60
 def folder(tmp_path_factory):
     """With a tiny target, an evaluator and a generator, all untrained."""
     made = tmp_path_factory.mktemp('processes')
-    for name, seed in (('target', 1), ('evaluator', 2)):
-        fresh = recognizer.fresh_target('tiny', SMALLEST, InputSpec(height=16, width=16), seed)
-        checkpoint.save_target(made / name, fresh)
-    module = stylegan2.Generator(
-        8, z_dim=4, w_dim=4, channel_base=32, channel_max=4, mapping_layers=1
-    )
-    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 4)))
-    generators.save_generator(
-        made / 'generator',
-        stylegan2.Trained(name='untrained', module=module, variables=variables),
-    )
+    networks.save(made)
     return made
 
 
@@ -200,3 +184,20 @@ def test_stopped_training_goes_on_to_the_same_result(folder, whole, processes, s
     codes, trained = train(folder, out, processes=1, devices=2)
     assert codes == [0]
     assert trained.sha256 == whole[1].sha256
+
+
+def test_others_that_never_come():
+    alone = (
+        'import runpy; from experiments import cli; cli._JOIN_SECONDS = 1; '
+        "runpy.run_module('experiments.verify', run_name='__main__')"
+    )
+    together = ('--coordinator_address=127.0.0.1:1', '--num_processes=2', '--process_id=1')
+    done = subprocess.run(
+        [sys.executable, '-c', alone, *together, '--target=t', '--faces=f', '--pairs=p'],
+        cwd=programs.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'not all of them came at 127.0.0.1:1 in 1 s' in done.stderr.splitlines()[-1]

@@ -1,5 +1,6 @@
 """The benchmark over devices: what its figures mean, what it writes, what it refuses."""
 
+import functools
 import json
 import xml.etree.ElementTree as ElementTree
 
@@ -11,8 +12,17 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from experiments import benchmark, chips, loading_speed, scaling, scoring_speed, timing
+from experiments import (
+    benchmark,
+    chips,
+    inversion_speed,
+    loading_speed,
+    scaling,
+    scoring_speed,
+    timing,
+)
 from fr_inference import checks
+from fr_inference.models import stylegan2
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +95,10 @@ def test_training_over_devices(tmp_path):
     assert 2.5 < found['scaling']['rows'][0]['flops_per_item'] / scored < 4
 
 
-def test_inversion_on_two_devices(tmp_path):
+def test_inversion_on_two_devices(tmp_path, monkeypatch):
+    sizes = {'z_dim': 4, 'w_dim': 4, 'channel_base': 32, 'channel_max': 4, 'mapping_layers': 1}
+    small = functools.partial(stylegan2.Generator, **sizes)
+    monkeypatch.setattr(inversion_speed.stylegan2, 'Generator', small)
     settings = {'what': 'inversion', 'generator': 'random', 'target': 'tiny', 'resolution': 4}
     found = run(tmp_path, devices=['2'], **settings)
     (row,) = found['scaling']['rows']
@@ -109,9 +122,12 @@ def test_loading_a_folder(tmp_path, monkeypatch, capsys):
     settings = {'what': 'loading', 'faces': str(tmp_path / 'faces'), 'feed': 1e6}
     found = run(tmp_path, **settings)['loading']
     assert (found['images'], found['height'], found['width']) == (12, 32, 32)
-    assert found['rows'][0]['workers'] == 1
-    assert found['rows'][-1]['workers'] == found['cores'] == loading_speed.cores()
-    each = found['rows'][-1]['images_per_core_second']['median']
+    threads, processes = np.split(np.array(found['rows']), 2)
+    for kind, rows in (('threads', threads), ('processes', processes)):
+        assert {row['kind'] for row in rows} == {kind}
+        assert rows[0]['workers'] == 1
+        assert rows[-1]['workers'] == found['cores'] == loading_speed.cores()
+    each = threads[-1]['images_per_core_second']['median']
     assert found['cores_to_feed'] == -(-1e6 // each)
     assert 'cores feed a device' in capsys.readouterr().out
 

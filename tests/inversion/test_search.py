@@ -1,6 +1,11 @@
 """The search improves what it is asked to, depends on nothing else, and goes on where it stopped."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
@@ -9,6 +14,7 @@ import pytest
 from fr_inference import checks
 from fr_inference.inversion import optimize, pool, scene, search
 from fr_inference.inversion.objective import Objective
+from tests.experiments import programs
 from tests.inversion import worlds
 from tests.inversion.worlds import PLAN, world
 
@@ -72,6 +78,29 @@ def test_goes_on_to_the_same_result(found, tmp_path, when):
     third = run(workdir=tmp_path)
     np.testing.assert_array_equal(third.latents, found.latents)
     assert third.candidate_steps == 0
+
+
+def test_killed_it_ends_the_same(tmp_path):
+    """SIGKILL of a process that saves as often as it can, then the same search here."""
+    plan = dataclasses.replace(PLAN, steps=100)
+    command = (
+        'import dataclasses, sys; from tests.inversion.test_search import PLAN, run; '
+        f'run(dataclasses.replace(PLAN, steps={plan.steps}), workdir=sys.argv[1], save_seconds=0)'
+    )
+    started = subprocess.Popen(
+        [sys.executable, '-c', command, str(tmp_path)],
+        cwd=programs.ROOT,
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '2'},
+    )
+    while not list(tmp_path.glob('state/step_?????????/_CHECKPOINT_METADATA')):
+        assert started.poll() is None
+        time.sleep(0.01)
+    started.kill()
+    assert started.wait() == -signal.SIGKILL
+    again, whole = run(plan, workdir=tmp_path), run(plan)
+    assert 0 < again.candidate_steps < whole.candidate_steps
+    for name in ('latents', 'images', 'curve', 'scores'):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
 
 
 def test_another_search_in_the_same_folder(tmp_path):

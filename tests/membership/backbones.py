@@ -19,6 +19,7 @@ class Small(nn.Module):
     """One normalisation of maps [N, H, W, C] and one of vectors [N, C]."""
 
     momentum: float = 0.99
+    embedding: int = 5
 
     @nn.compact
     def __call__(self, x, train=False):
@@ -26,7 +27,7 @@ class Small(nn.Module):
             nn.BatchNorm, use_running_average=not train, momentum=self.momentum
         )
         x = norm(name='bn')(nn.Conv(4, (3, 3), name='conv')(x))
-        x = nn.Dense(5, name='fc')(nn.tanh(x).mean((1, 2)))
+        x = nn.Dense(self.embedding, name='fc')(nn.tanh(x).mean((1, 2)))
         return norm(use_scale=False, name='features')(x)
 
 
