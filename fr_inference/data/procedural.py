@@ -1,4 +1,7 @@
-"""Procedural faces: drawn people in any number, the same on any machine, nobody's photograph."""
+"""Procedural faces: drawn people in any number, nobody's photograph.
+
+The same on any machine, but for single pixels that another compiler or processor rounds otherwise.
+"""
 
 import dataclasses
 import functools

@@ -37,6 +37,8 @@ def success(inversion: Mapping[str, Any]) -> str:
             axes.set_title(title, fontsize=11)
             axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(-0.03, 1.03))
             axes.set_xticks([0, 0.5, 1], ['0 %', '50', '100'])
+            for label, side in zip(axes.get_xticklabels(), ('left', 'center', 'right'), strict=True):
+                label.set_horizontalalignment(side)  # or it meets the next panel's
             axes.tick_params(axis='y', length=0)
             axes.spines['left'].set_visible(False)
             axes.grid(axis='x', linewidth=0.6)
@@ -62,6 +64,7 @@ def sweep(inversion: Mapping[str, Any]) -> str:
         quality = [(one['realism'] or {}).get('frechet_distance', np.nan) for one in found]
         right.plot(places, quality, 's-', color=COLOUR['people'])
         right.set(ylabel='Fréchet distance to members')
+        right.margins(y=0.15)
         right.set_ylim(bottom=0)
         for axes in (left, right):
             axes.set_xticks(places, [f'{strength:g}' for strength in strengths])
