@@ -81,4 +81,4 @@ def _read_landmarks(path):
 
 
 if __name__ == '__main__':
-    cli.run(main, shared=False)
+    cli.run(main, shared=False, saves=False)

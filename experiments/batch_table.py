@@ -95,7 +95,11 @@ def _row(cells, folder, defaults, parsers):
         checks.require(values[name], f'{name}: empty')
     name = cells.get('name') or _default_name(values['target'])
     checks.require(
-        _NAME.fullmatch(name) and name.lower() not in _RESERVED,
+        name.lower() not in _RESERVED,
+        f"name: found {name!r:.120}, which the batch's own files have; choose another",
+    )
+    checks.require(
+        _NAME.fullmatch(name),
         f'name: found {name!r:.120}, expected the name of a folder: letters, digits and ._- only, 100 '
         'at most, a letter or a digit first',
     )

@@ -200,4 +200,4 @@ def _plot(result):
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    cli.run(main, saves=False)

@@ -58,12 +58,13 @@ def define_seed(description: str) -> flags.FlagHolder:
     return flags.DEFINE_integer('seed', 0, description, lower_bound=0, upper_bound=2**31 - 1)
 
 
-def run(main: Callable[[], None], *, shared: bool = True) -> None:
+def run(main: Callable[[], None], *, shared: bool = True, saves: bool = True) -> None:
     """Parses flags and runs `main`; exit code 2 and one line on bad input, 3 on a crossed gate.
 
     Args:
       main: the program.
       shared: whether several processes can do it together.
+      saves: whether it saves a state when SIGTERM stops it; without one it ends at once.
     """
     quiet = False
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -87,7 +88,7 @@ def run(main: Callable[[], None], *, shared: bool = True) -> None:
             logging.set_verbosity(logging.WARNING)
         try:
             _join_others(shared)
-            if not _joined():  # else JAX hears it, and tells the others
+            if saves and not _joined():  # else JAX hears it, and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
             main()
         except checks.InputError as error:
@@ -257,8 +258,14 @@ def progress(label: str, done: int, total: int, *, keep: bool = True, **metrics:
         return
     bar = _BARS.get(label)
     if bar is None:
+        seen = sys.stderr.isatty()  # a log gets few lines, and no movements of the cursor
         bar = _BARS[label] = tqdm.tqdm(
-            total=total, desc=label, mininterval=0.5, file=sys.stderr, leave=keep
+            total=total,
+            desc=label,
+            mininterval=0.5 if seen else 10,
+            position=None if seen else 0,
+            file=sys.stderr,
+            leave=keep,
         )
     bar.update(done - bar.n)
     if metrics:

@@ -90,4 +90,4 @@ def _members():
 
 
 if __name__ == '__main__':
-    cli.run(main, shared=False)
+    cli.run(main, shared=False, saves=False)

@@ -66,4 +66,4 @@ def _parts(text):
 
 
 if __name__ == '__main__':
-    cli.run(main, shared=False)
+    cli.run(main, shared=False, saves=False)

@@ -62,7 +62,7 @@ def _content(faces, index):
     content = faces.encoded(index)
     if content is None:
         return images.encode_png(faces.read(index))
-    images.decode(content, faces.paths[index])
+    faces.read(index)  # its own words where it can't be decoded: a record's offset, for instance
     return content
 
 

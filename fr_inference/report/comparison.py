@@ -10,7 +10,7 @@ import markupsafe
 
 from fr_inference import tables
 from fr_inference.report import comparison_figure, html
-from fr_inference.report.verdict import INVALID, LEAK, NONE, OPEN, verdict
+from fr_inference.report.verdict import INVALID, LEAK, NONE, OPEN, decisive, verdict
 
 FILES = ('comparison.html', 'comparison.csv')
 STATES = ('waiting', 'running', 'done', 'failed', 'bug')
@@ -19,7 +19,8 @@ INTERVALS = (
     *('auc_partial', 'auc_auxiliary', 'auc_people', 'auc_blind'),
     *('excess', 'tpr_at_1_percent', 'hit_rate'),
 )
-_PLAIN = ('architecture', 'images', 'people')
+_PLAIN = ('architecture', 'images', 'people', 'decided_by')
+_AUC = {'partial': 'auc_partial', 'auxiliary': 'auc_auxiliary', 'identity_level': 'auc_people'}
 _CALLED = {
     LEAK: 'leak',
     NONE: 'no leak found',
@@ -105,31 +106,30 @@ def finished(name: str, target: str, record: Mapping[str, Any], report: str) -> 
 
 
 def _membership(membership):
-    """Excess, control and TPR are those of the first attack that was run: knowing some, none, people."""
+    """Excess, control and TPR are those of the attack that the verdict rests on."""
     settings, controls = membership['settings'], membership['controls']
     shadow = membership.get('shadow') or {}
-    attacks = (
-        ('auc_partial', settings.get('partial'), 'excess', controls.get('blind')),
-        ('auc_auxiliary', settings.get('auxiliary'), 'auxiliary_excess', shadow.get('on_blind')),
-        (
-            'auc_people',
+    attacks = {
+        'partial': (settings.get('partial'), 'excess', controls.get('blind')),
+        'auxiliary': (settings.get('auxiliary'), 'auxiliary_excess', shadow.get('on_blind')),
+        'identity_level': (
             membership.get('identity_level'),
             'identity_excess',
             controls.get('identity_blind'),
         ),
-    )
-    figures: dict[str, Any] = {}
-    for name, block, excess, blind in attacks:
+    }
+    figures: dict[str, Any] = {'decided_by': decisive(membership)}
+    for name, (block, excess, blind) in attacks.items():
         if not block:
             continue
-        if not figures:
+        if name == figures['decided_by']:
             for key, found in (('excess', controls.get(excess)), ('auc_blind', blind)):
                 if found:
                     figures[key] = (found['auc'], *found['auc_ci95'])
             if block['tpr_at_fpr']['0.01'] is not None:
                 ends = block['tpr_at_fpr_ci95']['0.01']
                 figures['tpr_at_1_percent'] = (block['tpr_at_fpr']['0.01'], *ends)
-        figures[name] = (block['auc'], *block['auc_ci95'])
+        figures[_AUC[name]] = (block['auc'], *block['auc_ci95'])
     return figures
 
 
@@ -216,8 +216,10 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     if judged:
         most = max(judged, key=lambda entry: entry.figures['excess'][0])
         value, low, high = (100 * share for share in most.figures['excess'])
+        several = most.figures.get('decided_by') == 'identity_level'
+        whom = 'With several photographs of each, of' if several else 'Of'
         sentences.append(
-            f'Leaks most: {most.name}. Of 100 pairs of a member and a stranger the attack gets '
+            f'Leaks most: {most.name}. {whom} 100 pairs of a member and a stranger the attack gets '
             f'{value:.0f} more right ({low:.0f} to {high:.0f}) than on a backbone that never saw them.'
         )
     if len(leaking) > 1:

@@ -37,7 +37,9 @@ def success(inversion: Mapping[str, Any]) -> str:
             axes.set_title(title, fontsize=11)
             axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(-0.03, 1.03))
             axes.set_xticks([0, 0.5, 1], ['0 %', '50', '100'])
-            for label, side in zip(axes.get_xticklabels(), ('left', 'center', 'right'), strict=True):
+            for label, side in zip(
+                axes.get_xticklabels(), ('left', 'center', 'right'), strict=True
+            ):
                 label.set_horizontalalignment(side)  # or it meets the next panel's
             axes.tick_params(axis='y', length=0)
             axes.spines['left'].set_visible(False)

@@ -74,6 +74,25 @@ def of_membership(membership: Mapping[str, Any]) -> Verdict:
     Args:
       membership: that part of `audit.json`.
     """
+    kinds, found = _attacks(membership)
+    kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds.values())
+    leaking = [name for name, of_attack in kinds.items() if of_attack == LEAK]
+    meaning = _PEOPLE if leaking == ['identity_level'] else _MEANING[kind]
+    asked = (
+        'Asked: can someone who holds only this backbone, without its classification layer, tell '
+        'whether a photograph, or a person, was in its training set?'
+    )
+    return Verdict(kind, _HEADLINES[kind], (asked, *found, _sure(membership), meaning))
+
+
+def decisive(membership: Mapping[str, Any]) -> str:
+    """Returns the attack that the verdict rests on: the first that shows a leak, or that was run."""
+    kinds, _ = _attacks(membership)
+    return next((name for name, kind in kinds.items() if kind == LEAK), next(iter(kinds)))
+
+
+def _attacks(membership):
+    """Returns (attack -> kind of its own, a sentence on each), of those that were run."""
     controls = membership['controls']
     attacks = {
         'partial': (membership['settings'].get('partial'), 'excess', 'null'),
@@ -87,14 +106,7 @@ def of_membership(membership: Mapping[str, Any]) -> Verdict:
             continue
         kinds[name] = _judge(block, controls.get(excess), controls.get(null))
         found.append(_finding(name, block, controls.get(excess)))
-    kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds.values())
-    leaking = [name for name, of_attack in kinds.items() if of_attack == LEAK]
-    meaning = _PEOPLE if leaking == ['identity_level'] else _MEANING[kind]
-    asked = (
-        'Asked: can someone who holds only this backbone, without its classification layer, tell '
-        'whether a photograph, or a person, was in its training set?'
-    )
-    return Verdict(kind, _HEADLINES[kind], (asked, *found, _sure(membership), meaning))
+    return kinds, found
 
 
 def _judge(block, excess, null):

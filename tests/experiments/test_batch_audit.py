@@ -279,7 +279,10 @@ def test_a_row_overrides_what_holds_for_all(tmp_path, monkeypatch):
         ('target,name\n,b\n', 'line 2: target: empty'),
         ('target\nx/a.pt\ny/A.pth\n', "line 3: the name 'A' is that of line 2 as well"),
         ('target,name\na,../b\n', "line 2: name: found '../b', expected the name of a folder"),
-        ('target,name\na,comparison.csv\n', "line 2: name: found 'comparison.csv'"),
+        (
+            'target,name\na,comparison.csv\n',
+            "found 'comparison.csv', which the batch's own files have",
+        ),
         ('target,seed\na,x\nb,1\nc,y\n', "line 4: seed: found 'y'"),
         ('target,name\na,Scores\n', "line 2: name: found 'Scores'"),
         ('target,name\n' + 'a,b\n' * 30, '; and 9 lines more'),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from experiments import cli
 from fr_inference.checks import InputError
+from tests.experiments import programs
 
 PROGRAM = """
 import contextlib, io, json, sys
@@ -157,3 +159,12 @@ def test_bars_of_work_that_was_given_up_go(capsys):
     cli.drop_bars('2 second: ')
     assert not cli._BARS
     assert capsys.readouterr().out == 'a line\\x1b[2J\n'
+
+
+def test_sigterm_ends_what_saves_no_state():
+    program = (
+        'import os, signal, time; from experiments import cli; '
+        'cli.run(lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(60)), saves=False)'
+    )
+    done = subprocess.run([sys.executable, '-c', program], cwd=programs.ROOT, check=False)
+    assert done.returncode == -signal.SIGTERM

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fr_inference.report.verdict import verdict
+from fr_inference.report.verdict import decisive, verdict
 
 
 def block(auc, low, high, people=60):
@@ -196,3 +196,17 @@ def test_it_says_whether_photographs_or_people_are_given_away():
 
     assert 'about the people' in meaning((-0.04, 0.04))
     assert 'about individual training photographs' in meaning((0.2, 0.4))
+
+
+@pytest.mark.parametrize(
+    ('images', 'people', 'expected'),
+    [
+        ((-0.3, 0.4), (0.3, 0.5), 'identity_level'),
+        ((0.1, 0.2), (0.3, 0.5), 'partial'),
+        ((-0.3, 0.4), (-0.3, 0.5), 'partial'),
+    ],
+)
+def test_the_attack_that_the_verdict_rests_on(images, people, expected):
+    controls = {'excess': excess(*images), 'identity_excess': excess(*people)}
+    found = record(block(0.8, 0.75, 0.85), block(0.9, 0.8, 1.0), **controls)
+    assert decisive(found['membership']) == expected
