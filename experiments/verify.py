@@ -81,4 +81,4 @@ def _open_pairs():
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    cli.run(main, saves=False)

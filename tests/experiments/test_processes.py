@@ -168,11 +168,11 @@ def test_the_work_of_one():
 
 def train(folder, out, stop=None, **options):
     """Returns (exit codes, the trained target); with `stop`, the number of a process, the codes."""
-    arguments = [*TRAINING, '--epochs=40', f'--out={folder / out}']
+    arguments = [*TRAINING, '--epochs=20', f'--out={folder / out}']
     started = programs.start('train_recognizer', arguments, folder / out, **options)
     if stop is not None:
         log = pathlib.Path(f'{folder / out}.0.err')
-        wait_for(lambda: '/160' in log.read_text(), started)
+        wait_for(lambda: '/80' in log.read_text(), started)
         started[stop].send_signal(signal.SIGTERM)
     codes = finish(started)
     return codes if stop is not None else (codes, checkpoint.load_target(folder / out))
