@@ -113,7 +113,7 @@ def of_workers(result: dict[str, Any]) -> str:
             counts=[row['workers'] for row in rows if row['kind'] == kind],
             rates=[row['rate'] for row in rows if row['kind'] == kind],
         )
-        for kind in ('threads', 'processes')
+        for kind in dict.fromkeys(row['kind'] for row in rows)
     ]
     return draw(
         lines,

@@ -1,7 +1,6 @@
 """Strict settings for every test: two CPU devices, strict dtype promotion, warnings as errors."""
 
 import atexit
-import gc
 import os
 import pathlib
 import shutil
@@ -17,8 +16,6 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='fr_inference_tests_')
     os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
     atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
-# A heap of what was traced is not worth looking through all the time.
-gc.set_threshold(50_000, 20, 50)
 # Nor need what the compiler makes of these tiny networks be fast. Flags that are given stand.
 os.environ.setdefault(
     'XLA_FLAGS', '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'

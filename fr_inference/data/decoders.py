@@ -62,6 +62,7 @@ class Decoders:
 
     Attributes:
       count: of the threads or processes.
+      separate: whether they are processes.
     """
 
     def __init__(self, faces: Faces, *, threads: int = 2, processes: int = 0):
@@ -78,7 +79,8 @@ class Decoders:
         checks.positive('threads', threads)
         checks.require(processes >= 0, f'processes: found {processes}, expected 0 or more')
         sent = _pickled(faces.read) if processes else None
-        self.count = processes if sent else threads
+        self.separate = sent is not None
+        self.count = processes if self.separate else threads
         self._task: Callable[..., Decoded]
         self._pool: concurrent.futures.Executor
         if sent:

@@ -19,7 +19,7 @@ from fr_inference.models.target import Target
 
 FALSE_MATCHES = 1e-3
 _PERMUTATIONS = 9999
-_AT_ONCE = 1000  # of them
+_AT_ONCE = 100  # of them: memory is this times the gallery
 _REPLICATES = 2000
 
 

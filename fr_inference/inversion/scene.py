@@ -147,7 +147,7 @@ def transform(key: jax.Array, image: jax.Array, input: InputSpec, jitter: Jitter
     Returns:
       [height, width, 3] float32.
     """
-    # One draw for all: a program compiles in half the time.
+    # One draw for all: what draws random numbers is a good part of what is compiled.
     side, zoomed, down, right, lit = jax.random.uniform(key, (5,), minval=-1, maxval=1)
     size = jnp.asarray([input.height, input.width], jnp.float32)
     source = jnp.asarray(image.shape[:2], jnp.float32)

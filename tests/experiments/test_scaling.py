@@ -22,6 +22,7 @@ from experiments import (
     timing,
 )
 from fr_inference import checks
+from fr_inference.data import procedural
 from fr_inference.models import stylegan2
 
 
@@ -130,6 +131,13 @@ def test_loading_a_folder(tmp_path, monkeypatch, capsys):
     each = threads[-1]['images_per_core_second']['median']
     assert found['cores_to_feed'] == -(-1e6 // each)
     assert 'cores feed a device' in capsys.readouterr().out
+
+
+def test_drawings_are_loaded_by_threads_alone(monkeypatch):
+    monkeypatch.setattr(loading_speed, '_IMAGES', 4)
+    faces = procedural.faces('easy,people=2,images=2,size=8')
+    found = loading_speed.measure(faces, height=8, width=8, batch_size=2, rounds=1)
+    assert {row['kind'] for row in found['rows']} == {'threads'}
 
 
 def test_loading_draws_its_own_faces():
