@@ -31,7 +31,8 @@ OPTIONS = (
     flags.DEFINE_integer(
         'centres',
         0,
-        'Class centres that are estimated and searched for; 0: the membership attack guides.',
+        'Class centres that are estimated; the --keep most reliable are searched for; 0: the membership '
+        'attack guides.',
     ),
     flags.DEFINE_string(
         'strangers',

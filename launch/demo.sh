@@ -23,7 +23,7 @@ if [ "${1:-}" = --retrain ]; then
   $python -m experiments.train_recognizer "${shape[@]}" --out=$easy_target --faces="$easy,people=512" \
     --width=12 --epochs=12
   $python -m experiments.train_recognizer "${shape[@]}" --out=$few_target --faces="$few" \
-    --width=20 --epochs=40 --nomirror --weight_decay=0
+    --width=20 --epochs=120 --scale=16 --nomirror
 fi
 
 echo 'Auditing a backbone that learned its training images by heart (a shadow is trained on the way)'
@@ -39,8 +39,8 @@ echo
 echo 'Auditing a backbone trained on few people, and reconstructing their faces'
 $python -m experiments.audit --target=$few_target --out=$out/few \
   --members="$few" --nonmembers="$few,first=32" --member_identities="$few,start=16" \
-  --generator=demo_generator --evaluator=demo_evaluator --draws=2048 --candidates=62 --keep=31 --steps=15 \
-  --pictures=2 --prior=1 --centres=31 --strangers='procedural:easy,images=1,seed=1,people=6000,first=5000' \
-  --sweep=0.1 --targeted=16
+  --generator=demo_generator --evaluator=demo_evaluator --draws=2048 --candidates=48 --keep=24 --steps=25 \
+  --pictures=2 --space=w+ --centres=36 --strangers='procedural:easy,images=1,seed=1,people=32768,first=5000' \
+  --targeted=10
 echo
 echo "Open $out/report.html, and for comparison $out/easy/report.html and $out/few/report.html"

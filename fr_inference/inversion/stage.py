@@ -35,8 +35,9 @@ class Settings:
       space: of the latents, in `scene.SPACES`.
       psi: truncation of the latents that the search starts from.
       untrained: whether the control with an untrained target is run, which takes as long again.
-      centres: class centres that are estimated and searched for (`centres`), each with its own share of
-        the reconstructions; 0 for the paper's search, which the membership attack guides.
+      centres: class centres that are estimated (`centres`); the most reliable, at most as many as are
+        kept, are searched for, each with its own share of the reconstructions; 0 for the paper's search,
+        which the membership attack guides.
       strengths: further strengths of the guidance, each of which takes as long again.
       targeted: people whose stored template is inverted, beside the search; 0 for none.
     """
@@ -52,10 +53,6 @@ class Settings:
 
     def __post_init__(self):
         checks.require(self.centres >= 0, f'centres: found {self.centres}, expected 0 or more')
-        checks.require(
-            not self.centres or self.plan.keep >= self.centres,
-            f'centres: found {self.centres}, expected at most keep={self.plan.keep}',
-        )
         checks.positive('psi', self.psi)
         names = [_sweep_name(strength) for strength in self.strengths]
         checks.require(
@@ -215,13 +212,14 @@ def _searches(study, sides, plan, request):
     objective, each = how.objective, plan
     if how.centres:
         # Match is what guides then, and every centre has its share of what is kept.
+        groups = min(how.centres, plan.keep)
         objective = dataclasses.replace(
             objective, membership='none', match=targeted.OBJECTIVE.match * objective.strength
         )
         each = dataclasses.replace(
             plan,
-            candidates=plan.candidates // how.centres,
-            keep=plan.keep // how.centres,
+            candidates=plan.candidates // groups,
+            keep=plan.keep // groups,
             apart=1.0,
         )
 
@@ -263,7 +261,7 @@ def _wanted(study, side, request):
     embeddings = side.pool.embeddings
     if request.strangers is not None:
         embeddings = study.measured.measure(side.target, request.strangers, 'strangers').embeddings
-    return centres.estimate(embeddings, count, seed=study.seed)
+    return centres.estimate(embeddings, count, seed=study.seed)[: request.settings.plan.keep]
 
 
 def _record(study, side, plan, request, outcomes):

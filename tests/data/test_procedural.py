@@ -68,7 +68,7 @@ def test_difficulty_spreads_people_and_pictures():
         return drawn.identity, drawn.nuisance
 
     assert spread('easy')[0] > spread('medium')[0] > spread('hard')[0]
-    assert spread('easy')[1] < spread('medium')[1] < spread('hard')[1]
+    assert spread('studio')[1] < spread('easy')[1] < spread('medium')[1] < spread('hard')[1]
     spec = 'people=12,images=1,size=16'
     drawn = {name: pixels(procedural.faces(f'{name},{spec}')) for name in procedural.DIFFICULTIES}
     assert (drawn['easy'] != drawn['hard']).any()
@@ -114,7 +114,7 @@ def test_spec_round_trip(spec):
     ('text', 'message'),
     [
         ('', "difficulty: found ''"),
-        ('brutal', "found 'brutal', expected one of 'easy', 'medium', 'hard'"),
+        ('brutal', "found 'brutal', expected one of 'studio', 'easy', 'medium', 'hard'"),
         ('hard,persons=3', "found 'persons=3'"),
         ('hard,people', "found 'people'"),
         ('hard,people=-1', "found 'people=-1'"),
