@@ -16,6 +16,7 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from fr_inference import checks
+from fr_inference.inversion import evaluate
 
 _STARTS = 8  # of FastICA, whose components depend on where it starts
 _FARTHEST = 512  # one face in so many is among the farthest along a component, but
@@ -43,8 +44,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     Raises:
       InputError: for more components than the embeddings have dimensions, or can tell apart.
     """
-    embeddings = np.asarray(embeddings, np.float64)
-    unit = _unit(embeddings)
+    unit = evaluate.unit(embeddings)
     most = min(unit.shape[1], len(unit) - 1)
     checks.require(
         1 <= count <= most,
@@ -62,7 +62,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     )
     found = np.concatenate(means)
     found = found[np.argsort(-np.linalg.norm(found, axis=1), kind='stable')]
-    directions = _unit(found)
+    directions = evaluate.unit(found)
     different: list[int] = []
     for row in range(len(directions)):
         if not different or (directions[different] @ directions[row]).max() <= _APART:
@@ -98,7 +98,3 @@ def _farthest(unit, sources):
     number = min(len(unit), max(_FEWEST, min(len(unit) // _FARTHEST, _MOST)))
     rows = np.argpartition(-sources, number - 1, axis=0)[:number]
     return unit[rows].mean(0)
-
-
-def _unit(vectors):
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -210,23 +210,22 @@ def _searches(study, sides, plan, request):
     """Returns name -> outcome: the search, its controls, and 'strength_S' of the sweep."""
     how, side = request.settings, sides['target']
     objective, each = how.objective, plan
+    wanted = _wanted(study, side, request)
     if how.centres:
         # Match is what guides then, and every centre has its share of what is kept.
-        groups = min(how.centres, plan.keep)
         objective = dataclasses.replace(
             objective, membership='none', match=targeted.OBJECTIVE.match * objective.strength
         )
         each = dataclasses.replace(
             plan,
-            candidates=plan.candidates // groups,
-            keep=plan.keep // groups,
+            candidates=plan.candidates // len(wanted),
+            keep=plan.keep // len(wanted),
             apart=1.0,
         )
 
     def look(name, side, plan, objective, wanted):
         return study.look(side, study.search(name, side, plan, objective, wanted))
 
-    wanted = _wanted(study, side, request)
     found = {'search': look('search', side, each, objective, wanted)}
     count = len(found['search'].found.scores)
     unmoved = dataclasses.replace(each, steps=0)
