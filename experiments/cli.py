@@ -269,7 +269,11 @@ def progress(label: str, done: int, total: int, *, keep: bool = True, **metrics:
         )
     bar.update(done - bar.n)
     if metrics:
-        bar.set_postfix({name: f'{value:.4g}' for name, value in metrics.items()}, refresh=False)
+        shown = {
+            name: f'{value:,}' if isinstance(value, int) else f'{value:.4g}'
+            for name, value in metrics.items()
+        }
+        bar.set_postfix(shown, refresh=False)
     if done >= total:
         bar.close()
         del _BARS[label]

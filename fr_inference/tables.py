@@ -69,7 +69,13 @@ def _reading(path, source):
     try:
         # File names of other encodings are written, and found again, as Python keeps them.
         with open(path, newline='', encoding='utf-8-sig', errors='surrogatepass') as file:
-            yield csv.DictReader(file)
+            reader = csv.DictReader(file)
+            first = ','.join(reader.fieldnames or [])
+            separator = next((mark for mark in ';\t' if mark in first and ',' not in first), '')
+            checks.require(
+                not separator, f'{source} is separated by {separator!r}, expected commas'
+            )
+            yield reader
     except checks.InputError:
         raise
     except OSError as error:

@@ -15,6 +15,7 @@ from fr_inference.data import drawing
 from fr_inference.data.faces import Faces, pixel_digest
 
 _CHUNK = 64
+_KEPT_BYTES = 256 << 20  # of drawn pictures, which are often looked at by several backbones in turn
 _MOST = 10_000_000  # images; each has a name in memory
 
 
@@ -144,7 +145,7 @@ def faces(text: str, flag: str = 'faces') -> Faces:
     person = spec.first + np.arange(count) // spec.images
     image = spec.start + np.arange(count) % spec.images
 
-    @functools.lru_cache(maxsize=8)
+    @functools.lru_cache(maxsize=max(1, _KEPT_BYTES // (_CHUNK * spec.size**2 * 3)))
     def chunk(number: int) -> np.ndarray:
         # Always whole chunks: one compiled function, the same pixels in whatever order.
         index = np.minimum(number * _CHUNK + np.arange(_CHUNK), count - 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import checks, processes
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import centres, evaluate, guidance, targeted
 from fr_inference.inversion.evaluate import Gallery, Judged
@@ -260,7 +260,10 @@ def _wanted(study, side, request):
     embeddings = side.pool.embeddings
     if request.strangers is not None:
         embeddings = study.measured.measure(side.target, request.strangers, 'strangers').embeddings
-    return centres.estimate(embeddings, count, seed=study.seed)[: request.settings.plan.keep]
+    # Of several hosts, whose rounding may differ, one decides what all of them look for.
+    return processes.from_first(
+        lambda: centres.estimate(embeddings, count, seed=study.seed)[: request.settings.plan.keep]
+    )
 
 
 def _record(study, side, plan, request, outcomes):

@@ -80,7 +80,8 @@ def measure(
       decoders: processes that decode images, where this one's threads would keep the devices waiting.
       label: of the progress.
       devices: that share the work; `parallel.devices()` by default.
-      progress: called as progress(label, done, total).
+      progress: called as progress(label, done, total), first with stored=, their number, where rows of
+        `scores` are used again.
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
@@ -106,6 +107,9 @@ def measure(
             known = processes.from_first(opened)
             done[:], rows[known[0]] = known
         (todo,), start = np.nonzero(~done), 0
+        stored = len(faces) - len(todo)
+        if progress is not None and stored:
+            progress(label, stored, len(faces), stored=stored)
         reading = stack.enter_context(Decoders(faces, processes=decoders if len(todo) else 0))
         score = _scoring(
             target, faces, reading, width, scaling, batch_size, mirror, skip_bad, devices
@@ -114,7 +118,7 @@ def measure(
         while start < len(todo):
             began = time.monotonic()
             block = todo[start : start + size]
-            over = len(faces) - len(todo) + start
+            over = stored + start
 
             def advance(count, over=over):
                 if progress is not None and processes.count() == 1:
@@ -129,14 +133,12 @@ def measure(
                 kept.append([digests[position] for position in positions], found)
             start += len(block)
             if progress is not None and processes.count() > 1:
-                progress(label, len(faces) - len(todo) + start, len(faces))
+                progress(label, over + len(block), len(faces))
             # The slowest process's time, so that all come to the same size.
             seconds = max(processes.gather_json(time.monotonic() - began))
             size = max(size, min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1))))
             if start < len(todo):
                 processes.stop_point()
-        if not len(todo) and progress is not None:
-            progress(label, len(faces), len(faces))
     checks.require(done.any(), f'{faces.name}: none of {len(faces)} images could be read')
     index = np.flatnonzero(done).astype(np.int32)
     rows = rows if done.all() else rows[done]

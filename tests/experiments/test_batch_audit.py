@@ -269,6 +269,8 @@ def test_a_row_overrides_what_holds_for_all(tmp_path, monkeypatch):
     ('text', 'words'),
     [
         ('target\n', 'lists no targets'),
+        ('target;seed\na;1\n', "is separated by ';', expected commas"),
+        ('target\tseed\na\t1\n', r"is separated by '\t', expected commas"),
         ('name\na\n', "lacks the columns target: found 'name'"),
         ('target,sead\na,1\n', "unknown columns 'sead', expected name or options of an audit: "),
         ('target,target\na,b\n', "has the column 'target' twice"),

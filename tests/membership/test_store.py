@@ -136,10 +136,13 @@ class TestMeasure:
         order = np.random.default_rng(1).permutation(30)
         told = []
         again, read = scored(
-            target, faces.select(order), tmp_path, progress=lambda *call: told.append(call)
+            target,
+            faces.select(order),
+            tmp_path,
+            progress=lambda *call, **metrics: told.append((*call, metrics)),
         )
         assert not read
-        assert told == [('scoring', 30, 30)]
+        assert told == [('scoring', 30, 30, {'stored': 30})]
         np.testing.assert_array_equal(again.distances, first.distances[order])
         np.testing.assert_array_equal(again.embeddings, first.embeddings[order])
         assert again.identities == tuple(first.identities[i] for i in order)
