@@ -39,8 +39,8 @@ echo
 echo 'Auditing a backbone trained on few people, and reconstructing their faces'
 $python -m experiments.audit --target=$few_target --out=$out/few \
   --members="$few" --nonmembers="$few,first=32" --member_identities="$few,start=16" \
-  --generator=demo_generator --evaluator=demo_evaluator --draws=2048 --candidates=48 --keep=24 --steps=25 \
-  --pictures=2 --space=w+ --centres=36 --strangers='procedural:easy,images=1,seed=1,people=32768,first=5000' \
+  --generator=demo_generator --evaluator=demo_evaluator --draws=2048 --candidates=128 --keep=128 --steps=30 \
+  --pictures=2 --prior=0.1 --centres=32 --strangers='procedural:easy,images=1,seed=1,people=32768,first=5000' \
   --targeted=10
 echo
 echo "Open $out/report.html, and for comparison $out/easy/report.html and $out/few/report.html"

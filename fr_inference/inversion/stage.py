@@ -273,6 +273,7 @@ def _record(study, side, plan, request, outcomes):
     controlled = {name: outcomes[name].figures for name in _CONTROLS if name in outcomes}
     outside = main.judged.matched & ~gallery.member[main.judged.nearest]
     controlled['nonmember_gallery'] = {'hit_rate': float(outside.mean())}
+    compared = {name: outcomes[name].judged for name in _CONTROLS if name in outcomes}
     record = {
         'guidance': 'centres' if how.centres else side.setting,
         'knowledge': side.setting,
@@ -292,7 +293,9 @@ def _record(study, side, plan, request, outcomes):
         },
         'generator': {'name': generator.name, 'sha256': generator.sha256},
         'controls': controlled,
-        'excess': _excess(main.figures, controlled),
+        'excess': _excess(
+            main.judged, {**compared, 'nonmember_gallery': None}, gallery, study.seed
+        ),
         'members_median_logit': float(side.constants.guide.level),
         'objective': dataclasses.asdict(how.objective),
         'plan': dataclasses.asdict(plan),
@@ -314,11 +317,15 @@ def _record(study, side, plan, request, outcomes):
     return record
 
 
-def _excess(figures, controlled):
-    """What is left after the control that comes closest."""
-    strongest = max(controlled, key=lambda name: controlled[name]['hit_rate'])
+def _excess(judged, controls, gallery, seed):
+    """What is left after the control that leaves least, and the largest p-value that any leaves."""
+    left = {
+        name: evaluate.excess(judged, control, gallery, seed=seed)
+        for name, control in controls.items()
+    }
+    least = min(left, key=lambda name: left[name]['hit_rate'])
     return {
-        'hit_rate': figures['hit_rate'] - controlled[strongest]['hit_rate'],
-        'over': strongest,
-        'p_value': figures['p_value'],
+        **left[least],
+        'over': least,
+        'p_value': max(found['p_value'] for found in left.values()),
     }

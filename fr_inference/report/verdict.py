@@ -190,21 +190,24 @@ _MEANING = {
 def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     """Returns the verdict on the second stage.
 
-    Recovery is claimed only where the hit rate's interval lies above every control's hit rate and the
-    permutation's p-value is below `SIGNIFICANT`. Likenesses that pass no threshold, but are nearer to
-    members than chance and every control would have it, leave the question open.
+    Recovery is claimed only where what is left of the hit rate after every control has an interval above
+    0, and it and the relabelled gallery have p-values below `SIGNIFICANT`. More hits than chance and
+    every control would have, or likenesses that pass no threshold but are nearer to members than chance
+    and every control would have it, leave the question open.
 
     Args:
       inversion: that part of `audit.json`.
     """
     excess = inversion['excess']
     low, high = inversion['hit_rate_ci95']
+    left, most = excess['hit_rate_ci95']
     highest = max(control['hit_rate'] for control in inversion['controls'].values())
-    recovered = low > highest and excess['p_value'] < SIGNIFICANT
+    by_chance = inversion['p_value'] >= SIGNIFICANT
+    recovered = left > 0 and excess['p_value'] < SIGNIFICANT and not by_chance
     chance = max(
         control.get('nearest_is_member', 0.0) for control in inversion['controls'].values()
     )
-    leaning = (
+    leaning = (inversion['hit_rate'] > highest and not by_chance) or (
         inversion['nearest_p_value'] < SIGNIFICANT
         and inversion['nearest_is_member_ci95'][0] > chance
     )
@@ -221,14 +224,16 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         f'member in the eyes of a backbone that the search never saw (95 % interval {_percent(low)} to '
         f'{_percent(high)}), {people} {"person" if people == 1 else "people"} in all. The control that '
         f'comes closest, {CONTROLS[excess["over"]]}, reaches {_percent(highest)}: '
-        f'{100 * excess["hit_rate"]:+.0f} points are left. However like or unlike, the nearest of all '
+        f'{100 * excess["hit_rate"]:+.0f} ({100 * left:+.0f} to {100 * most:+.0f}) points are left. '
+        'However like or unlike, the nearest of all '
         f'people is a member for {_percent(inversion["nearest_is_member"])} of the reconstructions '
         f'(the controls: up to {_percent(chance)}).'
     )
     sure = (
         'How sure: if chance had decided who of the gallery is a member, as many hits would come with '
-        f'probability {_probability(excess["p_value"])}, and as many nearest members with '
-        f'{_probability(inversion["nearest_p_value"])}.'
+        f'probability {_probability(inversion["p_value"])}, and as many nearest members with '
+        f'{_probability(inversion["nearest_p_value"])}; if the search were no better than a control, as '
+        f'many more hits would come with {_probability(excess["p_value"])} at most.'
     )
     sentences = [asked, found, sure]
     if 'targeted' in inversion:
@@ -237,9 +242,9 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         'What it means: whoever holds this file and such a generator can make faces that resemble '
         'people of the training set. They are likenesses, not photographs.'
         if recovered
-        else 'What it means: too few reconstructions are like enough to a member to be called '
-        'hits, yet together they lean towards members. The backbone holds something about whom it was '
-        'trained on; a better generator may bring it out.'
+        else 'What it means: too few reconstructions are like enough to a member to stand out from '
+        'every control, yet together they lean towards members. The backbone holds something about whom '
+        'it was trained on; a better generator may bring it out.'
         if leaning
         else 'Nothing recovered: by this search, with this generator, reconstructions show members no '
         'more often than the controls allow for. Another search may find more.'
@@ -251,7 +256,7 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         if leaning
         else 'Nothing recovered: no face of a training person is shown'
     )
-    unsure = leaning or high > highest + NEGLIGIBLE
+    unsure = leaning or most > NEGLIGIBLE
     return Verdict(LEAK if recovered else OPEN if unsure else NONE, headline, (*sentences, meaning))
 
 

@@ -56,6 +56,44 @@ def test_planted(people):
     assert figures['p_value'] == pytest.approx(1e-4)
 
 
+def shown(people, rows):
+    return evaluate.judge(people.centres[rows], people, np.zeros(len(rows), int))
+
+
+def test_excess(people):
+    # Ten members twice each and two strangers, against three of the members, twice, and strangers.
+    ours = shown(people, [*range(10), *range(10), PEOPLE, PEOPLE + 1])
+    theirs = shown(people, [0, 1, 2, 0, 1, 2, *range(PEOPLE, PEOPLE + 16)])
+    found = evaluate.excess(ours, theirs, people, seed=0)
+    assert found['hit_rate'] == pytest.approx(20 / 22 - 6 / 22)
+    # Seven people differ, always to one side: one of 2^7 ways to exchange them.
+    assert found['p_value'] == pytest.approx(1 / 128, abs=0.004)
+    low, high = found['hit_rate_ci95']
+    assert low > 0
+    assert 0.7 < high < 1
+    back = evaluate.excess(theirs, ours, people, seed=0)
+    assert back['hit_rate'] == pytest.approx(-14 / 22)
+    assert back['p_value'] == pytest.approx(1, abs=0.01)
+    assert evaluate.excess(ours, ours, people, seed=0) == {
+        'hit_rate': 0,
+        'hit_rate_ci95': [0, 0],
+        'p_value': 1,
+    }
+    strangers = evaluate.excess(ours, None, people, seed=0)
+    assert strangers['hit_rate'] == pytest.approx((20 - 2) / 22)
+    assert strangers['p_value'] < 0.01
+
+
+def test_excess_of_two_searches_alike_has_a_uniform_p(people):
+    draw = np.random.default_rng(3)
+    small = 0
+    for trial in range(60):
+        both = [np.repeat(draw.permutation(2 * PEOPLE)[:20], 6) for _ in range(2)]
+        found = evaluate.excess(*(shown(people, rows) for rows in both), people, seed=trial)
+        small += found['p_value'] < 0.05
+    assert small <= 8  # 3 expected; P(over 8) < 0.5 %
+
+
 def test_wrong_claims_are_no_top1(people):
     rows = np.arange(30)
     judged = evaluate.judge(people.centres[rows], people, (rows + 1) % 30)

@@ -120,13 +120,19 @@ def inversion(hit_rate, low, control, p_value, **more):
         'hit_rate_ci95': [low, 2 * hit_rate - low],
         'nearest_is_member': 0.55,
         'nearest_is_member_ci95': [0.45, 0.65],
+        'p_value': p_value,
         'nearest_p_value': 0.3,
         'distinct_identities': 9,
         'controls': {
             'random_latents': {'hit_rate': control},
             'nonmember_gallery': {'hit_rate': 0.02},
         },
-        'excess': {'hit_rate': hit_rate - control, 'over': 'random_latents', 'p_value': p_value},
+        'excess': {
+            'hit_rate': hit_rate - control,
+            'hit_rate_ci95': [low - control, 2 * hit_rate - low - control],
+            'over': 'random_latents',
+            'p_value': p_value,
+        },
         **more,
     }
 
@@ -136,7 +142,7 @@ def inversion(hit_rate, low, control, p_value, **more):
     [
         (inversion(0.4, 0.3, 0.1, 0.001), 'leak'),
         (inversion(0.4, 0.3, 0.1, 0.02), 'open'),  # chance would do as well
-        (inversion(0.4, 0.3, 0.35, 0.001), 'open'),  # a control does nearly as well
+        (inversion(0.4, 0.3, 0.42, 0.001), 'open'),  # a control does better
         (inversion(0.1, 0.07, 0.2, 0.5), 'none'),
     ],
 )
@@ -155,6 +161,17 @@ def test_likenesses_that_lean_towards_members_leave_it_open():
     assert 'Nothing recovered' not in str(said)
     found['controls']['untrained_target'] = {'hit_rate': 0.0, 'nearest_is_member': 0.5}
     assert 'Nothing recovered' in str(verdict({'inversion': found}))  # it leans as far untrained
+
+
+@pytest.mark.parametrize('changed', [{'hit_rate_ci95': [-0.01, 0.3]}, {'p_value': 0.02}])
+def test_hits_beyond_chance_but_not_surely_beyond_a_control_leave_it_open(changed):
+    found = inversion(0.4, 0.3, 0.1, 0.001)
+    found['excess'] |= changed
+    said = verdict({'inversion': found})
+    assert said.kind == 'open'
+    assert 'lean towards members' in said.headline
+    found['p_value'] = 0.02
+    assert 'Nothing recovered' in str(verdict({'inversion': found}))
 
 
 def test_both_stages_in_one_verdict():
