@@ -211,6 +211,7 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         inversion['nearest_p_value'] < SIGNIFICANT
         and inversion['nearest_is_member_ci95'][0] > chance
     )
+    unsure = most > NEGLIGIBLE
     asked = (
         'Asked: can faces of people whom it was trained on be reconstructed from this backbone and a '
         'generator of faces, knowing none of them?'
@@ -246,6 +247,9 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         'every control, yet together they lean towards members. The backbone holds something about whom '
         'it was trained on; a better generator may bring it out.'
         if leaning
+        else 'Nothing recovered for certain: reconstructions do not show members so much more often '
+        'than the controls that chance is out of the question. More people would narrow the intervals.'
+        if unsure
         else 'Nothing recovered: by this search, with this generator, reconstructions show members no '
         'more often than the controls allow for. Another search may find more.'
     )
@@ -254,10 +258,12 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
         if recovered
         else 'Not conclusive: reconstructions lean towards members, but show nobody for certain'
         if leaning
+        else 'Nothing recovered for certain: the answer stays open'
+        if unsure
         else 'Nothing recovered: no face of a training person is shown'
     )
-    unsure = leaning or most > NEGLIGIBLE
-    return Verdict(LEAK if recovered else OPEN if unsure else NONE, headline, (*sentences, meaning))
+    kind = LEAK if recovered else OPEN if leaning or unsure else NONE
+    return Verdict(kind, headline, (*sentences, meaning))
 
 
 def _from_templates(targeted):

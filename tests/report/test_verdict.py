@@ -150,6 +150,7 @@ def test_recovery_is_claimed_only_beyond_every_control(found, kind):
     said = verdict({'inversion': found})
     assert said.kind == kind
     assert ('Nothing recovered' in str(said)) == (kind != 'leak')
+    assert ('Nothing recovered for certain' in said.headline) == (kind == 'open')
     assert 'random faces' in str(said)
 
 
