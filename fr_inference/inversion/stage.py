@@ -209,13 +209,10 @@ def invert(
 def _searches(study, sides, plan, request):
     """Returns name -> outcome: the search, its controls, and 'strength_S' of the sweep."""
     how, side = request.settings, sides['target']
-    objective, each = how.objective, plan
+    objective, each = _objective(how), plan
     wanted = _wanted(study, side, request)
     if how.centres:
-        # Match is what guides then, and every centre has its share of what is kept.
-        objective = dataclasses.replace(
-            objective, membership='none', match=targeted.OBJECTIVE.match * objective.strength
-        )
+        # Every centre has its share of what is kept.
         each = dataclasses.replace(
             plan,
             candidates=plan.candidates // len(wanted),
@@ -250,6 +247,14 @@ def _searches(study, sides, plan, request):
         if weaker != objective and name not in found:
             found[name] = look(name, side, each, weaker, wanted)
     return found
+
+
+def _objective(how):
+    """What is maximised: the match guides where there are centres to be matched."""
+    if not how.centres:
+        return how.objective
+    match = targeted.OBJECTIVE.match * how.objective.strength
+    return dataclasses.replace(how.objective, membership='none', match=match)
 
 
 def _wanted(study, side, request):
@@ -297,7 +302,7 @@ def _record(study, side, plan, request, outcomes):
             main.judged, {**compared, 'nonmember_gallery': None}, gallery, study.seed
         ),
         'members_median_logit': float(side.constants.guide.level),
-        'objective': dataclasses.asdict(how.objective),
+        'objective': dataclasses.asdict(_objective(how)),
         'plan': dataclasses.asdict(plan),
         'centres': how.centres,
         'strangers': request.strangers.name if request.strangers is not None else None,

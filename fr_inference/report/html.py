@@ -134,7 +134,7 @@ def _inversion(audit, thumbnails):
     record, result = audit.record['inversion'], audit.inversion
     table = reconstructions.rows(result)
     sheet = []
-    for number in range(min(_SHOWN, len(result.found.images))):
+    for number in _first(result.found.group):
         member, other = result.alike[number]
         pictures = {
             'reconstruction': result.found.images[number],
@@ -173,6 +173,12 @@ def _inversion(audit, thumbnails):
             ],
         }
     return shown
+
+
+def _first(group):
+    """Returns which reconstructions are shown: the best of every centre, then the second best."""
+    place = np.array([(group[:row] == group[row]).sum() for row in range(len(group))])
+    return np.argsort(place, kind='stable')[:_SHOWN]
 
 
 def _drawings(audit, rows):

@@ -116,6 +116,8 @@ def test_centres(results, folder):
     assert record['reconstructions'] == 2
     assert record['gallery']['members'] == 12  # it knows nobody
     assert record['controls']['untrained_target']['reconstructions'] == 2
+    assert record['objective']['membership'] == 'none'
+    assert record['objective']['match'] > 0
 
 
 def test_fewer_are_kept_than_centres_estimated(results, folder):

@@ -159,3 +159,22 @@ def test_a_recipe_of_somebody_else_is_shown_as_it_is(whole, recipe):
 def test_our_own_recipe_is_a_sentence():
     recipe = {'trained_epochs': 3, 'epochs': 20, 'images': 5120, 'identities': 64, 'faces': 'F'}
     assert html._trained(recipe) == '3 of 20 epochs on 5,120 images of 64 people (F)'
+
+
+def test_one_reconstruction_of_each_centre_is_shown_first():
+    assert html._first(np.repeat(np.arange(4), 3)).tolist() == [
+        0,
+        3,
+        6,
+        9,
+        1,
+        4,
+        7,
+        10,
+        2,
+        5,
+        8,
+        11,
+    ]
+    assert html._first(np.zeros(20, int)).tolist() == list(range(12))
+    assert html._first(np.arange(20)).tolist() == list(range(12))
