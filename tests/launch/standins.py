@@ -161,8 +161,9 @@ class Project:
         }
 
     def start(self, *words, cwd=None, **settings):
+        # Tests that run in the background of a script have SIGINT ignored, which bash can't undo.
         return subprocess.Popen(
-            ['bash', *map(str, words)],
+            ['env', '--default-signal=INT', 'bash', *map(str, words)],
             cwd=cwd or self.root,
             env=self.environment | settings,
             stdin=subprocess.DEVNULL,
