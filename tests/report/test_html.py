@@ -162,19 +162,7 @@ def test_our_own_recipe_is_a_sentence():
 
 
 def test_one_reconstruction_of_each_centre_is_shown_first():
-    assert html._first(np.repeat(np.arange(4), 3)).tolist() == [
-        0,
-        3,
-        6,
-        9,
-        1,
-        4,
-        7,
-        10,
-        2,
-        5,
-        8,
-        11,
-    ]
+    expected = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]
+    assert html._first(np.repeat(np.arange(4), 3)).tolist() == expected
     assert html._first(np.zeros(20, int)).tolist() == list(range(12))
     assert html._first(np.arange(20)).tolist() == list(range(12))
