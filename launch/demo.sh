@@ -12,7 +12,7 @@ case "${1:-}" in
 esac
 make_environment ''
 python=.venv/bin/python out=runs/demo
-hard='procedural:hard,images=4,seed=1' easy='procedural:easy,images=8,seed=1' few='procedural:easy,images=16,seed=1,people=32'
+hard='procedural:hard,images=4,seed=1' easy='procedural:easy,images=8,seed=1' few='procedural:easy,images=16,seed=4,people=32'
 leaky=demo_leaky easy_target=demo_easy few_target=demo_few
 
 if [ "${1:-}" = --retrain ]; then
@@ -23,7 +23,7 @@ if [ "${1:-}" = --retrain ]; then
   $python -m experiments.train_recognizer "${shape[@]}" --out=$easy_target --faces="$easy,people=512" \
     --width=12 --epochs=12
   $python -m experiments.train_recognizer "${shape[@]}" --out=$few_target --faces="$few" \
-    --width=20 --epochs=120 --scale=16 --nomirror
+    --seed=4 --width=20 --epochs=120 --margin=cosface --m3=0.6 --scale=16 --weight_decay=0.005 --nomirror
 fi
 
 echo 'Auditing a backbone that learned its training images by heart (a shadow is trained on the way)'
@@ -40,7 +40,7 @@ echo 'Auditing a backbone trained on few people, and reconstructing their faces'
 $python -m experiments.audit --target=$few_target --out=$out/few \
   --members="$few" --nonmembers="$few,first=32" --member_identities="$few,start=16" \
   --generator=demo_generator --evaluator=demo_evaluator --draws=2048 --candidates=128 --keep=128 --steps=30 \
-  --pictures=2 --prior=0.1 --centres=32 --strangers='procedural:easy,images=1,seed=1,people=32768,first=5000' \
+  --pictures=2 --prior=5 --centres=32 --strangers='procedural:easy,images=1,seed=4,people=32768,first=5000' \
   --targeted=10
 echo
 echo "Open $out/report.html, and for comparison $out/easy/report.html and $out/few/report.html"
