@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from fr_inference import checks
-from fr_inference.inversion import centres
+from fr_inference.convert import open as opening
+from fr_inference.data import sources
+from fr_inference.inversion import centres, evaluate
+from fr_inference.membership import scoring
 
 
 def mixtures(seed, people=8, width=16, count=4000):
@@ -49,6 +52,24 @@ def test_the_length_of_an_embedding_does_not_matter():
     np.testing.assert_allclose(
         centres.estimate(embeddings, 4, seed=0), centres.estimate(scaled, 4, seed=0), atol=1e-4
     )
+
+
+def test_the_people_of_a_trained_backbone_are_found():
+    target = opening.open_target('demo_few')
+
+    def embed(text):
+        faces = sources.open_faces(f'procedural:easy,seed=4,{text}', 'faces')
+        return evaluate.unit(scoring.measure(target, faces).embeddings)
+
+    found = centres.estimate(embed('people=4096,images=1,first=5000'), 32, seed=0)
+    people = {
+        name: evaluate.unit(embed(f'people=32,images=4,first={first}').reshape(32, 4, -1).mean(1))
+        for name, first in (('members', 0), ('others', 32))
+    }
+    members = found @ people['members'].T
+    assert np.median(members.max(1)) > 0.9
+    assert len(set(members.argmax(1).tolist())) >= 28
+    assert np.median((found @ people['others'].T).max(1)) < 0.75
 
 
 @pytest.mark.parametrize('count', [0, 17])
