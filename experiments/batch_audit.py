@@ -23,7 +23,7 @@ from absl import flags
 
 from experiments import audit_flags, batch_table, cli, gates, inputs, search_flags
 from experiments.batch_run import Batch
-from fr_inference import checks, processes
+from fr_inference import errors, processes
 from fr_inference.report import comparison
 
 for _module in (inputs, audit_flags, search_flags):
@@ -52,7 +52,7 @@ def main() -> None:
     crossed, unknown = processes.from_first(lambda: _gates(limits, done, out))
     if crossed:
         raise cli.GateCrossedError('; '.join(crossed))
-    checks.require(not failed['failed'] + unknown, '; '.join(failed['failed'] + unknown))
+    errors.require(not failed['failed'] + unknown, '; '.join(failed['failed'] + unknown))
 
 
 def _errors(entries, status):
@@ -68,7 +68,7 @@ def _gates(limits, names, out):
             gates.check(limits, record['membership'])
         except cli.GateCrossedError as error:
             crossed.append(f'{name}: {error}')
-        except checks.InputError as error:
+        except errors.InputError as error:
             unknown.append(f'{name}: {error}')
     return crossed, unknown
 

@@ -13,9 +13,9 @@ import shutil
 from typing import Any
 
 from experiments import cli, job, search
-from fr_inference import auditing, checks, processes
-from fr_inference.convert.open import EMBEDDED
+from fr_inference import auditing, errors, processes
 from fr_inference.data import sources
+from fr_inference.weights.targets import EMBEDDED
 
 JOB, ERROR = 'job.json', 'error.txt'
 SCORES = 'scores'  # beside the rows' folders: what one of them has measured no other measures again
@@ -68,7 +68,7 @@ def claim(folder: pathlib.Path, asked: job.Job) -> dict[str, Any]:
     run = describe(asked)
     cli.make_folder_here(folder, '--out')
     held = _read(folder / JOB)
-    checks.require(
+    errors.require(
         held is not None or not set(os.listdir(folder)) - {JOB, f'{JOB}.tmp'},
         f'--out: {folder} holds files and no readable {JOB}; choose another folder or name',
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from experiments import batch_folder, cli, job
 from experiments.batch_table import Row
-from fr_inference import checks, parallel, processes
+from fr_inference import devices, errors, processes
 from fr_inference.report import comparison
 from fr_inference.report.comparison import Entry
 
@@ -45,7 +45,7 @@ class Batch:
         Args:
           per_device: one row on each device at a time, instead of one after the other on all.
         """
-        checks.require(
+        errors.require(
             not per_device or processes.count() == 1,
             f'--per_device: found {processes.count()} processes, which work on one row together; '
             'leave it out, or start a batch of its own on each machine',
@@ -110,7 +110,7 @@ class Batch:
             return work(row, folder)
         except processes.Stopped:
             raise
-        except checks.InputError as error:
+        except errors.InputError as error:
             status, message = 'failed', str(error)
         # Broad on purpose, and nowhere else: hours of the other rows must not be lost to a bug that
         # one row brings out. It is recorded as a bug, with its traceback, and decides the exit code.
@@ -120,18 +120,18 @@ class Batch:
             status, message = 'bug', f'{type(error).__name__}: {error}'
             with contextlib.suppress(OSError):  # a full disk may have been the reason
                 batch_folder.fail(folder, traceback.format_exc())
-        message = checks.shown(' '.join(message.split()))[:1000]
+        message = errors.shown(' '.join(message.split()))[:1000]
         return Entry(name=row.name, target=row.job.target, status=status, error=message)
 
     def _on_each_device(self, pending):
         free: queue.SimpleQueue = queue.SimpleQueue()
-        for device in parallel.devices():
+        for device in devices.local():
             free.put(device)
 
         def audit(number):
             device = free.get()
             try:
-                with parallel.using([device]):
+                with devices.using([device]):
                     self._audit(number)
             finally:
                 free.put(device)

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments import job, search
 from experiments.batch_folder import SCORES
-from fr_inference import checks, tables
+from fr_inference import errors, tables
 from fr_inference.report import comparison
 
 _PATHS = (*job.BACKBONES, *job.FACES, *search.BACKBONES, *search.FACES)
@@ -51,33 +51,33 @@ def read(
     needed = [name for name in job.REQUIRED if defaults[name] is None]
     missing = [name for name in needed if name not in columns]
     unknown = [name for name in columns if name != 'name' and name not in parsers]
-    checks.require(
+    errors.require(
         not missing,
         f'--targets: {path} lacks the columns {",".join(missing)}: found '
         f'{",".join(columns)[:200]!r}; add them, or give a flag that holds for all rows',
     )
-    checks.require(
+    errors.require(
         not unknown,
         f'--targets: {path} has unknown columns {", ".join(map(repr, unknown))[:200]}, expected '
         f'name or options of an audit: {", ".join(parsers)}',
     )
-    checks.require(rows, f'--targets: {path} lists no targets; expected one a line')
+    errors.require(rows, f'--targets: {path} lists no targets; expected one a line')
     found, wrong = [], []
     taken: dict[str, int] = {}
     for line, cells in rows:
         try:
             row = _row(cells, pathlib.Path(path).parent, defaults, parsers)
             first = taken.setdefault(row.name.lower(), line)
-            checks.require(
+            errors.require(
                 first == line,
                 f'the name {row.name!r} is that of line {first} as well; give each row another one '
                 'in a column name',
             )
             found.append(row)
-        except checks.InputError as error:
+        except errors.InputError as error:
             wrong.append(f'line {line}: {error}')
     more = f'; and {len(wrong) - _SHOWN} lines more' if len(wrong) > _SHOWN else ''
-    checks.require(not wrong, f'--targets: {path} {"; ".join(wrong[:_SHOWN])}{more}')
+    errors.require(not wrong, f'--targets: {path} {"; ".join(wrong[:_SHOWN])}{more}')
     return found
 
 
@@ -90,15 +90,15 @@ def _row(cells, folder, defaults, parsers):
         try:
             values[column] = parsers[column](_located(folder, cell) if column in _PATHS else cell)
         except ValueError as error:
-            raise checks.InputError(f'{column}: found {cell!r:.80}: {error}') from None
+            raise errors.InputError(f'{column}: found {cell!r:.80}: {error}') from None
     for name in job.REQUIRED:
-        checks.require(values[name], f'{name}: empty')
+        errors.require(values[name], f'{name}: empty')
     name = cells.get('name') or _default_name(values['target'])
-    checks.require(
+    errors.require(
         name.lower() not in _RESERVED,
         f"name: found {name!r:.120}, which the batch's own files have; choose another",
     )
-    checks.require(
+    errors.require(
         _NAME.fullmatch(name),
         f'name: found {name!r:.120}, expected the name of a folder: letters, digits and ._- only, 100 '
         'at most, a letter or a digit first',

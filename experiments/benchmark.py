@@ -37,7 +37,7 @@ from experiments import (
     torch_peer,
     training_speed,
 )
-from fr_inference import checks, provenance
+from fr_inference import errors, provenance
 from fr_inference.models import registry
 
 _UNITS = {'scoring': 'images', 'inversion': 'candidate-steps', 'training': 'images'}
@@ -72,13 +72,13 @@ _OUT = flags.DEFINE_string('out', None, 'File for the result as JSON; a plot (.s
 def main() -> None:
     """Measures, prints tables, writes the JSON and the plot."""
     for name in _ARCH.value:
-        checks.one_of('--arch', name, registry.VARIANTS)
-    checks.require(_ARCH.value, '--arch: found none, expected backbones')
+        errors.one_of('--arch', name, registry.VARIANTS)
+    errors.require(_ARCH.value, '--arch: found none, expected backbones')
     sizes = scaling.whole_numbers('--batch_size', _BATCH.value)
     counts = scaling.counts(_DEVICES.value)
     out = pathlib.Path(_OUT.value) if _OUT.value is not None else None
     if out is not None:
-        checks.require(
+        errors.require(
             out.name and out.suffix != '.svg',
             f'--out: found {_OUT.value}, expected a file for JSON, as in speed.json',
         )
@@ -135,7 +135,7 @@ def _peer():
     if _PEER.value == 'none':
         return False
     problem = torch_peer.missing()
-    checks.require(problem is None or _PEER.value == 'auto', f'--peer=torch: {problem}')
+    errors.require(problem is None or _PEER.value == 'auto', f'--peer=torch: {problem}')
     if problem is not None:
         print(f'without a peer: {problem}')
     return problem is None
@@ -143,9 +143,9 @@ def _peer():
 
 def _inversion(result, sizes, counts):
     candidates = scaling.whole_numbers('--candidates', _CANDIDATES.value)
-    checks.require(len(sizes) == 1, f'--batch_size: found {sizes}, expected one for inversion')
+    errors.require(len(sizes) == 1, f'--batch_size: found {sizes}, expected one for inversion')
     size = _RESOLUTION.value
-    checks.require(
+    errors.require(
         4 <= size <= 1024 and size & (size - 1) == 0,
         f'--resolution: found {size}, expected a power of two from 4 to 1024',
     )
@@ -163,7 +163,7 @@ def _inversion(result, sizes, counts):
 
 
 def _training(result, sizes, counts):
-    checks.require(
+    errors.require(
         sizes[0] >= 2, f'--batch_size: found {sizes[0]}, expected 2 or more for training'
     )
     dtype = _DTYPE.value
@@ -172,9 +172,9 @@ def _training(result, sizes, counts):
 
 
 def _loading(result, sizes, counts):
-    checks.require(len(sizes) == 1, f'--batch_size: found {sizes}, expected one for loading')
+    errors.require(len(sizes) == 1, f'--batch_size: found {sizes}, expected one for loading')
     feed = _FEED.value
-    checks.require(
+    errors.require(
         feed is None or 0 < feed < math.inf, f'--feed: found {feed}, expected images/s above 0'
     )
     spec = registry.VARIANTS[_ARCH.value[0]].input

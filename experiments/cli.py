@@ -21,7 +21,7 @@ import jax
 import tqdm
 from absl import app, flags, logging
 
-from fr_inference import checks, processes
+from fr_inference import errors, processes
 
 EXIT_BUG = 1
 EXIT_BAD_INPUT = 2
@@ -91,7 +91,7 @@ def run(main: Callable[[], None], *, shared: bool = True, saves: bool = True) ->
             if saves and not _joined():  # else JAX hears it, and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
             main()
-        except checks.InputError as error:
+        except errors.InputError as error:
             _stop(str(error), EXIT_BAD_INPUT)
         except GateCrossedError as error:
             _stop(str(error), EXIT_GATE)
@@ -111,7 +111,7 @@ def run(main: Callable[[], None], *, shared: bool = True, saves: bool = True) ->
 
 
 def _stop(message: str, code: int) -> None:
-    print(checks.shown(' '.join(message.split())), file=sys.stderr)
+    print(errors.shown(' '.join(message.split())), file=sys.stderr)
     _leave(code)
 
 
@@ -146,17 +146,17 @@ def _join_others(shared: bool) -> None:
     absent = [name for name, value in given.items() if value is None]
     if len(absent) == len(given) and not _DISTRIBUTED.value:
         return
-    checks.require(
+    errors.require(
         shared,
         '--distributed: this program is the work of one process; leave out all flags of several',
     )
-    checks.require(
+    errors.require(
         not absent or _DISTRIBUTED.value,
         f'{", ".join(absent)}: missing; give all three, or --distributed where a cluster tells them',
     )
     if _COORDINATOR.value is not None:
         host, _, port = _COORDINATOR.value.rpartition(':')
-        checks.require(
+        errors.require(
             host and port.isdecimal() and 0 < int(port) < 65536,
             f'--coordinator_address: found {_COORDINATOR.value!r}, expected HOST:PORT',
         )
@@ -176,7 +176,7 @@ def _join_others(shared: bool) -> None:
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'--distributed: no connection to the other processes: {error}; give '
             '--coordinator_address, --num_processes and --process_id where no cluster tells them'
         ) from error
@@ -219,26 +219,26 @@ def make_folder(path: str | os.PathLike, flag: str, files: Iterable[str] = ()) -
 def make_folder_here(path: pathlib.Path, flag: str, files: Iterable[str] = ()) -> None:
     """`make_folder` by this process, whichever it is."""
     whole = os.path.abspath(path)
-    checks.require(
+    errors.require(
         whole == whole.encode(errors='replace').decode(),  # Orbax writes nowhere else
         f'{flag}: {path} is no UTF-8 name; choose another folder',
     )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'{flag}: {path} can not be made: {error.strerror}; choose another folder'
         ) from error
     try:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'{flag}: {path} can not be written to: {error.strerror}; choose another folder'
         ) from error
     for file in (path / name for name in files):
         writable = file.is_file() and os.access(file, os.W_OK)
-        checks.require(
+        errors.require(
             writable or not os.path.lexists(file),
             f'{flag}: {file} is there and is no file that can be replaced; choose another folder',
         )
@@ -290,7 +290,7 @@ def drop_bars(prefix: str) -> None:
 def say(line: str) -> None:
     """Prints one line, on process 0, above the bars."""
     if processes.is_first():
-        tqdm.tqdm.write(checks.shown(line), file=sys.stdout)
+        tqdm.tqdm.write(errors.shown(line), file=sys.stdout)
         sys.stdout.flush()
 
 

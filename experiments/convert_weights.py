@@ -11,10 +11,11 @@ from typing import Any
 from absl import flags
 
 from experiments import cli
-from fr_inference import checkpoint, checks
-from fr_inference.convert.open import locate, open_target
-from fr_inference.membership import distances
+from fr_inference import errors
+from fr_inference.measuring import distances
 from fr_inference.models import registry
+from fr_inference.weights import native_targets
+from fr_inference.weights.targets import locate, open_target
 
 _SOURCE = flags.DEFINE_string('source', None, 'The checkpoint to convert.', required=True)
 _OUT = flags.DEFINE_string('out', None, 'Folder for the native checkpoint.', required=True)
@@ -35,7 +36,7 @@ def main() -> None:
     changes: dict[str, Any] = {}
     if _SIZE.value is not None:
         height, separator, width = _SIZE.value.partition('x')
-        checks.require(
+        errors.require(
             all(
                 side.isdecimal() and len(side) < 9 for side in (height, width if separator else '1')
             ),
@@ -47,7 +48,7 @@ def main() -> None:
             changes[flag.name] = _colour(f'--{flag.name}', flag.value)
     target = open_target(_SOURCE.value, arch=_ARCH.value, input=changes, flag='--source')
     out = cli.make_folder(_OUT.value, '--out', ['target.json', 'members.csv'])
-    checkpoint.save_target(out, target, members=_members())
+    native_targets.save_target(out, target, members=_members())
     print(describe(target))
     print(f'written to {out}')
 
@@ -77,7 +78,7 @@ def _colour(flag, values):
     try:
         red, green, blue = (float(value) for value in values)
     except ValueError as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'{flag}: found {",".join(values)!r}, expected three numbers as in 123.7,116.3,103.5'
         ) from error
     return red, green, blue
@@ -86,7 +87,7 @@ def _colour(flag, values):
 def _members():
     """A native checkpoint keeps the list of its training images."""
     path = locate(_SOURCE.value)
-    return checkpoint.read_member_rows(path) if path.is_dir() else None
+    return native_targets.read_member_rows(path) if path.is_dir() else None
 
 
 if __name__ == '__main__':

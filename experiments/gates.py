@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import cli
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.metrics import intervals
 
 NAMES = (
@@ -21,12 +21,12 @@ def parse(text: str) -> tuple[str, float]:
     ('tpr@fpr=0.01', 0.05)
     """
     name, _, limit = text.rpartition(':')
-    checks.one_of('--fail_above (NAME:LIMIT)', name, NAMES)
+    errors.one_of('--fail_above (NAME:LIMIT)', name, NAMES)
     try:
         number = float(limit)
     except ValueError:
         number = math.nan
-    checks.require(math.isfinite(number), f'--fail_above: {text!r}, expected NAME:NUMBER')
+    errors.require(math.isfinite(number), f'--fail_above: {text!r}, expected NAME:NUMBER')
     return name, number
 
 
@@ -50,7 +50,7 @@ def check(gates: Sequence[tuple[str, float]], membership: Mapping[str, Any]) -> 
     if crossed:
         raise cli.GateCrossedError(f'--fail_above: {", ".join(crossed)}')
     unknown = [name for name, _, value in values if value is None]
-    checks.require(
+    errors.require(
         not unknown,
         f'--fail_above: {", ".join(unknown)} was not measured or can not be with so few non-members; '
         'leave it out, or give more images',

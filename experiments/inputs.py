@@ -11,7 +11,7 @@ from absl import flags
 
 from experiments import cli, faces_flags
 from experiments.job import Job
-from fr_inference.membership import distances
+from fr_inference.measuring import distances
 from fr_inference.models import registry
 
 flags.adopt_module_key_flags(faces_flags)

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import chips, scaling, stylegan_peers, timing
-from fr_inference import parallel
-from fr_inference.convert.generators import open_generator
-from fr_inference.convert.open import open_target
+from fr_inference import devices
 from fr_inference.inversion import guidance, optimize, programs
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Plan
-from fr_inference.membership import distances
+from fr_inference.measuring import distances
 from fr_inference.models import registry, stylegan2
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 from fr_inference.training import recognizer
+from fr_inference.weights.generators import open_generator
+from fr_inference.weights.targets import open_target
 
 _STEPS = 5  # of a timed call: a step alone would be timed with its launch
 
@@ -81,7 +81,7 @@ def _ours(resolution, batch):
         noise = stylegan2.constant_noise(variables)
         return generator.apply(variables, w, noise, method='synthesis')
 
-    return stylegan_peers.jax_calls(images, variables, w, parallel.compiled)
+    return stylegan_peers.jax_calls(images, variables, w, devices.compiled)
 
 
 def opened(generator: str, target: str, resolution: int, dtype: str) -> tuple[Trained, Target]:
@@ -117,11 +117,11 @@ def tasks(generator: Trained, target: Target, candidates: Sequence[int]) -> list
     def advancing(steps):
         return optimize.advancing(scene, plan, objective.membership, steps)
 
-    def build(size, devices):
-        numbers = np.arange(size * len(devices), dtype=np.int32).reshape(len(devices), size)
+    def build(size, on):
+        numbers = np.arange(size * len(on), dtype=np.int32).reshape(len(on), size)
         wanted = np.zeros((*numbers.shape, width), np.float32)
-        start, place, _ = parallel.per_candidate(begin, devices)
-        step: Any = parallel.per_candidate(advancing(_STEPS), devices)[0]
+        start, place, _ = devices.per_candidate(begin, on)
+        step: Any = devices.per_candidate(advancing(_STEPS), on)[0]
         placed = place(programs.ready(constants, plan, objective))
         state = start(placed, (numbers, wanted))
         return scaling.Program(

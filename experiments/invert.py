@@ -13,7 +13,7 @@ import pathlib
 from absl import flags
 
 from experiments import cli, inputs, job, search_flags
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.report.verdict import verdict
 
 for _module in (inputs, search_flags):
@@ -24,7 +24,7 @@ flags.mark_flags_as_required(job.REQUIRED)
 def main() -> None:
     """Opens everything, searches, judges, writes."""
     asked = job.of_values(inputs.values(inputs.OPTIONS, search_flags.OPTIONS))
-    checks.require(asked.search is not None, '--generator: missing; it is what is searched')
+    errors.require(asked.search is not None, '--generator: missing; it is what is searched')
     out = inputs.OUT.value
     result = job.run(
         asked,

@@ -8,11 +8,12 @@ from typing import Any
 
 from experiments import cli
 from experiments.search import Search
-from fr_inference import auditing, checkpoint, checks, processes
-from fr_inference.convert.open import locate, open_target
+from fr_inference import auditing, errors, processes
 from fr_inference.data import sources
+from fr_inference.measuring.measurements import Progress
 from fr_inference.membership.measured import Settings, Shadow
-from fr_inference.membership.scoring import Progress
+from fr_inference.weights import native_targets
+from fr_inference.weights.targets import locate, open_target
 
 REQUIRED = ('target', 'members', 'nonmembers')
 BACKBONES = ('target', 'shadow', 'shadow_init', 'blind')
@@ -77,7 +78,7 @@ def of_values(values: Mapping[str, Any]) -> Job:
     if values['generator'] is not None:
         search = Search(**_of(Search, values))
     else:
-        checks.require(values['evaluator'] is None, '--evaluator: found without --generator')
+        errors.require(values['evaluator'] is None, '--evaluator: found without --generator')
     return Job(**_of(Job, values), search=search)
 
 
@@ -137,14 +138,14 @@ def _open(job):
         'shadow_start': _backbone(job, 'shadow_init'),
         'blind': _backbone(job, 'blind'),
         **{name: _faces(job, name) for name in FACES},
-        'training_digests': checkpoint.read_members(locate(job.target)),
-        'blind_digests': checkpoint.read_members(locate(job.blind)) if job.blind else None,
+        'training_digests': native_targets.read_members(locate(job.target)),
+        'blind_digests': native_targets.read_members(locate(job.blind)) if job.blind else None,
     }
 
 
 def _shadow(job):
-    digests = checkpoint.read_members(locate(job.shadow))
-    checks.require(
+    digests = native_targets.read_members(locate(job.shadow))
+    errors.require(
         digests is not None,
         f'--shadow: {job.shadow} has no members.csv, the list of its training images',
     )

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from experiments import timing
-from fr_inference.data import loader, procedural, sources
+from fr_inference.data import loader, sources
 from fr_inference.data.decoders import Decoders
+from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces
 
 _IMAGES = 1024  # of a pass; a smaller source is repeated

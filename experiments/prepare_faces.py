@@ -14,7 +14,7 @@ import re
 from absl import flags
 
 from experiments import cli, faces_flags
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data import prepare
 
 flags.adopt_module_key_flags(faces_flags)
@@ -54,7 +54,7 @@ def _name():
         return _NAME.value
     stem = pathlib.Path(os.path.abspath(_FACES.value)).stem
     name = re.sub(r'[^a-z0-9]+', '_', stem.lower()).strip('_')
-    checks.require(
+    errors.require(
         re.fullmatch(r'[a-z][a-z0-9_]*', name),
         f'--name: not given, and {stem!r:.80} makes no name; give one of small letters, digits and _',
     )

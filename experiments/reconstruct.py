@@ -11,9 +11,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli, faces_flags
-from fr_inference import checks, processes, tables
-from fr_inference.convert.generators import open_generator
-from fr_inference.convert.open import open_target
+from fr_inference import errors, processes, tables
 from fr_inference.data import sources
 from fr_inference.data.faces import from_arrays
 from fr_inference.inversion import (
@@ -26,7 +24,9 @@ from fr_inference.inversion import (
     targeted,
 )
 from fr_inference.inversion.optimize import Plan
-from fr_inference.membership import distances, scoring
+from fr_inference.measuring import distances, measurements
+from fr_inference.weights.generators import open_generator
+from fr_inference.weights.targets import open_target
 
 flags.adopt_module_key_flags(faces_flags)
 _TARGET = flags.DEFINE_string('target', None, 'The backbone that made them.', required=True)
@@ -49,11 +49,11 @@ _SEED = cli.define_seed('Of the latents.')
 
 def main() -> None:
     """Opens everything, searches, compares, writes."""
-    checks.require(
+    errors.require(
         (_TEMPLATES.value is None) != (_PHOTOGRAPHS.value is None),
         'expected one of --templates and --photographs',
     )
-    checks.require(
+    errors.require(
         _EVALUATOR.value is None or _PHOTOGRAPHS.value is not None,
         '--evaluator: it compares photographs, and needs --photographs',
     )
@@ -77,7 +77,7 @@ def main() -> None:
         else None
     )
     if faces is not None:
-        measured = scoring.measure(target, faces, label='photographs', progress=cli.progress)
+        measured = measurements.measure(target, faces, label='photographs', progress=cli.progress)
         templates = measured.embeddings
         names = [str(faces.paths[row]) for row in measured.index]
     else:
@@ -112,7 +112,7 @@ def main() -> None:
     if evaluator is not None and faces is not None:
         pictures = from_arrays(found.images, range(len(found.images)), 'reconstructions')
         both = [
-            evaluate.unit(scoring.measure(evaluator, images, label='evaluator').embeddings)
+            evaluate.unit(measurements.measure(evaluator, images, label='evaluator').embeddings)
             for images in (pictures, faces)
         ]
         columns['evaluator_similarity'] = (both[0] * both[1]).sum(1).tolist()
@@ -136,11 +136,11 @@ def read_templates(path: str, target) -> np.ndarray:
     try:
         found = np.load(path, allow_pickle=False, mmap_mode='r')
     except (OSError, ValueError, EOFError) as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'--templates: {path}: {error}; expected numbers [P, D] written by numpy.save'
         ) from error
     width = distances.embedding_size(target)
-    checks.require(
+    errors.require(
         isinstance(found, np.ndarray)
         and found.ndim == 2
         and len(found) > 0
@@ -152,7 +152,7 @@ def read_templates(path: str, target) -> np.ndarray:
     found = np.asarray(found, np.float64)
     largest = np.abs(found).max(1)
     bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
-    checks.require(
+    errors.require(
         not len(bad),
         f'--templates: {path}: {len(bad)} rows that are zero or not finite, as number {bad[:1].sum()}',
     )

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from experiments import chips, timing
-from fr_inference import checks, parallel, processes
+from fr_inference import devices, errors, processes
 
 CPU_NOTE = (
     'Scaling over virtual CPU devices says nothing about speed: they share the cores of one '
@@ -59,13 +59,13 @@ def counts(texts: Sequence[str]) -> list[int]:
     Raises:
       InputError: for what is no number of devices, and for more devices than there are.
     """
-    checks.require(
+    errors.require(
         processes.count() == 1,
         f'--num_processes: found {processes.count()}, expected one process: its devices are measured',
     )
-    here = len(parallel.devices())
+    here = len(devices.local())
     numbers = whole_numbers('--devices', texts)
-    checks.require(
+    errors.require(
         max(numbers) <= here,
         f'--devices: found {max(numbers)}, but this process has {here}; choose fewer (without a GPU or '
         'TPU, JAX_NUM_CPU_DEVICES=8 in the environment makes eight virtual ones)',
@@ -79,10 +79,10 @@ def whole_numbers(flag: str, texts: Sequence[str]) -> list[int]:
     Raises:
       InputError: for anything else.
     """
-    checks.require(texts, f'{flag}: found none, expected numbers above 0, as in 1,2,4')
+    errors.require(texts, f'{flag}: found none, expected numbers above 0, as in 1,2,4')
     for text in texts:
         text = str(text).strip()
-        checks.require(
+        errors.require(
             text.isascii() and text.isdecimal() and len(text) < 8 and int(text) > 0,
             f'{flag}: found {text!r:.40}, expected numbers above 0, as in 1,2,4',
         )
@@ -91,7 +91,7 @@ def whole_numbers(flag: str, texts: Sequence[str]) -> list[int]:
 
 def measure(
     tasks: Iterable[Task],
-    devices: Sequence[int],
+    counts: Sequence[int],
     rounds: int,
     progress: Callable[..., None] | None = None,
 ) -> dict[str, Any]:
@@ -100,15 +100,15 @@ def measure(
     Args:
       tasks: taken one after the other, so that they need not be in memory together; the smaller
         first, so that the peaks of memory are their own.
-      devices: how many, ascending.
+      counts: how many, ascending.
       rounds: timed calls of each.
       progress: called as progress(label, done, total).
     """
-    first = parallel.devices()[0]
+    first = devices.local()[0]
     known = chips.peak(first.device_kind)
     result: dict[str, Any] = {
         'device': first.device_kind,
-        'devices': list(devices),
+        'devices': list(counts),
         'batch': 'the same on every device (weak scaling)',
         'calls_under_way': _under_way(first),
         'peak_bytes_of': chips.peak_bytes([first])[1],
@@ -120,7 +120,7 @@ def measure(
         result['note'] = CPU_NOTE
     rows = []
     for task in tasks:
-        rows += _rows(task, devices, rounds, known[0] if known else None, progress)
+        rows += _rows(task, counts, rounds, known[0] if known else None, progress)
     return result | {'rows': rows}
 
 
@@ -128,13 +128,13 @@ def _under_way(device):
     return 1 if device.platform == 'cpu' else _UNDER_WAY
 
 
-def _rows(task, devices, rounds, peak, progress):
+def _rows(task, counts, rounds, peak, progress):
     calls: dict[int, Callable[[], Any]] = {}
     rows: list[dict[str, Any]] = []
-    repeated = _under_way(parallel.devices()[0])
-    for count in devices:
-        chosen = parallel.devices()[:count]
-        with parallel.using(chosen):
+    repeated = _under_way(devices.local()[0])
+    for count in counts:
+        chosen = devices.local()[:count]
+        with devices.using(chosen):
             program = task.build(chosen)
             start = time.perf_counter()
             compiled = program.lower().compile()

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from experiments import chips, scaling, timing, torch_peer
-from fr_inference import parallel
-from fr_inference.convert import open as opening
-from fr_inference.membership import distances
+from fr_inference import devices
+from fr_inference.measuring import distances
 from fr_inference.models import registry
+from fr_inference.weights import targets as opening
 
 # How far the sides may be apart: (relative, of the largest distance). Eight bits of a number are kept
 # in bfloat16, and fewer of a sum of squared differences.
@@ -31,8 +31,8 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
     target = _random(name, dtype)
     images = _images(target.input, size)
 
-    def build(devices: Sequence[jax.Device]) -> scaling.Program:
-        score, place, count = distances.scorer(target, devices=devices)
+    def build(on: Sequence[jax.Device]) -> scaling.Program:
+        score, place, count = distances.scorer(target, on=on)
         variables, whole = place(target.variables), np.concatenate([images] * count)
         return scaling.Program(
             lower=lambda: score.program.lower(variables, score.share_out(whole)),
@@ -87,14 +87,14 @@ def measure(
             calls[f'torch {layout}'] = torch_peer.scorer(
                 copy.deepcopy(peer), variant.input, images, layout, dtype
             )
-    device = parallel.devices()[0]
-    score, place, _ = distances.scorer(target, devices=(device,))
+    device = devices.local()[0]
+    score, place, _ = distances.scorer(target, on=(device,))
 
     def embed(variables, image):
         return target.apply(variables, target.input.normalize(image)[None])[0]
 
     # Compiled as scoring is: what is left between them is what the distances cost.
-    plain, _, _ = parallel.per_example(embed, (device,))
+    plain, _, _ = devices.per_example(embed, (device,))
     variables = place(target.variables)
     calls['scoring'] = lambda: score(variables, images)
     calls['plain'] = lambda: plain(variables, images)

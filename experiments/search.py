@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 
-from fr_inference import checkpoint, checks
-from fr_inference.convert.generators import open_generator
-from fr_inference.convert.open import locate, open_target
+from fr_inference import errors
 from fr_inference.data import sources
 from fr_inference.inversion import objective, optimize
 from fr_inference.inversion.stage import Request, Settings
+from fr_inference.weights import native_targets
+from fr_inference.weights.generators import open_generator
+from fr_inference.weights.targets import locate, open_target
 
 BACKBONES = ('generator', 'evaluator')
 FACES = ('strangers',)
@@ -43,12 +44,12 @@ class Search:
     untrained: bool
 
     def __post_init__(self):
-        checks.require(
+        errors.require(
             self.evaluator is not None,
             '--evaluator: missing; --generator needs a backbone of another architecture and other '
             'training people, which judges the reconstructions',
         )
-        checks.require(
+        errors.require(
             not self.strangers or self.centres,
             '--strangers: found without --centres, which are estimated from them',
         )
@@ -93,7 +94,7 @@ class Search:
             generator=open_generator(self.generator),
             evaluator=open_target(evaluator, flag='--evaluator'),
             strangers=strangers,
-            evaluator_digests=checkpoint.read_members(locate(evaluator)),
+            evaluator_digests=native_targets.read_members(locate(evaluator)),
             settings=self.settings,
         )
 
@@ -102,4 +103,4 @@ def _strength(text):
     try:
         return float(text)
     except ValueError:
-        raise checks.InputError(f'--sweep: found {text!r}, expected numbers') from None
+        raise errors.InputError(f'--sweep: found {text!r}, expected numbers') from None

@@ -5,7 +5,7 @@ import re
 from absl import flags
 
 from experiments import cli, faces_flags
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data import sources, splits
 
 flags.adopt_module_key_flags(faces_flags)
@@ -53,11 +53,11 @@ def _parts(text):
             number = float(share)
         except ValueError:
             number = 0.0
-        checks.require(
+        errors.require(
             re.fullmatch(r'[\w-]+', name) and number > 0,
             f'--parts: found {part!r}, expected NAME:SHARE as in members:0.5',
         )
-        checks.require(
+        errors.require(
             not {name, f'{name}_other', name.removesuffix('_other')} & set(parts),
             f'--parts: {name!r} would write a file that another part writes; choose another name',
         )

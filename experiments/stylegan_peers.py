@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import errors
 
 Calls = dict[str, Callable[[], Any]]
 
@@ -85,7 +85,7 @@ def nvidia_missing(folder: str | None) -> str | None:
         return 'no --stylegan2_ada, a checkout of NVlabs/stylegan2-ada-pytorch'
     if importlib.util.find_spec('torch') is None:
         return "PyTorch is not installed (pip install -e '.[parity]')"
-    checks.require(
+    errors.require(
         (pathlib.Path(folder) / 'training' / 'networks.py').is_file(),
         f'--stylegan2_ada: {folder} has no training/networks.py',
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.models.target import InputSpec
 
 # The families are written out once, as the oracle of the parity tests.
@@ -31,7 +31,7 @@ def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray
       InputError: when something is missing.
     """
     problem = missing()
-    checks.require(problem is None, f'--peer=torch: {problem}')
+    errors.require(problem is None, f'--peer=torch: {problem}')
     if str(_TESTS.parent) not in sys.path:
         sys.path.insert(0, str(_TESTS.parent))
     import torch

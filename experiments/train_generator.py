@@ -11,15 +11,15 @@ from absl import flags
 from PIL import Image
 
 from experiments import cli, faces_flags
-from fr_inference import checks, processes, trees
-from fr_inference.convert import generators
-from fr_inference.convert.open import open_target
+from fr_inference import checkpointing, errors, processes
 from fr_inference.data import sources
 from fr_inference.data.faces import from_arrays
-from fr_inference.membership import scoring
-from fr_inference.metrics import images as image_metrics
+from fr_inference.measuring import measurements
+from fr_inference.metrics import realism as image_metrics
 from fr_inference.models import stylegan2
 from fr_inference.training import generator as training
+from fr_inference.weights import generators
+from fr_inference.weights.targets import open_target
 
 flags.adopt_module_key_flags(faces_flags)
 _FACES = flags.DEFINE_string(
@@ -86,7 +86,7 @@ def main() -> None:
 
     def embeddings(images):
         assert embedder is not None
-        return scoring.measure(embedder, images, label='embedding').embeddings
+        return measurements.measure(embedder, images, label='embedding').embeddings
 
     def sample(seen, variables):
         images = generate(variables, _SHEET**2, 0)
@@ -124,7 +124,7 @@ def main() -> None:
             name=pathlib.Path(_OUT.value).resolve().name,
             module=module,
             variables=variables,
-            sha256=trees.digest(variables),
+            sha256=checkpointing.digest(variables),
             recipe=record,
         ),
     )
@@ -142,7 +142,7 @@ class _Log:
                 if found['embedder'] == embedder:
                     self._kept = found
             except (ValueError, KeyError, TypeError) as error:
-                raise checks.InputError(f'{path}: damaged: {error}; remove it') from error
+                raise errors.InputError(f'{path}: damaged: {error}; remove it') from error
 
     def add(self, images, distance):
         self._kept['frechet'][str(images)] = distance

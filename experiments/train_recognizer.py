@@ -7,14 +7,15 @@ import numpy as np
 from absl import flags
 
 from experiments import cli, faces_flags
-from fr_inference import checkpoint, checks
-from fr_inference.convert.open import open_target
+from fr_inference import errors
 from fr_inference.data import overlap, sources, splits
-from fr_inference.membership import scoring
+from fr_inference.measuring import measurements
 from fr_inference.metrics import verification
 from fr_inference.models import registry
 from fr_inference.models.layers import NORMALIZATIONS
 from fr_inference.training import margin, recognizer
+from fr_inference.weights import native_targets
+from fr_inference.weights.targets import open_target
 
 flags.adopt_module_key_flags(faces_flags)
 _FACES = flags.DEFINE_string('faces', None, faces_flags.SOURCES, required=True)
@@ -50,13 +51,16 @@ def main() -> None:
     faces = sources.open_faces(_FACES.value, '--faces', **faces_flags.options())
     held_out = None
     if _HOLDOUT.value:
-        checks.fraction('--holdout', _HOLDOUT.value)
+        errors.require(
+            0 < _HOLDOUT.value < 1,
+            f'--holdout: found {_HOLDOUT.value!r}, expected a number between 0 and 1',
+        )
         parts = {'train': 1 - _HOLDOUT.value, 'held_out': _HOLDOUT.value}
         both = splits.split_identities(faces, parts, seed=_SEED.value)
         faces = both['train']
         held_out = overlap.readable(both['held_out'], skip_bad=_SKIP_BAD.value)
         people = len(set(held_out.identities))
-        checks.require(
+        errors.require(
             1 < people < len(held_out),
             f'--holdout: found {len(held_out)} images of {people} people, expected two people or more '
             'and two images of one of them, to be verified; give a larger share, or 0 for none',
@@ -88,10 +92,10 @@ def main() -> None:
     name = pathlib.Path(_OUT.value).resolve().name
     trained = dataclasses.replace(trained, name=name)
     members = recognizer.training_members(faces, skip_bad=_SKIP_BAD.value)
-    checkpoint.save_target(_OUT.value, trained, members=members)
+    native_targets.save_target(_OUT.value, trained, members=members)
     print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(members)} training images')
     if held_out is not None:
-        measured = scoring.measure(trained, held_out, progress=cli.progress)
+        measured = measurements.measure(trained, held_out, progress=cli.progress)
         scores, same = verification.sample_pairs(
             measured.embeddings, measured.identities, seed=_SEED.value
         )
@@ -108,7 +112,7 @@ def _start():
     }
     config = {name: value for name, value in config.items() if value is not None}
     if _INIT.value is not None:
-        checks.require(
+        errors.require(
             not config and _SIZE.value is None,
             '--init: the checkpoint says depths, width, embedding, norm and input size itself',
         )
@@ -120,7 +124,7 @@ def _start():
 
 
 def _whole_numbers(flag, values):
-    checks.require(
+    errors.require(
         all(value.strip().isdecimal() and len(value) < 9 for value in values),
         f'{flag}: found {",".join(values)!r:.40}, expected whole numbers as in 0,3,10',
     )

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from experiments import chips, scaling
-from fr_inference import parallel
+from fr_inference import devices
 from fr_inference.training import recognizer
 
 _CLASSES = 1000  # people: the last layer of the training
@@ -27,21 +27,21 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
     recipe = recognizer.Recipe(batch_size=size)
     target = recognizer.fresh_target(name, {'dtype': dtype}, None, recipe.seed)
 
-    def prepared(devices):
-        with parallel.using(devices):
-            mesh = parallel.training_mesh(size * len(devices))
+    def prepared(on):
+        with devices.using(on):
+            mesh = devices.training_mesh(size * len(on))
         step, state = recognizer.first_step(
             recipe, target, classes=_CLASSES, per_epoch=_PER_EPOCH, mesh=mesh
         )
-        return step, state, _batch(target.input, size * len(devices)), mesh
+        return step, state, _batch(target.input, size * len(on)), mesh
 
-    def build(devices: Sequence[jax.Device]) -> scaling.Program:
-        step, state, whole, mesh = prepared(devices)
-        count, seed = size * len(devices), np.int32(recipe.seed)
-        held = [parallel.on_mesh(state, mesh)]
+    def build(on: Sequence[jax.Device]) -> scaling.Program:
+        step, state, whole, mesh = prepared(on)
+        count, seed = size * len(on), np.int32(recipe.seed)
+        held = [devices.on_mesh(state, mesh)]
 
         def feed():
-            return parallel.batch_on_mesh(lambda rows: tuple(x[rows] for x in whole), count, mesh)
+            return devices.batch_on_mesh(lambda rows: tuple(x[rows] for x in whole), count, mesh)
 
         def call(compiled):
             state, metrics = compiled(held.pop(), feed(), seed)  # the step takes the state away

@@ -9,12 +9,11 @@ Each fold's threshold is chosen on the others. Only images that the pairs name a
 from absl import flags
 
 from experiments import cli, faces_flags
-from fr_inference import checks
-from fr_inference.convert import verification_bin
-from fr_inference.convert.open import open_target
-from fr_inference.data import pairs
-from fr_inference.membership import scoring
+from fr_inference import errors
+from fr_inference.data import pairs, verification_bin
+from fr_inference.measuring import measurements
 from fr_inference.metrics import verification
+from fr_inference.weights.targets import open_target
 
 flags.adopt_module_key_flags(faces_flags)
 _TARGET = flags.DEFINE_string(
@@ -45,7 +44,7 @@ def main() -> None:
     mirror = _MIRROR.value or ('concat' if target.architecture == 'mobilefacenet_prelu' else 'add')
 
     def embed(mirrored):
-        return scoring.measure(
+        return measurements.measure(
             target,
             listed.faces,
             batch_size=_BATCH.value,
@@ -64,13 +63,13 @@ def main() -> None:
 
 def _open_pairs():
     if _PAIRS.value.lower().endswith('.bin'):
-        checks.require(
+        errors.require(
             _FACES.value is None,
             f'--faces: found {_FACES.value}, but {_PAIRS.value} brings its own images; leave it out',
         )
         return verification_bin.open_bin(_PAIRS.value, flag='--pairs')
     if _FACES.value is None:
-        raise checks.InputError('--faces: not given, expected the images that --pairs names')
+        raise errors.InputError('--faces: not given, expected the images that --pairs names')
     return pairs.open_pairs(
         _PAIRS.value,
         _FACES.value,

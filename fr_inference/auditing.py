@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks, processes, provenance, tables, trees
+from fr_inference import checkpointing, errors, processes, provenance, tables
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import reconstructions
 from fr_inference.inversion import stage as inversion_stage
 from fr_inference.inversion.stage import Inversion, Request
-from fr_inference.membership import distances, stage
+from fr_inference.measuring import distances
+from fr_inference.measuring.measurements import Progress
+from fr_inference.membership import stage
 from fr_inference.membership.measured import Settings, Shadow, measure_all
-from fr_inference.membership.scoring import Progress
 from fr_inference.metrics.intervals import Scored
 from fr_inference.models import registry
 from fr_inference.models.target import Apply, InputSpec, Target
@@ -114,7 +115,7 @@ def audit(
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
-    checks.require(
+    errors.require(
         isinstance(variables, Mapping) and 'params' in variables,
         f'variables: found {type(variables).__name__} without params, expected '
         "{'params': ..., 'batch_stats': ...}",
@@ -137,9 +138,9 @@ def as_faces(source: Any, name: str) -> Faces:
     if isinstance(source, Faces):
         return source
     if isinstance(source, tuple):
-        checks.require(len(source) == 2, f'{name}: expected the pair (images, identities)')
+        errors.require(len(source) == 2, f'{name}: expected the pair (images, identities)')
         return from_arrays(np.asarray(source[0]), source[1], name)
-    checks.require(
+    errors.require(
         isinstance(source, str | os.PathLike),
         f'{name}: found a {type(source).__name__}, expected a path, Faces or (images, identities)',
     )
@@ -195,15 +196,15 @@ def audit_target(
       InputError: one line, for anything that is wrong with the input.
     """
     started = time.monotonic()
-    checks.require(
+    errors.require(
         membership or inversion is not None, 'found nothing to do: neither stage is wanted'
     )
     folder = pathlib.Path(workdir) if workdir is not None else None
-    checks.require(
+    errors.require(
         auxiliary is not None or (shadow is None and shadow_start is None),
         'shadow: found one without auxiliary, the faces it was trained on or is to be trained on',
     )
-    checks.require(
+    errors.require(
         shadow is None or shadow_start is None,
         'shadow_start: found beside a shadow that is trained already; give one of them',
     )
@@ -268,10 +269,10 @@ def audit_target(
             'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
             'seed': settings.seed,
             'settings': dataclasses.asdict(settings),
-            'target_sha256': target.sha256 or trees.digest(target.variables),
+            'target_sha256': target.sha256 or checkpointing.digest(target.variables),
             'blind': {
                 'name': measured.blind.name,
-                'sha256': measured.blind.sha256 or trees.digest(measured.blind.variables),
+                'sha256': measured.blind.sha256 or checkpointing.digest(measured.blind.variables),
             },
             'seconds': round(time.monotonic() - started, 2),
         },
@@ -347,7 +348,7 @@ def _check_untouched(name, trained_on, given, digests, allow):
                 f'{name}: {len(inside)} images of {part} (as {inside[0]}) are among those that it was '
                 'trained on'
             )
-            checks.require(allow, f'{found}; take another, or pass --allow_overlap to go on')
+            errors.require(allow, f'{found}; take another, or pass --allow_overlap to go on')
             notes.append(f'{found}; --allow_overlap was given, so the figures may mislead.')
     return notes
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from fr_inference import checks
+from fr_inference import errors
 
 _MESSAGE_BYTES = 64 << 20  # sent at a time from one process to another
 
@@ -88,16 +88,17 @@ def each_its_share(work: Callable[[], Any]) -> Any:
         return work()
     value, wrong = _tried(work)
     found = [error for error in gather_json(wrong) if error is not None]
-    checks.require(not found, ''.join(found[:1]))
+    if found:
+        raise errors.InputError.from_json(found[0])
     return value
 
 
 def _tried(work):
-    """Returns (what it returns, None), or (None, the message of its InputError)."""
+    """Returns (what it returns, None), or (None, its `InputError` as JSON)."""
     try:
         return work(), None
-    except checks.InputError as error:
-        return None, str(error)
+    except errors.InputError as error:
+        return None, error.to_json()
 
 
 def from_first(make: Callable[[], Any]) -> Any:
@@ -113,7 +114,8 @@ def from_first(make: Callable[[], Any]) -> Any:
         return make()
     value, wrong = _tried(make) if jax.process_index() == 0 else (None, None)
     wrong = json.loads(_send(json.dumps(wrong).encode()))
-    checks.require(wrong is None, wrong or '')
+    if wrong is not None:
+        raise errors.InputError.from_json(wrong)
     arrays: list[np.ndarray] = []
     text = json.dumps(_without_arrays(value, arrays)).encode()
     kinds = _send(json.dumps([[a.dtype.str, a.shape] for a in arrays]).encode())

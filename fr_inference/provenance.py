@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import checks, processes
+from fr_inference import errors, processes
 
 _PACKAGES = ('fr_inference', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
@@ -69,16 +69,16 @@ def claim_run_here(folder: pathlib.Path, run: dict[str, Any]) -> None:
         return
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
-        checks.require(isinstance(found, dict), 'not a description of a run')
+        errors.require(isinstance(found, dict), 'not a description of a run')
     except (ValueError, OSError, RecursionError) as error:
-        raise checks.InputError(f'{path}: damaged: {error}; remove it to start over') from error
+        raise errors.InputError(f'{path}: damaged: {error}; remove it to start over') from error
     there, here = _flat(found), _flat(json.loads(text))
     different = [
         f'{key} ({there.get(key)!r:.60} there, {value!r:.60} here)'
         for key, value in here.items()
         if there.get(key) != value
     ]
-    checks.require(
+    errors.require(
         not different,
         f'{folder}: holds another run, which differs in {", ".join(different)}; choose another '
         'folder or repeat the first command',

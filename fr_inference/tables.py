@@ -5,7 +5,7 @@ import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from fr_inference import checks
+from fr_inference import errors
 
 
 def rows(
@@ -24,7 +24,7 @@ def rows(
     with _reading(path, source) as reader:
         found = reader.fieldnames or []
         missing = [name for name in columns if name not in found]
-        checks.require(
+        errors.require(
             not missing,
             f'{source} lacks the columns {",".join(missing)}: found '
             f'{",".join(found)[:80]!r}, expected {",".join(columns)}',
@@ -49,9 +49,9 @@ def whole(
     with _reading(path, source) as reader:
         columns = list(reader.fieldnames or [])
         twice = sorted({name for name in columns if columns.count(name) > 1})
-        checks.require(not twice, f'{source} has the column {",".join(twice)[:80]!r} twice')
+        errors.require(not twice, f'{source} has the column {",".join(twice)[:80]!r} twice')
         for row in reader:
-            checks.require(
+            errors.require(
                 None not in row,
                 f'{source} line {reader.line_num} has more values than the {len(columns)} columns; '
                 'put quotes around a value with a comma',
@@ -62,7 +62,7 @@ def whole(
 
 @contextlib.contextmanager
 def _reading(path, source):
-    checks.require(
+    errors.require(
         os.path.isfile(path) or not os.path.exists(path),  # a pipe would be waited for
         f'{source} is no regular file, expected a CSV file',
     )
@@ -72,16 +72,16 @@ def _reading(path, source):
             reader = csv.DictReader(file)
             first = ','.join(reader.fieldnames or [])
             separator = next((mark for mark in ';\t' if mark in first and ',' not in first), '')
-            checks.require(
+            errors.require(
                 not separator, f'{source} is separated by {separator!r}, expected commas'
             )
             yield reader
-    except checks.InputError:
+    except errors.InputError:
         raise
     except OSError as error:
-        raise checks.InputError(f'{source} can not be read: {error.strerror}') from error
+        raise errors.InputError(f'{source} can not be read: {error.strerror}') from error
     except (ValueError, csv.Error) as error:
-        raise checks.InputError(f'{source} is not a UTF-8 CSV file: {error}') from error
+        raise errors.InputError(f'{source} is not a UTF-8 CSV file: {error}') from error
 
 
 def write(

@@ -11,11 +11,11 @@ import sys
 import jax
 import numpy as np
 
-from fr_inference import parallel
+from fr_inference import devices
 from fr_inference.data.sources import open_faces
 from fr_inference.inversion import pool, search
 from fr_inference.inversion.objective import Objective
-from fr_inference.membership import scoring
+from fr_inference.measuring import measurements
 from fr_inference.models import registry, stylegan2
 from fr_inference.models.target import InputSpec
 from fr_inference.training import generator, recognizer
@@ -32,7 +32,7 @@ NETWORKS = (
 
 def score():
     target = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
-    measured = scoring.measure(target, open_faces(FACES).select(range(13)), batch_size=5)
+    measured = measurements.measure(target, open_faces(FACES).select(range(13)), batch_size=5)
     return measured.distances, measured.embeddings
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     for work in (score, invert, train_recognizer, train_generator):
         results = []
         for count in COUNTS:
-            with parallel.using(here[:count]):
+            with devices.using(here[:count]):
                 results.append(work())
         found[work.__name__] = [apart(results[0], other) for other in results[1:]]
     alone = train_recognizer(cross_replica=False)

@@ -14,9 +14,9 @@ from scipy import stats
 
 import fr_inference
 from fr_inference import Settings, Shadow, auditing, tables
-from fr_inference.checks import InputError
 from fr_inference.data import overlap
 from fr_inference.data.faces import BadImageError, concat
+from fr_inference.errors import InputError
 from fr_inference.metrics import intervals, roc
 from fr_inference.models import registry
 from fr_inference.training import recognizer

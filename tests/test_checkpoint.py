@@ -13,10 +13,11 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference import checkpoint, trees
-from fr_inference.checks import InputError
+from fr_inference import checkpointing
+from fr_inference.errors import InputError
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
+from fr_inference.weights import native_targets
 
 CONFIG = {'embedding': 16}
 
@@ -57,120 +58,120 @@ def described(directory, **changes):
 
 class TestTargets:
     def test_round_trip(self, tmp_path, target):
-        checkpoint.save_target(tmp_path / 'deep' / 'folder', target)
-        found = checkpoint.load_target(tmp_path / 'deep' / 'folder')
+        native_targets.save_target(tmp_path / 'deep' / 'folder', target)
+        found = native_targets.load_target(tmp_path / 'deep' / 'folder')
         same(found.variables, target.variables)
         for field in ('name', 'architecture', 'config', 'input', 'recipe', 'notes'):
             assert getattr(found, field) == getattr(target, field)
-        assert found.sha256 == trees.digest(target.variables)
+        assert found.sha256 == checkpointing.digest(target.variables)
         again = registry.make_target('tiny', found.variables, config=CONFIG)
         assert found.module == again.module
 
     def test_relative_path(self, tmp_path, target, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        checkpoint.save_target('folder', target)
-        assert checkpoint.is_target('folder')
-        same(checkpoint.load_target('folder').variables, target.variables)
+        native_targets.save_target('folder', target)
+        assert native_targets.is_target('folder')
+        same(native_targets.load_target('folder').variables, target.variables)
 
     def test_moved_folder(self, tmp_path, target):
-        checkpoint.save_target(tmp_path / 'a', target)
+        native_targets.save_target(tmp_path / 'a', target)
         os.rename(tmp_path / 'a', tmp_path / 'b')
-        same(checkpoint.load_target(tmp_path / 'b').variables, target.variables)
+        same(native_targets.load_target(tmp_path / 'b').variables, target.variables)
 
     def test_dtype_in_its_place(self, tmp_path, target):
-        checkpoint.save_target(tmp_path, target)
+        native_targets.save_target(tmp_path, target)
         with jax.numpy_dtype_promotion('standard'):  # Linen's BatchNorm mixes them
-            found = checkpoint.load_target(tmp_path, dtype='bfloat16')
+            found = native_targets.load_target(tmp_path, dtype='bfloat16')
         assert found.config == {**CONFIG, 'dtype': 'bfloat16'}
         same(found.variables, target.variables)
         with pytest.raises(InputError, match='float8'):
-            checkpoint.load_target(tmp_path, dtype='float8')
+            native_targets.load_target(tmp_path, dtype='float8')
 
     def test_replaced(self, tmp_path, target):
-        checkpoint.save_target(tmp_path, target, members=[('a.png', 'a', '1' * 64)])
+        native_targets.save_target(tmp_path, target, members=[('a.png', 'a', '1' * 64)])
         other = dataclasses.replace(target, variables=filled(1), name='other')
-        checkpoint.save_target(tmp_path, other)
-        found = checkpoint.load_target(tmp_path)
+        native_targets.save_target(tmp_path, other)
+        found = native_targets.load_target(tmp_path)
         same(found.variables, other.variables)
         assert found.name == 'other'
-        assert checkpoint.read_members(tmp_path) is None  # they were the first one's
+        assert native_targets.read_members(tmp_path) is None  # they were the first one's
 
     def test_an_interrupted_save_is_no_checkpoint(self, tmp_path, target, monkeypatch):
         """Neither the old one nor half of the new one."""
-        checkpoint.save_target(tmp_path, target)
+        native_targets.save_target(tmp_path, target)
 
         def killed(*_, **options):
             raise KeyboardInterrupt
 
         for module, name, value in (
-            (trees, 'save_tree', killed),
-            (checkpoint, 'json', types.SimpleNamespace(dumps=killed)),
+            (checkpointing, 'save_tree', killed),
+            (native_targets, 'json', types.SimpleNamespace(dumps=killed)),
         ):
             with monkeypatch.context() as patch:
                 patch.setattr(module, name, value)
                 with pytest.raises(KeyboardInterrupt):
-                    checkpoint.save_target(tmp_path, target)
-            assert not checkpoint.is_target(tmp_path)
-        checkpoint.save_target(tmp_path, target)
-        assert checkpoint.is_target(tmp_path)
+                    native_targets.save_target(tmp_path, target)
+            assert not native_targets.is_target(tmp_path)
+        native_targets.save_target(tmp_path, target)
+        assert native_targets.is_target(tmp_path)
 
     def test_a_recipe_that_is_no_json(self, tmp_path, target):
         """It would stop an audit at its end, when its record is written."""
         recipe = {'loss': float('nan')}
-        checkpoint.save_target(tmp_path, dataclasses.replace(target, recipe=recipe))
+        native_targets.save_target(tmp_path, dataclasses.replace(target, recipe=recipe))
         with pytest.raises(InputError, match=r'target\.json: .*the number NaN'):
-            checkpoint.load_target(tmp_path)
+            native_targets.load_target(tmp_path)
         described(tmp_path, recipe=None)
         file = tmp_path / 'target.json'
         file.write_text(file.read_text().replace('"recipe": null', '"recipe": {"loss": 1e999}'))
         with pytest.raises(InputError, match=r'target\.json: .*the number 1e999'):
-            checkpoint.load_target(tmp_path)
+            native_targets.load_target(tmp_path)
 
     def test_a_stranger_does_not_speak_to_the_terminal(self, tmp_path, target):
-        checkpoint.save_target(tmp_path, target)
+        native_targets.save_target(tmp_path, target)
         described(tmp_path, name='a\x1b[2J\n', source={'notes': ['b\x1b]0;c\x07']})
-        found = checkpoint.load_target(tmp_path)
+        found = native_targets.load_target(tmp_path)
         assert (found.name, found.notes) == (r'a\x1b[2J\n', (r'b\x1b]0;c\x07',))
 
     def test_where_it_can_not_go(self, tmp_path, target):
         (tmp_path / 'file').write_text('text')
         with pytest.raises(InputError, match='found a file'):
-            checkpoint.save_target(tmp_path / 'file', target)
+            native_targets.save_target(tmp_path / 'file', target)
         with pytest.raises(InputError, match='can not be made'):
-            checkpoint.save_target(tmp_path / 'file' / 'below', target)
+            native_targets.save_target(tmp_path / 'file' / 'below', target)
         (tmp_path / 'mine' / 'variables').mkdir(parents=True)
         (tmp_path / 'mine' / 'variables' / 'thesis.txt').write_text('text')
         with pytest.raises(InputError, match='would be replaced'):
-            checkpoint.save_target(tmp_path / 'mine', target)
+            native_targets.save_target(tmp_path / 'mine', target)
         assert (tmp_path / 'mine' / 'variables' / 'thesis.txt').exists()
 
     def test_only_registered_architectures(self, tmp_path, target):
         with pytest.raises(InputError, match="architecture: found 'custom'"):
-            checkpoint.save_target(tmp_path, dataclasses.replace(target, architecture='custom'))
+            native_targets.save_target(tmp_path, dataclasses.replace(target, architecture='custom'))
 
     def test_what_does_not_fit_is_listed(self, tmp_path, target):
-        checkpoint.save_target(tmp_path / 'a', target)
+        native_targets.save_target(tmp_path / 'a', target)
         described(tmp_path / 'a', config={'embedding': 8, 'depths': [2, 1, 1, 1]})
         with pytest.raises(InputError) as caught:
-            checkpoint.load_target(tmp_path / 'a')
+            native_targets.load_target(tmp_path / 'a')
         message = str(caught.value)
         assert '\n' not in message
         assert 'params/layer1_1/conv1/kernel' in message.partition('missing')[2]
         assert 'params/fc/bias is float32[16] instead of float32[8]' in message
         described(tmp_path / 'a', config={'embedding': 16, 'norm': 'layer'})
         with pytest.raises(InputError, match=r'unmatched \(batch_stats/'):
-            checkpoint.load_target(tmp_path / 'a')
+            native_targets.load_target(tmp_path / 'a')
 
     def test_integers_for_numbers(self, tmp_path, target):
         whole = jax.tree.map(lambda leaf: leaf.astype(np.int32), target.variables)
-        checkpoint.save_target(tmp_path, dataclasses.replace(target, variables=whole))
+        native_targets.save_target(tmp_path, dataclasses.replace(target, variables=whole))
         with pytest.raises(InputError, match=r'is int32\[.* instead of float32\['):
-            checkpoint.load_target(tmp_path)
+            native_targets.load_target(tmp_path)
 
     def test_nothing_there(self, tmp_path):
-        assert not checkpoint.is_target(tmp_path)
+        assert not native_targets.is_target(tmp_path)
         with pytest.raises(InputError, match='expected a native checkpoint directory'):
-            checkpoint.load_target(tmp_path)
+            native_targets.load_target(tmp_path)
 
     @pytest.mark.parametrize(
         ('changes', 'message'),
@@ -185,10 +186,10 @@ class TestTargets:
         ],
     )
     def test_descriptions(self, tmp_path, target, changes, message):
-        checkpoint.save_target(tmp_path, target)
+        native_targets.save_target(tmp_path, target)
         described(tmp_path, **changes)
         with pytest.raises(InputError, match=message) as caught:
-            checkpoint.load_target(tmp_path)
+            native_targets.load_target(tmp_path)
         assert str(caught.value).startswith(f'{tmp_path / "target.json"}: ')
         assert '\n' not in str(caught.value)
 
@@ -197,15 +198,15 @@ class TestMembers:
     rows = (('a, "b"/1.png', 'a, "b"', '0' * 64), ('ü/2\n.png', 'ü', 'f' * 64))
 
     def test_round_trip(self, tmp_path, target):
-        checkpoint.save_target(tmp_path, target, members=self.rows)
-        assert checkpoint.read_member_rows(tmp_path) == list(self.rows)
-        assert checkpoint.read_members(tmp_path) == ['0' * 64, 'f' * 64]
+        native_targets.save_target(tmp_path, target, members=self.rows)
+        assert native_targets.read_member_rows(tmp_path) == list(self.rows)
+        assert native_targets.read_members(tmp_path) == ['0' * 64, 'f' * 64]
         with open(tmp_path / 'members.csv', newline='', encoding='utf-8') as file:
             assert next(csv.reader(file)) == ['path', 'identity', 'sha256']
 
     def test_unknown(self, tmp_path):
-        assert checkpoint.read_members(tmp_path) is None
-        assert checkpoint.read_members(tmp_path / 'none') is None
+        assert native_targets.read_members(tmp_path) is None
+        assert native_targets.read_members(tmp_path / 'none') is None
 
     @pytest.mark.parametrize(
         ('content', 'message'),
@@ -219,15 +220,17 @@ class TestMembers:
     def test_damaged(self, tmp_path, content, message):
         (tmp_path / 'members.csv').write_bytes(content)
         with pytest.raises(InputError, match=message):
-            checkpoint.read_members(tmp_path)
+            native_targets.read_members(tmp_path)
 
 
 def test_threads_leave_the_logger_and_the_loops_as_they_were(target, tmp_path):
-    checkpoint.save_target(tmp_path / 'one', target)
+    native_targets.save_target(tmp_path / 'one', target)
     loops, logger = asyncio.new_event_loop, logging.getLogger('absl')
     assert not logger.disabled
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(checkpoint.load_target, [tmp_path / 'one'] * 8))
-    assert {trees.digest(one.variables) for one in found} == {trees.digest(target.variables)}
+        found = list(pool.map(native_targets.load_target, [tmp_path / 'one'] * 8))
+    assert {checkpointing.digest(one.variables) for one in found} == {
+        checkpointing.digest(target.variables)
+    }
     assert asyncio.new_event_loop is loops
     assert not logger.disabled

@@ -3,8 +3,8 @@
 import pytest
 
 from fr_inference import Settings, auditing
-from fr_inference.convert.open import open_target
 from fr_inference.data import sources
+from fr_inference.weights.targets import open_target
 
 SPEC = 'procedural:hard,images=4,seed=1,people=128'
 

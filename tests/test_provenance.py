@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fr_inference import provenance
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 
 RUN = {'seed': 1, 'recipe': {'epochs': 3, 'rate': 0.1}, 'faces': 'abc'}
 

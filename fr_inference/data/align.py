@@ -7,7 +7,7 @@ The template is that of insightface; the transform is the least-squares similari
 import numpy as np
 from PIL import Image
 
-from fr_inference import checks
+from fr_inference import errors
 
 SIZE = 112
 _MOST_SCALED = 100
@@ -38,7 +38,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     mean_source, mean_target = source.mean(0), target.mean(0)
     x, y = source - mean_source, target - mean_target
     variance = (x**2).sum()
-    checks.require(variance > 1e-9, 'landmarks: all points fall together')
+    errors.require(variance > 1e-9, 'landmarks: all points fall together')
     u, scales, vt = np.linalg.svd(y.T @ x)
     # A reflection is no similarity: turn the weaker axis round.
     signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
@@ -58,19 +58,19 @@ def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     Returns:
       [112, 112, 3] uint8.
     """
-    checks.require(
+    errors.require(
         np.shape(landmarks) == (5, 2) and np.isfinite(landmarks).all(),
         f'landmarks: found shape {np.shape(landmarks)}, expected five finite points (x, y)',
     )
     side = max(image.shape[:2])
-    checks.require(
+    errors.require(
         -side <= np.min(landmarks) and np.max(landmarks) <= 2 * side,
         f'landmarks: found numbers from {np.min(landmarks):.6g} to {np.max(landmarks):.6g}, far '
         f'outside this picture of {image.shape[1]} x {image.shape[0]} pixels',
     )
     similar = similarity(landmarks, TEMPLATE)
     scale = float(np.hypot(*similar[:, 0]))
-    checks.require(
+    errors.require(
         1 / _MOST_SCALED < scale < _MOST_SCALED,
         f'landmarks: they would scale the picture by {scale:.3g}; these five points are no face',
     )

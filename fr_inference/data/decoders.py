@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data import workers
 from fr_inference.data.faces import BadImageError, Faces
 
@@ -76,8 +76,8 @@ class Decoders:
         Raises:
           InputError: for numbers below.
         """
-        checks.positive('threads', threads)
-        checks.require(processes >= 0, f'processes: found {processes}, expected 0 or more')
+        errors.positive('threads', threads)
+        errors.require(processes >= 0, f'processes: found {processes}, expected 0 or more')
         sent = _pickled(faces.read) if processes else None
         self.separate = sent is not None
         self.count = processes if self.separate else threads

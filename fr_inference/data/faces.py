@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fr_inference import checks
-from fr_inference.data import names
+from fr_inference import errors
+from fr_inference.data import lazy_names
 
 
-class BadImageError(checks.InputError):
+class BadImageError(errors.InputError):
     """An image that can't be read; the message names the file and the reason."""
 
 
@@ -50,8 +50,8 @@ class Faces:
         chosen = np.asarray(indices, np.int64)
         return Faces(
             name=self.name,
-            identities=names.take(self.identities, chosen),
-            paths=names.take(self.paths, chosen),
+            identities=lazy_names.take(self.identities, chosen),
+            paths=lazy_names.take(self.paths, chosen),
             read=functools.partial(_chosen, self.read, chosen),
             digest=functools.partial(_chosen, self.digest, chosen),
             encoded=functools.partial(_chosen, self.encoded, chosen),
@@ -92,11 +92,11 @@ def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'a
       InputError: for another shape or dtype.
     """
     images = np.asarray(images)
-    checks.require(
+    errors.require(
         images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8,
         f'{name}: found images {images.dtype}{list(images.shape)}, expected uint8 [N, h, w, 3]',
     )
-    checks.require(
+    errors.require(
         len(images) == len(identities),
         f'{name}: found {len(images)} images and {len(identities)} identities',
     )

@@ -12,11 +12,11 @@ import os
 
 import numpy as np
 
-from fr_inference import checks
-from fr_inference.data import images
+from fr_inference import errors
+from fr_inference.data import image_files
 from fr_inference.data.faces import BadImageError, Faces
-from fr_inference.data.names import Numbered
-from fr_inference.data.recordio import RecordError, RecordFile
+from fr_inference.data.lazy_names import Numbered
+from fr_inference.formats.recordio import RecordError, RecordFile
 
 # Whole numbers above are not exact as float32, in which the file has its ranges.
 _EXACT = 1 << 24
@@ -38,7 +38,7 @@ def open_record(path: str | os.PathLike, flag: str = 'faces') -> Faces:
     try:
         rows, labels = _images(file, f'{flag}: {path}')
     except RecordError as error:
-        raise checks.InputError(f'{flag}: {error}') from error
+        raise errors.InputError(f'{flag}: {error}') from error
     return Faces(
         name=str(path),
         identities=Numbered('', labels),
@@ -58,13 +58,13 @@ def _images(file, where):
     begin, end = (_whole(number, file, 0) for number in first[:2])
     if max(begin, end, len(file.keys)) > _EXACT:
         return _by_content(file)
-    checks.require(
+    errors.require(
         1 < begin < end,
         f'{file.where(0)}: says that identities are records {begin} to {end - 1}, expected such that '
         'follow the images',
     )
     rows = np.searchsorted(file.keys, [1, begin, end])
-    checks.require(
+    errors.require(
         rows[1] - rows[0] == begin - 1 and rows[2] - rows[1] == end - begin,
         f'{where}: record 0 counts {begin - 1} images and {end - begin} identities, the .idx lists '
         f'{rows[1] - rows[0]} and {rows[2] - rows[1]}; the two do not belong together',
@@ -78,26 +78,26 @@ def _labels_of_ranges(file, rows, where):
     labels = np.full(count, -1, np.int64)
     for row in range(int(rows[1]), int(rows[2])):
         found, _ = file.header(row)
-        checks.require(
+        errors.require(
             len(found) >= 2,
             f'{file.where(row)}: found one label, expected an identity, its first and last image',
         )
         start, stop = (_whole(number, file, row) for number in found[:2])
-        checks.require(
+        errors.require(
             1 <= start <= stop <= count + 1,
             f'{file.where(row)}: images {start} to {stop - 1}, expected such from 1 to {count}',
         )
         if start == stop:
             continue
         block = labels[start - 1 : stop - 1]
-        checks.require(
+        errors.require(
             (block == -1).all(),
             f'{file.where(row)}: images {start} to {stop - 1} partly belong to another identity too',
         )
         image = int(rows[0]) + start - 1
         block[:] = _whole(file.header(image)[0][0], file, image)
     missing = np.flatnonzero(labels == -1)
-    checks.require(
+    errors.require(
         not len(missing),
         f'{where}: {len(missing)} images belong to no identity, as the record '
         f'{(missing[:1] + 1).tolist()}; the records of identities are incomplete',
@@ -118,7 +118,7 @@ def _own_labels(file, rows):
 
 
 def _whole(number, file, row):
-    checks.require(
+    errors.require(
         0 <= number < 2**53 and number == int(number),
         f'{file.where(row)}: found label {number}, expected a whole number',
     )
@@ -140,8 +140,8 @@ def _encoded(file, rows, labels, index):
 
 
 def _read(file, rows, labels, index):
-    return images.decode(_encoded(file, rows, labels, index), file.where(int(rows[index])))
+    return image_files.decode(_encoded(file, rows, labels, index), file.where(int(rows[index])))
 
 
 def _digest(file, rows, labels, index):
-    return images.content_digest(_encoded(file, rows, labels, index))
+    return image_files.content_digest(_encoded(file, rows, labels, index))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data.decoders import Decoded, Decoders
 from fr_inference.data.decoders import fit_image as fit_image
 from fr_inference.data.faces import BadImageError, Faces
@@ -58,7 +58,7 @@ def batches(
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
     """
-    checks.positive('batch_size', batch_size)
+    errors.positive('batch_size', batch_size)
     order = np.arange(len(faces)) if indices is None else np.asarray(indices)
     images = np.zeros((batch_size, height, width, 3), np.uint8)
     index: list[int] = []
@@ -101,7 +101,7 @@ def throughput(
     start, count = time.perf_counter(), 0
     for batch in stream:
         count += int(batch.mask.sum())
-    checks.require(count, f'{faces.name}: found {len(faces)} images, expected over {batch_size}')
+    errors.require(count, f'{faces.name}: found {len(faces)} images, expected over {batch_size}')
     return count / (time.perf_counter() - start)
 
 

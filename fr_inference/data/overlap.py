@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fr_inference import checks, processes
+from fr_inference import errors, processes
 from fr_inference.data.faces import Faces
 
 _EXAMPLES = 3
@@ -18,7 +18,7 @@ def readable(faces: Faces, *, skip_bad: bool) -> Faces:
     def fine(index):
         try:
             faces.read(index)
-        except checks.InputError:
+        except errors.InputError:
             if not skip_bad:
                 raise
             return False
@@ -37,7 +37,7 @@ def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
     def digest(index):
         try:
             return faces.digest(index)
-        except checks.InputError:
+        except errors.InputError:
             if not skip_bad:
                 raise
             return ''
@@ -90,7 +90,7 @@ def check_disjoint(
     ]
     if same:
         found.append(f'{len(same)} images with the same content on both sides ({_listed(same)})')
-    checks.require(
+    errors.require(
         allow or not found,
         f'{names[0]} and {names[1]} overlap: {"; ".join(found)}; separate them, or pass '
         '--allow_overlap to go on (the report will say so)',
@@ -161,7 +161,7 @@ def check_training_list(
                     "target's own list of training images."
                 )
         elif inside:
-            checks.require(
+            errors.require(
                 allow,
                 f"{name}: {len(inside)} images are in the target's own list of training images "
                 f'({_listed(inside)}); separate them, or pass --allow_overlap to go on',

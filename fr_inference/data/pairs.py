@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from fr_inference import checks, tables
+from fr_inference import errors, tables
 from fr_inference.data import sources
 from fr_inference.data.faces import Faces
 
@@ -61,33 +61,33 @@ def open_pairs(
     faces = sources.open_faces(spec, faces_flag, identity_key=identity_key, data_dir=data_dir)
     path, root = pathlib.Path(path), pathlib.Path(spec)
     root = root if root.is_dir() else root.parent
-    checks.require(os.path.isfile(path), f'{flag}: {path!s:.200} not found, expected a CSV file')
+    errors.require(os.path.isfile(path), f'{flag}: {path!s:.200} not found, expected a CSV file')
     known = {name: position for position, name in enumerate(faces.paths)}
     positions: list[tuple[int, int]] = []
     labels: list[tuple[int, bool]] = []
     for line, (fold, *names, same) in tables.rows(path, COLUMNS, f'{flag}: {path}'):
         where = f'{flag}: {path} line {line}'
         fold, same = fold.strip(), same.strip()
-        checks.require(
+        errors.require(
             fold.isdecimal() and len(fold) <= 6,
             f'{where}: found fold {fold[:40]!r}, expected a whole number',
         )
-        checks.require(
+        errors.require(
             same in ('0', '1'), f'{where}: found same {same[:40]!r}, expected 1 (one person) or 0'
         )
         found = []
         for name in names:
             position = known.get(name, known.get(str(root / name)))
             if position is None:
-                raise checks.InputError(
+                raise errors.InputError(
                     f'{where}: {name[:120]!r} is not among the {len(faces)} images of '
                     f'{faces_flag} ({spec})'
                 )
             found.append(position)
-        checks.require(found[0] != found[1], f'{where}: compares an image with itself')
+        errors.require(found[0] != found[1], f'{where}: compares an image with itself')
         positions.append((found[0], found[1]))
         labels.append((int(fold), same == '1'))
-    checks.require(labels, f'{flag}: {path} lists no pairs')
+    errors.require(labels, f'{flag}: {path} lists no pairs')
     used, index = np.unique(np.asarray(positions), return_inverse=True)
     first, second = index.reshape(-1, 2).T
     return Pairs(

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data import shards, sources, workers
 from fr_inference.data.faces import Faces
 
@@ -49,11 +49,11 @@ class Plan:
     data_dir: str | None = None
 
     def __post_init__(self):
-        checks.require(
+        errors.require(
             re.fullmatch(r'[a-z][a-z0-9_]*', self.name),
             f'--name: found {self.name!r:.80}, expected small letters, digits and _',
         )
-        checks.require(
+        errors.require(
             self.shards is None or 1 <= self.shards <= 99_999,
             f'--shards: found {self.shards}, expected 1 to 99999',
         )
@@ -98,7 +98,7 @@ def prepare(
     """
     faces = plan.open()
     total = min(len(faces), plan.shards or -(-len(faces) // _SHARD_IMAGES))
-    checks.require(
+    errors.require(
         not plan.finished.exists(),
         f'--out: {plan.finished} is there already; choose another --name or --out, or remove it',
     )
@@ -114,7 +114,7 @@ def prepare(
                 report('shards', total - len(missing) + done, total)
             count = _finish(plan, total)
     except OSError as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'--out: {error.filename or plan.out} can not be written: {error.strerror}'
         ) from error
     return count, len(faces) - count
@@ -125,7 +125,7 @@ def _lock(file, plan):
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'--out: {plan.unfinished} is being written by another process'
         ) from error
 
@@ -141,8 +141,8 @@ def _begin(plan, faces, total):
         try:
             found = json.loads(path.read_text(encoding='utf-8'))
         except ValueError as error:
-            raise checks.InputError(f'--out: {path} is damaged; remove {path.parent}') from error
-        checks.require(
+            raise errors.InputError(f'--out: {path} is damaged; remove {path.parent}') from error
+        errors.require(
             found == wanted,
             f'--out: {path.parent} holds the beginnings of another set ({found}, now {wanted}); go on '
             'with the same flags, or remove it',
@@ -193,7 +193,7 @@ def _finish(plan, total):
 
     paths = [plan.shard(number, total) for number in range(total)]
     lengths = [shards.count(path) for path in paths]
-    checks.require(sum(lengths), f'--faces: none of the images of {plan.spec} could be read')
+    errors.require(sum(lengths), f'--faces: none of the images of {plan.spec} could be read')
     template = tfds.core.ShardedFileTemplate(
         data_dir=plan.unfinished, dataset_name=plan.name, split=SPLIT, filetype_suffix=_SUFFIX
     )

@@ -8,8 +8,8 @@ import pathlib
 import sys
 from typing import Any
 
-from fr_inference import checks
-from fr_inference.data import images
+from fr_inference import errors
+from fr_inference.data import image_files
 from fr_inference.data.faces import BadImageError, Faces
 
 UNFINISHED = '.part'
@@ -42,7 +42,7 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
                 except BadImageError as error:
                     if not skip_bad:
                         raise
-                    print(f'left out: {checks.shown(str(error))}', file=sys.stderr)
+                    print(f'left out: {errors.shown(str(error))}', file=sys.stderr)
                     continue
                 example = {
                     'image': io.BytesIO(content),
@@ -61,7 +61,7 @@ def _content(faces, index):
     """Returns the image's own file, which can be decoded, or one of its pixels where it has none."""
     content = faces.encoded(index)
     if content is None:
-        return images.encode_png(faces.read(index))
+        return image_files.encode_png(faces.read(index))
     faces.read(index)  # its own words where it can't be decoded: a record's offset, for instance
     return content
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fr_inference import checks, tables
-from fr_inference.data import images, insightface, procedural, tfds_source
+from fr_inference import errors, tables
+from fr_inference.data import image_files, insightface, tfds_source
+from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces, concat
-from fr_inference.data.images import SUFFIXES
-from fr_inference.data.images import read_image as read_image  # for those who open sources
+from fr_inference.data.image_files import SUFFIXES
+from fr_inference.data.image_files import read_image as read_image
 
 _PROCEDURAL = 'procedural:'
 _TFDS = 'tfds:'
@@ -49,7 +50,7 @@ def open_faces(
             spec.removeprefix(_TFDS), flag, identity_key=identity_key, data_dir=data_dir
         )
     path = pathlib.Path(spec)
-    checks.require(
+    errors.require(
         os.path.exists(path),  # unlike Path.exists, False for a name too long for the system
         f'{flag}: {spec!r:.200} not found; expected a folder with one sub-folder per person, a CSV with '
         'the columns path,identity, a .rec, tfds:NAME:SPLIT or procedural:SPEC',
@@ -58,7 +59,7 @@ def open_faces(
         return _open_folder(path, flag)
     if path.suffix.lower() == '.rec':
         return insightface.open_record(path, flag)
-    checks.require(
+    errors.require(
         path.suffix.lower() == '.csv',
         f'{flag}: {spec!r} is a file that is not a .csv manifest (path,identity) and not a .rec',
     )
@@ -88,13 +89,13 @@ def _open_folder(root, flag):
             if file.suffix.lower() in SUFFIXES
         ]
     except OSError as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'{flag}: {error.filename} can not be read: {error.strerror}'
         ) from error
     lost = [entry for entry in entries if not entry.exists() and entry.name[0] != '.']
-    checks.require(not lost, f'{flag}: {lost and lost[0]} is a link to nowhere; remove or mend it')
+    errors.require(not lost, f'{flag}: {lost and lost[0]} is a link to nowhere; remove or mend it')
     loose = any(entry.suffix.lower() in SUFFIXES for entry in entries)
-    checks.require(
+    errors.require(
         files,
         f'{flag}: {root} holds images but no sub-folders; expected one sub-folder per person'
         if loose
@@ -127,7 +128,7 @@ def _open_manifest(path, flag, open_source):
         named = spec if spec.startswith((_PROCEDURAL, _TFDS)) else path.parent / spec
         source = open_source(named, flag)
         for row, number in members:
-            checks.require(
+            errors.require(
                 number.isdecimal() and len(number) < 20 and int(number) < len(source),
                 f'{flag}: {path} line {row + 2}: found {rows[row][0]!r:.200}, expected an image number '
                 f'below {len(source)} behind #',
@@ -146,11 +147,11 @@ def _read_rows(path, flag):
     for number, values in tables.rows(path, ('path', 'identity'), f'{flag}: {path}'):
         image, identity = (value.strip() for value in values)
         where = f'{flag}: {path} line {number}'
-        checks.require(image and identity, f'{where}: empty path or identity')
-        checks.require(image not in seen, f'{where}: {image!r} stands there twice')
+        errors.require(image and identity, f'{where}: empty path or identity')
+        errors.require(image not in seen, f'{where}: {image!r} stands there twice')
         seen.add(image)
         rows.append((image, identity))
-    checks.require(rows, f'{flag}: {path} lists no images')
+    errors.require(rows, f'{flag}: {path} lists no images')
     return rows
 
 
@@ -167,12 +168,12 @@ def _from_files(name: str, files: Sequence[pathlib.Path], identities: Sequence[s
 
 
 def _read(paths, index):
-    return images.read_image(paths[index])
+    return image_files.read_image(paths[index])
 
 
 def _digest(paths, index):
-    return images.content_digest(images.read_file(paths[index]))
+    return image_files.content_digest(image_files.read_file(paths[index]))
 
 
 def _encoded(paths, index):
-    return images.read_file(paths[index])
+    return image_files.read_file(paths[index])

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Mapping
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 from fr_inference.data.faces import Faces
 
 
@@ -35,11 +35,11 @@ def split_identities(
     Raises:
       InputError: for shares that do not add up, or a part that stays empty.
     """
-    checks.require(
+    errors.require(
         parts and all(share > 0 for share in parts.values()) and sum(parts.values()) <= 1 + 1e-9,
         f'parts: found {dict(parts)}, expected shares above 0 that add up to at most 1',
     )
-    checks.require(0 <= holdout < 1, f'holdout: found {holdout}, expected 0 up to 1')
+    errors.require(0 <= holdout < 1, f'holdout: found {holdout}, expected 0 up to 1')
     images: dict[str, list[int]] = collections.defaultdict(list)
     for index, identity in enumerate(faces.identities):
         images[identity].append(index)
@@ -57,7 +57,7 @@ def split_identities(
             aside = min(max(1, round(holdout * len(mixed))), len(mixed) - 1) if holdout else 0
             other += mixed[:aside].tolist()
             own += mixed[aside:].tolist()
-        checks.require(
+        errors.require(
             own,
             f'part {name!r} is empty: {len(people)} people have {min_images} to {most} images in '
             f'{faces.name}',

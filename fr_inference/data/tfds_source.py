@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks
-from fr_inference.data import images
+from fr_inference import errors
+from fr_inference.data import image_files
 from fr_inference.data.faces import BadImageError, Faces
-from fr_inference.data.names import Numbered, Repeated
+from fr_inference.data.lazy_names import Numbered, Repeated
 
 # A set, its configuration and version, a split and a part of it. No namespaces: those fetch code.
 _SPEC = re.compile(
@@ -53,11 +53,11 @@ def open_tfds(
 
 
 def _read(reader, index):
-    return images.decode(reader.encoded(index), reader.where(index))
+    return image_files.decode(reader.encoded(index), reader.where(index))
 
 
 def _digest(reader, index):
-    return images.content_digest(reader.encoded(index))
+    return image_files.content_digest(reader.encoded(index))
 
 
 class _Reader:
@@ -67,7 +67,7 @@ class _Reader:
         self._arguments = spec, flag, identity_key, data_dir
         found = _SPEC.fullmatch(spec)
         if found is None:
-            raise checks.InputError(
+            raise errors.InputError(
                 f'{flag}: found tfds:{spec:.200}, expected tfds:NAME:SPLIT, as in tfds:lfw:train'
             )
         where = f'{flag}: tfds:{spec}'
@@ -103,7 +103,7 @@ class _Reader:
             try:
                 records = self._source.__getitems__(list(rows))
             except _damage() as error:
-                raise checks.InputError(
+                raise errors.InputError(
                     f'{self._where}: records {start} to {rows[-1]} can not be read: '
                     f'{" ".join(str(error).split())[:200]}'
                 ) from error
@@ -116,14 +116,14 @@ class _Reader:
         where = f'{self._where}: record {row}'
         if isinstance(value, bytes | str):
             name = value.decode(errors='surrogateescape') if isinstance(value, bytes) else value
-            checks.require(name, f'{where}: its {self._identity} is empty')
+            errors.require(name, f'{where}: its {self._identity} is empty')
             return name
-        checks.require(
+        errors.require(
             isinstance(value, int | np.integer),
             f'{where}: found no {self._identity}; the files are damaged or belong to another set',
         )
         if self._names:
-            checks.require(
+            errors.require(
                 0 <= value < len(self._names),
                 f'{where}: found {self._identity} {value}, expected one of {len(self._names)} classes',
             )
@@ -139,7 +139,7 @@ def _builder(name, data_dir, where):
         return tfds.builder(name, **({'data_dir': data_dir} if data_dir else {}))
     except _damage() as error:
         there = data_dir or tfds.core.constants.DATA_DIR
-        raise checks.InputError(
+        raise errors.InputError(
             f'{where}: no such set in {there}, expected {name} below it ({_line(error)}); give the '
             'folder with --data_dir'
         ) from error
@@ -153,9 +153,9 @@ def _check_features(name, data_dir, where):
         try:
             named = list(_classes(json.loads(path.read_text(encoding='utf-8'))))
         except (OSError, ValueError, RecursionError) as error:
-            raise checks.InputError(f'{where}: {path} can not be read: {_line(error)}') from error
+            raise errors.InputError(f'{where}: {path} can not be read: {_line(error)}') from error
         for found in named:
-            checks.require(
+            errors.require(
                 re.fullmatch(r'tensorflow_datasets\.core\.features\.[\w.]+', found),
                 f'{where}: {path} names the class {found[:80]!r}, expected such of '
                 'tensorflow_datasets.core.features only; nothing was imported',
@@ -185,19 +185,19 @@ def _keys(features, identity_key, where):
     """Returns (the feature of images, the feature of identities)."""
     import tensorflow_datasets as tfds
 
-    checks.require(
+    errors.require(
         isinstance(features, tfds.features.FeaturesDict), f'{where}: its features have no names'
     )
     listed = ', '.join(f'{name} ({type(kind).__name__})' for name, kind in features.items())
     pictures = [name for name, kind in features.items() if isinstance(kind, tfds.features.Image)]
     if 'image' in pictures:
         pictures = ['image']
-    checks.require(
+    errors.require(
         len(pictures) == 1, f'{where}: found the features {listed}; expected one image among them'
     )
     names = (identity_key,) if identity_key else _KEYS
     found = [name for name in names if name in features]
-    checks.require(
+    errors.require(
         found,
         f'{where}: none of its features is called {" or ".join(names)}: found {listed}; name the one '
         'that says who it is with --identity_key',
@@ -206,7 +206,7 @@ def _keys(features, identity_key, where):
     whole = isinstance(kind, tfds.features.Text) or (
         kind.shape == () and np.issubdtype(kind.np_dtype, np.integer)
     )
-    checks.require(
+    errors.require(
         whole and found[0] != pictures[0],
         f'{where}: the feature {found[0]} is {type(kind).__name__}, expected a class, a text or a '
         f'whole number; found {listed}; name another with --identity_key',
@@ -221,12 +221,12 @@ def _data_source(builder, split, image, where) -> Any:
         # The file of an image as it is: decoding it is ours, the same as for other sources.
         return builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
     except NotImplementedError as error:
-        raise checks.InputError(
+        raise errors.InputError(
             f'{where}: not prepared as ArrayRecord files, which alone are read without TensorFlow; '
             "prepare it with file_format='array_record'"
         ) from error
     except _damage() as error:
-        raise checks.InputError(f'{where}: {_line(error)}') from error
+        raise errors.InputError(f'{where}: {_line(error)}') from error
 
 
 @functools.cache

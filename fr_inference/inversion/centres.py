@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.inversion import evaluate
 
 _STARTS = 8  # of FastICA, whose components depend on where it starts
@@ -46,7 +46,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     """
     unit = evaluate.unit(embeddings)
     most = min(unit.shape[1], len(unit) - 1)
-    checks.require(
+    errors.require(
         1 <= count <= most,
         f'centres: found {count}, expected 1 to {most}, for embeddings {list(unit.shape)}',
     )
@@ -55,7 +55,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
         for start in range(_STARTS)
         if (sources := _sources(unit, count, seed + start)) is not None
     ]
-    checks.require(
+    errors.require(
         means,
         f'centres: {len(unit)} embeddings do not tell {count} components apart; give more faces '
         '(--strangers, or --draws where there are none) or fewer centres',

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks, rng, trees
+from fr_inference import checkpointing, errors, rng
 from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
 
@@ -58,9 +58,9 @@ def gallery(
     names = np.asarray(identities)
     sides = [sorted(set(names[member])), sorted(set(names[~member]))]
     both = set(sides[0]) & set(sides[1])
-    checks.require(not both, f'gallery: {sorted(both)[:3]} are members and non-members at once')
+    errors.require(not both, f'gallery: {sorted(both)[:3]} are members and non-members at once')
     count = min(map(len, sides))
-    checks.require(
+    errors.require(
         count >= 2,
         f'gallery: found {len(sides[0])} members and {len(sides[1])} non-members, expected 2 or more',
     )
@@ -81,8 +81,8 @@ def gallery(
 
 def check_evaluator(evaluator: Target, target: Target) -> None:
     """Raises `InputError` for an evaluator with the target's own weights: it would judge itself."""
-    checks.require(
-        trees.digest(evaluator.variables) != trees.digest(target.variables),
+    errors.require(
+        checkpointing.digest(evaluator.variables) != checkpointing.digest(target.variables),
         f'evaluator: {evaluator.name} has the weights of the target; give a backbone of another '
         'architecture and other training people',
     )

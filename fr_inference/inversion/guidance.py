@@ -14,8 +14,9 @@ from fr_inference.inversion import scene as scenes
 from fr_inference.inversion.optimize import Constants, Plan
 from fr_inference.inversion.pool import Pool, Progress
 from fr_inference.inversion.scene import Scene
+from fr_inference.measuring import distances
 from fr_inference.membership import attack as attacks
-from fr_inference.membership import distances, protocol
+from fr_inference.membership import protocol
 from fr_inference.membership.measured import Measured, Settings
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.inversion.scene import Seen
 from fr_inference.membership import attack as attacks
 from fr_inference.membership.attack import Attack
@@ -45,10 +45,10 @@ class Objective:
     agreement: float = 0.0
 
     def __post_init__(self):
-        checks.one_of('membership', self.membership, MEMBERSHIP)
+        errors.one_of('membership', self.membership, MEMBERSHIP)
         for name in ('strength', 'prior', 'identity', 'match', 'agreement'):
             value = getattr(self, name)
-            checks.require(
+            errors.require(
                 np.isfinite(value) and value >= 0, f'{name}: found {value}, expected 0 or more'
             )
 
@@ -94,7 +94,7 @@ def make_guide(attack: Attack, member_features: np.ndarray, latents: np.ndarray)
       latents: [M, w_dim] random w (or z).
     """
     features = np.asarray(member_features, np.float64)
-    checks.require(
+    errors.require(
         len(features) >= 2 and len(latents) >= 2,
         f'found {len(features)} members and {len(latents)} latents to measure, expected 2 or more',
     )

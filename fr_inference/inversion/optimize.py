@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import scene as scenes
 from fr_inference.inversion.objective import Guide
@@ -57,13 +57,13 @@ class Plan:
     jitter: Jitter = dataclasses.field(default_factory=Jitter)
 
     def __post_init__(self):
-        checks.one_of('optimiser', self.optimiser, OPTIMISERS)
+        errors.one_of('optimiser', self.optimiser, OPTIMISERS)
         for name in ('draws', 'candidates', 'keep', 'batch', 'learning_rate'):
-            checks.positive(name, getattr(self, name))
-        checks.require(-1 <= self.apart <= 1, f'apart: found {self.apart}, expected -1 to 1')
-        checks.require(self.steps >= 0, f'steps: found {self.steps}, expected 0 or more')
-        checks.require(self.pictures >= 2, f'pictures: found {self.pictures}, expected 2 or more')
-        checks.require(
+            errors.positive(name, getattr(self, name))
+        errors.require(-1 <= self.apart <= 1, f'apart: found {self.apart}, expected -1 to 1')
+        errors.require(self.steps >= 0, f'steps: found {self.steps}, expected 0 or more')
+        errors.require(self.pictures >= 2, f'pictures: found {self.pictures}, expected 2 or more')
+        errors.require(
             self.keep <= self.candidates <= self.draws,
             f'found draws={self.draws}, candidates={self.candidates}, keep={self.keep}, expected '
             'draws >= candidates >= keep',

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import jax
 import numpy as np
 
-from fr_inference import checks, parallel, processes, provenance
+from fr_inference import devices, errors, processes, provenance
 from fr_inference.inversion import optimize, programs
 from fr_inference.inversion.optimize import Constants, Plan
 from fr_inference.inversion.scene import Scene
@@ -76,7 +76,7 @@ def draw(
         shapes,
     )
     columns = [*terms.values(), embeddings]
-    at_once = plan.batch * len(parallel.devices()) * processes.count()
+    at_once = plan.batch * len(devices.local()) * processes.count()
     block = min(at_once, plan.draws)
 
     def saved(rows):
@@ -119,8 +119,8 @@ def _column(folder, name, shape):
     try:
         found = np.lib.format.open_memmap(path, 'r+')
     except (ValueError, OSError) as error:
-        raise checks.InputError(f'{path}: damaged: {error}; remove it to draw anew') from error
-    checks.require(
+        raise errors.InputError(f'{path}: damaged: {error}; remove it to draw anew') from error
+    errors.require(
         found.shape == shape and found.dtype == np.float32,
         f'{path}: found {found.dtype} {list(found.shape)}, expected float32 {list(shape)}; remove it '
         'to draw anew',

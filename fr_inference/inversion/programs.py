@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import parallel, processes, rng, trees
+from fr_inference import checkpointing, devices, processes, rng
 from fr_inference.inversion import optimize
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Constants, Plan
@@ -19,22 +19,22 @@ def ready(constants: Constants, plan: Plan, objective: Objective | None = None) 
     """Returns the constants on every device, with the key of the plan's seed and the weights."""
     key = rng.stream(jax.random.key(plan.seed), 'search')
     weights = objective.weights if objective is not None else None
-    return parallel.replicated(dataclasses.replace(constants, key=key, weights=weights))
+    return devices.replicated(dataclasses.replace(constants, key=key, weights=weights))
 
 
 def identified(scene: Scene, constants: Constants) -> dict[str, str]:
     """Returns what saved work belongs to, besides its plan: kind of scene, digests of the weights."""
     return {
         'scene': scene.kind,
-        'generator': trees.digest(constants.generator),
-        'target': trees.digest(constants.target),
-        'guide': trees.digest(constants.guide),
+        'generator': checkpointing.digest(constants.generator),
+        'target': checkpointing.digest(constants.target),
+        'guide': checkpointing.digest(constants.guide),
     }
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(devices, make, scene, plan, *more):
-    return parallel.per_candidate(make(scene, plan, *more), devices)
+def _compiled(on, make, scene, plan, *more):
+    return devices.per_candidate(make(scene, plan, *more), on)
 
 
 def over(
@@ -60,7 +60,7 @@ def over(
     shared = dataclasses.replace(plan, seed=0, draws=1, candidates=1, keep=1, apart=1.0, batch=1)
     if make is not optimize.advancing:
         shared = dataclasses.replace(shared, steps=0, learning_rate=1.0)
-    compiled, place, count = _compiled(parallel.devices(), make, scene, shared, *more)
+    compiled, place, count = _compiled(devices.local(), make, scene, shared, *more)
     placed = place(constants)
 
     def run(examples):

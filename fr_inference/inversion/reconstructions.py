@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from fr_inference import checks, processes, tables
+from fr_inference import errors, processes, tables
 from fr_inference.inversion.stage import Inversion
 
 _COLUMNS = 8
@@ -43,7 +43,7 @@ def save_pictures(images: np.ndarray, directory: str | os.PathLike) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise checks.InputError(f'{folder}: {error.strerror}, expected a folder') from error
+        raise errors.InputError(f'{folder}: {error.strerror}, expected a folder') from error
     for number, image in enumerate(images):
         Image.fromarray(image).save(folder / f'{number:04d}.png')
     Image.fromarray(sheet(images)).save(directory / 'reconstructions.png')

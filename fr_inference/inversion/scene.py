@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checks
-from fr_inference.membership import attack, distances
+from fr_inference import errors
+from fr_inference.measuring import distances
+from fr_inference.membership import attack
 from fr_inference.models import stylegan2
 from fr_inference.models.target import InputSpec, Target
 
@@ -38,7 +39,7 @@ class Jitter:
     def __post_init__(self):
         for name in ('shift', 'zoom', 'light'):
             value = getattr(self, name)
-            checks.require(0 <= value <= 0.5, f'{name}: found {value}, expected 0 to 0.5')
+            errors.require(0 <= value <= 0.5, f'{name}: found {value}, expected 0 to 0.5')
 
 
 @jax.tree_util.register_dataclass
@@ -94,7 +95,7 @@ def make(
     Raises:
       InputError: for another space.
     """
-    checks.one_of('space', space, SPACES)
+    errors.one_of('space', space, SPACES)
     # Compiled programs live on: they must not keep the target's weights.
     return _make(generator, target.apply, target.input, space, psi, scaling)
 

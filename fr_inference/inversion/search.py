@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from fr_inference import checks, processes, provenance, trees
+from fr_inference import checkpointing, errors, processes, provenance
 from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import optimize, programs
 from fr_inference.inversion.objective import Objective
@@ -90,7 +90,7 @@ def run(
       Stopped: when that was asked for; the state is saved where there is a `workdir`.
       InputError: when `workdir` holds another search, or nothing finite was found.
     """
-    checks.require(
+    errors.require(
         len(pool) >= plan.draws,
         f'draws: found a pool of {len(pool)} random latents, expected {plan.draws} or more',
     )
@@ -101,7 +101,7 @@ def run(
         described = {
             'plan': dataclasses.asdict(plan),
             'objective': dataclasses.asdict(objective),
-            'wanted': trees.digest(wanted),
+            'wanted': checkpointing.digest(wanted),
             **programs.identified(scene, constants),
         }
         provenance.claim_run(folder, described)
@@ -132,7 +132,7 @@ def _begin(scene, plan, objective, constants, pool, wanted, folder):
             ),
             shapes,
         )
-        saved = trees.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
+        saved = checkpointing.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
         if saved is not None:
             return saved[1]['candidates'], np.array(saved[1]['curve'])
 
@@ -159,7 +159,7 @@ def _best(plan, objective, pool, wanted):
         order = np.argsort(-ranked, axis=1, kind='stable')[:, : plan.candidates]
         kept = np.take_along_axis(kept, order, axis=1)
         values = np.take_along_axis(values, order, axis=1)
-    checks.require(
+    errors.require(
         np.isfinite(values).all(),
         f'only {int(np.isfinite(values).all(0).sum())} of {plan.draws} random latents have a finite '
         f'score, expected {plan.candidates}; are generator and target damaged?',
@@ -177,7 +177,7 @@ def _optimise(
     def save_state():
         if folder is not None:
             tree = {'candidates': state, 'curve': curve}
-            trees.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
+            checkpointing.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
 
     if progress is not None and done < plan.steps:
         progress(label, done, plan.steps)
@@ -224,7 +224,7 @@ def _select(scene, plan, objective, constants, state, curve, groups):
         ]
     )
     lost = int((~np.isfinite(scores[chosen])).sum())
-    checks.require(
+    errors.require(
         not lost,
         f'{lost} of {len(chosen)} reconstructions have no finite score: the search diverged; lower '
         f'learning_rate (now {plan.learning_rate:g}) or the strength',

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks, processes
+from fr_inference import errors, processes
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import centres, evaluate, guidance, targeted
 from fr_inference.inversion.evaluate import Gallery, Judged
@@ -52,18 +52,18 @@ class Settings:
     targeted: int = 0
 
     def __post_init__(self):
-        checks.require(self.centres >= 0, f'centres: found {self.centres}, expected 0 or more')
-        checks.positive('psi', self.psi)
+        errors.require(self.centres >= 0, f'centres: found {self.centres}, expected 0 or more')
+        errors.positive('psi', self.psi)
         names = [_sweep_name(strength) for strength in self.strengths]
-        checks.require(
+        errors.require(
             len(set(names)) == len(names), f'strengths: found {names}, expected different ones'
         )
         for strength in self.strengths:
-            checks.require(
+            errors.require(
                 np.isfinite(strength) and strength >= 0,
                 f'strengths: found {strength}, expected 0 or more',
             )
-        checks.require(self.targeted >= 0, f'targeted: found {self.targeted}, expected 0 or more')
+        errors.require(self.targeted >= 0, f'targeted: found {self.targeted}, expected 0 or more')
 
 
 def _sweep_name(strength):
@@ -139,7 +139,7 @@ def invert(
       InputError: one line, for anything that is wrong with the input.
     """
     how = request.settings
-    checks.require(
+    errors.require(
         measured.labelled.measured.layers,
         f'{measured.target.name}: has no BatchNorm statistics, which guide the search; only templates '
         'can be inverted (experiments.reconstruct)',
@@ -162,7 +162,7 @@ def invert(
         )
 
     seen = measured.measure(request.evaluator, measured.faces, 'evaluator')
-    checks.require(
+    errors.require(
         np.array_equal(seen.index, measured.labelled.measured.index),
         'evaluator: it could not read the same images as the target',
     )

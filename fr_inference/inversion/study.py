@@ -16,7 +16,7 @@ from fr_inference.inversion.optimize import Plan
 from fr_inference.inversion.pool import Progress
 from fr_inference.inversion.search import Found
 from fr_inference.membership.measured import MADE, Measured
-from fr_inference.metrics import images as image_metrics
+from fr_inference.metrics import realism as image_metrics
 from fr_inference.models.target import Target
 
 _NEIGHBOURS = 5  # of precision, recall, density and coverage

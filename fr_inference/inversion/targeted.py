@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 from fr_inference.inversion import evaluate
 from fr_inference.inversion.guidance import Side
 from fr_inference.inversion.objective import Objective
@@ -136,7 +136,7 @@ def _templates(names, side, people, seed):
     for row in np.flatnonzero(side):
         if first.setdefault(names[row], int(row)) != row:
             several.add(names[row])
-    checks.require(several, 'targeted: found nobody with two photographs, one to be the template')
+    errors.require(several, 'targeted: found nobody with two photographs, one to be the template')
     order = rng.numpy_generator(seed, 'templates').permutation(sorted(several))
     return sorted(first[name] for name in order[:people])
 

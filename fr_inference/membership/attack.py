@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 
 _STEPS = 2000
 _TOLERANCE = 1e-7
@@ -33,10 +33,10 @@ class Options:
     seed: int = 0
 
     def __post_init__(self):
-        checks.require(
+        errors.require(
             0 <= self.hidden <= 4096, f'hidden: found {self.hidden}, expected 0 to 4096 units'
         )
-        checks.positive('l2', self.l2)
+        errors.positive('l2', self.l2)
 
 
 @jax.tree_util.register_dataclass
@@ -105,8 +105,8 @@ def fit(features: Any, member: Any, options: Options) -> Attack:
       InputError: for features that are not finite, or one class only.
     """
     features, member = np.asarray(features, np.float64), np.asarray(member, bool)
-    checks.require(np.isfinite(features).all(), 'features: found numbers that are not finite')
-    checks.require(
+    errors.require(np.isfinite(features).all(), 'features: found numbers that are not finite')
+    errors.require(
         member.any() and not member.all(),
         f'found {int(member.sum())} members among {len(member)} images to fit on, expected both',
     )

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 from fr_inference.data import loader
 from fr_inference.data.faces import Faces
-from fr_inference.membership import distances
+from fr_inference.measuring import distances
 from fr_inference.models.target import Target
 
 _CALIBRATION_IMAGES = 512
@@ -26,7 +26,7 @@ _BATCH = 64
 def null_labels(identities: Sequence[str], seed: int) -> np.ndarray:
     """Calls a random half of the people members: [N] bool."""
     names = sorted(set(identities))
-    checks.require(
+    errors.require(
         len(names) >= 8,
         f'null control: found {len(names)} people among the non-members, expected 8 or more',
     )
@@ -138,7 +138,7 @@ def _moments(apply, input):
 
 def _with_statistics(variables, path, mean, spread, name):
     def replaced(tree, parts):
-        checks.require(
+        errors.require(
             isinstance(tree, Mapping) and (parts[0] if parts else 'mean') in tree,
             f'{name}: no statistics under {"/".join(path)!r}; give a backbone for the blind control '
             'yourself (--blind)',

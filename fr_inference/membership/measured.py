@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces, concat
-from fr_inference.membership import attack, controls, distances, protocol, scoring
+from fr_inference.measuring import distances, measurements
+from fr_inference.measuring.measurements import Measurements, Progress
+from fr_inference.membership import attack, controls, protocol
 from fr_inference.membership.protocol import Labelled
-from fr_inference.membership.scoring import Measurements, Progress
 from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
 
@@ -47,16 +48,16 @@ class Settings:
     allow_overlap: bool = False
 
     def __post_init__(self):
-        checks.one_of('scaling', self.scaling, distances.SCALINGS)
-        checks.positive('batch_size', self.batch_size)
-        checks.require(
+        errors.one_of('scaling', self.scaling, distances.SCALINGS)
+        errors.positive('batch_size', self.batch_size)
+        errors.require(
             0 <= self.decoders <= 1024, f'decoders: found {self.decoders}, expected 0 to 1024'
         )
-        checks.require(
+        errors.require(
             100 <= self.replicates <= 100_000,
             f'replicates: found {self.replicates}, expected 100 to 100000',
         )
-        checks.require(
+        errors.require(
             0 <= self.seed < 2**31, f'seed: found {self.seed}, expected 0 to {2**31 - 1}'
         )
         _ = self.options  # checks the rest
@@ -147,7 +148,7 @@ def measure_all(
       shadow: trained on part of 'auxiliary'.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
-      scores: folder of rows computed before, of `scoring.measure`.
+      scores: folder of rows computed before, of `measurements.measure`.
       progress: called as progress(label, done, total).
 
     Raises:
@@ -156,7 +157,7 @@ def measure_all(
     skipped: dict[str, str] = {}
 
     def measure(backbone: Target, images: Faces, label: str) -> Measurements:
-        measured = scoring.measure(
+        measured = measurements.measure(
             backbone,
             images,
             scaling=settings.scaling,
@@ -181,7 +182,7 @@ def measure_all(
     fit = protocol.fit_half(own.measured.identities, own.member, settings.seed)
     backbone = _blind_backbone(target, blind, faces, own, fit, settings)
     control = labelled(backbone, 'blind control')
-    checks.require(
+    errors.require(
         control.measured.layers or not own.measured.layers,
         '--blind: that backbone has no BatchNorm statistics, so that the attack can not be run on it',
     )
@@ -217,13 +218,13 @@ def _blind_backbone(target, blind, faces, labelled, fit, settings):
 
 
 def _by_shadow(target, shadow, given, backbone, control, measure, settings):
-    checks.require('auxiliary' in given, 'shadow: it needs auxiliary, faces it was trained on')
+    errors.require('auxiliary' in given, 'shadow: it needs auxiliary, faces it was trained on')
     auxiliary = given['auxiliary']
     seen = measure(shadow.target, auxiliary, 'shadow')
     digests = overlap.content_digests(auxiliary, skip_bad=settings.skip_bad)
     trained_on = set(shadow.digests)
     member = np.array([digests[position] in trained_on for position in seen.index])
-    checks.require(
+    errors.require(
         member.any() and not member.all(),
         f'--shadow: {int(member.sum())} of {len(member)} auxiliary images are among the '
         f'{len(trained_on)} that it was trained on, expected some and not all',

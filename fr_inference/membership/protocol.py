@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
+from fr_inference.measuring.measurements import Measurements
 from fr_inference.membership import attack as attacks
 from fr_inference.membership.attack import Attack, Options
-from fr_inference.membership.scoring import Measurements
 from fr_inference.metrics import roc
 from fr_inference.metrics.intervals import Scored
 
@@ -67,7 +67,7 @@ def fit_half(
         sides[name] = sides.get(name, 0) | (1 if inside else 2)
     for side, label in ((1, 'members'), (2, 'non-members')):
         count = sum(bool(mask & side) for mask in sides.values())
-        checks.require(
+        errors.require(
             count >= least,
             f'{label}: found {count} people, expected {least} or more: the attack is fitted '
             'on half of them and judged on the others',
@@ -107,7 +107,7 @@ def auxiliary(
     Raises:
       InputError: when shadow and target have different layers.
     """
-    checks.require(
+    errors.require(
         len(shadow.measured.layers) == len(labelled.measured.layers),
         f'shadow: found {len(shadow.measured.layers)} BatchNorm layers, but the target has '
         f'{len(labelled.measured.layers)}; the shadow must have its architecture',

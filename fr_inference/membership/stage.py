@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data.faces import Faces
-from fr_inference.membership import controls, protocol, scoring, summary
+from fr_inference.measuring import measurements
+from fr_inference.membership import controls, protocol, summary
 from fr_inference.membership.measured import Measured, Settings
 from fr_inference.membership.protocol import Labelled
 from fr_inference.metrics import intervals
@@ -79,7 +80,7 @@ def run(measured: Measured, given: Mapping[str, Faces], *, settings: Settings) -
         _populations(measured, fitted, given, found)
         found.membership['layers'] = summary.layers(labelled, fit, seed=settings.seed)
     person_logits = _people(measured, found, controlled, settings)
-    checks.require(
+    errors.require(
         found.evaluated,
         f'{target.name}: without BatchNorm statistics and without people of several images there is '
         'nothing to attack',
@@ -116,7 +117,7 @@ def nothing(measured: Measured) -> Findings:
 
 def _null(labelled, settings):
     """(Non-members, half of whom are called members, the half to fit on)."""
-    outsiders = scoring.select(labelled.measured, ~labelled.member)
+    outsiders = measurements.select(labelled.measured, ~labelled.member)
     member = controls.null_labels(outsiders.identities, settings.seed)
     half = protocol.fit_half(outsiders.identities, member, settings.seed, least=2)
     return Labelled(measured=outsiders, member=member), half
@@ -206,7 +207,7 @@ def _populations(measured, fitted, given, found):
     if 'member_identities' in given:
         other = measured.measure(target, given['member_identities'], 'other images of members')
         judged = set(members[1])
-        own = scoring.select(other, np.array([name in judged for name in other.identities]))
+        own = measurements.select(other, np.array([name in judged for name in other.identities]))
         _check_others(judged, own.identities)
         others = protocol.logits(fitted, own), own.identities
         compare('member_identities_vs_nonmembers', others, strangers)
@@ -217,7 +218,7 @@ def _populations(measured, fitted, given, found):
 
 
 def _check_others(judged, names):
-    checks.require(
+    errors.require(
         judged & set(names),
         'member_identities: none of these people is a member in the evaluated half; identities '
         'must have the names they have in --members',

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.membership import protocol
 from fr_inference.membership.protocol import Labelled
 from fr_inference.metrics import intervals
@@ -27,7 +27,7 @@ def excess(ours: Scored, theirs: Scored, *, seed: int, replicates: int) -> dict[
       seed: of the bootstrap.
       replicates: of the bootstrap.
     """
-    checks.require(
+    errors.require(
         ours.identities == theirs.identities,
         'blind control: it could not read the same images as the target',
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 from fr_inference.metrics import roc
 
 RATES = ('0.1', '0.01', '0.001')
@@ -214,7 +214,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
     Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
-    checks.positive('count', count)
+    errors.positive('count', count)
     centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = (_Z / (1 + _Z**2 / count)) * np.sqrt(
         share * (1 - share) / count + _Z**2 / (4 * count**2)

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from fr_inference import checks
+from fr_inference import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +54,9 @@ def rank(scores: np.ndarray, member: np.ndarray) -> Ranking:
       InputError: for scores that are not finite, or one kind only.
     """
     scores, member = np.asarray(scores, np.float64), np.asarray(member, bool)
-    checks.require(scores.shape == member.shape, f'scores {scores.shape}, member {member.shape}')
-    checks.require(np.isfinite(scores).all(), 'scores: found numbers that are not finite')
-    checks.require(
+    errors.require(scores.shape == member.shape, f'scores {scores.shape}, member {member.shape}')
+    errors.require(np.isfinite(scores).all(), 'scores: found numbers that are not finite')
+    errors.require(
         member.any() and not member.all(),
         f'found {int(member.sum())} members among {len(member)} scores, expected both kinds',
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fr_inference import checks, rng
+from fr_inference import errors, rng
 
 # How the embedding of the mirror image joins the image's own.
 MIRRORS = ('none', 'concat', 'add')
@@ -46,7 +46,7 @@ def combine_mirror(embeddings: np.ndarray, mirrored: np.ndarray | None, how: str
       mirrored: [N, D] of their mirror images; unused for 'none'.
       how: 'concat' ([N, 2 D]), 'add' ([N, D]) or 'none'.
     """
-    checks.one_of('mirror', how, MIRRORS)
+    errors.one_of('mirror', how, MIRRORS)
     if how == 'none' or mirrored is None:
         return embeddings
     return np.concatenate([embeddings, mirrored], 1) if how == 'concat' else embeddings + mirrored
@@ -98,7 +98,7 @@ def verify(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Verificat
 
 
 def _check_kinds(same, source):
-    checks.require(
+    errors.require(
         same.any() and not same.all(),
         f'{source}: found {int(same.sum())} pairs of one person among {len(same)}, expected both kinds',
     )
@@ -127,7 +127,7 @@ def sample_pairs(
     same = np.array(
         [(a, b) for group in groups for i, a in enumerate(group[:20]) for b in group[i + 1 : 20]]
     ).reshape(-1, 2)
-    checks.require(
+    errors.require(
         len(same) and len(names) > 1,
         f'verification: found {len(names)} people and {len(same)} pairs of images of one person; '
         'expected two people and two images of one',

@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checks
-from fr_inference.models import winograd
+from fr_inference import errors
+from fr_inference.kernels import winograd
 
 NORMALIZATIONS = ('batch', 'group', 'layer', 'instance')
 
@@ -194,7 +194,7 @@ def normalization(
     Raises:
       InputError: for another kind.
     """
-    checks.one_of('norm', kind, NORMALIZATIONS)
+    errors.one_of('norm', kind, NORMALIZATIONS)
 
     def build(*, train: bool, name: str | None = None) -> Callable[[jax.Array], jax.Array]:
         if kind == 'batch':

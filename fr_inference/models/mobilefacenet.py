@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.models import layers
 
 # (expansion, channels, blocks, stride of the first), table 1 of the paper.
@@ -36,7 +36,7 @@ class MobileFaceNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Maps [N, H, W, 3] normalised images to [N, D] float32 embeddings (not of unit length)."""
-        checks.one_of('form', self.form, ('prelu', 'relu6'))
+        errors.one_of('form', self.form, ('prelu', 'relu6'))
         norm = layers.normalization('batch', dtype=self.dtype, axis_name=self.axis_name)
 
         def activate(x, name):

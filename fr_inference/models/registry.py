@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.models import layers
 from fr_inference.models.ir import IR
 from fr_inference.models.iresnet import IResNet
@@ -88,18 +88,18 @@ def build(name: str, /, **config: Any) -> nn.Module:
     Raises:
       InputError: for an unknown name, hyper-parameter or value.
     """
-    checks.one_of('architecture', name, VARIANTS)
+    errors.one_of('architecture', name, VARIANTS)
     variant = VARIANTS[name]
     module = variant.build()
     known = [
         field.name for field in dataclasses.fields(module) if field.name not in ('parent', 'name')
     ]
     for option, value in config.items():
-        checks.one_of(f'hyper-parameter of {name}', option, known)
+        errors.one_of(f'hyper-parameter of {name}', option, known)
         if option == 'dtype':
-            checks.one_of('dtype', value, DTYPES)
+            errors.one_of('dtype', value, DTYPES)
         elif option == 'depths':
-            checks.require(
+            errors.require(
                 isinstance(value, list | tuple)
                 and len(value) == 4
                 and all(type(depth) is int and depth >= 1 for depth in value)
@@ -107,12 +107,12 @@ def build(name: str, /, **config: Any) -> nn.Module:
                 f'depths: found {value!r}, expected four whole numbers above 0, 128 blocks at most',
             )
         elif option in ('width', 'embedding'):
-            checks.require(
+            errors.require(
                 type(value) is int and 1 <= value <= 8192,
                 f'{option}: found {value!r}, expected a whole number from 1 to 8192',
             )
         elif option == 'norm':
-            checks.one_of('norm', value, layers.NORMALIZATIONS)
+            errors.one_of('norm', value, layers.NORMALIZATIONS)
     if 'dtype' in config:
         config = {**config, 'dtype': DTYPES[config['dtype']]}
     if 'depths' in config:

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.models import stylegan2_ops as ops
 
 _GAIN = math.sqrt(2)
@@ -63,7 +63,7 @@ def resolutions(resolution: int) -> list[int]:
       InputError: unless it is a power of two from 4 to 1024.
     """
     sizes = [2**i for i in range(2, 11)]
-    checks.one_of('resolution', resolution, sizes)
+    errors.one_of('resolution', resolution, sizes)
     return sizes[: sizes.index(resolution) + 1]
 
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checks
+from fr_inference import errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,10 @@ class InputSpec:
 
     def __post_init__(self):
         for side in (self.height, self.width):
-            checks.require(
+            errors.require(
                 1 <= side <= 4096, f'input size: found {side} pixels, expected 1 to 4096'
             )
-        checks.require(
+        errors.require(
             len(self.mean) == len(self.std) == 3
             and all(map(math.isfinite, (*self.mean, *self.std)))
             and min(self.std) > 0,

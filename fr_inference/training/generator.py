@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checks, parallel, processes, provenance, rng, trees
+from fr_inference import checkpointing, devices, errors, processes, provenance, rng
 from fr_inference.data.faces import Faces
 from fr_inference.models import stylegan2
 from fr_inference.training import augment
-from fr_inference.training import images as training_images
+from fr_inference.training import training_images as training_images
 
 AUGMENTATIONS = ('none', 'differentiable', 'adaptive')
 
@@ -66,15 +66,15 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        checks.one_of('augmentation', self.augmentation, AUGMENTATIONS)
+        errors.one_of('augmentation', self.augmentation, AUGMENTATIONS)
         for name in ('images', 'batch_size', 'r1_every', 'path_every', 'ema_images'):
-            checks.positive(name, getattr(self, name))
-        checks.positive('learning_rate', self.learning_rate)
-        checks.require(self.r1 is None or self.r1 >= 0, f'r1: found {self.r1}, expected 0 or more')
-        checks.require(
+            errors.positive(name, getattr(self, name))
+        errors.positive('learning_rate', self.learning_rate)
+        errors.require(self.r1 is None or self.r1 >= 0, f'r1: found {self.r1}, expected 0 or more')
+        errors.require(
             self.path_length >= 0, f'path_length: found {self.path_length}, expected 0 or more'
         )
-        checks.require(
+        errors.require(
             0 <= self.style_mixing <= 1,
             f'style_mixing: found {self.style_mixing}, expected a number from 0 to 1',
         )
@@ -278,7 +278,7 @@ def make_step(
         )
         return state, {'generator': loss_g, 'discriminator': loss_d, 'sign': sign}
 
-    return parallel.data_parallel(step, mesh)
+    return devices.data_parallel(step, mesh)
 
 
 def variables_of(state: State, generator: stylegan2.Generator, seed: int) -> dict[str, Any]:
@@ -330,18 +330,18 @@ def train(
     """
     size = generator.resolution
     stylegan2.resolutions(size)  # checks it
-    checks.require(
+    errors.require(
         size == discriminator.resolution,
         f'resolution: found {size} and {discriminator.resolution}, expected the same for both',
     )
     group = min(discriminator.group, recipe.batch_size)
-    checks.require(
+    errors.require(
         recipe.batch_size % group == 0,
         f'batch_size: found {recipe.batch_size}, expected a multiple of {group}, among whose images the '
         'discriminator compares',
     )
     read, kept = training_images.load(faces, size, size, skip_bad)
-    checks.require(
+    errors.require(
         len(kept) >= recipe.batch_size,
         f'{faces.name}: found {len(kept)} images, expected {recipe.batch_size} or more (batch_size)',
     )
@@ -349,11 +349,11 @@ def train(
     state = initial_state(recipe, generator, discriminator)
     if workdir is not None:
         _check_same_run(workdir, recipe, generator, discriminator, faces.select(kept))
-        saved = trees.latest_state(workdir / 'state', state)
+        saved = checkpointing.latest_state(workdir / 'state', state)
         if saved is not None:
             state = saved[1]
-    mesh = parallel.training_mesh(recipe.batch_size)
-    state = parallel.on_mesh(state, mesh)
+    mesh = devices.training_mesh(recipe.batch_size)
+    state = devices.on_mesh(state, mesh)
     # The step does not depend on how long it is repeated, nor on the seed.
     shared = dataclasses.replace(recipe, images=1, seed=0)
     step_function = make_step(shared, generator, discriminator, mesh)
@@ -363,7 +363,7 @@ def train(
 
     def save_state():
         if workdir is not None:
-            trees.save_state(workdir / 'state', done, state)
+            checkpointing.save_state(workdir / 'state', done, state)
 
     while done < total:
         epoch, within = divmod(done, per_epoch)
@@ -375,12 +375,12 @@ def train(
         def part(rows, chosen=chosen):
             return read(chosen[rows])
 
-        images = parallel.batch_on_mesh(part, recipe.batch_size, mesh)
+        images = devices.batch_on_mesh(part, recipe.batch_size, mesh)
         state, metrics = step_function(state, images, np.int32(recipe.seed))
         done += 1
         if done % 16 == 0 or done == total:
             values = {name: float(value) for name, value in metrics.items()}
-            checks.require(
+            errors.require(
                 math.isfinite(values['generator'] + values['discriminator']),
                 f'training diverged after {done * recipe.batch_size} images; lower learning_rate '
                 f'(now {recipe.learning_rate}) or raise r1',

@@ -13,7 +13,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checks
+from fr_inference import errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,13 @@ class Margin:
     scale: float = 64.0
 
     def __post_init__(self):
-        checks.require(1 <= self.m1 <= 8, f'm1: found {self.m1}, expected 1 (no margin) to 8')
-        checks.require(
+        errors.require(1 <= self.m1 <= 8, f'm1: found {self.m1}, expected 1 (no margin) to 8')
+        errors.require(
             0 <= self.m2 <= math.pi,
             f'm2: found {self.m2}, expected 0 (no margin) to pi, in radians',
         )
-        checks.require(0 <= self.m3 <= 2, f'm3: found {self.m3}, expected 0 (no margin) to 2')
-        checks.positive('scale', self.scale)
+        errors.require(0 <= self.m3 <= 2, f'm3: found {self.m3}, expected 0 (no margin) to 2')
+        errors.positive('scale', self.scale)
 
 
 # The papers' values, and those of insightface's reference code.

@@ -20,14 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fr_inference import checkpoint, checks, parallel, processes, provenance, rng, trees
+from fr_inference import checkpointing, devices, errors, processes, provenance, rng
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
-from fr_inference.training import images as training_images
 from fr_inference.training import margin as margins
+from fr_inference.training import training_images as training_images
 from fr_inference.training.margin import Margin
+from fr_inference.weights import native_targets
 
 Progress = Callable[..., None]
 
@@ -64,21 +65,21 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        checks.require(
+        errors.require(
             0 <= self.epochs <= 1_000_000, f'epochs: found {self.epochs}, expected 0 to 1000000'
         )
-        checks.require(
+        errors.require(
             self.batch_size >= 2, f'batch_size: found {self.batch_size}, expected 2 or more'
         )
-        checks.positive('learning_rate', self.learning_rate)
-        checks.require(
+        errors.positive('learning_rate', self.learning_rate)
+        errors.require(
             0 <= self.momentum < 1, f'momentum: found {self.momentum}, expected 0 up to 1'
         )
-        checks.require(
+        errors.require(
             0 <= self.weight_decay < math.inf,
             f'weight_decay: found {self.weight_decay}, expected 0 or more',
         )
-        checks.require(0 <= self.warmup < 1, f'warmup: found {self.warmup}, expected 0 up to 1')
+        errors.require(0 <= self.warmup < 1, f'warmup: found {self.warmup}, expected 0 up to 1')
 
 
 @jax.tree_util.register_dataclass
@@ -137,7 +138,7 @@ def train(
       InputError: for a target that can't be trained, too few images or identities, or a `workdir`
         that holds another run.
     """
-    checks.require(
+    errors.require(
         target.architecture in registry.VARIANTS and target.module is not None,
         f'{target.name}: only registered architectures can be trained',
     )
@@ -146,13 +147,13 @@ def train(
     _, labels = np.unique(faces.identities, return_inverse=True)
     labels = labels.astype(np.int32)
     classes = int(labels.max()) + 1
-    checks.require(
+    errors.require(
         classes >= 2 and len(labels) >= 2,
         f'{faces.name}: found {len(labels)} images of {classes} people, expected 2 people or more',
     )
     batch_size = min(recipe.batch_size, len(labels))
     # Of one image alone no device has a variance.
-    mesh = parallel.training_mesh(batch_size, fewest=1 if recipe.cross_replica else 2)
+    mesh = devices.training_mesh(batch_size, fewest=1 if recipe.cross_replica else 2)
     per_epoch = len(labels) // batch_size
     module = cast(nn.Module, target.module)
     anywhen = dataclasses.replace(recipe, seed=0)  # the step is given the seed
@@ -161,10 +162,10 @@ def train(
     workdir = pathlib.Path(workdir) if workdir is not None else None
     if workdir is not None:
         _check_same_run(workdir, recipe, target, faces)
-        saved = trees.latest_state(workdir / 'state', state)
+        saved = checkpointing.latest_state(workdir / 'state', state)
         if saved is not None:
             state = saved[1]
-    state = parallel.on_mesh(state, mesh)
+    state = devices.on_mesh(state, mesh)
     total = recipe.epochs * per_epoch
     saved_at = time.monotonic()
     step = int(state.step)
@@ -172,7 +173,7 @@ def train(
 
     def save_state():
         if workdir is not None:
-            trees.save_state(workdir / 'state', step, state)
+            checkpointing.save_state(workdir / 'state', step, state)
 
     def save_epoch(epoch):
         if workdir is not None and epoch in save_epochs:
@@ -190,7 +191,7 @@ def train(
                 own = chosen[rows]
                 return images(own), labels[own], own.astype(np.int32)
 
-            batch = parallel.batch_on_mesh(part, batch_size, mesh)
+            batch = devices.batch_on_mesh(part, batch_size, mesh)
             state, metrics = step_function(state, batch, np.int32(recipe.seed))
             step += 1
             if progress is not None and (step % 8 == 0 or step == total):
@@ -203,7 +204,7 @@ def train(
                 saved_at = time.monotonic()
             processes.stop_point(save_state)
         weights = jax.tree.leaves((state.totals, state.params, state.batch_stats))
-        checks.require(
+        errors.require(
             all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in weights),
             f'training diverged in epoch {epoch + 1}; lower learning_rate (now '
             f'{recipe.learning_rate}) or the margin',
@@ -236,8 +237,8 @@ def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
         if 'margin' in values:
             values['margin'] = Margin(**values['margin'])
         return Recipe(**values)
-    except (TypeError, checks.InputError) as error:
-        raise checks.InputError(
+    except (TypeError, errors.InputError) as error:
+        raise errors.InputError(
             f'the recipe that the target records is none of ours ({error}): no shadow can be trained '
             'by it here; train one yourself and give it as shadow'
         ) from error
@@ -261,7 +262,7 @@ def first_step(
       target: where to start, of a registered architecture.
       classes: people to be told apart.
       per_epoch: steps in an epoch.
-      mesh: the devices, from `parallel.training_mesh`.
+      mesh: the devices, from `devices.training_mesh`.
 
     Returns:
       (`jax.jit` of (state, (images [B, H, W, 3] uint8, labels [B] int32, example ids [B] int32), seed)
@@ -337,7 +338,7 @@ def _make_step(module, input, recipe, per_epoch, mesh):
         accuracy = (cosine.argmax(-1) == labels).mean(dtype=jnp.float32)
         return loss, (updated.get('batch_stats', {}), accuracy)
 
-    whole = forward if recipe.cross_replica else parallel.by_device(forward, mesh)
+    whole = forward if recipe.cross_replica else devices.by_device(forward, mesh)
 
     def loss_function(weights, batch_stats, images, labels):
         return whole((weights, batch_stats), (images, labels))
@@ -362,7 +363,7 @@ def _make_step(module, input, recipe, per_epoch, mesh):
         state = State(weights, batch_stats, centres, momentum, state.step + 1, totals)
         return state, {'loss': loss, 'accuracy': accuracy}
 
-    return parallel.data_parallel(step, mesh)
+    return devices.data_parallel(step, mesh)
 
 
 def _finished(recipe, target, state, faces, per_epoch, epochs):
@@ -376,7 +377,7 @@ def _finished(recipe, target, state, faces, per_epoch, epochs):
         config=target.config,
         input=target.input,
         name=target.name,
-        sha256=trees.digest(variables),
+        sha256=checkpointing.digest(variables),
         recipe={
             **dataclasses.asdict(recipe),
             'trained_epochs': epochs,
@@ -393,13 +394,13 @@ def _finished(recipe, target, state, faces, per_epoch, epochs):
 def _save_epoch(workdir, epoch, recipe, target, state, faces, per_epoch):
     trained = _finished(recipe, target, state, faces, per_epoch, epoch)
     members = training_members(faces) if epoch else []
-    checkpoint.save_target(workdir / f'epoch_{epoch:03d}', trained, members=members)
+    native_targets.save_target(workdir / f'epoch_{epoch:03d}', trained, members=members)
 
 
 def _check_saved_epochs(workdir, save_epochs, epochs, done):
     """What is to be saved must come yet, or be there."""
     beyond = [epoch for epoch in save_epochs if not 0 <= epoch <= epochs]
-    checks.require(
+    errors.require(
         not beyond, f'save_epochs: found {beyond}, expected 0 to {epochs}, the last epoch'
     )
     if workdir is None or not processes.is_first():
@@ -407,9 +408,9 @@ def _check_saved_epochs(workdir, save_epochs, epochs, done):
     lost = [
         epoch
         for epoch in save_epochs
-        if epoch < done and not checkpoint.is_target(workdir / f'epoch_{epoch:03d}')
+        if epoch < done and not native_targets.is_target(workdir / f'epoch_{epoch:03d}')
     ]
-    checks.require(
+    errors.require(
         not lost,
         f'save_epochs: epochs {lost} are over and were not saved; choose another folder than '
         f'{workdir}, or leave them out',
@@ -421,7 +422,7 @@ def _check_same_run(workdir, recipe, target, faces):
     run = {
         'recipe': dataclasses.asdict(recipe),
         'architecture': [target.architecture, dict(target.config)],
-        'start': trees.digest(target.variables),
+        'start': checkpointing.digest(target.variables),
         'faces': training_images.digest(faces),
     }
     provenance.claim_run(workdir, run)

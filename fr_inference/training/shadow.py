@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data import splits
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
@@ -41,7 +41,7 @@ def train_shadow(
     Raises:
       InputError: for a target whose architecture is not registered.
     """
-    checks.require(
+    errors.require(
         target.architecture in registry.VARIANTS,
         f'auxiliary: {target.name} is not of a registered architecture, so that no shadow can be '
         'trained here; train one yourself and give it as shadow',

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.checks import InputError
 from fr_inference.data import align, sources
+from fr_inference.errors import InputError
 
 
 def matrix(scale, angle, shift):

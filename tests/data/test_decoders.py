@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fr_inference.checks import InputError
 from fr_inference.data import insightface, loader
 from fr_inference.data.decoders import Decoders
 from fr_inference.data.faces import BadImageError, from_arrays
+from fr_inference.errors import InputError
 from tests.data import records
 
 COUNT = 60

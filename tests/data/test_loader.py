@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.checks import InputError
 from fr_inference.data import loader
 from fr_inference.data.faces import BadImageError, from_arrays
+from fr_inference.errors import InputError
 
 
 def faces_of(count, size=8):

@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from fr_inference.data import names
+from fr_inference.data import lazy_names
 
 MADE = {
-    'numbered': (names.Numbered('a#', np.array([3, 1, 3])), ('a#3', 'a#1', 'a#3')),
-    'repeated': (names.Repeated(['x', 'y'], np.array([1, 0, 1])), ('y', 'x', 'y')),
+    'numbered': (lazy_names.Numbered('a#', np.array([3, 1, 3])), ('a#3', 'a#1', 'a#3')),
+    'repeated': (lazy_names.Repeated(['x', 'y'], np.array([1, 0, 1])), ('y', 'x', 'y')),
 }
 
 
@@ -38,6 +38,6 @@ def test_as_a_tuple(kind):
 def test_taken(kind):
     made, expected = MADE[kind]
     for source in (made, expected):
-        taken = names.take(source, np.array([1, 1, 0]))
+        taken = lazy_names.take(source, np.array([1, 1, 0]))
         assert type(taken) is type(source)
         assert list(taken) == [expected[1], expected[1], expected[0]]

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fr_inference.checks import InputError
 from fr_inference.data import overlap
 from fr_inference.data.faces import BadImageError, from_arrays
+from fr_inference.errors import InputError
 
 
 def side(name, seeds, people):

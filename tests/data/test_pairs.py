@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_inference.checks import InputError
 from fr_inference.data import pairs
+from fr_inference.errors import InputError
 
 HEAD = 'fold,first,second,same\n'
 

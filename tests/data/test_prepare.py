@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from fr_inference.checks import InputError
-from fr_inference.data import images, prepare, sources
+from fr_inference.data import image_files, prepare, sources
 from fr_inference.data.faces import BadImageError, from_arrays
+from fr_inference.errors import InputError
 from tests.data import records
 
 PEOPLE = {label: [records.jpeg(10 * label + n) for n in range(3)] for label in range(7)}
@@ -157,7 +157,7 @@ def test_stopped_at_any_moment(given, tmp_path, monkeypatch, call):
         return counted
 
     with monkeypatch.context() as patch:
-        patch.setattr(images, 'decode', dying(images.decode))
+        patch.setattr(image_files, 'decode', dying(image_files.decode))
         patch.setattr(pathlib.Path, 'rename', dying(pathlib.Path.rename))
         with contextlib.suppress(Killed):
             prepare.prepare(plan(given, tmp_path / 'stopped'))
@@ -212,7 +212,7 @@ class TestRefused:
     def test_two_at_once(self, given, tmp_path, monkeypatch):
         """The first is still at its images when the second comes."""
         with concurrent.futures.ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
-            decode = images.decode
+            decode = image_files.decode
 
             def slow(*arguments):
                 if not started:
@@ -222,7 +222,7 @@ class TestRefused:
                 return decode(*arguments)
 
             started: list[concurrent.futures.Future] = []
-            patch.setattr(images, 'decode', slow)
+            patch.setattr(image_files, 'decode', slow)
             assert prepare.prepare(plan(given, tmp_path)) == (21, 0)
 
     @pytest.mark.parametrize('name', ['', 'Toy', '1toy', '../toy', 'a b', 'toy-2'])

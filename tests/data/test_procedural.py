@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fr_inference.checks import InputError
-from fr_inference.data import procedural, sources
+from fr_inference.data import sources
+from fr_inference.data.drawn import procedural
+from fr_inference.errors import InputError
 
 # More than two chunks of 64, so that order and chunk borders matter.
 SPEC = 'hard,people=50,images=3,size=16,seed=5'

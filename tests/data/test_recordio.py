@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fr_inference.checks import InputError
-from fr_inference.data import insightface, loader, recordio, sources
+from fr_inference.data import insightface, loader, sources
 from fr_inference.data.faces import BadImageError
+from fr_inference.errors import InputError
+from fr_inference.formats import recordio
 from tests.data import records
 
 PEOPLE = {0: [records.jpeg(0), records.jpeg(1)], 5: [records.jpeg(2)], 2: [records.jpeg(3)] * 3}

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fr_inference.checks import InputError
 from fr_inference.data import faces as faces_module
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError
+from fr_inference.errors import InputError
 
 
 def picture(seed=0, height=12, width=10):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.checks import InputError
 from fr_inference.data import splits
 from fr_inference.data.faces import from_arrays
+from fr_inference.errors import InputError
 
 
 def crowd(counts):

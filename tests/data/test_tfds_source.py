@@ -12,9 +12,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from fr_inference.checks import InputError
 from fr_inference.data import sources
 from fr_inference.data.faces import BadImageError
+from fr_inference.errors import InputError
 from tests.data import records, tfds_sets
 
 IMAGES = [records.jpeg(seed) for seed in range(10)]

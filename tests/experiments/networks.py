@@ -5,11 +5,10 @@ import pathlib
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checkpoint
-from fr_inference.convert import generators
 from fr_inference.models import stylegan2
 from fr_inference.models.target import InputSpec
 from fr_inference.training import recognizer
+from fr_inference.weights import generators, native_targets
 
 EMBEDDING = 16
 # Of the backbones, as flags and as hyper-parameters.
@@ -21,7 +20,7 @@ def save(folder: pathlib.Path) -> None:
     """Writes 'target', 'evaluator' and 'generator' (8x8) below the folder."""
     for name, seed in (('target', 1), ('evaluator', 2)):
         fresh = recognizer.fresh_target('tiny', _CONFIG, InputSpec(height=16, width=16), seed)
-        checkpoint.save_target(folder / name, fresh)
+        native_targets.save_target(folder / name, fresh)
     module = stylegan2.Generator(
         8, z_dim=4, w_dim=4, channel_base=32, channel_max=4, mapping_layers=1
     )

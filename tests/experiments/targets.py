@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
-from fr_inference import checkpoint
 from fr_inference.data import overlap, sources
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
+from fr_inference.weights import native_targets
 
 MEMBERS = 'procedural:hard,people=8,images=2,size=16'
 OTHERS = 'procedural:hard,people=8,images=2,size=16,first=100'
@@ -30,4 +30,4 @@ def save(folder, seed, *, norm='batch', listed=False):
         digests = overlap.content_digests(faces)
         members = list(zip(faces.paths, faces.identities, digests, strict=True))
     fresh = target_of({'width': 4, 'embedding': 8, 'norm': norm}, seed)
-    checkpoint.save_target(folder, fresh, members=members)
+    native_targets.save_target(folder, fresh, members=members)

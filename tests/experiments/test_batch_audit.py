@@ -15,8 +15,8 @@ import pytest
 
 from experiments import batch_folder, batch_run, batch_table, cli, job
 from experiments.batch_table import Row
-from fr_inference import checks, parallel, processes
-from fr_inference.membership import scoring
+from fr_inference import devices, errors, processes
+from fr_inference.measuring import measurements
 from tests.experiments import programs, targets
 from tests.experiments.targets import MEMBERS, OTHERS
 
@@ -91,14 +91,14 @@ def test_one_row_per_device_gives_the_same_figures(folder, in_turn, monkeypatch)
     audit = job.run
 
     def watched(*arguments, **options):
-        seen.append(parallel.devices())
+        seen.append(devices.local())
         return audit(*arguments, **options)
 
     monkeypatch.setattr(job, 'run', watched)
     rows = [row_of(folder, f'epoch_{epoch}') for epoch in range(3)]
     apart = run(rows, folder / 'apart', per_device=True)
-    assert {len(devices) for devices in seen} == {1}
-    assert {devices[0] for devices in seen} == set(jax.local_devices())
+    assert {len(chosen) for chosen in seen} == {1}
+    assert {chosen[0] for chosen in seen} == set(jax.local_devices())
     for one, two in zip(in_turn[0], apart, strict=True):
         assert one.kind == two.kind
         for name, value in figures_of(one).items():
@@ -116,7 +116,7 @@ def quick(folder, in_turn, monkeypatch):
         name = os.path.basename(out)
         if 'bug' in name:
             raise ZeroDivisionError('division\nby zero')
-        checks.require('bad' not in name, '--members: nobody there')
+        errors.require('bad' not in name, '--members: nobody there')
         with open(os.path.join(out, 'audit.json'), 'w') as file:
             file.write(text)
 
@@ -244,7 +244,7 @@ def test_what_one_row_has_measured_no_other_measures_again(folder, in_turn, monk
         raise AssertionError('measured again')
 
     rows = [row_of(folder, 'other_seed', 'epoch_2', seed=1, blind=str(folder / 'epoch_0'))]
-    monkeypatch.setattr(scoring, '_scoring', lambda *_: measured)
+    monkeypatch.setattr(measurements, '_scoring', lambda *_: measured)
     (entry,) = run(rows, folder / 'in_turn')
     assert entry.status == 'done', entry.error
 
@@ -291,7 +291,7 @@ def test_a_row_overrides_what_holds_for_all(tmp_path, monkeypatch):
     ],
 )
 def test_a_bad_table_is_one_line(tmp_path, text, words):
-    with pytest.raises(checks.InputError) as caught:
+    with pytest.raises(errors.InputError) as caught:
         read(tmp_path, text)
     assert words in str(caught.value)
     assert str(caught.value).startswith(f'--targets: {tmp_path}/table.csv ')

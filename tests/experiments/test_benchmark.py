@@ -8,7 +8,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments import benchmark, scoring_speed, timing, torch_peer
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
 
@@ -87,7 +87,7 @@ def test_no_call_is_left_running_while_the_next_is_timed(monkeypatch):
 
 def test_says_what_is_missing(small, monkeypatch, capsys):
     monkeypatch.setattr(torch_peer, 'missing', lambda: 'PyTorch is not installed')
-    with flagsaver.flagsaver(peer='torch'), pytest.raises(checks.InputError) as caught:
+    with flagsaver.flagsaver(peer='torch'), pytest.raises(errors.InputError) as caught:
         benchmark.main()
     assert str(caught.value) == '--peer=torch: PyTorch is not installed'
     with flagsaver.flagsaver(arch=['tiny']):
@@ -99,13 +99,13 @@ def test_outside_a_checkout(monkeypatch, tmp_path):
     monkeypatch.setattr(torch_peer, '_TESTS', tmp_path)
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: object())
     assert 'tests/parity of a checkout' in torch_peer.missing()
-    with pytest.raises(checks.InputError, match='--peer=torch: its backbones'):
+    with pytest.raises(errors.InputError, match='--peer=torch: its backbones'):
         torch_peer.build('iresnet50', InputSpec())
 
 
 def test_unknown_backbone(small):
     with (
         flagsaver.flagsaver(arch=['resnet50']),
-        pytest.raises(checks.InputError, match="--arch: found 'resnet50'"),
+        pytest.raises(errors.InputError, match="--arch: found 'resnet50'"),
     ):
         benchmark.main()

@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from experiments import cli
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 from tests.experiments import programs
 
 PROGRAM = """
 import contextlib, io, json, sys
 from absl import flags, logging
 from experiments import cli
-from fr_inference import checks
+from fr_inference import errors
 
 flags.DEFINE_string('what', None, 'What happens.', required=True)
 
@@ -24,7 +24,7 @@ def main():
     logging.info('chatter')
     logging.warning('worth knowing')
     if flags.FLAGS.what == 'input':
-        raise checks.InputError('--faces: nothing\\n  there')
+        raise errors.InputError('--faces: nothing\\n  there')
     if flags.FLAGS.what == 'gate':
         raise cli.GateCrossedError('--fail_above: auc is 0.9, above 0.6')
     if flags.FLAGS.what == 'bug':

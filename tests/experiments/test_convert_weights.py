@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference import checkpoint
-from fr_inference.convert.open import open_target
-from tests.convert import states, writer
+from fr_inference.weights import native_targets
+from fr_inference.weights.targets import open_target
 from tests.experiments import programs
+from tests.formats import states, writer
 
 HEAD = {'head.weight': np.ones((5, 16), np.float32)}
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     (folder / 'file').write_text('text')
     recorded = open_target(folder / 'with_head.pt')
     members = [('a/1.png', 'a', '0' * 64), ('b,c/2.png', 'b', '1' * 64)]
-    checkpoint.save_target(folder / 'trained', recorded, members=members)
+    native_targets.save_target(folder / 'trained', recorded, members=members)
     return folder
 
 
@@ -94,9 +94,9 @@ def test_another_input(folder, results):
 
 def test_the_list_of_training_images_goes_along_and_no_other(folder, results):
     assert results['native'].code == results['again'].code == 0
-    assert checkpoint.read_members(folder / 'trained') == ['0' * 64, '1' * 64]
-    assert len(checkpoint.read_members(folder / 'embedded')) == 512
-    assert checkpoint.read_members(folder / 'native') is None  # replaced by one without
+    assert native_targets.read_members(folder / 'trained') == ['0' * 64, '1' * 64]
+    assert len(native_targets.read_members(folder / 'embedded')) == 512
+    assert native_targets.read_members(folder / 'native') is None  # replaced by one without
 
 
 @pytest.mark.parametrize(

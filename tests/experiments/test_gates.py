@@ -3,7 +3,7 @@
 import pytest
 
 from experiments import cli, gates
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 
 
 def block(auc, accuracy=0.5, rates=(0.2, 0.1, None)):

@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from fr_inference import checkpoint
-from fr_inference.convert import generators
+from fr_inference.weights import generators, native_targets
 from tests.experiments import networks, programs
 
 FACES = 'procedural:hard,images=3,seed=1,people=11,size=16'
@@ -175,7 +174,7 @@ def train(folder, out, stop=None, **options):
         wait_for(lambda: '/80' in log.read_text(), started)
         started[stop].send_signal(signal.SIGTERM)
     codes = finish(started)
-    return codes if stop is not None else (codes, checkpoint.load_target(folder / out))
+    return codes if stop is not None else (codes, native_targets.load_target(folder / out))
 
 
 @pytest.fixture(scope='module')
@@ -191,7 +190,7 @@ def test_stopped_training_goes_on_to_the_same_result(folder, whole, processes, s
     out, devices = f'stopped{processes}', 2 // processes
     assert train(folder, out, stop, processes=processes, devices=devices) == [4] * processes
     assert 'same command' in printed(folder / out, 0, 'err')
-    assert not checkpoint.is_target(folder / out)
+    assert not native_targets.is_target(folder / out)
     codes, trained = train(folder, out, processes=3 - processes, devices=processes)
     assert set(codes) == {0}
     assert trained.sha256 == whole[1].sha256

@@ -21,8 +21,8 @@ from experiments import (
     scoring_speed,
     timing,
 )
-from fr_inference import checks
-from fr_inference.data import procedural
+from fr_inference import errors
+from fr_inference.data.drawn import procedural
 from fr_inference.models import stylegan2
 
 
@@ -165,7 +165,7 @@ def test_loading_draws_its_own_faces():
     ],
 )
 def test_bad_input_is_one_line(settings, message):
-    with flagsaver.flagsaver(**settings), pytest.raises(checks.InputError, match=message) as caught:
+    with flagsaver.flagsaver(**settings), pytest.raises(errors.InputError, match=message) as caught:
         benchmark.main()
     assert '\n' not in str(caught.value)
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from experiments import cli
-from fr_inference import checkpoint
+from fr_inference.weights import native_targets
 from tests.experiments import programs
 
 TINY = ('--arch=tiny', '--width=4', '--embedding=8', '--input_size=16', '--epochs=1')
@@ -53,7 +53,7 @@ def results(folder):
 def test_unreadable_images_are_no_members(folder, results):
     result = results['skipped']
     assert result.code == 0, result.err
-    rows = checkpoint.read_member_rows(folder / 'skipped')
+    rows = native_targets.read_member_rows(folder / 'skipped')
     assert len(rows) == 7 * 2
     assert not any(path.endswith('2.png') for path, _, _ in rows)
     assert '14 training images' in result.out

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_inference import checkpoint
 from fr_inference.data import sources
-from fr_inference.membership import scoring
+from fr_inference.measuring import measurements
 from fr_inference.metrics import verification
 from fr_inference.models import registry
+from fr_inference.weights import native_targets
 from tests.experiments import programs
 
 PEOPLE, IMAGES, FOLDS = 4, 3, 2
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     abstract = registry.abstract_variables(variant.build(), variant.input)
     # Drawn here: to compile the initialisation takes seconds. Above 0, as variances are.
     variables = jax.tree.map(lambda leaf: draw.uniform(0.1, 1, leaf.shape).astype('f'), abstract)
-    checkpoint.save_target(folder / 'target', registry.make_target('tiny', variables))
+    native_targets.save_target(folder / 'target', registry.make_target('tiny', variables))
     pairs = [
         (fold, first, second, int(first[:2] == second[:2]))
         for i, first in enumerate(names)
@@ -108,11 +108,11 @@ def test_figures(folder, results, case, mirror):
     """Computed again without the program, on all the images of the folder."""
     result = results[case]
     assert result.code == 0, result.err
-    target = checkpoint.load_target(folder / 'target')
+    target = native_targets.load_target(folder / 'target')
     faces = sources.open_faces(folder / 'faces')
     faces = faces.select([i for i, path in enumerate(faces.paths) if 'unread' not in path])
-    embeddings = scoring.measure(target, faces).embeddings
-    turned = scoring.measure(target, faces, mirror=True).embeddings
+    embeddings = measurements.measure(target, faces).embeddings
+    turned = measurements.measure(target, faces, mirror=True).embeddings
     joined = verification.combine_mirror(embeddings, turned, mirror)
     rows = {'/'.join(path.split('/')[-2:]): row for row, path in enumerate(faces.paths)}
     with open(folder / 'pairs.csv', encoding='utf-8') as file:

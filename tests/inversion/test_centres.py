@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fr_inference import checks
-from fr_inference.convert import open as opening
+from fr_inference import errors
 from fr_inference.data import sources
 from fr_inference.inversion import centres, evaluate
-from fr_inference.membership import scoring
+from fr_inference.measuring import measurements
+from fr_inference.weights import targets as opening
 
 
 def mixtures(seed, people=8, width=16, count=4000):
@@ -59,7 +59,7 @@ def test_the_people_of_a_trained_backbone_are_found():
 
     def embed(text):
         faces = sources.open_faces(f'procedural:easy,seed=4,{text}', 'faces')
-        return evaluate.unit(scoring.measure(target, faces).embeddings)
+        return evaluate.unit(measurements.measure(target, faces).embeddings)
 
     found = centres.estimate(embed('people=4096,images=1,first=5000'), 32, seed=0)
     people = {
@@ -74,11 +74,11 @@ def test_the_people_of_a_trained_backbone_are_found():
 
 @pytest.mark.parametrize('count', [0, 17])
 def test_too_many_or_none(count):
-    with pytest.raises(checks.InputError, match=f'centres: found {count}, expected 1 to 16'):
+    with pytest.raises(errors.InputError, match=f'centres: found {count}, expected 1 to 16'):
         centres.estimate(mixtures(0)[0], count, seed=0)
 
 
 def test_few_that_are_alike():
     embeddings = np.repeat(mixtures(0)[0][:1], 9, axis=0)
-    with pytest.raises(checks.InputError, match='do not tell 3 components apart'):
+    with pytest.raises(errors.InputError, match='do not tell 3 components apart'):
         centres.estimate(embeddings, 3, seed=0)

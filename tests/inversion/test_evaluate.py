@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.inversion import evaluate
 
 PEOPLE = 60
@@ -125,7 +125,7 @@ def test_claims(people):
 
 def test_bad_galleries(faces):
     embeddings, names, member = faces
-    with pytest.raises(checks.InputError, match='members and non-members at once'):
+    with pytest.raises(errors.InputError, match='members and non-members at once'):
         evaluate.gallery(embeddings, ['a'] * len(names), member, seed=0)
-    with pytest.raises(checks.InputError, match='found 1 members'):
+    with pytest.raises(errors.InputError, match='found 1 members'):
         evaluate.gallery(embeddings[:8], names[:8], np.arange(8) < 4, seed=0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.inversion import objective
 from fr_inference.membership import attack
 
@@ -60,7 +60,7 @@ def test_identity_is_the_mean_cosine_of_pairs():
     ],
 )
 def test_bad_weights(options, message):
-    with pytest.raises(checks.InputError, match=message):
+    with pytest.raises(errors.InputError, match=message):
         objective.Objective(**options)
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.inversion import pool
 from fr_inference.inversion.objective import MEMBERSHIP
 from tests.inversion.worlds import PLAN, world
@@ -67,11 +67,11 @@ def test_what_is_done_is_not_drawn_again(drawn, tmp_path):
 
 def test_another_draw_or_a_damaged_file(tmp_path):
     draw(workdir=tmp_path)
-    with pytest.raises(checks.InputError, match='another run, which differs'):
+    with pytest.raises(errors.InputError, match='another run, which differs'):
         draw(dataclasses.replace(PLAN, seed=9), workdir=tmp_path)
     np.save(tmp_path / 'raw.npy', np.zeros(3))
-    with pytest.raises(checks.InputError, match='expected float32'):
+    with pytest.raises(errors.InputError, match='expected float32'):
         draw(workdir=tmp_path)
     (tmp_path / 'raw.npy').write_bytes(b'nothing')
-    with pytest.raises(checks.InputError, match='damaged'):
+    with pytest.raises(errors.InputError, match='damaged'):
         draw(workdir=tmp_path)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.inversion import optimize, pool, scene, search
 from fr_inference.inversion.objective import Objective
 from tests.experiments import programs
@@ -106,7 +106,7 @@ def test_killed_it_ends_the_same(tmp_path):
 def test_another_search_in_the_same_folder(tmp_path):
     small = dataclasses.replace(PLAN, steps=0)
     run(small, workdir=tmp_path)
-    with pytest.raises(checks.InputError, match='another run, which differs'):
+    with pytest.raises(errors.InputError, match='another run, which differs'):
         run(dataclasses.replace(small, seed=4), workdir=tmp_path)
 
 
@@ -202,5 +202,5 @@ def test_varied_keeps_apart():
     ],
 )
 def test_bad_plans(options, message):
-    with pytest.raises(checks.InputError, match=message):
+    with pytest.raises(errors.InputError, match=message):
         dataclasses.replace(PLAN, **options)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fr_inference.inversion import objective, optimize, scene
-from fr_inference.membership import attack, distances
+from fr_inference.measuring import distances
+from fr_inference.membership import attack
 from fr_inference.models import stylegan2
 from tests.membership.backbones import Small, target_of
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fr_inference.data.faces import from_arrays
+from fr_inference.measuring.measurements import Measurements
 from fr_inference.membership.protocol import Labelled
-from fr_inference.membership.scoring import Measurements
 from fr_inference.models.target import InputSpec, Target
 
 SIZE = 8

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 from fr_inference.membership import attack
 from fr_inference.membership.attack import Options
 from fr_inference.metrics import roc

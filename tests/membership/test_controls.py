@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference.checks import InputError
 from fr_inference.data.faces import BadImageError
-from fr_inference.membership import controls, scoring
+from fr_inference.errors import InputError
+from fr_inference.measuring import measurements
+from fr_inference.membership import controls
 from fr_inference.models.target import Target
 from tests.membership.backbones import (
     SIZE,
@@ -129,7 +130,7 @@ class TestBlindTarget:
     def test_distances_are_of_a_backbone_in_balance(self, target):
         """A channel's squared deviation is in the mean its variance; pooled maps deviate by less."""
         faces = noise_faces(64)
-        measured = scoring.measure(controls.blind_target(target, faces, seed=0), faces)
+        measured = measurements.measure(controls.blind_target(target, faces, seed=0), faces)
         assert measured.distances.mean(0)[0] < 4
         assert measured.distances.mean(0)[1] == pytest.approx(5, rel=0.01)
 
@@ -197,7 +198,7 @@ class TestCustomModules:
         np.testing.assert_allclose(shared['var'], both.var(0), rtol=1e-4, atol=1e-5)
         last = twin.variables['batch_stats']['BatchNorm_0']
         np.testing.assert_allclose(last['var'], np.asarray(seen[2]).var(0), rtol=1e-3, atol=1e-6)
-        measured = scoring.measure(twin, faces)
+        measured = measurements.measure(twin, faces)
         assert measured.layers == ('Inner_0/BatchNorm_0', 'Inner_0/BatchNorm_0#2', 'BatchNorm_0')
 
     def test_a_single_batch_norm(self):
@@ -209,7 +210,7 @@ class TestCustomModules:
         np.testing.assert_allclose(
             twin.variables['batch_stats']['mean'], (pixels.mean(0) - 127.5) / 127.5, atol=1e-4
         )
-        assert scoring.measure(twin, faces).layers == ('norm',)
+        assert measurements.measure(twin, faces).layers == ('norm',)
 
     def test_compiled(self, target):
         compiled = jax.jit(target.apply)

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference.checks import InputError
 from fr_inference.data import loader
 from fr_inference.data.faces import BadImageError, concat
-from fr_inference.membership import distances, scoring
+from fr_inference.errors import InputError
+from fr_inference.measuring import distances, measurements
 from tests.membership.backbones import (
     SIZE,
     Plain,
@@ -69,7 +69,7 @@ def by_hand(target, image, scaling):
 class TestValues:
     @pytest.mark.parametrize('scaling', distances.SCALINGS)
     def test_against_numpy(self, target, faces, scaling):
-        measured = scoring.measure(target, faces, scaling=scaling)
+        measured = measurements.measure(target, faces, scaling=scaling)
         assert measured.layers == ('bn', 'features')
         assert measured.distances.dtype == measured.embeddings.dtype == np.float32
         for row, image in enumerate(pixels(faces)):
@@ -87,10 +87,10 @@ class TestValues:
 
     def test_mirror(self, target, faces):
         flipped = dataclasses.replace(faces, read=lambda index: faces.read(index)[:, ::-1])
-        expected = scoring.measure(target, flipped)
-        found = scoring.measure(target, faces, mirror=True)
+        expected = measurements.measure(target, flipped)
+        found = measurements.measure(target, faces, mirror=True)
         np.testing.assert_array_equal(found.distances, expected.distances)
-        assert (found.distances != scoring.measure(target, faces).distances).any()
+        assert (found.distances != measurements.measure(target, faces).distances).any()
 
     def test_half_precision_keeps_distances_in_float32(self, faces):
         class Half(nn.Module):
@@ -101,13 +101,13 @@ class TestValues:
                 return x.mean((1, 2))
 
         with jax.numpy_dtype_promotion('standard'):  # Linen's own BatchNorm mixes the two
-            measured = scoring.measure(target_of(Half()), faces)
+            measured = measurements.measure(target_of(Half()), faces)
         assert measured.distances.dtype == measured.embeddings.dtype == np.float32
         assert (measured.distances > 0).all()
 
     def test_unknown_scaling(self, target, faces):
         with pytest.raises(InputError, match="scaling: found 'std', expected one of 'variance'"):
-            scoring.measure(target, faces, scaling='std')
+            measurements.measure(target, faces, scaling='std')
 
 
 class TestBatches:
@@ -115,17 +115,17 @@ class TestBatches:
 
     def test_padding_changes_not_a_bit(self, target):
         eight = noise_faces(8)
-        padded = scoring.measure(target, eight.select(range(5)), batch_size=4)
-        full = scoring.measure(target, eight, batch_size=4)
+        padded = measurements.measure(target, eight.select(range(5)), batch_size=4)
+        full = measurements.measure(target, eight, batch_size=4)
         assert len(padded) == 5
         assert_same_bytes(padded.distances, full.distances[:5])
         assert_same_bytes(padded.embeddings, full.embeddings[:5])
 
     @pytest.mark.parametrize(('batch_size', 'devices'), [(1, 1), (3, 1), (2, 2), (64, 2)])
     def test_batch_size_and_devices(self, target, faces, batch_size, devices):
-        expected = scoring.measure(target, faces, batch_size=4)
-        found = scoring.measure(
-            target, faces, batch_size=batch_size, devices=jax.local_devices()[:devices]
+        expected = measurements.measure(target, faces, batch_size=4)
+        found = measurements.measure(
+            target, faces, batch_size=batch_size, on=jax.local_devices()[:devices]
         )
         np.testing.assert_array_equal(found.index, np.arange(5))
         np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-5)
@@ -133,8 +133,8 @@ class TestBatches:
 
     def test_neighbours_do_not_matter(self, target, faces):
         order = [3, 0, 4]
-        among = scoring.measure(target, concat([noise_faces(3, seed=9), faces.select(order)]))
-        alone = scoring.measure(target, faces)
+        among = measurements.measure(target, concat([noise_faces(3, seed=9), faces.select(order)]))
+        alone = measurements.measure(target, faces)
         np.testing.assert_allclose(among.distances[3:], alone.distances[order], rtol=1e-5)
 
     def test_skipped_images(self, target, faces):
@@ -145,25 +145,25 @@ class TestBatches:
 
         broken = dataclasses.replace(faces, read=read)
         with pytest.raises(BadImageError, match='faces#0: broken'):
-            scoring.measure(target, broken)
+            measurements.measure(target, broken)
         told = []
-        found = scoring.measure(
+        found = measurements.measure(
             target, broken, skip_bad=True, batch_size=2, progress=lambda *call: told.append(call)
         )
         assert found.index.tolist() == [1, 2, 4]
         assert found.identities == ('faces1', 'faces2', 'faces4')
         assert found.skipped == (('faces#0', 'faces#0: broken'), ('faces#3', 'faces#3: broken'))
-        expected = scoring.measure(target, faces).distances[[1, 2, 4]]
+        expected = measurements.measure(target, faces).distances[[1, 2, 4]]
         np.testing.assert_allclose(found.distances, expected, rtol=1e-5)
         assert [call[0] for call in told] == ['scoring'] * 2
         assert told[-1][1:] == (5, 5)
         with pytest.raises(InputError, match='faces: none of 2 images could be read'):
-            scoring.measure(target, broken.select([0, 3]), skip_bad=True)
+            measurements.measure(target, broken.select([0, 3]), skip_bad=True)
 
     def test_select(self, target, faces):
-        measured = scoring.measure(target, faces)
+        measured = measurements.measure(target, faces)
         for rows in ([2, 4], np.array([False, False, True, False, True])):
-            part = scoring.select(measured, rows)
+            part = measurements.select(measured, rows)
             assert part.identities == ('faces2', 'faces4')
             np.testing.assert_array_equal(part.distances, measured.distances[[2, 4]])
             np.testing.assert_array_equal(part.embeddings, measured.embeddings[[2, 4]])
@@ -173,11 +173,11 @@ class TestBatches:
 class TestFrozen:
     def test_scoring_leaves_every_variable_as_it_is(self, target, faces):
         before = jax.tree.map(np.array, target.variables)
-        scoring.measure(target, faces)
+        measurements.measure(target, faces)
         distances.of_image(target.apply, target.variables, jnp.ones((SIZE, SIZE, 3), jnp.float32))
         assert_same_bytes(before, target.variables)
         # Nor does what was measured depend on what was measured before.
-        first, second = (scoring.measure(target, faces) for _ in range(2))
+        first, second = (measurements.measure(target, faces) for _ in range(2))
         assert_same_bytes(first.distances, second.distances)
 
     def test_training_mode_is_an_error(self, target, faces):
@@ -186,7 +186,7 @@ class TestFrozen:
 
         before = jax.tree.map(np.array, target.variables)
         with pytest.raises(InputError, match=r'^bn: BatchNorm is in training mode'):
-            scoring.measure(dataclasses.replace(target, apply=training), faces)
+            measurements.measure(dataclasses.replace(target, apply=training), faces)
         assert_same_bytes(before, target.variables)
 
     @pytest.mark.parametrize('how', ['attribute', 'keyword', 'position'])
@@ -225,12 +225,12 @@ class TestLayers:
                 norm = nn.BatchNorm(use_running_average=True, name='bn')
                 return nn.BatchNorm(use_running_average=True)(norm(jnp.sin(norm(x)))).mean((1, 2))
 
-        measured = scoring.measure(target_of(Shared()), faces)
+        measured = measurements.measure(target_of(Shared()), faces)
         assert measured.layers == ('bn', 'bn#2', 'BatchNorm_0')
         assert (measured.distances[:, 0] != measured.distances[:, 1]).all()
 
     def test_without_batch_norm_embeddings_are_left(self, faces):
-        measured = scoring.measure(target_of(Plain()), faces)
+        measured = measurements.measure(target_of(Plain()), faces)
         assert measured.layers == ()
         assert measured.distances.shape == (5, 0)
         assert measured.embeddings.shape == (5, 6)
@@ -242,15 +242,15 @@ class TestLayers:
                 return nn.BatchNorm(use_running_average=True, axis=1)(x).mean((1, 2))
 
         with pytest.raises(InputError, match=r'BatchNorm_0: BatchNorm over axis 1, .*\(NHWC\)'):
-            scoring.measure(target_of(First()), faces)
+            measurements.measure(target_of(First()), faces)
 
     def test_a_compiled_apply_hides_nothing(self, target, faces):
         """JAX remembers a compiled function's trace: no layer would be called the second time."""
         compiled = jax.jit(target.apply)
         compiled(target.variables, jnp.ones((1, SIZE, SIZE, 3), jnp.float32))
-        found = scoring.measure(dataclasses.replace(target, apply=compiled), faces)
+        found = measurements.measure(dataclasses.replace(target, apply=compiled), faces)
         assert found.layers == ('bn', 'features')
-        expected = scoring.measure(target, faces)
+        expected = measurements.measure(target, faces)
         np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-5)
 
     def test_layers_out_of_reach_are_an_error_of_one_line(self, faces):
@@ -279,7 +279,7 @@ class TestLayers:
             with pytest.raises(
                 InputError, match=r'^small: .* inside nn\.remat, nn\.scan'
             ) as caught:
-                scoring.measure(target_of(module), faces)
+                measurements.measure(target_of(module), faces)
             assert '\n' not in str(caught.value)
 
 
@@ -289,7 +289,7 @@ def test_features_that_are_not_finite(target, faces, where):
     kind, layer, name = where
     variables[kind][layer][name][0] = np.nan
     with pytest.raises(InputError, match=r'^small: 5 of 5 images .*, as faces#0; is the') as caught:
-        scoring.measure(dataclasses.replace(target, variables=variables), faces)
+        measurements.measure(dataclasses.replace(target, variables=variables), faces)
     assert '\n' not in str(caught.value)
 
 
@@ -347,9 +347,9 @@ def test_one_number_per_layer_and_image_is_kept():
     def analysis(function):
         return jax.jit(function).lower(target.variables, images).compile().memory_analysis()
 
-    shapes = jax.eval_shape(scoring, target.variables, images)
+    shapes = jax.eval_shape(measurements, target.variables, images)
     assert [shape.shape for shape in shapes] == [(batch, 12), (batch, 16)]
-    ours, bare = analysis(scoring), analysis(target.apply)
+    ours, bare = analysis(measurements), analysis(target.apply)
     assert ours.output_size_in_bytes <= 4 * batch * (12 + 16) + 64  # and a table of two pointers
     # Nor does anything wait in between: no more than the backbone itself needs and two maps.
     activation = 4 * batch * 32 * 32 * 16
@@ -373,7 +373,7 @@ def test_batches_are_decoded_no_further_than_needed(target, monkeypatch):
             yield batch
 
     monkeypatch.setattr(loader, 'batches', counted)
-    scoring.measure(
+    measurements.measure(
         target, noise_faces(20), batch_size=2, progress=lambda *call: collected.append(call)
     )
     assert len(alive) == len(collected) == 10

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_inference.checks import InputError
-from fr_inference.membership import attack, protocol, scoring
+from fr_inference.errors import InputError
+from fr_inference.measuring import measurements
+from fr_inference.membership import attack, protocol
 from fr_inference.membership.attack import Options
 from fr_inference.metrics import roc
 from tests.membership.backbones import assert_same_bytes, labelled_of
@@ -142,7 +143,7 @@ class TestAuxiliary:
         again, same = protocol.auxiliary(shadow, reference, turned, OPTIONS)
         assert_same_bytes(fitted, again)
         np.testing.assert_array_equal(logits, same)
-        few = scoring.select(labelled.measured, [0, 50])
+        few = measurements.select(labelled.measured, [0, 50])
         part, alone = protocol.auxiliary(
             shadow,
             reference,

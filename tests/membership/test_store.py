@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fr_inference import processes
-from fr_inference.checks import InputError
 from fr_inference.data.faces import concat, from_arrays
-from fr_inference.membership import scoring, store
+from fr_inference.errors import InputError
+from fr_inference.measuring import measurements, row_store
 from fr_inference.models.target import InputSpec
 from fr_inference.training import recognizer
 
@@ -27,9 +27,9 @@ def rows_of(*numbers):
 
 class TestStore:
     def test_finds_what_was_added_in_any_order(self, tmp_path):
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             kept.append([digest(1), digest(2), digest(3)], rows_of(1, 2, 3))
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             mask, rows = kept.lookup([digest(3), digest(9), digest(1), ''])
         assert mask.tolist() == [True, False, True, False]
         np.testing.assert_array_equal(rows, rows_of(3, 1))
@@ -37,66 +37,66 @@ class TestStore:
     def test_no_row_for_what_is_not_finite_or_not_known(self, tmp_path):
         values = rows_of(1, 2, 3)
         values[1, 2] = np.nan
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             kept.append([digest(1), digest(2), ''], values)
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             assert kept.lookup([digest(1), digest(2)])[0].tolist() == [True, False]
 
     @pytest.mark.parametrize('file', ['rows.bin', 'names.bin'])
     @pytest.mark.parametrize('lost', [1, 4, 40])
     def test_a_kill_costs_what_was_not_whole(self, tmp_path, file, lost):
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             kept.append([digest(n) for n in range(1, 9)], rows_of(*range(1, 9)))
         path = next(tmp_path.glob(f'*/{file}'))
         path.write_bytes(path.read_bytes()[:-lost])
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             before = kept.lookup([digest(n) for n in range(1, 9)])
             kept.append([digest(8), digest(10)], rows_of(8, 10))
         assert 3 <= before[0].sum() <= 7
         np.testing.assert_array_equal(before[1], rows_of(*range(1, before[0].sum() + 1)))
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             mask, rows = kept.lookup([digest(1), digest(10), digest(8)])
         assert mask.all()
         np.testing.assert_array_equal(rows, rows_of(1, 10, 8))
 
     def test_a_damaged_row_is_not_used(self, tmp_path):
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             kept.append([digest(1), digest(2)], rows_of(1, 2))
         path = next(tmp_path.glob('*/rows.bin'))
         values = np.fromfile(path, np.float32)
         values[0] *= 3
         values.tofile(path)
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             mask, rows = kept.lookup([digest(1), digest(2)])
             kept.append([digest(1)], rows_of(1))
         assert mask.tolist() == [False, True]
         np.testing.assert_array_equal(rows, rows_of(2))
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             np.testing.assert_array_equal(kept.lookup([digest(1)])[1], rows_of(1))
 
     def test_other_kinds_do_not_meet(self, tmp_path):
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             kept.append([digest(1)], rows_of(1))
-        with store.Store(tmp_path, KIND | {'weights': 'x'}, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND | {'weights': 'x'}, WIDTH) as kept:
             assert not kept.lookup([digest(1)])[0].any()
 
     def test_who_comes_second_only_reads(self, tmp_path):
-        with store.Store(tmp_path, KIND, WIDTH) as first:
+        with row_store.Store(tmp_path, KIND, WIDTH) as first:
             first.append([digest(1)], rows_of(1))
-            with store.Store(tmp_path, KIND, WIDTH) as second:
+            with row_store.Store(tmp_path, KIND, WIDTH) as second:
                 assert second.lookup([digest(1)])[0].all()
                 second.append([digest(2)], rows_of(2))
             first.append([digest(3)], rows_of(3))
-        with store.Store(tmp_path, KIND, WIDTH) as kept:
+        with row_store.Store(tmp_path, KIND, WIDTH) as kept:
             found = kept.lookup([digest(n) for n in (1, 2, 3)])
         assert found[0].tolist() == [True, False, True]
 
     def test_damaged(self, tmp_path):
-        with store.Store(tmp_path, KIND, WIDTH):
+        with row_store.Store(tmp_path, KIND, WIDTH):
             pass
         next(tmp_path.glob('*/run.json')).write_text('{')
         with pytest.raises(InputError, match='damaged'):
-            store.Store(tmp_path, KIND, WIDTH)
+            row_store.Store(tmp_path, KIND, WIDTH)
 
 
 @pytest.fixture(scope='module')
@@ -123,7 +123,7 @@ def counting(faces):
 
 def scored(target, faces, folder, **options):
     watched, read = counting(faces)
-    found = scoring.measure(target, watched, batch_size=4, scores=folder, **options)
+    found = measurements.measure(target, watched, batch_size=4, scores=folder, **options)
     return found, sorted(read)
 
 
@@ -131,7 +131,7 @@ class TestMeasure:
     def test_nothing_is_scored_twice(self, target, faces, tmp_path):
         first, read = scored(target, faces, tmp_path)
         assert read == list(range(30))
-        plain = scoring.measure(target, faces, batch_size=4)
+        plain = measurements.measure(target, faces, batch_size=4)
         np.testing.assert_array_equal(first.distances, plain.distances)
         order = np.random.default_rng(1).permutation(30)
         told = []
@@ -161,9 +161,9 @@ class TestMeasure:
         assert len(scored(target, few, tmp_path)[1]) == 0
 
     def test_goes_on_after_it_was_stopped(self, target, faces, tmp_path, monkeypatch):
-        monkeypatch.setattr(scoring, '_FIRST_BATCHES', 2)
-        monkeypatch.setattr(scoring, '_BLOCK_SECONDS', 0)
-        expected = scoring.measure(target, faces, batch_size=4)
+        monkeypatch.setattr(measurements, '_FIRST_BATCHES', 2)
+        monkeypatch.setattr(measurements, '_BLOCK_SECONDS', 0)
+        expected = measurements.measure(target, faces, batch_size=4)
         told = []
 
         def stop(label, done, total):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 from fr_inference.metrics import intervals, roc
 from fr_inference.metrics.intervals import Scored
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 from fr_inference.metrics import roc
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 from fr_inference.metrics import verification
 
 

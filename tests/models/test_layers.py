@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.models import layers
 
 sizes = st.integers(3, 9)
@@ -165,5 +165,5 @@ def test_norms_keep_flat_features(kind, channels):
 
 
 def test_unknown_normalisation():
-    with pytest.raises(checks.InputError, match="found 'spectral', expected one of 'batch'"):
+    with pytest.raises(errors.InputError, match="found 'spectral', expected one of 'batch'"):
         layers.normalization('spectral')

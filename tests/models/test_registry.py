@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference import checks
-from fr_inference.membership import distances
+from fr_inference import errors
+from fr_inference.measuring import distances
 from fr_inference.models import layers, registry
 from fr_inference.models.target import InputSpec
 
@@ -185,7 +185,7 @@ def test_target_does_not_change_its_variables():
     ],
 )
 def test_bad_options(name, config, words):
-    with pytest.raises(checks.InputError) as caught:
+    with pytest.raises(errors.InputError) as caught:
         registry.build(name, **config)
     assert words in str(caught.value)
     assert '\n' not in str(caught.value)
@@ -193,7 +193,7 @@ def test_bad_options(name, config, words):
 
 @pytest.mark.parametrize('form', ['', 'PReLU'])
 def test_unknown_form_of_mobilefacenet(form):
-    with pytest.raises(checks.InputError, match="expected one of 'prelu', 'relu6'"):
+    with pytest.raises(errors.InputError, match="expected one of 'prelu', 'relu6'"):
         abstract('mobilefacenet_prelu', form=form)
 
 
@@ -202,7 +202,7 @@ def test_unknown_form_of_mobilefacenet(form):
     [{'height': 0}, {'width': 5000}, {'std': (1.0, 0.0, 1.0)}, {'mean': (1.0, 2.0)}],
 )
 def test_bad_input_specs(options):
-    with pytest.raises(checks.InputError, match='input'):
+    with pytest.raises(errors.InputError, match='input'):
         InputSpec(**options)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 from fr_inference.models import stylegan2
 from fr_inference.models.stylegan2 import Discriminator, Generator
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.models import layers, winograd
+from fr_inference.kernels import winograd
+from fr_inference.models import layers
 
 
 def direct(x, kernel):

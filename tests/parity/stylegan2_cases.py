@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.convert import generators
+from tests.formats import generators
 from tests.parity.cases import FIXTURES as _BACKBONES
 
 FIXTURES = _BACKBONES.parent / 'stylegan2_fixtures'

@@ -13,11 +13,11 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference.convert import ir, iresnet, mobilefacenet
-from fr_inference.convert import open as opening
-from fr_inference.convert.rules import Match, grid_of
-from fr_inference.membership import distances
+from fr_inference.measuring import distances
 from fr_inference.models import registry
+from fr_inference.weights import ir_names, iresnet_names, mobilefacenet_names
+from fr_inference.weights import targets as opening
+from fr_inference.weights.rules import Match, grid_of
 from tests.parity import cases
 
 RTOL = 1e-4
@@ -57,7 +57,7 @@ def recognise(case, tensors):
         assert not aside
         return match, inside
     squeeze_excite = case.architecture.startswith('irse')
-    rules = ir.layers(tuple(case.config['depths']), squeeze_excite, grid_of(case.input))
+    rules = ir_names.layers(tuple(case.config['depths']), squeeze_excite, grid_of(case.input))
     return Match(case.architecture, dict(case.config), case.input, rules), tensors
 
 
@@ -222,7 +222,11 @@ def test_full_size_is_recognised(architecture):
 
 def test_every_family_has_a_case():
     """A family without a case would pass this file unseen."""
-    families = {ir.SIGNATURE, iresnet.SIGNATURE, *mobilefacenet.SIGNATURES.values()}
+    families = {
+        ir_names.SIGNATURE,
+        iresnet_names.SIGNATURE,
+        *mobilefacenet_names.SIGNATURES.values(),
+    }
     keys = {key for name in cases.CASES for key in fixture(name)['shapes']}
     assert families <= keys
     assert {registry.VARIANTS[case.architecture].build.func for case in cases.CASES.values()} == {

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference.convert import stylegan2 as convert
 from fr_inference.models import stylegan2
-from tests.convert import generators
+from fr_inference.weights import stylegan2_names as convert
+from tests.formats import generators
 from tests.parity import stylegan2_cases as cases
 
 RTOL = 1e-3

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference import checks
+from fr_inference import errors
 from fr_inference.data.faces import from_arrays
 from fr_inference.models import stylegan2
 from fr_inference.training import augment, generator
@@ -71,7 +71,7 @@ def test_goes_on_to_the_same_result(trained, faces, tmp_path):
     assert list((tmp_path / 'state').iterdir())
     assert same(generator.train(RECIPE, *NETWORKS, faces, **options), trained[0])
     other = dataclasses.replace(RECIPE, seed=2)
-    with pytest.raises(checks.InputError, match='holds another run'):
+    with pytest.raises(errors.InputError, match='holds another run'):
         generator.train(other, *NETWORKS, faces, **options)
 
 
@@ -85,16 +85,16 @@ def test_path_length_and_augmentation(trained, faces):
 
 
 def test_bad_input(faces):
-    with pytest.raises(checks.InputError, match='found 16 images, expected 20 or more'):
+    with pytest.raises(errors.InputError, match='found 16 images, expected 20 or more'):
         generator.train(dataclasses.replace(RECIPE, batch_size=20), *NETWORKS, faces)
-    with pytest.raises(checks.InputError, match='batch_size: found 6, expected a multiple of 4'):
+    with pytest.raises(errors.InputError, match='batch_size: found 6, expected a multiple of 4'):
         generator.train(dataclasses.replace(RECIPE, batch_size=6), *NETWORKS, faces)
     other = stylegan2.Discriminator(16, channel_base=64, channel_max=8)
-    with pytest.raises(checks.InputError, match='found 8 and 16, expected the same'):
+    with pytest.raises(errors.InputError, match='found 8 and 16, expected the same'):
         generator.train(RECIPE, NETWORKS[0], other, faces)
-    with pytest.raises(checks.InputError, match="augmentation: found 'ada'"):
+    with pytest.raises(errors.InputError, match="augmentation: found 'ada'"):
         generator.Recipe(augmentation='ada')
-    with pytest.raises(checks.InputError, match='style_mixing: found 2'):
+    with pytest.raises(errors.InputError, match='style_mixing: found 2'):
         generator.Recipe(style_mixing=2)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_inference.checks import InputError
+from fr_inference.errors import InputError
 from fr_inference.training import margin
 from fr_inference.training.margin import MARGINS, Margin
 

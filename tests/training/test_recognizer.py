@@ -11,16 +11,17 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference import checkpoint, parallel, trees
-from fr_inference.checks import InputError
+from fr_inference import checkpointing, devices
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError, from_arrays
-from fr_inference.membership import scoring
+from fr_inference.errors import InputError
+from fr_inference.measuring import measurements
 from fr_inference.metrics import roc, verification
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 from fr_inference.training import recognizer
 from fr_inference.training.recognizer import Recipe
+from fr_inference.weights import native_targets
 
 SPEC = 'procedural:easy,people=6,images=6,size=16,seed=2'
 # 36 images make 5 steps of 7 each epoch: 40 steps in all, and 16 is in the middle of an epoch.
@@ -60,7 +61,7 @@ def assert_same_weights(first, second):
 
 def separation(target, faces):
     """AUC of same against different person by the cosine of embeddings."""
-    measured = scoring.measure(target, faces)
+    measured = measurements.measure(target, faces)
     return roc.auc(*verification.sample_pairs(measured.embeddings, measured.identities, seed=0))
 
 
@@ -96,7 +97,7 @@ class TestLearning:
         assert recipe['margin']['m2'] == 0.5
         assert (recipe['images'], recipe['identities']) == (36, 6)
         assert recipe['faces'] == faces.name
-        assert trained.sha256 == trees.digest(trained.variables)
+        assert trained.sha256 == checkpointing.digest(trained.variables)
 
     def test_statistics_are_those_of_training(self, uninterrupted):
         statistics = uninterrupted[0].variables['batch_stats']
@@ -126,18 +127,18 @@ class TestLearning:
 class TestSavedEpochs:
     def test_weights_of_the_last_epoch(self, uninterrupted):
         trained, workdir, _ = uninterrupted
-        assert_same_weights(checkpoint.load_target(workdir / 'epoch_008'), trained)
-        assert_same_weights(checkpoint.load_target(workdir / 'epoch_000'), fresh())
-        middle = checkpoint.load_target(workdir / 'epoch_004')
+        assert_same_weights(native_targets.load_target(workdir / 'epoch_008'), trained)
+        assert_same_weights(native_targets.load_target(workdir / 'epoch_000'), fresh())
+        middle = native_targets.load_target(workdir / 'epoch_004')
         assert middle.recipe['trained_epochs'] == 4
         assert middle.recipe['accuracy'] < trained.recipe['accuracy']
 
     def test_members_are_the_training_images(self, uninterrupted, faces):
         workdir = uninterrupted[1]
         digests = overlap.content_digests(faces)
-        assert checkpoint.read_members(workdir / 'epoch_008') == digests
-        assert checkpoint.read_members(workdir / 'epoch_004') == digests
-        assert checkpoint.read_members(workdir / 'epoch_000') == []
+        assert native_targets.read_members(workdir / 'epoch_008') == digests
+        assert native_targets.read_members(workdir / 'epoch_004') == digests
+        assert native_targets.read_members(workdir / 'epoch_000') == []
         rows = recognizer.training_members(faces)
         assert rows == list(zip(faces.paths, faces.identities, digests, strict=True))
 
@@ -198,23 +199,23 @@ recognizer.train(
 
     def test_an_epoch_is_saved_before_the_state_that_ends_it(self, faces, tmp_path, monkeypatch):
         """However a run is cut short, the epochs that it was to save are there when it is over."""
-        save_state = trees.save_state
+        save_state = checkpointing.save_state
 
         def dies_after(directory, step, state):
             save_state(directory, step, state)
             if step % 5 == 0:
                 raise StopHereError
 
-        monkeypatch.setattr(trees, 'save_state', dies_after)
+        monkeypatch.setattr(checkpointing, 'save_state', dies_after)
         recipe = dataclasses.replace(RECIPE, epochs=2)
         options = {'workdir': tmp_path, 'save_epochs': (1, 2), 'save_seconds': -1.0}
         for name in ('epoch_001', 'epoch_002'):
             with pytest.raises(StopHereError):
                 recognizer.train(recipe, fresh(), faces, **options)
-            assert checkpoint.is_target(tmp_path / name)
+            assert native_targets.is_target(tmp_path / name)
         shutil.rmtree(tmp_path / 'epoch_002')  # as a version left it that saved the state first
         trained = recognizer.train(recipe, fresh(), faces, **options)
-        assert_same_weights(checkpoint.load_target(tmp_path / 'epoch_002'), trained)
+        assert_same_weights(native_targets.load_target(tmp_path / 'epoch_002'), trained)
         with pytest.raises(InputError, match=r'save_epochs: epochs \[0\] are over and were not'):
             recognizer.train(recipe, fresh(), faces, workdir=tmp_path, save_epochs=(0, 1))
 
@@ -316,7 +317,7 @@ class TestInput:
 
 
 def test_trainings_by_one_recipe_share_what_is_compiled():
-    mesh = parallel.training_mesh(4)
+    mesh = devices.training_mesh(4)
     steps = [
         recognizer._make_step(registry.build('tiny'), INPUT, recipe, 5, mesh)
         for recipe in (RECIPE, dataclasses.replace(RECIPE), dataclasses.replace(RECIPE, epochs=9))

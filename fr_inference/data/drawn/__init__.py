@@ -1,0 +1,1 @@
+"""The drawing program: faces of people who do not exist."""

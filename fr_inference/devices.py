@@ -1,0 +1,293 @@
+"""The only file that knows devices: functions of one example over batches and over devices.
+
+Scoring and inversion run on this process's devices, each process with its share of the examples
+(`processes`); a training step runs on those of all processes at once.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fr_inference import errors
+
+# On a CPU, examples that are computed together: the features of so few images stay in its caches, and
+# XLA takes less memory afresh at every call. 4 and 8 are equally fast; 1 is slow for wide backbones.
+CPU_CHUNK = 8
+
+# XLA on CPU hands convolutions, matrix products and reductions to a library (YNNPACK). It is the
+# faster one for reductions, and slower than XLA's own for the convolutions of face backbones.
+_CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE'}
+
+_CHOSEN: contextvars.ContextVar[tuple[jax.Device, ...] | None]
+_CHOSEN = contextvars.ContextVar('devices', default=None)
+
+
+def local() -> tuple[jax.Device, ...]:
+    """Returns the devices that work is shared over: those of `using`, else all of this process."""
+    return _CHOSEN.get() or tuple(jax.local_devices())
+
+
+@contextlib.contextmanager
+def using(chosen: Sequence[jax.Device]) -> Iterator[None]:
+    """Lets everything inside, in this thread, compute on the chosen devices of this process."""
+    token = _CHOSEN.set(tuple(chosen))
+    try:
+        with jax.default_device(chosen[0]):
+            yield
+    finally:
+        _CHOSEN.reset(token)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batched:
+    """A function of (constants, batch) that `per_example` compiles.
+
+    Attributes:
+      program: of (constants, batch that `share_out` has put on the devices), by `jax.jit`.
+      split: where each part of a batch belongs.
+    """
+
+    program: Any
+    split: NamedSharding
+
+    def share_out(self, batch: Any) -> Any:
+        """Puts each part of a batch on its device."""
+        # One of several processes may not leave it to `jit` to share out NumPy arrays.
+        return jax.device_put(batch, self.split)
+
+    def __call__(self, constants: Any, batch: Any) -> Any:
+        """Computes a batch, [B, ...] arrays from anywhere."""
+        return self.program(constants, self.share_out(batch))
+
+
+def per_example(
+    function: Callable[[Any, Any], Any], on: Sequence[jax.Device] | None = None
+) -> tuple[Batched, Callable[[Any], Any], int]:
+    """Compiles a function of one example into one of a batch that is split over the devices.
+
+    Args:
+      function: (constants, example) -> pytree of arrays. Pure.
+      on: which devices; `local()` by default.
+
+    Returns:
+      (function of (constants, batch [B, ...]) -> pytree of [B, ...] arrays; what puts the constants
+      on every device, once; the number of devices, by which B must be divisible).
+    """
+    shared = tuple(on or local())
+    everywhere, split = _shardings(Mesh(np.array(shared), ('batch',)))
+    compiled = jax.jit(
+        _batched(function, shared),
+        in_shardings=(everywhere, split),
+        out_shardings=split,
+        compiler_options=_compiler_options(shared[0]),
+    )
+    run = Batched(compiled, split)
+    return run, lambda constants: jax.device_put(constants, everywhere), len(shared)
+
+
+def per_candidate(
+    function: Callable[[Any, Any], Any], on: Sequence[jax.Device] | None = None
+) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:
+    """Compiles a function of one candidate: `pmap` over the devices, `vmap` within each.
+
+    No device ever waits for another, and what all candidates share is placed once.
+
+    Args:
+      function: (constants, candidate) -> pytree of arrays. Pure.
+      on: which devices; `local()` by default.
+
+    Returns:
+      (function of (constants, candidates [D, B, ...]) -> pytree of [D, B, ...] arrays; what puts the
+      constants on every device, once; the number D of devices).
+    """
+    shared = tuple(on or local())
+    everywhere, _ = _shardings(Mesh(np.array(shared), ('batch',)))
+    batched = _batched(function, shared)
+    if len(shared) > 1:
+        mapped: Any = jax.pmap(batched, in_axes=(None, 0), devices=shared)
+    else:  # the same without an axis to map over, and with the compiler's options
+
+        def alone(constants, parts):
+            found = batched(constants, jax.tree.map(lambda leaf: leaf[0], parts))
+            return jax.tree.map(lambda leaf: leaf[None], found)
+
+        mapped = jax.jit(
+            alone,
+            in_shardings=everywhere,
+            out_shardings=everywhere,
+            compiler_options=_compiler_options(shared[0]),
+        )
+    return mapped, lambda constants: jax.device_put(constants, everywhere), len(shared)
+
+
+def _batched(function, shared):
+    batched = jax.vmap(function, in_axes=(None, 0))
+    if [device.platform for device in shared] == ['cpu']:
+        batched = _in_chunks(batched, CPU_CHUNK)
+    return batched
+
+
+def _in_chunks(batched, size):
+    """`batched` a few examples at a time, where they can be shared out evenly."""
+
+    def chunked(constants, batch):
+        count = len(jax.tree.leaves(batch)[0])
+        if count <= size or count % size:
+            return batched(constants, batch)
+        chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), batch)
+        results = jax.lax.map(functools.partial(batched, constants), chunks)
+        return jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), results)
+
+    return chunked
+
+
+@functools.cache
+def _compiler_options(device: jax.Device) -> dict[str, Any] | None:
+    """Options of XLA for programs on the device; None where its version does not know them."""
+    if device.platform != 'cpu':
+        return None
+    try:
+        one = jax.device_put(np.float32(1), device)
+        jax.jit(lambda x: x, compiler_options=_CPU_OPTIONS).lower(one).compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return _CPU_OPTIONS
+
+
+def replicated(tree: Any) -> Any:
+    """Puts a pytree on every one of `local()`, once."""
+    return jax.device_put(tree, _shardings(Mesh(np.array(local()), ('batch',)))[0])
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`jax.jit` with what is fast on this process's devices; `options` are its own."""
+    return jax.jit(function, compiler_options=_compiler_options(local()[0]), **options)
+
+
+def round_up(count: int, multiple: int) -> int:
+    """Returns the smallest multiple of `multiple` that is at least `count`."""
+    return -(-count // multiple) * multiple
+
+
+def _shardings(mesh):
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec('batch'))
+
+
+def training_mesh(batch_size: int, fewest: int = 1) -> Mesh:
+    """Returns the devices that batches of this size can be shared out over evenly.
+
+    Of each process the largest number of devices that divides its part, so that a batch of 30 on 8
+    devices is computed on 6, and no result depends on how many there are.
+
+    Args:
+      batch_size: images of a batch.
+      fewest: images of it that a device may get.
+
+    Raises:
+      InputError: when the batch is not a multiple of the number of processes.
+    """
+    processes = jax.process_count()
+    errors.require(
+        batch_size % processes == 0,
+        f'batch_size: found {batch_size} for {processes} processes, expected a multiple',
+    )
+    part = batch_size // processes
+    here = local()
+    fitting = [n for n in range(1, len(here) + 1) if part % n == 0 and part // n >= fewest]
+    errors.require(
+        fitting,
+        f'batch_size: found {batch_size} for {processes} processes, expected {fewest} images for each',
+    )
+    if processes == 1:
+        return Mesh(np.array(here[: fitting[-1]]), ('batch',))
+    of_all = [[d for d in jax.devices() if d.process_index == n] for n in range(processes)]
+    return Mesh(np.array([d for of_one in of_all for d in of_one[: fitting[-1]]]), ('batch',))
+
+
+def data_parallel(
+    step: Callable[[Any, Any, Any], Any], mesh: Mesh
+) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    """Compiles a training step (state, batch [B, ...], seed) -> (state, metrics) for the mesh.
+
+    It means what it means on one device: sums and means are over the whole batch, those of
+    BatchNorm too. The state is the same on all devices, and given away.
+    """
+    everywhere, split = _shardings(mesh)
+    compiled = jax.jit(
+        step,
+        in_shardings=(everywhere, split, everywhere),
+        out_shardings=everywhere,
+        donate_argnums=0,
+        compiler_options=_compiler_options(mesh.local_devices[0]),
+    )
+    if jax.process_count() == 1:
+        return compiled
+
+    @functools.cache
+    def together(shapes):
+        # Devices of several processes connect when they first meet in a program, and wait for each
+        # other half a minute at most: less than one may compile longer than another.
+        made = compiled.lower(*jax.tree.unflatten(*shapes)).compile()
+        multihost_utils.sync_global_devices('compiled')
+        return made
+
+    def run(*arguments):
+        leaves, structure = jax.tree.flatten(arguments)
+        shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
+        return together((structure, shapes))(*arguments)
+
+    return run
+
+
+def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """Lets each device compute a function of (shared, batch [B, ...]) of its own part alone.
+
+    Returns:
+      The function of the same arguments that returns the mean over the devices.
+    """
+
+    def own(shared, batch):
+        return jax.lax.pmean(function(shared, batch), 'batch')
+
+    return jax.shard_map(
+        own,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec('batch')),
+        out_specs=PartitionSpec(),
+    )
+
+
+def on_mesh(tree: Any, mesh: Mesh) -> Any:
+    """Puts a pytree, the same in all processes, on every device of the mesh."""
+    everywhere, _ = _shardings(mesh)
+
+    def place(leaf):
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, everywhere, lambda index: leaf[index])
+
+    return jax.tree.map(place, tree)
+
+
+def batch_on_mesh(read: Callable[[slice], Any], size: int, mesh: Mesh) -> Any:
+    """Puts a batch on the mesh of which each process reads its own part alone.
+
+    Args:
+      read: rows of the batch -> pytree of arrays [len(rows), ...].
+      size: of the batch.
+      mesh: of `training_mesh`.
+    """
+    _, split = _shardings(mesh)
+    part = size // jax.process_count()
+    first = part * jax.process_index()
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(split, leaf, (size, *leaf.shape[1:])),
+        read(slice(first, first + part)),
+    )

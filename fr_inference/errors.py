@@ -1,0 +1,119 @@
+"""Errors and argument checks shared by every layer."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+
+class InputError(ValueError):
+    """Bad input: an argument, a file or a line of a table that cannot be used.
+
+    The text is one line that this class alone puts together. Programs print it with the field as a
+    flag (`--members`) and exit with code 2; Python callers read the attributes.
+
+    >>> print(InputError('epochs', found=-1, expected='0 or more'))
+    epochs: found -1, expected 0 or more
+    >>> damaged = InputError('b.pth', found='a truncated archive', hint='download it again')
+    >>> print(damaged.within('target'))
+    target: b.pth: found a truncated archive; download it again
+
+    Attributes:
+      field: the argument, or the file where no argument is known.
+      found: what was given, as text or a number; None where nothing was.
+      expected: what would have been accepted.
+      hint: what to do about it.
+      inside: the file, line or tensor below `field` where it was found, '' for the field itself.
+    """
+
+    def __init__(
+        self,
+        field: str,
+        found: object = None,
+        expected: str | None = None,
+        hint: str | None = None,
+        *,
+        inside: str = '',
+    ):
+        self.field, self.inside = field, inside
+        self.found = None if found is None else str(found)
+        self.expected, self.hint = expected, hint
+        super().__init__(self.message(field))
+
+    def message(self, field: str) -> str:
+        """Returns the line with another name for the field, such as its flag."""
+        said = [f'found {self.found}'] * (self.found is not None)
+        said += [f'expected {self.expected}'] * (self.expected is not None)
+        rest = '; '.join(part for part in (', '.join(said), self.hint) if part)
+        return ': '.join(part for part in (field, self.inside, rest) if part)
+
+    def within(self, field: str) -> 'InputError':
+        """Returns the same error as one of `field`, the argument that named this one's file."""
+        inside = ': '.join(part for part in (self.field, self.inside) if part)
+        return type(self)(field, self.found, self.expected, self.hint, inside=inside)
+
+    def to_json(self) -> list[str | None]:
+        """Returns what `from_json` makes the same error of, in another process."""
+        return [self.field, self.found, self.expected, self.hint, self.inside]
+
+    @classmethod
+    def from_json(cls, parts: Sequence[str | None]) -> 'InputError':
+        """Returns the error that another process met."""
+        field, found, expected, hint, inside = parts
+        return cls(field or '', found, expected, hint, inside=inside or '')
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self).from_json, (self.to_json(),)  # decoders run in processes of their own
+
+
+def require(condition: object, message: str) -> None:
+    """Raises `InputError(message)` unless `condition` is true."""
+    if not condition:
+        raise InputError(message)
+
+
+def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
+    """Raises `InputError` unless `value` is among `allowed`; the message lists the alternatives.
+
+    >>> one_of('space', 'w', ('w', 'z'))
+    >>> one_of('space', 'x', ('w', 'z'))
+    Traceback (most recent call last):
+    ...
+    fr_inference.errors.InputError: space: found 'x', expected one of 'w', 'z'
+    """
+    allowed = list(allowed)
+    if value not in allowed:
+        listed = ', '.join(repr(choice) for choice in allowed)
+        raise InputError(field, repr(value)[:200], f'one of {listed}')
+
+
+def positive(field: str, value: float) -> None:
+    """Raises `InputError` unless 0 < `value` < infinity."""
+    if not 0 < value < math.inf:
+        raise InputError(field, repr(value), 'a number above 0')
+
+
+def report_mismatch(
+    source: str, *, unmatched: list[str], missing: list[str], misshaped: list[str]
+) -> None:
+    """Raises one `InputError` that names unmatched, missing and misshaped weights, if there are any."""
+    most = 1000  # a stranger's file may hold any number
+    parts = [
+        f'{len(keys)} {kind} ({", ".join(key[:200] for key in keys[:most])}'
+        f'{", ..." if len(keys) > most else ""})'
+        for kind, keys in (
+            ('unmatched', unmatched),
+            ('missing', missing),
+            ('misshaped', misshaped),
+        )
+        if keys
+    ]
+    if parts:
+        raise InputError(source, '; '.join(parts), 'weights that fit the architecture')
+
+
+def shown(text: str) -> str:
+    r"""Returns a stranger's text without the control characters that a terminal obeys.
+
+    >>> shown('a\x1b[2J')
+    'a\\x1b[2J'
+    """
+    return ''.join(part if part.isprintable() else repr(part)[1:-1] for part in text)

@@ -1,0 +1,1 @@
+"""Strangers' bytes to inert arrays: nothing is executed, every size is bounded."""

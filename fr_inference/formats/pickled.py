@@ -1,0 +1,96 @@
+"""What `unpickler` builds beside plain containers: inert values, none of which calls anything."""
+
+import dataclasses
+from typing import Any
+
+from fr_inference.formats.opcodes import Allowance
+
+
+@dataclasses.dataclass(frozen=True)
+class Global:
+    """A name that a pickle mentions: never imported, never called."""
+
+    module: str
+    name: str
+
+    def __str__(self):
+        return f'{self.module}.{self.name}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """A block of numbers elsewhere in the file."""
+
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Packed:
+    """A block of numbers in the pickle itself, as a file of torch's older format.
+
+    Attributes:
+      content: that file, or where `text`, its bytes taken for characters of Latin-1 (in UTF-8 if long).
+      text: how protocol 2 writes bytes.
+    """
+
+    content: memoryview | str
+    text: bool = False
+
+    def unpack(self, allowance: Allowance) -> memoryview:
+        """Returns the file.
+
+        Raises:
+          ValueError: where the text holds other characters, or takes more memory than allowed.
+        """
+        if not self.text:
+            return memoryview(self.content)  # type: ignore[arg-type]
+        allowance.copy(len(self.content))
+        text = self.content if isinstance(self.content, str) else str(self.content, 'utf-8')
+        return memoryview(text.encode('latin-1'))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Module:
+    """A module of NVIDIA's: what it is made of, without its code."""
+
+    state: dict[Any, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorRef:
+    """A strided view of a storage; offset, shape and strides in elements."""
+
+    storage: Storage | Packed
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Ignored:
+    """Stands for harmless bookkeeping (NumPy scalars, argument records) that holds no weights.
+
+    Attributes:
+      name: of what a file would have called, which was not.
+      arguments: it would have been called with.
+      state: the object would have been given.
+    """
+
+    name = ''
+    arguments: Any = ()
+    state: Any = None
+
+
+DTYPES = {
+    'DoubleStorage': 'float64',
+    'FloatStorage': 'float32',
+    'HalfStorage': 'float16',
+    'BFloat16Storage': 'bfloat16',
+    'LongStorage': 'int64',
+    'IntStorage': 'int32',
+    'ShortStorage': 'int16',
+    'CharStorage': 'int8',
+    'ByteStorage': 'uint8',
+    'BoolStorage': 'bool',
+}

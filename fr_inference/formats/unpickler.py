@@ -1,0 +1,342 @@
+"""An interpreter for the pickles that state dicts are: it builds tensors and plain containers only.
+
+Python's own unpickler calls what a file names. This one never looks anything up: a global stays an
+inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. What a file can
+make it do is bounded: opcodes outside the table, unknown names, huge numbers and forward memo
+references are errors, and time and memory grow no faster than the file. (A memoised value costs two
+bytes to mention again, so nothing here may walk, print or hash one each time it is mentioned.) Source
+code that NVIDIA's pickles carry is a text like any other, too long to be even decoded.
+
+Source: the opcode descriptions of the standard library's `pickletools`.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fr_inference import errors
+from fr_inference.formats.opcodes import BLOCKS, MAX_OPERATIONS, TEXTS, Stream, operations
+from fr_inference.formats.pickled import DTYPES, Global, Ignored, Module, Packed, Storage, TensorRef
+
+_MAX_NAME = 512
+_MAX_ARGUMENTS = 16
+_MAX_NUMBER = 1 << 48
+_MARK = object()
+
+
+def loads(data: Stream, source: str) -> Any:
+    """Interprets one pickle from the current position of `data`.
+
+    Args:
+      data: positioned at the start of a pickle, left behind its end.
+      source: how errors call the file.
+
+    Returns:
+      Dicts, lists, tuples, strings, numbers, None, memoryviews (bytes, and strings of over 4 KiB),
+      `TensorRef`, `Storage`, `Packed`, `Module`, `Ignored`.
+
+    Raises:
+      InputError: for anything else, one line.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of escapes in the names of strangers
+            return _interpret(data, source)
+    except errors.InputError:
+        raise
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, EOFError) as error:
+        raise errors.InputError(f'{source}: damaged or not a pickle: {str(error)[:200]}') from error
+
+
+def _interpret(data, source):
+    stack: list[Any] = []
+    memo: dict[str, Any] = {}  # by text: of whole numbers a file can choose many that collide
+    for name, argument in operations(data):
+        data.allowance.operations -= 1
+        errors.require(
+            data.allowance.operations >= 0, f'{source}: pickle of over {MAX_OPERATIONS} operations'
+        )
+        if name == 'STOP':
+            return stack.pop()
+        if name in _CONSTANTS:
+            stack.append(_CONSTANTS[name]())
+        elif name in _LITERALS:
+            stack.append(argument)
+        elif name in ('PUT', 'BINPUT', 'LONG_BINPUT'):
+            memo[str(argument)] = stack[-1]
+        elif name == 'MEMOIZE':
+            memo[str(len(memo))] = stack[-1]
+        elif name in ('GET', 'BINGET', 'LONG_BINGET'):
+            stack.append(memo[str(argument)])
+        elif name == 'GLOBAL':
+            stack.append(_known(Global(*str(argument).split(' ', 1)), source))
+        elif name == 'STACK_GLOBAL':
+            second, first = stack.pop(), stack.pop()
+            stack.append(_known(Global(_name(first), _name(second)), source))
+        elif name in _ACTIONS:
+            _ACTIONS[name](stack, source)
+        elif name not in ('PROTO', 'FRAME'):
+            raise errors.InputError(
+                f'{source}: found pickle operation {name}, which no state dict needs; '
+                'expected tensors and plain containers only'
+            )
+    raise errors.InputError(f'{source}: damaged or truncated pickle')
+
+
+def _name(value: Any) -> str:
+    if len(_typed(value, str)) > _MAX_NAME:
+        raise ValueError(f'a name of {len(value)} characters')
+    return value
+
+
+def _known(name, source):
+    errors.require(
+        str(name) in _BUILDERS or str(name) in _INERT or _storage_dtype(name) is not None,
+        f'{source}: the pickle names {str(name)[:80]!r}, which is not on the list of what weights '
+        'need; nothing was run (if it is a whole pickled model, save its state_dict() instead)',
+    )
+    return name
+
+
+def _storage_dtype(name):
+    return DTYPES.get(name.name) if name.module in ('torch', 'torch.cuda') else None
+
+
+def _since_mark(stack):
+    for index in range(len(stack) - 1, -1, -1):
+        if stack[index] is _MARK:
+            items = stack[index + 1 :]
+            del stack[index:]
+            return items
+    raise ValueError('no mark on the stack')
+
+
+def _tuple(size):
+    def act(stack, _source):
+        if len(stack) < size:
+            raise ValueError('stack too short')
+        items = stack[-size:]
+        del stack[-size:]
+        stack.append(tuple(items))
+
+    return act
+
+
+def _append(stack, _source):
+    value = stack.pop()
+    _typed(stack[-1], list).append(value)
+
+
+def _appends(stack, _source):
+    values = _since_mark(stack)
+    _typed(stack[-1], list).extend(values)
+
+
+def _set_item(stack, _source):
+    value, key = stack.pop(), stack.pop()
+    _typed(stack[-1], dict)[_hashable(key)] = value
+
+
+def _set_items(stack, _source):
+    items = _since_mark(stack)
+    target = _typed(stack[-1], dict)
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        target[_hashable(key)] = value
+
+
+def _add_items(stack, _source):
+    _since_mark(stack)
+    _typed(stack[-1], Ignored)
+
+
+def _typed(value, kind):
+    if not isinstance(value, kind):
+        raise TypeError(f'found {type(value).__name__}, expected {getattr(kind, "__name__", kind)}')
+    return value
+
+
+def _hashable(key):
+    # Nested tuples that share parts hash in time exponential in the file's size, and whole numbers can
+    # be chosen to collide in a dict.
+    if isinstance(key, str):
+        return _name(key)
+    if isinstance(key, int) and key.bit_length() > 64:
+        raise ValueError(f'a key of {key.bit_length()} bits')
+    if not isinstance(key, int | float | None):
+        raise TypeError(f'found a {type(key).__name__} as a key of a dict')
+    return (str(key),)  # nobody asks for it; only it must not be taken for a name
+
+
+def _dict_from_mark(stack, source):
+    items = _since_mark(stack)
+    stack.append({})
+    stack.extend((_MARK, *items))
+    _set_items(stack, source)
+
+
+def _build(stack, _source):
+    state = stack.pop()
+    # Attributes of containers (an OrderedDict's _metadata) hold no weights.
+    if isinstance(_typed(stack[-1], dict | Ignored), Ignored):
+        stack[-1].state = state
+
+
+def _reduce(stack, source):
+    arguments, function = stack.pop(), stack.pop()
+    name = str(_typed(function, Global))
+    if name in _INERT:
+        ignored = Ignored()
+        ignored.name, ignored.arguments = name, arguments
+        stack.append(ignored)
+        return
+    errors.require(name in _BUILDERS, f'{source}: the pickle calls {name}, which is no function')
+    if len(_typed(arguments, tuple)) > _MAX_ARGUMENTS:
+        raise ValueError(f'{name} called with {len(arguments)} arguments')
+    stack.append(_BUILDERS[name](*arguments))
+
+
+def _persistent(stack, source):
+    saved = _typed(stack.pop(), tuple)
+    if len(saved) < 5 or saved[0] != 'storage' or not isinstance(saved[1], Global):
+        raise errors.InputError(f'{source}: found an unknown reference to stored data')
+    dtype = _storage_dtype(saved[1])
+    errors.require(dtype is not None, f'{source}: unknown storage type {saved[1]}')
+    errors.require(
+        len(saved) == 5 or saved[5] is None,
+        f'{source}: a storage is a view of another, which only torch before 0.4 wrote: '
+        'save it again with a newer one',
+    )
+    count = _size(saved[4])
+    stack.append(Storage(_name(saved[2]), dtype, count))
+
+
+def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: Any) -> TensorRef:
+    """Returns a view of a storage.
+
+    Raises:
+      ValueError, TypeError: where it leaves its storage. (Of `Packed` ones the size is not known yet.)
+    """
+    _typed(storage, Storage | Packed)
+    if len(_typed(shape, tuple)) != len(_typed(strides, tuple)) or len(shape) > 8:
+        raise ValueError(f'tensor with {len(shape)} sizes and {len(strides)} strides')
+    elements, last = 1, _size(offset)
+    for number in (*shape, *strides):
+        _size(number)
+    for size, stride in zip(shape, strides, strict=True):
+        elements *= size
+        last += (size - 1) * stride
+    count = storage.count if isinstance(storage, Storage) else len(storage.content)
+    if elements > count or (elements and last >= count):
+        raise ValueError(
+            f'a tensor of shape {list(shape)} does not fit its storage of {count} numbers'
+        )
+    return TensorRef(storage, offset, shape, strides)
+
+
+def _size(number):
+    if type(number) is not int or not 0 <= number < _MAX_NUMBER:
+        found = f'of {number.bit_length()} bits' if type(number) is int else type(number).__name__
+        raise ValueError(f'found a number {found}, expected a size from 0 to 2**48')
+    return number
+
+
+def _rebuild_parameter(tensor, *_rest):
+    return _typed(tensor, TensorRef)
+
+
+def _packed(content):
+    if isinstance(content, memoryview):
+        return Packed(content)
+    return _typed(content, Packed)
+
+
+def _encode(text, encoding='utf-8'):
+    if encoding != 'latin1' or not isinstance(text, str | memoryview):
+        return Ignored()
+    return Packed(text, text=True)
+
+
+def _module(meta):
+    return Module(_typed(_typed(meta, dict).get('state'), dict))
+
+
+def _ordered_dict(items=None):
+    if items is None:
+        return {}
+    built = {_hashable(key): value for key, value in _typed(items, list)}
+    items.clear()  # mentioned again, it costs nothing again
+    return built
+
+
+_BUILDERS: Mapping[str, Callable[..., Any]] = {
+    'torch._utils._rebuild_tensor_v2': rebuild_tensor,
+    'torch._utils._rebuild_tensor': rebuild_tensor,
+    'torch._utils._rebuild_parameter': _rebuild_parameter,
+    'torch.storage._load_from_bytes': _packed,
+    'torch_utils.persistence._reconstruct_persistent_obj': _module,
+    'collections.OrderedDict': _ordered_dict,
+    'dnnlib.util.EasyDict': lambda: {},
+    '_codecs.encode': _encode,
+}
+
+# Bookkeeping seen beside weights in real checkpoints. It becomes `Ignored`, whatever its arguments.
+_INERT = frozenset(
+    (
+        '__builtin__.bytes',
+        '__builtin__.set',
+        'argparse.Namespace',
+        'builtins.bytes',
+        'builtins.set',
+        'numpy.core.multiarray._reconstruct',
+        'numpy.core.multiarray.scalar',
+        'numpy.core.numeric._frombuffer',
+        'numpy._core.multiarray._reconstruct',
+        'numpy._core.multiarray.scalar',
+        'numpy._core.numeric._frombuffer',
+        'numpy.dtype',
+        'numpy.ndarray',
+        'pathlib.PosixPath',
+        'torch.Size',
+        'torch.bfloat16',
+        'torch.device',
+        'torch.float16',
+        'torch.float32',
+    )
+)
+
+_CONSTANTS: Mapping[str, Callable[[], Any]] = {
+    'NONE': lambda: None,
+    'NEWTRUE': lambda: True,
+    'NEWFALSE': lambda: False,
+    'EMPTY_DICT': dict,
+    'EMPTY_LIST': list,
+    'EMPTY_TUPLE': tuple,
+    'EMPTY_SET': Ignored,
+    'MARK': lambda: _MARK,
+}
+
+_LITERALS = frozenset(
+    (
+        *('INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT'),
+        *('UNICODE', 'STRING', 'BINSTRING', 'SHORT_BINSTRING', *TEXTS, *BLOCKS),
+    )
+)
+
+_ACTIONS: Mapping[str, Callable[[list[Any], str], None]] = {
+    'POP': lambda stack, _source: stack.pop() and None,
+    'TUPLE': lambda stack, _source: stack.append(tuple(_since_mark(stack))),
+    'LIST': lambda stack, _source: stack.append(_since_mark(stack)),
+    'DICT': _dict_from_mark,
+    'TUPLE1': _tuple(1),
+    'TUPLE2': _tuple(2),
+    'TUPLE3': _tuple(3),
+    'APPEND': _append,
+    'APPENDS': _appends,
+    'SETITEM': _set_item,
+    'SETITEMS': _set_items,
+    'ADDITEMS': _add_items,
+    'BUILD': _build,
+    'REDUCE': _reduce,
+    'NEWOBJ': _reduce,
+    'BINPERSID': _persistent,
+}

@@ -1,0 +1,1 @@
+"""What is done for a platform's sake, chosen where a program is compiled."""

@@ -1,0 +1,59 @@
+"""Training images: decoded once where they fit in memory, read again at every step where not."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from fr_inference import checkpointing, errors
+from fr_inference.data import loader
+from fr_inference.data.faces import Faces
+
+_IN_MEMORY_BYTES = 1 << 30
+
+
+def load(
+    faces: Faces, height: int, width: int, skip_bad: bool = False
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Prepares images for random access.
+
+    Args:
+      faces: the source.
+      height: of the images, pixels.
+      width: of the images, pixels.
+      skip_bad: leave unreadable images out.
+
+    Returns:
+      (function of positions [B] -> images [B, height, width, 3] uint8; the positions in `faces` of
+      the images that are kept, [N]). Positions count the kept images.
+
+    Raises:
+      InputError: at an unreadable image, unless `skip_bad`; when none is readable; for `skip_bad`
+        with a set that does not fit in 1 GiB.
+    """
+    if len(faces) * height * width * 3 > _IN_MEMORY_BYTES:
+        errors.require(
+            not skip_bad, '--skip_bad: not possible with a set that is too large for memory'
+        )
+
+        def read(positions):
+            stream: Iterator[loader.Batch] = loader.batches(
+                faces, height=height, width=width, batch_size=len(positions), indices=positions
+            )
+            return next(stream).images
+
+        return read, np.arange(len(faces))
+    blocks, index = [], []
+    for batch in loader.batches(
+        faces, height=height, width=width, batch_size=64, skip_bad=skip_bad
+    ):
+        blocks.append(batch.images[batch.mask])
+        index.append(batch.index[batch.mask])
+    errors.require(blocks, f'{faces.name}: no readable images')
+    pixels = np.concatenate(blocks)
+    return lambda positions: pixels[positions], np.concatenate(index)
+
+
+def digest(faces: Faces) -> str:
+    """Returns the SHA-256 (hex) of the images' paths and identities: which set a run was about."""
+    names = '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass')
+    return checkpointing.digest(np.frombuffer(names, np.uint8))

@@ -1,0 +1,1 @@
+"""Checkpoints to variables: one table of names for each family."""

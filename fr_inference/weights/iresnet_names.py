@@ -1,0 +1,76 @@
+"""insightface `arcface_torch` IResNet checkpoints."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fr_inference.models.target import InputSpec
+from fr_inference.weights.rules import Layer, Match, grid_of, input_of, size_of
+
+SIGNATURE = 'layer1.0.bn1.weight'
+DEPTHS: dict[tuple[int, ...], str] = {
+    (2, 2, 2, 2): 'iresnet18',
+    (3, 4, 6, 3): 'iresnet34',
+    (3, 4, 14, 3): 'iresnet50',
+    (3, 13, 30, 3): 'iresnet100',
+    (6, 26, 60, 6): 'iresnet200',
+}
+
+
+def recognise(
+    shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+) -> Match | None:
+    """Returns the variant that a state dict's names and shapes spell out, None for another family."""
+    if SIGNATURE not in shapes or 'features.weight' not in shapes:
+        return None
+    blocks: list[set[int]] = [set(), set(), set(), set()]
+    for name in shapes:
+        found = re.match(r'layer([1-4])\.(\d{1,3})\.', name)
+        if found:
+            blocks[int(found[1]) - 1].add(int(found[2]))
+    depths = tuple(max(stage, default=0) + 1 for stage in blocks)
+    width = size_of(shapes, 'conv1.weight', 64)
+    embedding = size_of(shapes, 'fc.weight', 512)
+    columns = size_of(shapes, 'fc.weight', 25088, axis=1)
+    config: dict[str, Any] = {}
+    architecture = DEPTHS.get(depths, 'iresnet50')
+    if depths not in DEPTHS:
+        config['depths'] = list(depths)
+    if width != 64:
+        config['width'] = width
+    if embedding != 512:
+        config['embedding'] = embedding
+    spec = input_of(architecture, columns, 8 * width, input)
+    return Match(architecture, config, spec, layers(depths, grid_of(spec)))
+
+
+def layers(depths: tuple[int, ...], grid: tuple[int, int]) -> tuple[Layer, ...]:
+    """Returns the rules of an IResNet of these depths, its last map of size `grid`."""
+    rules = [
+        Layer('conv1', 'conv', 'conv1'),
+        Layer('bn1', 'norm', 'bn1'),
+        Layer('prelu', 'prelu', 'prelu'),
+    ]
+    for stage, depth in enumerate(depths, start=1):
+        for i in range(depth):
+            source, target = f'layer{stage}.{i}', f'layer{stage}_{i}'
+            parts = [
+                ('bn1', 'norm', 'bn1'),
+                ('conv1', 'conv', 'conv1'),
+                ('bn2', 'norm', 'bn2'),
+                ('prelu', 'prelu', 'prelu'),
+                ('conv2', 'conv', 'conv2'),
+                ('bn3', 'norm', 'bn3'),
+            ]
+            if i == 0:
+                parts += [
+                    ('downsample.0', 'pointwise', 'downsample_conv'),
+                    ('downsample.1', 'norm', 'downsample_bn'),
+                ]
+            rules += [Layer(f'{source}.{a}', kind, f'{target}/{b}') for a, kind, b in parts]
+    return (
+        *rules,
+        Layer('bn2', 'norm', 'bn2'),
+        Layer('fc', 'flat_dense', 'fc', grid=grid),
+        Layer('features', 'norm', 'features'),
+    )

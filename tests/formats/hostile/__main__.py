@@ -1,0 +1,70 @@
+"""Opens every hostile file in a folder, one after the other, and prints what each attempt took."""
+
+import contextlib
+import functools
+import gc
+import io
+import json
+import pathlib
+import resource
+import sys
+
+from absl.testing import flagsaver
+
+from experiments import cli, convert_weights
+from fr_inference.weights import stylegan2_names
+from tests.formats.hostile import CASES, GENERATORS, HONEST, file_name
+
+
+def _peak_megabytes() -> float:
+    """Peak resident memory since `_forget_peak`, or of the whole process where Linux is not at hand."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path('/proc/self/status').read_text().splitlines():
+            if line.startswith('VmHWM:'):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _forget_peak() -> None:
+    with contextlib.suppress(OSError):
+        pathlib.Path('/proc/self/clear_refs').write_text('5')
+
+
+def _open(path: pathlib.Path, name: str) -> None:
+    if name in GENERATORS:
+        stylegan2_names.open_generator(path)
+    else:
+        convert_weights.main()
+
+
+def _main(folder: pathlib.Path) -> None:
+    results = {}
+    for name in (*CASES, *HONEST):
+        path = folder / file_name(name)
+        errors, code = io.StringIO(), 0
+        saved = flagsaver.save_flag_values()
+        sys.argv = ['convert_weights', f'--source={path}', f'--out={folder / "out"}']
+        _forget_peak()
+        started = resource.getrusage(resource.RUSAGE_SELF)
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                cli.run(functools.partial(_open, path, name))
+            except SystemExit as stop:
+                code = stop.code or 0
+            except BaseException as error:  # a bug, told as one
+                code = 1
+                errors.write(repr(error)[:500])
+            gc.collect()  # what is left behind and complains then does so on this file's account
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        flagsaver.restore_flag_values(saved)
+        results[name] = {
+            'code': code,
+            'err': errors.getvalue(),
+            'seconds': used.ru_utime - started.ru_utime,
+            'megabytes': _peak_megabytes(),
+        }
+    print(json.dumps(results))
+
+
+if __name__ == '__main__':
+    _main(pathlib.Path(sys.argv[1]))

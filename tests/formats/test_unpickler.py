@@ -1,0 +1,291 @@
+"""The pickle interpreter agrees with Python's own on honest values, and runs nothing at all."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fr_inference.errors import InputError
+from fr_inference.formats import unpickler
+from fr_inference.formats.opcodes import Allowance, Stream
+from fr_inference.formats.pickled import Ignored, Module, Packed, Storage, TensorRef
+from tests.formats import generators, writer
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False)
+VALUES = st.recursive(
+    SCALARS | st.text(max_size=20) | st.binary(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+def loads(data):
+    return unpickler.loads(Stream(data), 'file')
+
+
+def run(operations):
+    return loads(writer.PROTO + operations + b'.')
+
+
+@settings(max_examples=200)
+@given(VALUES, st.sampled_from([2, 3, 4, 5]))
+def test_agrees_with_python(value, protocol):
+    if protocol == 2:  # where bytes are written as a call of _codecs.encode
+        value = without_bytes(value)
+    assert loads(pickle.dumps(value, protocol)) == value
+
+
+def without_bytes(value):
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: without_bytes(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(without_bytes(inner) for inner in value)
+    return value
+
+
+def test_leaves_the_stream_behind_the_pickle():
+    stream = Stream(pickle.dumps([1], 2) + pickle.dumps('two', 2) + b'rest')
+    assert unpickler.loads(stream, 'file') == [1]
+    assert unpickler.loads(stream, 'file') == 'two'
+    assert stream.read(10) == b'rest'
+
+
+def test_shared_values_stay_shared():
+    inner = [1]
+    found = loads(pickle.dumps([inner, inner], 2))
+    assert found[0] is found[1]
+
+
+class TestTensors:
+    block = writer.storage('7', 'float16', 12)
+
+    def test_reference(self):
+        found = run(writer.tensor(self.block, 2, (2, 3), (4, 1)))
+        assert found == TensorRef(Storage('7', 'float16', 12), 2, (2, 3), (4, 1))
+
+    @pytest.mark.parametrize(
+        ('offset', 'shape', 'strides'),
+        [
+            (0, (13,), (1,)),
+            (1, (12,), (1,)),
+            (0, (4, 3), (4, 1)),
+            (12, (1,), (1,)),
+            (0, (2,), (12,)),
+            (0, (2**47,), (0,)),
+            (0, (2**40, 2**40), (0, 0)),
+            (-1, (2,), (1,)),
+            (0, (-2,), (1,)),
+            (0, (2,), (-1,)),
+            (0, (2, 2), (1,)),
+            (0, (1,) * 9, (1,) * 9),
+            (0, (2.0,), (1,)),
+            (0, (True,), (1,)),
+            (0, ('2',), (1,)),
+            (None, (2,), (1,)),
+            (0, [2], (1,)),
+            (0, (2**62,), (1,)),
+        ],
+    )
+    def test_views_outside_their_storage(self, offset, shape, strides):
+        with pytest.raises(InputError, match='damaged or not a pickle'):
+            run(writer.tensor(self.block, offset, shape, strides))
+
+    @pytest.mark.parametrize('count', [-1, 2**48, 2**80, 'many', None, 1.5])
+    def test_storage_sizes(self, count):
+        with pytest.raises(InputError, match='found a number'):
+            run(writer.storage('0', 'float32', count))
+
+    def test_view_of_a_storage(self):
+        parts = ('storage', writer.name_of('torch', 'FloatStorage'), '0', 'cpu', 4, ('1', 0, 4))
+        with pytest.raises(InputError, match=r'torch before 0\.4'):
+            run(writer.body(parts, []) + b'Q')
+
+    def test_storage_of_another_type(self):
+        parts = ('storage', writer.name_of('torch', 'Size'), '0', 'cpu', 4)
+        with pytest.raises(InputError, match=r'unknown storage type torch\.Size'):
+            run(writer.body(parts, []) + b'Q')
+
+
+def test_long_texts_and_bytes_stay_where_they_are():
+    """Their bytes are looked at by nobody: they need not even be a text."""
+    text, data = bytes(range(256)) * 20, bytes(3)
+    content = b'X' + len(text).to_bytes(4, 'little') + text + b'C\x03' + data + b'\x86'
+    found = run(content)
+    assert [type(part) for part in found] == [memoryview] * 2
+    assert (bytes(found[0]), bytes(found[1])) == (text, data)
+
+
+@pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+def test_a_storage_in_the_pickle(protocol):
+    """Bytes as each protocol writes them."""
+    content = bytes(range(256)) * 40
+    for given_ in (content[:300], content):
+        call = Bomb(generators._load_from_bytes, given_)
+        found = loads(generators.nvidia_bytes([call], protocol))[0]
+        assert isinstance(found, Packed)
+        assert found.unpack(Allowance()) == given_
+
+
+def test_memory_is_counted():
+    packed = Packed(memoryview(b'a' * 100), text=True)
+    with pytest.raises(ValueError, match='over 64 MiB'):
+        packed.unpack(Allowance(copied=99))
+    with pytest.raises(InputError, match='over 64 MiB'):
+        unpickler.loads(Stream(b'\x80\x02' + b'N0' * 100, Allowance(copied=50)), 'file')
+
+
+@pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+def test_modules(protocol):
+    """Only the state is kept; sets, subclasses of dict and NumPy's numbers stand no test in the way."""
+    made = generators.module({'weight': np.ones(3, np.float32)}, extra={1, 'two'})
+    found = loads(generators.nvidia_bytes(made, protocol))
+    assert isinstance(found, Module)
+    assert isinstance(found.state['_parameters']['weight'], TensorRef)
+    assert isinstance(found.state['_init_kwargs'], dict)
+
+
+HARMLESS = ('torch', 'Size'), ('numpy', 'dtype'), ('argparse', 'Namespace')
+
+
+@pytest.mark.parametrize(('module', 'name'), HARMLESS)
+def test_bookkeeping_is_ignored(module, name):
+    assert isinstance(run(writer.call(module, name, 'anything', 1)), Ignored)
+    with_state = writer.call(module, name) + writer.body({'a': 1}, []) + b'b'
+    assert isinstance(run(with_state), Ignored)
+
+
+FORBIDDEN = (
+    ('os', 'system'),
+    ('posix', 'system'),
+    ('nt', 'system'),
+    ('subprocess', 'Popen'),
+    ('builtins', 'eval'),
+    ('builtins', 'exec'),
+    ('builtins', 'getattr'),
+    ('builtins', '__import__'),
+    ('__builtin__', 'eval'),
+    ('importlib', 'import_module'),
+    ('operator', 'attrgetter'),
+    ('functools', 'partial'),
+    ('collections', 'OrderedDict.__init__'),
+    ('torch', 'load'),
+    ('torch', 'storage.FloatStorage'),
+    ('torch.hub', 'load'),
+    ('torch._utils', '_rebuild_tensor_v2.__globals__'),
+    ('numpy', 'load'),
+    ('numpy.testing._private.utils', 'runstring'),
+    ('', ''),
+)
+
+
+@pytest.mark.parametrize(('module', 'name'), FORBIDDEN)
+def test_names_outside_the_list(module, name):
+    """Mentioning is enough, by either operation; calling is never reached."""
+    stacked = writer.body(module, []) + writer.body(name, []) + b'\x93'
+    for operations in (writer.name_of(module, name), stacked):
+        for pickled in (operations, operations + b'(tR', b'(' + operations + b'o'):
+            with pytest.raises(InputError, match=r'nothing was run|damaged'):
+                run(pickled)
+
+
+class Bomb:
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize('protocol', [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize('wrap', [lambda bomb: bomb, lambda bomb: {'a': [(bomb,)]}])
+def test_real_exploits(tmp_path, protocol, wrap):
+    """What Python's own unpickler would run, on the words of the file."""
+    marker = tmp_path / 'ran'
+    command = f'touch {marker}'
+    nested = Bomb(getattr, Bomb(__import__, 'os'), 'system')
+    for bomb in (Bomb(os.system, command), Bomb(eval, f'open({str(marker)!r}, "w")'), nested):
+        with pytest.raises(InputError):
+            loads(pickle.dumps(wrap(bomb), protocol))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ('operations', 'message'),
+    [
+        (b'', 'damaged'),
+        (b'K', 'damaged'),
+        (b'0', 'damaged'),
+        (b't', 'no mark'),
+        (b'K\x01a', 'damaged'),
+        (b'K\x01K\x02a', 'found int, expected list'),
+        (b'}K\x01s', 'damaged'),
+        (b'](K\x01u', 'damaged'),
+        (b'}(K\x01u', 'damaged'),
+        (b'h\x05', 'damaged'),
+        (b'K\x01K\x02R', 'found int, expected Global'),
+        (b'}]K\x01s', 'as a key'),
+        (b'})K\x01s', 'as a key'),
+        (b'\x82\x01', 'operation EXT1'),
+        (b'(U\x02osU\x06systemi', 'damaged|operation'),
+        (b'(\x91', 'operation FROZENSET'),
+        (b'](K\x01\x90', 'found list, expected Ignored'),
+        (b'\x97', 'operation NEXT_BUFFER'),
+        (b'P1\n', 'operation PERSID'),
+        (b'\x8b\xff\xff\xff\x7f', 'damaged'),
+        (b'\x8d' + b'\xff' * 7 + b'\x7f', 'damaged'),
+        (b'r\xff\xff\xff\xff', 'damaged'),
+    ],
+)
+def test_malformed(operations, message):
+    with pytest.raises(InputError, match=message) as caught:
+        run(operations)
+    assert '\n' not in str(caught.value)
+
+
+def test_without_a_stop():
+    with pytest.raises(InputError, match=r'damaged|truncated'):
+        loads(pickle.dumps([1, 2], 2)[:-1])
+
+
+def one_line(function, data):
+    try:
+        function(data)
+    except InputError as error:
+        return '\n' not in str(error)
+    return True
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes(data):
+    """A value or one line of error, never anything else."""
+    assert one_line(loads, data)
+
+
+OPERATIONS = st.sampled_from(
+    [
+        *(b'}', b']', b')', b'(', b't', b'u', b's', b'e', b'a', b'R', b'Q', b'b', b'0', b'N', b'.'),
+        *(b'\x85', b'\x86', b'\x87', b'\x81', b'\x88', b'\x94', b'h\x00', b'q\x00', b'K\x03'),
+        bytes(writer.name_of('collections', 'OrderedDict')),
+        bytes(writer.name_of('torch._utils', '_rebuild_tensor_v2')),
+        bytes(writer.name_of('torch', 'FloatStorage')),
+        bytes(writer.storage('0', 'float32', 4)),
+        bytes(writer.tensor(writer.storage('0', 'float32', 4), 0, (4,), (1,))),
+        writer.body('name', []),
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(OPERATIONS, max_size=25))
+def test_arbitrary_operations(operations):
+    assert one_line(run, b''.join(operations))

@@ -1,0 +1,63 @@
+"""Batches, chunks and devices change nothing but speed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fr_inference import devices
+
+
+def function(constants, example):
+    """Two outputs of different shape, of an example that is a pytree."""
+    x = example['x'].astype(jnp.float32)
+    return {'total': (x * constants).sum(), 'sorted': jnp.sort(x) + example['y']}
+
+
+def examples(count):
+    rng = np.random.default_rng(count)
+    return {
+        'x': rng.integers(0, 256, (count, 5), np.uint8),
+        'y': rng.standard_normal(count).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize('count_of_devices', [1, 2])
+@pytest.mark.parametrize('size', [2, 8, 10, 16, 24])
+def test_batch_equals_its_examples(size, count_of_devices):
+    """Whole chunks, a batch below one chunk, and one that is not a multiple of it."""
+    batch, constants = examples(size), np.arange(5, dtype=np.float32)
+    compiled, place, count = devices.per_example(function, jax.local_devices()[:count_of_devices])
+    assert count == count_of_devices
+    found = compiled(place(constants), batch)
+    for i in range(size):
+        expected = function(constants, jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), batch))
+        np.testing.assert_allclose(found['total'][i], expected['total'], rtol=1e-6)
+        np.testing.assert_allclose(found['sorted'][i], expected['sorted'], rtol=1e-6)
+
+
+def test_chunks_on_one_cpu_only():
+    """An accelerator, and every device of several, computes its examples at once."""
+    batch, constants = examples(16), np.zeros(5, np.float32)
+
+    def loops(number):
+        batched = devices._batched(function, jax.local_devices()[:number])
+        return 'scan[' in str(jax.make_jaxpr(batched)(constants, batch))
+
+    assert [loops(1), loops(2)] == [True, False]
+
+
+def test_unknown_compiler_options_are_left_out(monkeypatch):
+    """They are experimental: another version of XLA may not know them."""
+    monkeypatch.setattr(devices, '_CPU_OPTIONS', {'xla_cpu_no_such_option': True})
+    devices._compiler_options.cache_clear()
+    try:
+        assert devices._compiler_options(jax.local_devices()[0]) is None
+        compiled, place, _ = devices.per_example(function)
+        assert compiled(place(np.zeros(5, np.float32)), examples(2))['total'].tolist() == [0, 0]
+    finally:
+        devices._compiler_options.cache_clear()
+
+
+def test_round_up():
+    assert [devices.round_up(count, 4) for count in (0, 1, 4, 5)] == [0, 4, 4, 8]
