@@ -1,0 +1,146 @@
+"""One attack's figures together with the controls that would expose a false finding.
+
+The verdict, the page, the gate, the batch page and `audit.json` read this type; nothing else pairs an
+attack with a control.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fr_inference import errors
+from fr_inference.metrics.intervals import Scored
+
+# A leak whose interval stays below this excess of the AUC is called none: 5 more right answers in 100.
+NEGLIGIBLE = 0.05
+
+LEAK, NONE, OPEN, INVALID = 'leak', 'none', 'open', 'invalid'
+"""What a comparison says: a leak; none; neither can be excluded; a control failed."""
+
+ACCESS = ('file', 'answers')
+SETTINGS = ('partial', 'auxiliary', 'strangers')
+UNITS = ('image', 'person')
+
+_BLOCKS = ('blind', 'null', 'excess')
+_NAMES = ('attack', 'title', 'access', 'setting', 'unit', 'headline')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """An attack in one setting, with its own controls.
+
+    Attributes:
+      attack: its name, as in `attacks.names`.
+      title: how reports call it, such as 'BatchNorm distances'.
+      access: what it must see: 'file' (weights and statistics) or 'answers' (embeddings only).
+      setting: what it must know: 'partial' (some members), 'auxiliary' (a shadow, no member),
+        'strangers' (non-members only).
+      unit: what it judges, an 'image' or a 'person' with several images.
+      headline: whether it was chosen to head the report, before the data were seen.
+      figures: of `intervals.figures`: auc, accuracy, tpr_at_fpr, their intervals, and counts.
+      blind: the same of the same attack on a backbone that never saw the members, None where it could
+        not be run.
+      null: the same among strangers only, half of whom are called members; None where it could not.
+      excess: {'auc', 'auc_ci95'} of figures over blind; the interval is of the difference.
+      scored: the scores behind `figures`, for curves; absent in what was read from `audit.json`.
+    """
+
+    attack: str
+    title: str
+    access: str
+    setting: str
+    unit: str
+    headline: bool
+    figures: Mapping[str, Any]
+    blind: Mapping[str, Any] | None = None
+    null: Mapping[str, Any] | None = None
+    excess: Mapping[str, Any] | None = None
+    scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        errors.one_of('access', self.access, ACCESS)
+        errors.one_of('setting', self.setting, SETTINGS)
+        errors.one_of('unit', self.unit, UNITS)
+
+    @property
+    def key(self) -> str:
+        """Names it among an audit's comparisons, such as 'bn-distance/partial'."""
+        return f'{self.attack}/{self.setting}'
+
+    @property
+    def null_failed(self) -> bool:
+        """Whether the attack tells strangers from strangers: the null interval lacks 0.5."""
+        return self.null is not None and not _holds(self.null, 0.5)
+
+    @property
+    def blind_failed(self) -> bool:
+        """Whether it tells the sides apart in a backbone that never saw the members.
+
+        The blind interval lies above 0.5. Below it by chance it proves nothing.
+        """
+        return self.blind is not None and self.blind['auc_ci95'][0] > 0.5
+
+    @property
+    def valid(self) -> bool:
+        """Whether no control failed."""
+        return not (self.null_failed or self.blind_failed)
+
+    @property
+    def kind(self) -> str:
+        """What it says: `LEAK`, `NONE`, `OPEN` or `INVALID`.
+
+        A leak is claimed only where no control failed, the attack's own interval lies above 0.5 and
+        that of its excess over the blind control above 0.
+        """
+        if not self.valid:
+            return INVALID
+        if self.excess is None:
+            return OPEN
+        low, high = self.excess['auc_ci95']
+        if low > 0 and self.figures['auc_ci95'][0] > 0.5:
+            return LEAK
+        return NONE if high < NEGLIGIBLE else OPEN
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the entry of `membership.comparisons` in `audit.json`; what was not run is absent."""
+        entry = {name: getattr(self, name) for name in _NAMES}
+        entry |= {'valid': self.valid, **self.figures}
+        return entry | {
+            name: dict(block) for name in _BLOCKS if (block := getattr(self, name)) is not None
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> 'Comparison':
+        """Returns what `to_json` was made of, without the scores."""
+        known: dict[str, Any] = {name: entry[name] for name in _NAMES}
+        known |= {name: entry.get(name) for name in _BLOCKS}
+        rest = {*_NAMES, *_BLOCKS, 'valid'}
+        figures = {name: value for name, value in entry.items() if name not in rest}
+        return cls(**known, figures=figures)
+
+
+def _holds(block: Mapping[str, Any], value: float) -> bool:
+    low, high = block['auc_ci95']
+    return bool(low <= value <= high)
+
+
+_RANK = (LEAK, OPEN, NONE, INVALID)
+
+
+def decisive(comparisons: Sequence[Comparison]) -> Comparison:
+    """Returns the comparison that an audit's verdict rests on, and the report begins with.
+
+    A leak comes first, then an open answer, then none; among equals the one chosen beforehand. An
+    attack whose control failed stands last.
+    """
+    return min(comparisons, key=lambda one: (_RANK.index(one.kind), not one.headline))
+
+
+def kind_of(comparisons: Sequence[Comparison]) -> str:
+    """Returns what all of them say together.
+
+    A leak that one attack shows is a leak, whatever the others do. `NONE` takes that no control failed:
+    an attack that cannot be judged leaves the answer open.
+    """
+    kind = decisive(comparisons).kind
+    return OPEN if kind == NONE and not all(one.valid for one in comparisons) else kind
