@@ -62,15 +62,22 @@ def operation(plain: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
 
     @functools.wraps(plain)
     def chosen(*arrays: P.args, **options: P.kwargs) -> jax.Array:
+        given = tuple(options.items())
         branches = {
-            platform: functools.partial(form.compute, **options)
+            platform: _bound(form.compute, given)
             for platform, form in forms.items()
             if form.pays(*arrays, **options)
         }
         if not branches:
             return plain(*arrays, **options)
-        default = functools.partial(plain, **options)
+        default = _bound(plain, given)
         found: jax.Array = jax.lax.platform_dependent(*arrays, **branches, default=default)
         return found
 
     return chosen
+
+
+@functools.cache
+def _bound(function, options):
+    """A function with its options: one object, so that JAX traces it once for the same shapes."""
+    return functools.partial(function, **dict(options))

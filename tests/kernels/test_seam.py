@@ -145,6 +145,26 @@ def test_kernel_gradients_under_vmap(name):
     close(each.sum(0), total)
 
 
+@pytest.mark.parametrize('name', TWO)
+def test_second_derivatives(name):
+    """A Hessian-vector product with respect to the kernel, forward over reverse: the plain form's."""
+    x, kernel = images_and_kernel(name)
+
+    @jax.jit
+    def products(x, kernel, direction):
+        found = []
+        for operation in (OPERATIONS[name], OPERATIONS[name].__wrapped__):
+
+            def loss(kernel, operation=operation):
+                return jnp.sum(jnp.sin(operation(x, kernel, **ARGUMENTS[name][1])))
+
+            found.append(jax.jvp(jax.grad(loss), (kernel,), (direction,))[1])
+        return found
+
+    found, expected = jax.device_get(products(x, kernel, draw(*kernel.shape, seed=5)))
+    close(found, expected)
+
+
 @pytest.mark.parametrize('plain', [False, True])
 @pytest.mark.parametrize('name', TWO)
 def test_gradients_over_devices(name, plain):

@@ -10,6 +10,7 @@ from fr_inference.measuring import distances
 from fr_inference.models import layers, registry
 from fr_inference.models.backbones.mobilefacenet import MobileFaceNet
 from fr_inference.models.target import InputSpec
+from tests.models.drawn import drawn as random_variables
 
 SMALL = InputSpec(height=32, width=32)
 # Flax's BatchNorm subtracts its float32 mean from bfloat16 features: an error in strict mode.
@@ -22,17 +23,7 @@ def abstract(name, input=None, **config):
 
 
 def drawn(module, input=SMALL):
-    """Random variables; compiling the initialisers takes longer than all that is tested here."""
-    rng = np.random.default_rng(7)
-
-    def draw(path, leaf):
-        kind = path[-1].key
-        if kind == 'kernel':
-            return rng.normal(0, np.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(np.float32)
-        low, high = {'bias': (-0.2, 0.2), 'mean': (-0.5, 0.5)}.get(kind, (0.5, 1.5))
-        return rng.uniform(low, high, leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, registry.abstract_variables(module, input))
+    return random_variables(registry.abstract_variables(module, input))
 
 
 def batch_norms(name):
