@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments import chips, scaling, timing, torch_peer
 from fr_inference import devices
-from fr_inference.measuring import distances
+from fr_inference.measuring import distances, measurements
 from fr_inference.models import registry
 from fr_inference.weights import targets as opening
 
@@ -32,7 +32,7 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
     images = _images(target.input, size)
 
     def build(on: Sequence[jax.Device]) -> scaling.Program:
-        score, place, count = distances.scorer(target, on=on)
+        score, place, count = measurements.measurer(target, on=on)
         variables, whole = place(target.variables), np.concatenate([images] * count)
         return scaling.Program(
             lower=lambda: score.program.lower(variables, score.share_out(whole)),
@@ -88,7 +88,7 @@ def measure(
                 copy.deepcopy(peer), variant.input, images, layout, dtype
             )
     device = devices.local()[0]
-    score, place, _ = distances.scorer(target, on=(device,))
+    score, place, _ = measurements.measurer(target, on=(device,))
 
     def embed(variables, image):
         return target.apply(variables, target.input.normalize(image)[None])[0]
