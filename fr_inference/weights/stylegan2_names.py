@@ -19,6 +19,7 @@ from fr_inference import errors
 from fr_inference.formats.state_dicts import read_tensors
 from fr_inference.models import stylegan2
 from fr_inference.weights import rules
+from fr_inference.weights.descriptions import naming
 
 Entries = dict[str, tuple[str, rules.Transform]]
 
@@ -130,8 +131,8 @@ def generator(
 
     Args:
       tensors: by dotted name, from the top of the file ('G_ema.mapping.fc0.weight').
-      source: how errors call the file.
-      options: numbers that the file's modules hold; of these `conv_clamp` becomes `clamp`.
+      source: the file, as errors call it.
+      options: numbers that the file's modules hold; their `conv_clamp` becomes `clamp`.
 
     Returns:
       (module, {'params', 'buffers'} as float32 NumPy arrays, notes).
@@ -139,22 +140,23 @@ def generator(
     Raises:
       InputError: for a file without a generator, or with one that does not fit, all listed.
     """
-    errors.require(
-        not any(re.search(r'(^|\.)synthesis\.L\d+_\d+_\d+\.', name) for name in tensors),
-        f'{source}: a StyleGAN3 generator (alias-free layers), not supported; expected StyleGAN2',
-    )
+    if any(re.search(r'(^|\.)synthesis\.L\d+_\d+_\d+\.', name) for name in tensors):
+        raise errors.InputError(
+            source, 'a StyleGAN3 generator (alias-free layers), not supported', 'StyleGAN2'
+        )
     groups = [prefix for prefix in ('G_ema.', 'g_ema.', 'G.', 'g.', '') if _looks(tensors, prefix)]
-    errors.require(
-        groups,
-        f'{source}: no StyleGAN2 generator in these {len(tensors)} tensors; expected G_ema or G '
-        '(NVIDIA) or g_ema (rosinality)',
-    )
+    if not groups:
+        raise errors.InputError(
+            source,
+            f'no StyleGAN2 generator in these {len(tensors)} tensors',
+            'G_ema or G (NVIDIA) or g_ema (rosinality)',
+        )
     prefix = groups[0]
     inside = _below(tensors, prefix)
-    errors.require(
-        'mapping.embed.weight' not in inside,
-        f'{source}: a generator with class labels, not supported; expected one without',
-    )
+    if 'mapping.embed.weight' in inside:
+        raise errors.InputError(
+            source, 'a generator with class labels, not supported', 'one without labels'
+        )
     shapes = {name: value.shape for name, value in inside.items()}
     if 'synthesis.b4.const' in inside:
         sizes = [
@@ -201,7 +203,7 @@ def generator(
         mapping = stylegan2.Mapping(module.w_dim, layers)
         w = np.asarray(mapping.apply({'params': variables['params']['mapping']}, z))
         variables['buffers']['w_avg'] = w.mean(axis=0)
-    _check_finite(variables, source)
+    rules.check_finite(variables, source)
     return module, variables, tuple(notes)
 
 
@@ -211,10 +213,8 @@ def discriminator(
     """Builds NVIDIA's discriminator; arguments and errors as `generator`."""
     inside = _below(tensors, 'D.') or dict(tensors)
     shapes = {name: value.shape for name, value in inside.items()}
-    errors.require(
-        'b4.conv.weight' in inside and 'b4.out.weight' in inside,
-        f'{source}: no StyleGAN2 discriminator; expected D (NVIDIA)',
-    )
+    if 'b4.conv.weight' not in inside or 'b4.out.weight' not in inside:
+        raise errors.InputError(source, 'no StyleGAN2 discriminator', 'D (NVIDIA)')
     sizes = [
         int(m[1]) for name in shapes if (m := re.fullmatch(r'b(\d{1,4})\.conv1\.weight', name))
     ]
@@ -231,7 +231,7 @@ def discriminator(
     expected = jax.eval_shape(module.init, jax.random.key(0), image)
     entries = _nvidia_discriminator(size, _size(shapes, 'b4.conv.weight', 0))
     variables = _fit(entries, inside, expected, source)
-    _check_finite(variables, source)
+    rules.check_finite(variables, source)
     return module, variables
 
 
@@ -246,20 +246,8 @@ def open_generator(
 
 
 def _check_resolution(size, source):
-    try:
+    with naming(source):
         stylegan2.resolutions(size)
-    except errors.InputError as error:
-        raise errors.InputError(f'{source}: {error}') from error
-
-
-def _check_finite(variables, source):
-    leaves = rules.by_path(variables)
-    wrong = [key for key, leaf in leaves.items() if not np.isfinite(leaf).all()]
-    errors.require(
-        not wrong,
-        f'{source}: damaged: {len(wrong)} of {len(leaves)} tensors hold numbers that are not finite '
-        f'({", ".join(wrong[:4])}{", ..." if len(wrong) > 4 else ""})',
-    )
 
 
 def _clamp(options, prefix, source):
@@ -269,10 +257,11 @@ def _clamp(options, prefix, source):
         for name, value in options.items()
         if name.startswith(prefix) and name.endswith('.conv_clamp')
     }
-    errors.require(
-        len(found) <= 1 and all(value > 0 for value in found),
-        f'{source}: layers of different bounds (conv_clamp), expected one above 0, or none',
-    )
+    if len(found) > 1 or not all(value > 0 for value in found):
+        listed = ', '.join(map(str, sorted(found)[:4]))
+        raise errors.InputError(
+            source, f'bounds of the features (conv_clamp) {listed}', 'one above 0, or none'
+        )
     return float(found.pop()) if found else None
 
 
@@ -317,10 +306,11 @@ def _fit(entries: Entries, tensors, expected, source):
         fits = taps.shape == (4, 4) and math.isfinite(total) and total > 0
         if not fits or not np.allclose(taps / total, _FILTER, atol=1e-4):
             misshaped.append(f'{name} is not the filter [1, 3, 3, 1]')
-    errors.report_mismatch(
-        f'{source} (as StyleGAN2)',
-        unmatched=[name for name in rest if name not in filters],
-        missing=missing,
-        misshaped=misshaped,
-    )
+    with naming(source):
+        errors.report_mismatch(
+            'as StyleGAN2',
+            unmatched=[name for name in rest if name not in filters],
+            missing=missing,
+            misshaped=misshaped,
+        )
     return variables
