@@ -3,9 +3,9 @@
 Python's own unpickler calls what a file names. This one never looks anything up: a global stays an
 inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. What a file can
 make it do is bounded: opcodes outside the table, unknown names, huge numbers and forward memo
-references are errors, and time and memory grow no faster than the file. (A memoised value costs two
-bytes to mention again, so nothing here may walk, print or hash one each time it is mentioned.) Source
-code that NVIDIA's pickles carry is a text like any other, too long to be even decoded.
+references are errors, and time and memory grow no faster than the file. (A file needs only two bytes
+to mention a memoised value again, so nothing here may walk, print or hash a value each time it is
+mentioned.) The source code in NVIDIA's pickles is a text like any other, too long to be decoded.
 
 Source: the opcode descriptions of the standard library's `pickletools`.
 """
@@ -51,7 +51,7 @@ def loads(data: Stream, source: str) -> Any:
 
 def _interpret(data, source):
     stack: list[Any] = []
-    memo: dict[str, Any] = {}  # by text: of whole numbers a file can choose many that collide
+    memo: dict[str, Any] = {}  # by text: a file can choose whole numbers that collide
     for name, argument in operations(data):
         data.allowance.operations -= 1
         if data.allowance.operations < 0:
@@ -162,15 +162,15 @@ def _typed(value, kind):
 
 
 def _hashable(key):
-    # Nested tuples that share parts hash in time exponential in the file's size, and whole numbers can
-    # be chosen to collide in a dict.
+    # Hashing nested tuples that share parts takes time exponential in the file's size, and a file can
+    # choose whole numbers that collide in a dict.
     if isinstance(key, str):
         return _name(key)
     if isinstance(key, int) and key.bit_length() > 64:
         raise ValueError(f'a key of {key.bit_length()} bits')
     if not isinstance(key, int | float | None):
         raise TypeError(f'found a {type(key).__name__} as a key of a dict')
-    return (str(key),)  # nobody asks for it; only it must not be taken for a name
+    return (str(key),)  # nobody asks for it, but it must not be mistaken for a name
 
 
 def _dict_from_mark(stack, source):
@@ -223,7 +223,7 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: 
     """Returns a view of a storage.
 
     Raises:
-      ValueError, TypeError: where it leaves its storage. (Of `Packed` ones the size is not known yet.)
+      ValueError, TypeError: when it leaves its storage. (The size of `Packed` ones is not known yet.)
     """
     _typed(storage, Storage | Packed)
     if len(_typed(shape, tuple)) != len(_typed(strides, tuple)) or len(shape) > 8:

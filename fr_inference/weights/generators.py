@@ -16,7 +16,7 @@ from fr_inference import errors
 from fr_inference.formats import limits
 from fr_inference.models import stylegan2
 from fr_inference.models.stylegan2 import Trained
-from fr_inference.weights import descriptions, native_folders, rules, stylegan2_names
+from fr_inference.weights import descriptions, native_folders, rules, stylegan2_files
 from fr_inference.weights.descriptions import naming
 from fr_inference.weights.targets import EMBEDDED, file_digest
 
@@ -94,7 +94,7 @@ def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Tr
 
 
 def _open_file(path):
-    module, variables, notes = stylegan2_names.open_generator(path)
+    module, variables, notes = stylegan2_files.open_generator(path)
     if module.image_channels != 3:
         raise errors.InputError(
             str(path), f'images of {module.image_channels} channels', '3 channels (RGB)'

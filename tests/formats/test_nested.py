@@ -8,7 +8,7 @@ import pytest
 
 from fr_inference.errors import InputError
 from fr_inference.formats.state_dicts import read_tensors
-from fr_inference.weights import stylegan2_names
+from fr_inference.weights import stylegan2_files
 from tests.formats import generators, writer
 from tests.formats.generators import Sizes
 
@@ -150,7 +150,7 @@ def test_reads_what_torch_saves(tmp_path, zipped):
     found = read_tensors(path, nested=True).tensors
     same(below(found, 'g_ema.'), state)
     assert set(found) == {*(f'g_ema.{name}' for name in state), 'latent_avg'}
-    assert stylegan2_names.open_generator(path)[0].resolution == 16
+    assert stylegan2_files.open_generator(path)[0].resolution == 16
 
 
 @needs_torch

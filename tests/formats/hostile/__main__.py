@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 
 from experiments import cli, convert_weights
 from fr_inference import errors
-from fr_inference.weights import stylegan2_names
+from fr_inference.weights import stylegan2_files
 from tests.formats.hostile import CASES, GENERATORS, HONEST, file_name
 
 
@@ -34,7 +34,7 @@ def _forget_peak() -> None:
 def _open(path: pathlib.Path, name: str, fields: list[str]) -> None:
     try:
         if name in GENERATORS:
-            stylegan2_names.open_generator(path)
+            stylegan2_files.open_generator(path)
         else:
             convert_weights.main()
     except errors.InputError as error:

@@ -12,7 +12,7 @@ import pytest
 from fr_inference.errors import InputError
 from fr_inference.formats.state_dicts import read_tensors
 from fr_inference.models import stylegan2
-from fr_inference.weights import stylegan2_names
+from fr_inference.weights import stylegan2_files
 from tests.formats import generators, states, writer
 from tests.formats.generators import Sizes
 
@@ -25,7 +25,7 @@ def test_source_code_never_runs(tmp_path):
     marker = tmp_path / 'marker'
     file = generators.nvidia_file(SIZES, source=f'open({str(marker)!r}, "w").close()\n' * 100)
     path = generators.save(tmp_path / 'file.pkl', file)
-    stylegan2_names.open_generator(path)
+    stylegan2_files.open_generator(path)
     assert not marker.exists()
     with generators.stand_ins():
         pickle.loads(path.read_bytes())
@@ -33,7 +33,7 @@ def test_source_code_never_runs(tmp_path):
 
 
 def images(path, psi=0.7):
-    module, variables, notes = stylegan2_names.open_generator(path)
+    module, variables, notes = stylegan2_files.open_generator(path)
     z = np.random.default_rng(1).standard_normal((2, module.z_dim), np.float32)
     noise = stylegan2.constant_noise(variables)
     return np.asarray(compiled(module)(variables, z, psi=psi, noise=noise)), module, notes
@@ -65,15 +65,15 @@ class TestOpen:
     @pytest.mark.parametrize('clamp', [None, 0.5])
     def test_bound_of_the_features(self, tmp_path, clamp):
         path = generators.save(tmp_path / 'a.pkl', generators.nvidia_file(SIZES, clamp=clamp))
-        assert stylegan2_names.open_generator(path)[0].clamp == clamp
+        assert stylegan2_files.open_generator(path)[0].clamp == clamp
         state = read_tensors(path, nested=True)
-        module, variables = stylegan2_names.discriminator(state.tensors, 'file', state.options)
+        module, variables = stylegan2_files.discriminator(state.tensors, 'file', state.options)
         assert module.clamp == clamp
         assert compiled(module)(variables, np.zeros((2, 16, 16, 3), np.float32)).shape == (2,)
 
     def test_without_a_mean(self, tmp_path):
         path = writer.save(tmp_path / 'b.pt', generators.rosinality_file(STATE, average=False))
-        module, variables, notes = stylegan2_names.open_generator(path)
+        module, variables, notes = stylegan2_files.open_generator(path)
         assert 'taken over 4,096 random latents' in notes[1]
         z = np.asarray(jax.random.normal(jax.random.key(5), (4096, SIZES.z)))
         w = module.apply(variables, z, method='mapping')
@@ -88,7 +88,7 @@ def refused(tmp_path, value, found, inside=''):
     else:
         writer.save(path, value)
     with pytest.raises(InputError) as caught:
-        stylegan2_names.open_generator(path)
+        stylegan2_files.open_generator(path)
     assert '\n' not in str(caught.value)
     assert (caught.value.field, caught.value.inside) == (str(path), inside)
     assert re.search(found, caught.value.found), caught.value.found
@@ -170,6 +170,6 @@ def test_paths(tmp_path):
         (pathlib.Path('x' * 300), 'File name too long'),
     ):
         with pytest.raises(InputError) as caught:
-            stylegan2_names.open_generator(path)
+            stylegan2_files.open_generator(path)
         assert caught.value.field == str(path)
         assert found in caught.value.found
