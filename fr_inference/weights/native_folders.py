@@ -5,6 +5,7 @@ The description holds the SHA-256 of the variables (`checkpointing.digest`): a f
 or exchanged is an error. Earlier versions wrote an Orbax folder, `variables/`, which is still read.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, processes
+from fr_inference import checkpointing, errors, processes, runs
 from fr_inference.formats import safetensors_file
 from fr_inference.weights import rules
 
@@ -40,8 +41,8 @@ def save(
 ) -> None:
     """Writes a native folder: a reader sees the earlier one, the new one or none, never a mixture.
 
-    All files are written under temporary names. Then the old description goes, the new files take
-    their places, and the new description comes last. Process 0 alone writes.
+    All files are written under temporary names. Then the old description is removed, the new files
+    take their places, and the new description does so last. Process 0 alone writes.
 
     Args:
       directory: made if absent; a native folder there is replaced.
@@ -68,24 +69,22 @@ def save(
     variables = jax.device_get(variables)
     record = {'schema': SCHEMA, **record, 'variables_sha256': checkpointing.digest(variables)}
     leaves = {path: np.asarray(leaf) for path, leaf in rules.by_path(variables).items()}
-    writers: dict[str, Callable[[pathlib.Path], None] | None] = {
-        VARIABLES: lambda path: safetensors_file.write(path, leaves, _METADATA),
-        **(beside or {}),
-        name: lambda path: _write_text(path, json.dumps(record, indent=1) + '\n'),
-    }
-    written = {file: directory / f'{file}.tmp' for file, write in writers.items() if write}
-    try:
-        for file, temporary in written.items():
-            writers[file](temporary)  # type: ignore[misc]
+    others = beside or {}
+    with contextlib.ExitStack() as stack:
+        # What is entered first takes its place last: the description.
+        temporary = {
+            file: stack.enter_context(runs.replacing(directory / file))
+            for file in (name, *(file for file, write in others.items() if write), VARIABLES)
+        }
+        safetensors_file.write(temporary[VARIABLES], leaves, _METADATA)
+        for file, write in others.items():
+            if write is not None:
+                write(temporary[file])
+        temporary[name].write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
         (directory / name).unlink(missing_ok=True)
-        for file in writers:
-            if file in written:
-                written[file].replace(directory / file)
-            else:
+        for file, write in others.items():
+            if write is None:
                 (directory / file).unlink(missing_ok=True)
-    finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)
     if checkpointing.is_tree(directory / _ORBAX):
         shutil.rmtree(directory / _ORBAX)
 
@@ -164,11 +163,3 @@ def _check_regular(folder):
         plain = entry.is_file() or (entry.is_dir() and not entry.is_symlink())
         if not plain:
             raise errors.InputError(str(entry), 'not a regular file', 'files and folders only')
-
-
-def _write_text(path, text):
-    try:
-        path.write_text(text, encoding='utf-8')
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
