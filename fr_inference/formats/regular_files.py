@@ -24,7 +24,7 @@ def size_of(path: pathlib.Path, expected: str) -> int:
     if path.is_dir():
         raise errors.InputError(str(path), 'a directory', expected)
     if not path.exists():
-        raise errors.InputError(str(path), 'nothing of this name', expected)
+        raise errors.InputError(str(path), 'no such file', expected)
     if not path.is_file():
         raise errors.InputError(str(path), 'not a regular file', expected)
     size = path.stat().st_size

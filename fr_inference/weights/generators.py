@@ -85,7 +85,7 @@ def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Tr
     if not str(source) or not os.path.exists(path):
         raise errors.InputError(
             field,
-            repr(str(source)[:200]),
+            f'{str(source)[:200]!r}, which does not exist',
             'a StyleGAN2 .pkl (NVIDIA) or .pt (rosinality), a native folder, or one of '
             f'{", ".join(embedded_names()) or "(no embedded generators)"}',
         )

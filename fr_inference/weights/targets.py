@@ -67,7 +67,7 @@ def open_target(
     if not str(source) or not os.path.exists(path):
         raise errors.InputError(
             field,
-            repr(str(source)[:200]),
+            f'{str(source)[:200]!r}, which does not exist',
             'a checkpoint file, a native folder, or one of '
             f'{", ".join(embedded_names()) or "(no embedded targets)"}',
         )

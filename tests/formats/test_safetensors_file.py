@@ -95,7 +95,7 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / 'empty').touch()
     assert refused(tmp_path / 'pipe') == 'not a regular file'
     assert refused(tmp_path) == 'a directory'
-    assert refused(tmp_path / 'none') == 'nothing of this name'
+    assert refused(tmp_path / 'none') == 'no such file'
     assert refused(tmp_path / 'empty') == 'an empty file'
     for path in (tmp_path, tmp_path / 'pipe', tmp_path / 'none', tmp_path / 'empty'):
         assert safetensors_file.metadata(path) == {}

@@ -87,9 +87,9 @@ def test_no_generator(folder, tmp_path):
     assert refused(folder).found == 'list'
     assert refused(tmp_path).found == 'a directory without generator.json'
     error = refused('nowhere', 'other')
-    assert (error.found, error.inside) == ("'nowhere'", '')
+    assert (error.found, error.inside) == ("'nowhere', which does not exist", '')
     assert 'demo_generator' in error.expected
-    assert refused('').found == "''"
+    assert refused('').found == "'', which does not exist"
 
 
 def test_damaged_weights(folder):

@@ -166,7 +166,7 @@ class TestRefused:
 def test_paths(tmp_path):
     for path, found in (
         (tmp_path, 'a directory'),
-        (tmp_path / 'none', 'nothing of this name'),
+        (tmp_path / 'none', 'no such file'),
         (pathlib.Path('x' * 300), 'File name too long'),
     ):
         with pytest.raises(InputError) as caught:

@@ -92,7 +92,7 @@ def malformed_description(path, name):
 VARIABLES = 'variables.safetensors'
 
 
-@case('nothing of this name')
+@case('no such file')
 def native_without_variables(path):
     (native(path) / VARIABLES).unlink()
 
@@ -172,7 +172,7 @@ def native_with_gigabytes_more(path):
 # Of earlier versions.
 
 
-@case('not found|no .* folder|nothing of this name')
+@case('not found|no .* folder|no such file')
 def old_native_without_variables(path):
     shutil.rmtree(old_native(path) / 'variables')
 
