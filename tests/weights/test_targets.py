@@ -1,6 +1,4 @@
-"""Backbones are recognised from names and shapes, and what does not fit is named."""
-
-import json
+"""Targets come out of every kind of file as they went in, and what does not fit is named."""
 
 import jax
 import numpy as np
@@ -8,11 +6,9 @@ import pytest
 import safetensors.numpy
 
 from fr_inference.errors import InputError
-from fr_inference.models import registry
-from fr_inference.weights import families, native_targets
+from fr_inference.weights import native_targets
 from fr_inference.weights.targets import open_target
 from tests.formats import states, writer
-from tests.parity import cases
 
 TINY = states.iresnet()
 CONFIG = {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 16}
@@ -245,64 +241,3 @@ def test_dtype_is_checked_first(tmp_path):
     with pytest.raises(InputError) as caught:
         open_target(tmp_path / 'none', dtype='float8')
     assert (caught.value.field, caught.value.found) == ('dtype', "'float8'")
-
-
-VARIANTS = {
-    'iresnet18': states.iresnet((2, 2, 2, 2), 64, 512, 112),
-    'iresnet34': states.iresnet((3, 4, 6, 3), 64, 512, 112),
-    'iresnet50': states.iresnet((3, 4, 14, 3), 64, 512, 112),
-    'iresnet100': states.iresnet((3, 13, 30, 3), 64, 512, 112),
-    'iresnet200': states.iresnet((6, 26, 60, 6), 64, 512, 112),
-    'ir50': states.ir((3, 4, 14, 3)),
-    'ir100': states.ir((3, 13, 30, 3)),
-    'ir152': states.ir((3, 8, 36, 3)),
-    'irse50': states.ir((3, 4, 14, 3), True),
-    'irse100': states.ir((3, 13, 30, 3), True),
-    'irse152': states.ir((3, 8, 36, 3), True),
-}
-
-
-def check_variant(name, shapes, input, config):
-    """Every key has one rule, every rule a place, and the sizes add up to the table's count."""
-    state = states.hollow(shapes)
-    match, inside, others = families.recognise(state, 'file', input=input)
-    assert (match.architecture, match.config, others) == (name, config, [])
-    assert match.input == (input or registry.VARIANTS[name].input)
-    keys = [f'{layer.source}.{suffix}' for layer in match.layers for suffix in layer.weights()]
-    assert len(keys) == len(set(keys))
-    assert set(keys) == {key for key in inside if not key.endswith('num_batches_tracked')}
-    places = [
-        f'{collection}/{layer.target}/{leaf}'
-        for layer in match.layers
-        for collection, leaf, _ in layer.weights().values()
-    ]
-    module = registry.build(match.architecture, **match.config)
-    expected = registry.abstract_variables(module, match.input)
-    found = jax.tree_util.tree_leaves_with_path(expected)
-    shapes = {
-        jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape for path, leaf in found
-    }
-    assert len(places) == len(set(places))
-    # What a published checkpoint holds and the module has no use for (a scale fixed at 1) or the
-    # other way round would show here.
-    assert set(places) == set(shapes)
-    return registry.count_parameters(expected)
-
-
-@pytest.mark.parametrize('name', VARIANTS)
-def test_every_variant_is_recognised(name):
-    count = check_variant(name, VARIANTS[name], None, {})
-    assert count == registry.VARIANTS[name].parameters
-
-
-@pytest.mark.parametrize('name', ['mobilefacenet_prelu', 'mobilefacenet_relu6'])
-def test_mobilefacenets_are_recognised(name):
-    with np.load(cases.FIXTURES / f'{name}.npz') as file:
-        shapes = {key: tuple(shape) for key, shape in json.loads(str(file['shapes'])).items()}
-    count = check_variant(name, shapes, cases.CASES[name].input, {})
-    assert count < registry.VARIANTS[name].parameters  # the last map of the case is smaller
-
-
-def test_the_table_of_variants_is_complete():
-    tested = {*VARIANTS, 'mobilefacenet_prelu', 'mobilefacenet_relu6', 'tiny'}
-    assert tested == set(registry.VARIANTS)
