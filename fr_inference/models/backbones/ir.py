@@ -4,6 +4,7 @@ Deng et al., "ArcFace", arXiv 1801.07698 (IR); Hu et al., "Squeeze-and-Excitatio
 arXiv 1709.01507 (SE, reduction 16).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference.models import layers
+from fr_inference.models.target import InputSpec
+from fr_inference.models.variants import Variant, hyperparameter
 
 SE_REDUCTION = 16
 
@@ -76,7 +79,7 @@ class IR(nn.Module):
       axis_name: mapped axis over which BatchNorm averages its statistics while training.
     """
 
-    depths: Sequence[int] = (3, 4, 14, 3)
+    depths: Sequence[int] = hyperparameter((3, 4, 14, 3), total=128)
     squeeze_excite: bool = False
     embedding: int = 512
     dtype: Any = jnp.float32
@@ -104,3 +107,18 @@ class IR(nn.Module):
         x = nn.Dense(self.embedding, name='fc')(x)
         x = layers.normalization('batch', axis_name=self.axis_name)(train=train, name='features')(x)
         return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def _of(depths, squeeze_excite, parameters):
+    build = functools.partial(IR, depths=depths, squeeze_excite=squeeze_excite)
+    return Variant(build, InputSpec(), parameters)
+
+
+VARIANTS = {
+    'ir50': _of((3, 4, 14, 3), False, 43_574_976),
+    'ir100': _of((3, 13, 30, 3), False, 65_129_792),
+    'ir152': _of((3, 8, 36, 3), False, 70_737_600),
+    'irse50': _of((3, 4, 14, 3), True, 43_797_696),
+    'irse100': _of((3, 13, 30, 3), True, 65_502_016),
+    'irse152': _of((3, 8, 36, 3), True, 71_148_736),
+}

@@ -5,6 +5,7 @@ foamliu/MobileFaceNet: ReLU6 (ReLU in the first separable convolution), 112 x 11
 convolution.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +14,10 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 from fr_inference.models import layers
+from fr_inference.models.target import InputSpec
+from fr_inference.models.variants import Variant, hyperparameter
+
+FORMS = ('prelu', 'relu6')
 
 # (expansion, channels, blocks, stride of the first), table 1 of the paper.
 BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -28,7 +33,7 @@ class MobileFaceNet(nn.Module):
       axis_name: mapped axis over which BatchNorm averages its statistics while training.
     """
 
-    form: str = 'prelu'
+    form: str = hyperparameter('prelu', choices=FORMS)
     embedding: int = 128
     dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -36,7 +41,7 @@ class MobileFaceNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Maps [N, H, W, 3] normalised images to [N, D] float32 embeddings (not of unit length)."""
-        errors.one_of('form', self.form, ('prelu', 'relu6'))
+        errors.one_of('form', self.form, FORMS)
         norm = layers.normalization('batch', dtype=self.dtype, axis_name=self.axis_name)
 
         def activate(x, name):
@@ -86,3 +91,18 @@ class MobileFaceNet(nn.Module):
 def relu6(x: jax.Array) -> jax.Array:
     """min(max(x, 0), 6)."""
     return jnp.clip(x, 0, 6)
+
+
+VARIANTS = {
+    'mobilefacenet_prelu': Variant(
+        functools.partial(MobileFaceNet, form='prelu'),
+        InputSpec(width=96, std=(128.0, 128.0, 128.0)),
+        999_552,
+    ),
+    'mobilefacenet_relu6': Variant(
+        functools.partial(MobileFaceNet, form='relu6'),
+        # The mean and deviation of ImageNet.
+        InputSpec(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
+        999_936,
+    ),
+}

@@ -3,6 +3,7 @@
 Duta et al., "Improved Residual Networks", arXiv 2004.04989; Deng et al., "ArcFace", arXiv 1801.07698.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference.models import layers
+from fr_inference.models.target import InputSpec
+from fr_inference.models.variants import Variant, hyperparameter
 
 
 class Block(nn.Module):
@@ -55,10 +58,10 @@ class IResNet(nn.Module):
       axis_name: mapped axis over which BatchNorm averages its statistics while training.
     """
 
-    depths: Sequence[int] = (3, 4, 14, 3)
+    depths: Sequence[int] = hyperparameter((3, 4, 14, 3), total=128)
     width: int = 64
     embedding: int = 512
-    norm: str = 'batch'
+    norm: str = hyperparameter('batch', choices=layers.NORMALIZATIONS)
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
@@ -90,3 +93,21 @@ class IResNet(nn.Module):
         x = nn.Dense(self.embedding, name='fc')(x)
         head = layers.normalization(self.norm, axis_name=self.axis_name)
         return head(train=train, name='features')(x)
+
+
+def _of(depths, parameters):
+    return Variant(functools.partial(IResNet, depths=depths), InputSpec(), parameters)
+
+
+VARIANTS = {
+    'iresnet18': _of((2, 2, 2, 2), 24_025_600),
+    'iresnet34': _of((3, 4, 6, 3), 34_139_328),
+    'iresnet50': _of((3, 4, 14, 3), 43_590_848),
+    'iresnet100': _of((3, 13, 30, 3), 65_156_160),
+    'iresnet200': _of((6, 26, 60, 6), 118_833_920),
+    'tiny': Variant(
+        functools.partial(IResNet, depths=(1, 1, 1, 1), width=8, embedding=32),
+        InputSpec(height=32, width=32),
+        86_104,
+    ),
+}
