@@ -1,8 +1,8 @@
 """Figures of a membership attack with 95 % intervals that resample people, not images.
 
-Images of one person are alike, so that they count as one draw: an interval that resampled images would
-be too narrow. The cluster bootstrap (Field & Welsh 2007, "Bootstrapping clustered data") draws people
-with replacement, each with all their images; see `percentiles` for few people.
+Images of one person are correlated: an interval that resampled images would be too narrow. The cluster
+bootstrap (Field & Welsh 2007, "Bootstrapping clustered data") draws people with replacement, each with
+all their images; see `percentiles` for few people.
 """
 
 import dataclasses
