@@ -112,7 +112,7 @@ def write(
 ) -> None:
     """Writes a CSV table that `rows` reads, whatever the encoding of the file names in it.
 
-    The file is there when all of it is: a killed process leaves `PATH.part`, or the file of before.
+    `path` is replaced when the table is complete. A process that is killed before leaves `PATH.part`.
     """
     part = f'{os.fspath(path)}.part'
     try:

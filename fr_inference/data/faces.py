@@ -87,6 +87,10 @@ def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'a
 
     Raises:
       InputError: for another shape or dtype.
+
+    >>> faces = from_arrays(np.zeros((2, 4, 4, 3), np.uint8), ['ann', 7])
+    >>> len(faces), faces.identities, faces.read(1).shape
+    (2, ('ann', '7'), (4, 4, 3))
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:

@@ -1,7 +1,7 @@
 """Streams faces as padded batches: decoded in parallel, in order, a bounded number ahead.
 
 Pillow releases the interpreter lock while it decodes, but decoding is a small part of the time that a
-small face takes: threads keep one to two cores busy, processes as many as there are.
+small face takes: threads keep one to two cores busy, processes keep all cores busy.
 """
 
 import collections
@@ -155,6 +155,11 @@ def batches(
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
+
+    >>> from fr_inference.data.faces import from_arrays
+    >>> faces = from_arrays(np.zeros((3, 8, 8, 3), np.uint8), ['ann', 'ann', 'bob'])
+    >>> [batch.mask.tolist() for batch in batches(faces, height=8, width=8, batch_size=2)]
+    [[True, True], [True, False]]
     """
     errors.positive('batch_size', batch_size)
     order = np.arange(len(faces)) if indices is None else np.asarray(indices)

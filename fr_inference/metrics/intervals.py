@@ -83,7 +83,7 @@ def figures(
 
     Returns:
       auc, accuracy (balanced: the mean of the two classes' shares of right answers) and, for each rate
-      of `RATES`, tpr_at_fpr (None where it can't be resolved), each with a 95 % interval; the numbers
+      of `RATES`, tpr_at_fpr (None where it cannot be resolved), each with a 95 % interval; the numbers
       of members, non-members and identities.
     """
     ranking = roc.rank(scored.scores, scored.member)

@@ -157,29 +157,6 @@ def test_a_bad_image_is_left_out(tmp_path):
 
 
 class TestDamaged:
-    def test_no_index(self, path):
-        path.with_suffix('.idx').unlink()
-        refused(path, 'train.idx', 'No such file')
-
-    @pytest.mark.parametrize(
-        ('text', 'words'),
-        [
-            ('', ('0 numbers',)),
-            ('\n', ('0 numbers',)),
-            ('0\t0\n1\n', ('3 numbers on 2 lines',)),
-            ('0\tx\n', ("found b'x'", 'KEY, OFFSET')),
-            ('0\t-8\n', ("found b'-'",)),
-            ('0\t0\n0\t0\n', ('record 0 twice',)),
-            ('0\t0\n1\t2\n', ('record 1', 'byte 2', 'multiple of 4')),
-            ('0\t0\n1\t40000\n', ('record 1', 'byte 40000', 'do not belong together')),
-            ('0\t9999999999999999999999\n', ('more than 18 digits',)),
-            ('\u00b2\t0\n', ('expected lines of two numbers',)),
-        ],
-    )
-    def test_index(self, path, text, words):
-        path.with_suffix('.idx').write_bytes(text.encode())
-        refused(path, 'train.idx', *words)
-
     def test_index_of_another_file(self, path, tmp_path):
         records.write(tmp_path / 'other', {0: records.header(1) + records.jpeg(9, 64)})
         lines = path.with_suffix('.idx').read_text().splitlines()
@@ -277,13 +254,6 @@ class TestDamaged:
             match=r'record 2 at byte .* found label 7, expected 0, the label of ',
         ):
             faces.read(1)
-
-    def test_not_a_regular_file(self, tmp_path, path):
-        os.mkfifo(tmp_path / 'pipe.rec')
-        refused(tmp_path / 'pipe.rec', 'not a regular file')
-        path.with_suffix('.idx').unlink()
-        path.with_suffix('.idx').mkdir()
-        refused(path, 'train.idx', 'not a regular')
 
 
 def attempt(call, *arguments):

@@ -271,7 +271,7 @@ def test_a_row_overrides_what_holds_for_all(tmp_path, monkeypatch):
         ('target\n', 'lists no targets'),
         ('target;seed\na;1\n', "found the separator ';', expected commas"),
         ('target\tseed\na\t1\n', r"found the separator '\t', expected commas"),
-        ('name\na\n', "found the columns 'name', expected target"),
+        ('name\na\n', "lacks the columns target: found 'name'"),
         ('target,sead\na,1\n', "unknown columns 'sead', expected name or options of an audit: "),
         ('target,target\na,b\n', "found the column 'target' twice"),
         ('target,seed\na,1,2\n', 'line 2: found more values than the 2 columns'),
