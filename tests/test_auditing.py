@@ -343,7 +343,7 @@ class TestSources:
                 r'members: found images float64\[2, 8, 8, 3\], .*uint8',
             ),
             ((np.zeros((2, 8, 8, 3), np.uint8), 'a'), 'members: found 2 images and 1 identities'),
-            ('no/such/folder', "members: 'no/such/folder' not found"),
+            ('no/such/folder', "members: found 'no/such/folder', which does not exist"),
         ],
     )
     def test_wrong_sources(self, source, message):
