@@ -11,7 +11,6 @@ from absl import flags
 
 from experiments import cli, faces_flags
 from experiments.job import Job
-from fr_inference.measuring import distances
 from fr_inference.models import registry
 
 flags.adopt_module_key_flags(faces_flags)
@@ -26,12 +25,6 @@ OPTIONS = (
     flags.DEFINE_string('blind', None, 'A backbone that never saw the members.'),
     flags.DEFINE_enum(
         'dtype', None, list(registry.DTYPES), 'Arithmetic, in place of what the checkpoints say.'
-    ),
-    flags.DEFINE_enum(
-        'scaling', 'variance', distances.SCALINGS, 'What squared differences are divided by (b_i).'
-    ),
-    flags.DEFINE_integer(
-        'hidden', 0, "Units of a hidden layer in the attack model; 0 is the paper's, without one."
     ),
     cli.define_seed('Of splits, searches, controls and intervals.'),
     flags.DEFINE_integer('batch_size', 64, 'Images scored at a time.'),

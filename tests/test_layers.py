@@ -26,7 +26,7 @@ LAYERS = (
     ('measuring',),
     ('training', 'membership'),
     ('inversion',),
-    ('report',),
+    ('report', 'opening'),
     ('auditing',),
     ('batch', 'benchmarking'),
     ('cli',),

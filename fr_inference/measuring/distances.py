@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference import devices, errors
+from fr_inference.measuring.features import Feature
 from fr_inference.models.target import Apply, Target
 
 # What b_i may be: the running variance (plus the layer's epsilon), channel by channel; the number of
@@ -152,7 +153,10 @@ def embedding_size(target: Target) -> int:
 
 
 def scorer(
-    target: Target, scaling: str = 'variance', on: Sequence[jax.Device] | None = None
+    target: Target,
+    scaling: str = 'variance',
+    on: Sequence[jax.Device] | None = None,
+    features: Sequence[Feature] = (),
 ) -> tuple[devices.Batched, Callable[[Any], Any], int]:
     """Returns what `measure` runs on each batch: `devices.per_example` of `of_image`.
 
@@ -160,20 +164,24 @@ def scorer(
       target: the backbone; its variables are the constants.
       scaling: in `SCALINGS`.
       on: the devices that share the work; `devices.local()` by default.
+      features: what else is computed of each image.
 
     Returns:
       (function of (variables, images [B, H, W, 3] on the scale 0 to 255) -> ([B, L] distances,
-      [B, D] embeddings); what puts the variables on every device; their number).
+      [B, D] embeddings, [B, F] for each feature); what puts the variables on every device; their
+      number).
     """
     on = tuple(on or devices.local())
-    return _scorer(target.apply, target.input, scaling, on)
+    return _scorer(target.apply, target.input, scaling, on, tuple(features))
 
 
 @functools.lru_cache(maxsize=32)
-def _scorer(apply, input, scaling, on):
+def _scorer(apply, input, scaling, on, features):
     """Compiles once for all sets of faces, controls and audits, on each device of a batch of them."""
 
     def one(variables, image):
-        return of_image(apply, variables, input.normalize(image), scaling)
+        found, embedding = of_image(apply, variables, input.normalize(image), scaling)
+        pixels = image.astype(jnp.float32)
+        return found, embedding, *(one.function(pixels, embedding, found) for one in features)
 
     return devices.per_example(one, on)

@@ -5,10 +5,11 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fr_inference import devices, errors, processes
@@ -16,6 +17,7 @@ from fr_inference.data import loader, overlap
 from fr_inference.data.decoders import Decoders
 from fr_inference.data.faces import Faces
 from fr_inference.measuring import distances, row_store
+from fr_inference.measuring.features import Feature
 from fr_inference.models.target import Target
 
 Progress = Callable[..., None]
@@ -36,6 +38,7 @@ class Measurements:
       identities: of the N images.
       index: [N] int32 positions in the source.
       skipped: (path, reason) of images that could not be read.
+      extra: name -> [N, F] float32 of each `Feature` that was asked for.
     """
 
     layers: tuple[str, ...]
@@ -44,6 +47,7 @@ class Measurements:
     identities: tuple[str, ...]
     index: np.ndarray
     skipped: tuple[tuple[str, str], ...] = ()
+    extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -56,6 +60,7 @@ def measure(
     scaling: str = 'variance',
     batch_size: int = 64,
     mirror: bool = False,
+    features: Sequence[Feature] = (),
     skip_bad: bool = False,
     scores: str | os.PathLike | None = None,
     decoders: int = 0,
@@ -74,6 +79,7 @@ def measure(
       scaling: in `distances.SCALINGS`.
       batch_size: images at a time in a process, rounded up to a multiple of its devices.
       mirror: measure the mirror images instead.
+      features: what else is kept of each image.
       skip_bad: leave unreadable images out and list them.
       scores: folder of rows computed before (`store`), which are not computed again, and where new ones
         are added as they come; none are kept when None.
@@ -90,10 +96,14 @@ def measure(
     """
     errors.one_of('scaling', scaling, distances.SCALINGS)
     layers = distances.layer_names(target)
-    width = len(layers) + distances.embedding_size(target)
+    widths = [len(layers), distances.embedding_size(target)]
+    widths += [_width(target, feature, widths) for feature in features]
+    width = sum(widths)
     rows, done = np.zeros((len(faces), width), np.float32), np.zeros(len(faces), bool)
     skipped: list[tuple[str, str]] = []
     described = row_store.describe(target, scaling, mirror) if scores is not None else None
+    if described is not None and features:
+        described['features'] = [_program(target, feature, widths) for feature in features]
     digests = overlap.content_digests(faces, skip_bad=skip_bad) if described else []
     with contextlib.ExitStack() as stack:
         kept: row_store.Store | None = None
@@ -111,7 +121,9 @@ def measure(
         if progress is not None and stored:
             progress(label, stored, len(faces), stored=stored)
         reading = stack.enter_context(Decoders(faces, processes=decoders if len(todo) else 0))
-        score = _scoring(target, faces, reading, width, scaling, batch_size, mirror, skip_bad, on)
+        score = _scoring(
+            target, faces, reading, width, scaling, batch_size, mirror, skip_bad, on, features
+        )
         size = _FIRST_BATCHES * batch_size * processes.count()
         while start < len(todo):
             began = time.monotonic()
@@ -146,19 +158,41 @@ def measure(
         f'{target.name}: {int((~finite).sum())} of {len(finite)} images give features that are not '
         f'finite, as {faces.paths[int(index[np.argmin(finite)])]}; is the checkpoint damaged?',
     )
+    parts = np.split(rows, np.cumsum(widths)[:-1], axis=1)
     return Measurements(
         layers=layers,
-        distances=rows[:, : len(layers)],
-        embeddings=rows[:, len(layers) :],
+        distances=parts[0],
+        embeddings=parts[1],
+        extra={feature.name: part for feature, part in zip(features, parts[2:], strict=True)},
         identities=tuple(faces.identities[position] for position in index.tolist()),
         index=index,
         skipped=tuple(skipped),
     )
 
 
-def _scoring(target, faces, reading, width, scaling, batch_size, mirror, skip_bad, on):
+def _inputs(target, widths):
+    """Shapes of what a feature is computed from."""
+    shapes = [(target.input.height, target.input.width, 3), (widths[1],), (widths[0],)]
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+
+
+def _width(target, feature, widths):
+    found = jax.eval_shape(feature.function, *_inputs(target, widths))
+    if getattr(found, 'ndim', None) != 1 or found.dtype != jnp.float32:
+        raise errors.InputError(
+            f'feature {feature.name}', str(found)[:200], 'an array [F] of float32'
+        )
+    return found.shape[0]
+
+
+def _program(target, feature, widths):
+    """What is computed: a feature that was changed is not served what the old one gave."""
+    return [feature.name, str(jax.make_jaxpr(feature.function)(*_inputs(target, widths)))]
+
+
+def _scoring(target, faces, reading, width, scaling, batch_size, mirror, skip_bad, on, features):
     """Returns what scores the images at some positions: (positions, rows, what could not be read)."""
-    compiled, place, count = distances.scorer(target, scaling, on)
+    compiled, place, count = distances.scorer(target, scaling, on, features)
     variables = place(target.variables)
     share = -(-len(faces) // processes.count())
     size = devices.round_up(min(batch_size, max(1, share)), count)
@@ -212,4 +246,5 @@ def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurem
         embeddings=measured.embeddings[rows],
         identities=tuple(measured.identities[row] for row in rows),
         index=measured.index[rows],
+        extra={name: values[rows] for name, values in measured.extra.items()},
     )

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fr_inference.membership.attack import log_distances
+from fr_inference.membership.logistic import log_distances
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 

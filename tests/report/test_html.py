@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import markupsafe
 import numpy as np
 import pytest
+from fr_inference.membership.measured import Settings
 
 from fr_inference import auditing
 from fr_inference.data import sources
 from fr_inference.data.faces import from_arrays
-from fr_inference.membership.measured import Settings
 from fr_inference.models.target import InputSpec
 from fr_inference.report import html
 from fr_inference.training import recognizer
