@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import checkpointing, config, errors, opening, processes, provenance, tables
+from fr_inference import checkpointing, config, errors, opening, processes, provenance, runs, tables
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import objective, optimize, reconstructions, stage
@@ -83,18 +83,22 @@ class Audit:
             return
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / 'audit.json', json.dumps(self.record, indent=1, allow_nan=False) + '\n')
+        record = json.dumps(self.record, indent=1, allow_nan=False) + '\n'
+        runs.write_text(folder / 'audit.json', record)
         rows = zip(*self.columns.values(), strict=True)
         tables.write(folder / 'scores.csv', self.columns, rows)
-        np.savez_compressed(
-            folder / 'distances.npz',
-            distances=self.distances,
-            layers=np.array(self.record['target']['norm_layers'], np.str_),
-            paths=np.array(self.columns['path'], np.str_),
-        )
+        with runs.replacing(folder / 'distances.npz') as file:
+            np.savez_compressed(
+                file,
+                distances=self.distances,
+                layers=np.array(self.record['target']['norm_layers'], np.str_),
+                paths=np.array(self.columns['path'], np.str_),
+            )
         if self.inversion is not None:
             reconstructions.save(self.inversion, folder)
-        _write(folder / 'report.html', html.render(self, thumbnails=thumbnails))
+        page = html.render(self, thumbnails=thumbnails)
+        # Names of files need not be UTF-8.
+        runs.write_text(folder / 'report.html', page.encode(errors='backslashreplace').decode())
 
 
 def audit(
@@ -494,9 +498,3 @@ def _columns(views: Views, found: Findings) -> dict[str, list[Any]]:
             for key, values in found.logits.items()
         },
     }
-
-
-def _write(path, text):
-    temporary = path.with_name(path.name + '.tmp')
-    temporary.write_text(text, encoding='utf-8', errors='backslashreplace')
-    temporary.rename(path)

@@ -1,4 +1,4 @@
-"""What a newcomer adds is one file: a toy attack and a toy backbone appear wherever one looks for them."""
+"""A newcomer adds one file: a toy attack and a toy backbone appear wherever one looks for them."""
 
 import json
 import os

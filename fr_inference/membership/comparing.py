@@ -81,7 +81,7 @@ def compare(
     Raises:
       InputError: for another setting, or one that the attack has not.
     """
-    errors.one_of('setting', setting, attack.settings)
+    errors.one_of('setting', setting, [name for name in _SETTINGS if name in attack.settings])
     trials = _SETTINGS[setting](attack, views, settings.seed)
     if trials is None:
         return None
