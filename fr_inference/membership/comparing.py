@@ -41,12 +41,6 @@ class Trial:
             identities=tuple(self.examples.names[row] for row in np.flatnonzero(self.judged)),
         )
 
-    @property
-    def people(self) -> int:
-        """The number of people on the smaller side of the evaluation."""
-        scored = self.scored
-        return min(intervals.people_per_side(scored.identities, scored.member))
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trials:
@@ -92,6 +86,7 @@ def compare(
         )
 
     scored = trials.target.scored
+    blind_scored = trials.blind and trials.blind.scored
     found = Comparison(
         attack=attack.name,
         title=attack.title,
@@ -102,9 +97,11 @@ def compare(
         figures=figures(trials.target),
         blind=figures(trials.blind),
         null=figures(trials.null),
-        excess=trials.blind
-        and excess(scored, trials.blind.scored, seed=settings.seed, replicates=settings.replicates),
+        excess=blind_scored
+        and excess(scored, blind_scored, seed=settings.seed, replicates=settings.replicates),
         scored=scored,
+        blind_scored=blind_scored,
+        null_scored=trials.null and trials.null.scored,
     )
     return found, trials
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from fr_inference.membership.attack import Attack
-from fr_inference.membership.comparing import Trials
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
@@ -44,15 +43,10 @@ def of_attacks(chosen: Sequence[Attack], comparisons: Sequence[Comparison]) -> l
     ]
 
 
-def of_numbers(headline: Comparison, trials: Sequence[Trials]) -> list[str]:
-    """Returns what is too small to be resolved.
-
-    Args:
-      headline: the comparison chosen beforehand.
-      trials: of all comparisons.
-    """
+def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:
+    """Returns what is too small to be resolved; rates are those of the first comparison."""
     found = []
-    figures = headline.figures
+    figures = comparisons[0].figures
     unresolved = [rate for rate, value in figures['tpr_at_fpr'].items() if value is None]
     if unresolved:
         percent = ', '.join(f'{100 * float(rate):g} %' for rate in unresolved)
@@ -63,7 +57,10 @@ def of_numbers(headline: Comparison, trials: Sequence[Trials]) -> list[str]:
             'lowest).'
         )
     few = min(
-        trial.people for one in trials for trial in (one.target, one.blind, one.null) if trial
+        min(intervals.people_per_side(scored.identities, scored.member))
+        for one in comparisons
+        for scored in (one.scored, one.blind_scored, one.null_scored)
+        if scored is not None
     )
     if few < _FEW_PEOPLE:
         found.append(

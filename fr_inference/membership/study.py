@@ -114,7 +114,7 @@ def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) 
         limits=[
             *limits.of_views(views),
             *limits.of_attacks(wanted, comparisons),
-            *limits.of_numbers(comparisons[0], [trials for _, trials in ran]),
+            *limits.of_numbers(comparisons),
         ],
     )
 

@@ -14,20 +14,20 @@ SETTINGS = config.Settings(replicates=100)
 def test_numbers():
     for people, few in ((8, True), (24, False)):
         views = views_of(crowd(people=people), crowd(people=people, seed=1))
-        comparison, trials = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
-        found = limits.of_numbers(comparison, [trials])
+        comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
+        found = limits.of_numbers([comparison])
         assert any('people on a side' in line for line in found) == few
         assert any('cannot be resolved (10,000 would be needed' in line for line in found)
-    assert limits.of_numbers(comparison, [dataclasses.replace(trials, blind=None, null=None)])
+    assert limits.of_numbers([dataclasses.replace(comparison, blind_scored=None, null_scored=None)])
 
 
 def test_every_comparison_counts():
     views = views_of(crowd(people=24), crowd(people=24, seed=1))
     few = views_of(crowd(people=8), crowd(people=8, seed=1))
-    comparison, trials = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
-    other = comparing.compare(PEOPLE, 'partial', few, SETTINGS)
-    assert len(limits.of_numbers(comparison, [trials])) == 1
-    assert len(limits.of_numbers(comparison, [trials, other[1]])) == 2
+    comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
+    other, _ = comparing.compare(PEOPLE, 'partial', few, SETTINGS)
+    assert len(limits.of_numbers([comparison])) == 1
+    assert len(limits.of_numbers([comparison, other])) == 2
 
 
 def test_attacks_that_could_not_be_run():
