@@ -28,6 +28,7 @@ LAYERS = (
     ('training', 'membership'),
     ('inversion',),
     ('report', 'opening'),
+    ('checking',),
     ('auditing',),
     ('batch', 'benchmarking'),
     ('cli',),
