@@ -1,5 +1,6 @@
 """A newcomer adds one file: a toy attack and a toy backbone appear wherever one looks for them."""
 
+import csv
 import json
 import os
 import pathlib
@@ -10,6 +11,12 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Until the backbones are found by their files and flags are made of config classes.
+pytestmark = pytest.mark.skipif(
+    not all((ROOT / 'fr_inference' / name).is_dir() for name in ('models/backbones', 'cli')),
+    reason='the other half of what it shows is not there yet',
+)
 
 ATTACK = '''"""How bright the picture is."""
 
@@ -39,26 +46,48 @@ ATTACK = attack.Attack(
 )
 '''
 
-AUDIT = """
-import sys
-import fr_inference
-from fr_inference.training import recognizer
+BACKBONE = '''"""One convolution."""
 
-target = recognizer.fresh_target('tiny', {}, fr_inference.InputSpec(height=16, width=16), seed=0)
-faces = 'procedural:easy,images=2,size=16,people=24'
-found = fr_inference.audit(
-    target,
-    members=faces,
-    nonmembers=f'{faces},first=24',
-    settings=fr_inference.Settings(replicates=100, batch_size=16),
-)
-found.save(sys.argv[1])
+import flax.linen as nn
+
+from fr_inference.models.target import InputSpec
+from fr_inference.models.variants import Variant
+
+
+class Toy(nn.Module):
+    embedding: int = 8
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Conv(4, (3, 3), strides=2)(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
+        return nn.Dense(self.embedding)(x.mean((1, 2)))
+
+
+VARIANTS = {'toy': Variant(Toy, InputSpec(height=16, width=16), 160)}
+'''
+
+# Writes an untrained target of that architecture, as training would.
+SAVE = """
+from fr_inference.models import registry
+from fr_inference.training import recognizer
+from fr_inference.weights import native_targets
+
+target = recognizer.fresh_target('toy', {}, None, seed=0)
+assert registry.count_parameters(target.variables) == registry.VARIANTS['toy'].parameters
+native_targets.save_target('network', target)
 """
+
+FACES = 'procedural:easy,images=2,size=16,people=24'
+TABLE = [
+    ('name', 'target', 'members', 'nonmembers'),
+    ('row', 'network', FACES, f'{FACES},first=24'),
+]
 
 
 @pytest.fixture(scope='module')
 def copy(tmp_path_factory):
-    """The package and the programs, with a toy attack; one file was added, none changed."""
+    """The package and the programs; two files were added, none was changed."""
     root = tmp_path_factory.mktemp('newcomer')
     for name in ('fr_inference', 'experiments'):
         shutil.copytree(
@@ -68,12 +97,15 @@ def copy(tmp_path_factory):
             ignore=shutil.ignore_patterns('__pycache__'),
         )
     (root / 'fr_inference/membership/attacks/brightness.py').write_text(ATTACK)
+    (root / 'fr_inference/models/backbones/toy.py').write_text(BACKBONE)
+    with open(root / 'targets.csv', 'w', newline='') as file:
+        csv.writer(file).writerows(TABLE)
     return root
 
 
 def python(root, *arguments):
     done = subprocess.run(
-        [sys.executable, '-W', 'error', *arguments],
+        [sys.executable, *arguments],
         cwd=root,
         env={**os.environ, 'PYTHONPATH': str(root)},
         capture_output=True,
@@ -83,30 +115,48 @@ def python(root, *arguments):
     return done.stdout
 
 
-def test_attack_is_an_option(copy):
-    program = 'from fr_inference.membership import attacks; print(*attacks.names())'
-    assert python(copy, '-c', program).split() == ['bn-distance', 'people', 'brightness']
+@pytest.mark.parametrize(
+    ('program', 'flag', 'choice'),
+    [('audit', 'attacks', 'brightness'), ('train_recognizer', 'arch', 'toy')],
+)
+def test_is_a_choice_of_the_flag(copy, program, flag, choice):
+    done = subprocess.run(
+        [sys.executable, '-m', f'experiments.{program}', f'--{flag}=no_such'],
+        cwd=copy,
+        env={**os.environ, 'PYTHONPATH': str(copy)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert choice in done.stderr
 
 
 @pytest.fixture(scope='module')
 def audited(copy):
-    python(copy, '-c', AUDIT, 'out')
+    """A batch of one row: the toy backbone, by all attacks."""
+    python(copy, '-c', SAVE)
+    python(copy, '-m', 'experiments.batch_audit', '--targets=targets.csv', '--out=out')
     return copy / 'out'
 
 
 def test_attack_stands_in_the_record_with_its_controls(audited):
-    record = json.loads((audited / 'audit.json').read_text())
-    found = [one for one in record['membership']['comparisons'] if one['attack'] == 'brightness']
-    (comparison,) = found
+    record = json.loads((audited / 'row/audit.json').read_text())
+    assert record['target']['architecture'] == 'toy'
+    comparisons = record['membership']['comparisons']
+    (comparison,) = [one for one in comparisons if one['attack'] == 'brightness']
     assert (comparison['access'], comparison['setting']) == ('answers', 'partial')
     for control in ('blind', 'null'):
         assert 0 <= comparison[control]['auc'] <= 1
-    # The picture is as bright in the blind backbone.
+    # The picture is as bright for the blind backbone.
     assert comparison['blind']['auc'] == comparison['auc']
     assert comparison['excess']['auc'] == 0
-    with open(audited / 'scores.csv') as file:
+    with open(audited / 'row/scores.csv') as file:
         assert 'logit_brightness/partial' in file.readline()
 
 
-def test_attack_stands_in_the_report(audited):
-    assert 'Brightness of the picture' in (audited / 'report.html').read_text()
+def test_both_stand_in_the_pages(audited):
+    report = (audited / 'row/report.html').read_text()
+    batch = (audited / 'comparison.html').read_text()
+    for page in (report, batch):
+        assert 'Brightness of the picture' in page
+        assert 'toy' in page
