@@ -148,14 +148,14 @@ def as_target(source, field, dtype=None):
         return source
     if not isinstance(source, str | os.PathLike):
         raise errors.InputError(field, f'a {type(source).__name__}', 'a path, a name or a Target')
-    return open_target(source, dtype=dtype, flag=field)
+    return open_target(source, dtype=dtype, field=field)
 
 
 def as_generator(source: Trained | str | os.PathLike | None) -> Trained | None:
     """Returns the generator of any source, None for None."""
     if source is None or isinstance(source, Trained):
         return source
-    return open_generator(source, 'generator')
+    return open_generator(source)
 
 
 def as_faces(source: FacesSource, field: str, input: InputSpec | None = None) -> Faces:

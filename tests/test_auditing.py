@@ -298,7 +298,7 @@ class TestOverlap:
         known = overlap.content_digests(members)
         found = audit(trained_on={'target': known[:20]})
         assert any(line.startswith('4 of 24 images given as') for line in found.record['limits'])
-        with pytest.raises(InputError, match=r'nonmembers: .*32 images'):
+        with pytest.raises(InputError, match='nonmembers: found 32 images'):
             audit(trained_on={'target': overlap.content_digests(nonmembers)})
 
     @pytest.mark.parametrize('part', ['members', 'nonmembers'])

@@ -11,7 +11,6 @@ from fr_inference.membership import attacks, comparing, comparison, controls, sp
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.training import recognizer
-from fr_inference.training.margin import MARGINS
 from tests.membership.backbones import labelled_of
 
 DISTANCES, PEOPLE_ATTACK = attacks.get('bn-distance'), attacks.get('people')
@@ -167,13 +166,13 @@ def audited(target, faces):
 
 class TestRealBackbone:
     def test_learned_by_heart(self, faces, fresh):
-        recipe = recognizer.Recipe(
+        recipe = config.Recipe(
             epochs=60,
             batch_size=32,
             learning_rate=0.05,
             mirror=False,
             weight_decay=0.0,
-            margin=dataclasses.replace(MARGINS['arcface'], scale=16.0),
+            scale=16.0,
         )
         target = recognizer.train(recipe, fresh, faces[0])
         assert target.recipe['accuracy'] == 1
