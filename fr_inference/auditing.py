@@ -66,7 +66,7 @@ class Audit:
           directory: made where it does not exist.
           thumbnails: whether the report shows the faces of the most exposed people.
         """
-        from fr_inference.report import html  # here, for matplotlib takes a second to import
+        from fr_inference.report import page  # here, for matplotlib takes a second to import
 
         if not processes.is_first():
             return
@@ -83,7 +83,7 @@ class Audit:
         )
         if self.inversion is not None:
             reconstructions.save(self.inversion, directory)
-        _write(directory / 'report.html', html.render(self, thumbnails=thumbnails))
+        _write(directory / 'report.html', page.render(self, thumbnails=thumbnails))
 
 
 def audit(

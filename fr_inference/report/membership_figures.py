@@ -1,119 +1,122 @@
-"""The report's figures, as SVG that takes its colours from the page and so follows light and dark."""
+"""The report's figures of the membership stage."""
 
-import contextlib
-import io
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fr_inference.membership.attack import log_distances
+from fr_inference.membership.comparison import Comparison
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
+from fr_inference.report import wording
+from fr_inference.report.svg import COLOUR, look, styled, svg
 
-# Colours that stand for variables of the page's style sheet.
-_VARIABLES = {
-    '#000001': '--ink',
-    '#000002': '--line',
-    '#000003': '--member',
-    '#000004': '--stranger',
-    '#000005': '--people',
-    '#000006': '--auxiliary',
-    '#000007': '--muted',
-    '#000008': '--paper',
-}
-COLOUR = {name.strip('-'): placeholder for placeholder, name in _VARIABLES.items()}
-STYLE: Any = {
-    'svg.fonttype': 'none',
-    'font.family': 'sans-serif',
-    'font.size': 11,
-    'text.color': COLOUR['ink'],
-    'axes.edgecolor': COLOUR['line'],
-    'axes.labelcolor': COLOUR['ink'],
-    'axes.facecolor': 'none',
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-    'xtick.color': COLOUR['line'],
-    'ytick.color': COLOUR['line'],
-    'xtick.labelcolor': COLOUR['ink'],
-    'ytick.labelcolor': COLOUR['ink'],
-    'grid.color': COLOUR['line'],
-    'legend.frameon': False,
-    'figure.facecolor': 'none',
-}
 _BAND_REPLICATES = 200
-# Matplotlib's settings are the whole process's: one thread draws at a time.
-_DRAWING = threading.RLock()
-# Attack -> (label, colour, line style) in the ROC and the overview.
-_CURVES = {
-    'partial': ('images, some members known', 'member', '-'),
-    'auxiliary': ('images, no member known', 'auxiliary', '-'),
-    'identity_level': ('people with several images', 'people', '-'),
-    'blind': ('control: backbone that never saw them', 'muted', '--'),
-    'null': ('control: nothing to find', 'muted', ':'),
-    'identity_blind': ('control on people: never saw them', 'muted', '--'),
-    'identity_null': ('control on people: nothing to find', 'muted', ':'),
-}
+_NOTE_LETTERS = 110  # in a line of the figure
+_AUC = 'AUC: how often a member is told from a stranger (0.5 is guessing)'
 
 
-@contextlib.contextmanager
-def styled() -> Iterator[None]:
-    """Draws everything inside in the report's style, one thread at a time."""
-    with _DRAWING, matplotlib.rc_context(STYLE):
-        yield
+def overview(found: Sequence[Comparison]) -> str:
+    """Draws the AUC of every attack with its interval, its controls below it, on one axis.
 
-
-def overview(blocks: Sequence[tuple[str, Mapping[str, Any], bool]]) -> str:
-    """Draws every AUC with its interval on one axis.
-
-    Args:
-      blocks: (label, figures R, whether it is a control), from top to bottom.
+    An attack that is not counted is grey and crossed, and the reason stands below it.
     """
+    ticks: list[tuple[float, str, str]] = []  # place, label, colour
+    bottom = lowest = 0.5
     with styled():
-        figure = Figure(figsize=(7.6, 0.5 + 0.36 * len(blocks)))
+        figure = Figure()
         axes = figure.subplots()
-        for row, (_, block, control) in enumerate(blocks):
-            low, high = block['auc_ci95']
-            colour = COLOUR['muted' if control else 'member']
-            axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.55)
-            axes.plot(block['auc'], row, 'o', color=colour, markersize=7)
+        row = 0.0
+        for place, one in enumerate(found):
+            colour, _, marker = look(place, counted=one.valid)
+            points: list[tuple[Mapping[str, Any] | None, str, str, str]] = [
+                (one.figures, f'{one.title}\n{wording.details(one)}', colour, marker),
+                (one.blind, 'blind control', COLOUR['muted'], 'o'),
+                (one.null, 'null control', COLOUR['muted'], 'o'),
+            ]
+            for block, label, tint, sign in points:
+                if block is None:
+                    continue
+                low, high = block['auc_ci95']
+                lowest = min(lowest, low)
+                axes.plot([low, high], [row, row], color=tint, linewidth=3, alpha=0.55)
+                axes.plot(block['auc'], row, sign, color=tint, markersize=7, markeredgewidth=2)
+                grey = tint == COLOUR['muted']
+                ticks.append((row, label, COLOUR['muted' if grey else 'ink']))
+                row += 1.35 if block is one.figures else 1
+            for line in _lines(wording.not_counted(one)):
+                # It ends where the axis does and may be longer.
+                axes.text(
+                    *(1, row - 0.2, line),
+                    transform=axes.get_yaxis_transform(),
+                    fontsize=9.5,
+                    ha='right',
+                    va='center',
+                    color=COLOUR['muted'],
+                    bbox={'facecolor': COLOUR['paper'], 'linewidth': 0, 'pad': 1},
+                )
+                row += 0.7
+            bottom = row - 0.5
+            if place + 1 < len(found):
+                axes.axhline(bottom, color=COLOUR['line'], linewidth=0.5)
+            row += 0.35
+        figure.set_size_inches(7.6, 0.6 + 0.33 * row)
         axes.axvline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
-        axes.set_yticks(range(len(blocks)), [label for label, _, _ in blocks])
+        axes.set_yticks([place for place, _, _ in ticks], [label for _, label, _ in ticks])
+        for tick, (_, _, colour) in zip(axes.get_yticklabels(), ticks, strict=True):
+            tick.set_color(colour)
+            tick.set_fontsize(10)
         axes.tick_params(axis='y', length=0)
         axes.spines['left'].set_visible(False)
-        lowest = min(block['auc_ci95'][0] for _, block, _ in blocks)
-        axes.set(ylim=(len(blocks) - 0.5, -0.5), xlim=(min(0.35, lowest - 0.02), 1.02))
-        axes.set_xlabel('AUC: how often a member is told from a stranger (0.5 is guessing)')
+        axes.set(ylim=(bottom, -0.8), xlim=(min(0.35, lowest - 0.02), 1.02))
+        axes.set_xlabel(_AUC)
         axes.grid(axis='x', linewidth=0.6)
         return svg(figure, 'overview')
 
 
-def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
+def _lines(text):
+    """Returns lines of about one length that are short enough for the figure."""
+    count = -(-len(text) // _NOTE_LETTERS)
+    return textwrap.wrap(text, len(text) // max(1, count) + 12)
+
+
+def roc(found: Sequence[Comparison], controls: Mapping[str, Scored], seed: int) -> str:
     """Draws the ROC curves with their 95 % bands on log axes.
 
     A curve begins where one false positive is expected: left of it there is nothing to see.
+
+    Args:
+      found: those without scores are left out.
+      controls: label -> scores of a control that is drawn beside them.
+      seed: of the bands.
     """
+    curves = [
+        (
+            wording.label(one) + ' (not counted)' * (not one.valid),
+            one.scored,
+            *look(place, counted=one.valid)[:2],
+        )
+        for place, one in enumerate(found)
+        if one.scored is not None
+    ]
+    curves += [
+        (label, scored, COLOUR['muted'], (':', '--')[place % 2])
+        for place, (label, scored) in enumerate(controls.items())
+    ]
     with styled():
         figure = Figure(figsize=(7.6, 5))
         axes = figure.subplots()
         left = 0.3
-        for name, (label, colour, style) in _CURVES.items():
-            # Controls on people are drawn where there is no attack on images beside them.
-            crowded = name in ('identity_blind', 'identity_null') and 'partial' in evaluated
-            if name not in evaluated or crowded:
-                continue
-            scored = evaluated[name]
+        for label, scored, tint, line in curves:
             first = 1 / (~scored.member).sum()
             left = min(left, first)
             rates = np.geomspace(first, 1, 120)
             value, ends = intervals.band(scored, rates, seed=seed, replicates=_BAND_REPLICATES)
-            tint = COLOUR[colour]
-            axes.plot(rates, value, style, color=tint, label=label, linewidth=2)
+            axes.plot(rates, value, line, color=tint, label=label, linewidth=2)
             axes.fill_between(rates, *ends, color=tint, alpha=0.14, linewidth=0)
         rates = np.geomspace(left, 1, 50)
         axes.plot(rates, rates, color=COLOUR['ink'], linewidth=0.8, label='guessing')
@@ -130,16 +133,16 @@ def roc(evaluated: Mapping[str, Scored], seed: int) -> str:
         return svg(figure, 'roc')
 
 
-def logits(scored: Scored) -> str:
-    """Draws the membership logits of members and strangers in the evaluated half."""
+def scores(scored: Scored) -> str:
+    """Draws an attack's scores of members and strangers in the evaluated half."""
     with styled():
         figure = Figure(figsize=(7.6, 2.8))
         axes = figure.subplots()
         _two_histograms(axes, scored.scores, scored.member)
         axes.axvline(0, color=COLOUR['ink'], linestyle=':', linewidth=1)
-        axes.set_xlabel('membership logit: right of 0 the attack says "member"')
+        axes.set_xlabel('membership score: right of 0 the attack says "member"')
         axes.legend(loc='upper left', fontsize=9.5)
-        return svg(figure, 'logits')
+        return svg(figure, 'scores')
 
 
 def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[str, Any]]) -> str:
@@ -154,9 +157,9 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
     with styled():
         figure = Figure(figsize=(7.6, 2.6))
         panels = figure.subplots(1, len(order), squeeze=False)[0]
-        scores = np.asarray(log_distances(values)) / np.log(10)
+        logs = np.log10(values + 1e-12)  # what the attack takes, in powers of ten
         for axes, layer in zip(panels, sorted(order), strict=True):
-            _two_histograms(axes, scores[:, layer], member)
+            _two_histograms(axes, logs[:, layer], member)
             axes.set_title(layers[layer]['name'], fontsize=9)
             axes.set_xlabel(f'log10 distance (AUC {layers[layer]["auc"]:.2f})', fontsize=9)
             axes.tick_params(labelsize=9)
@@ -194,20 +197,3 @@ def _two_histograms(axes: Axes, values: np.ndarray, member: np.ndarray) -> None:
         axes.hist(inside[side], bins, density=True, histtype='step', color=tint, label=label)
     axes.set_yticks([])
     axes.spines['left'].set_visible(False)
-
-
-def svg(figure: Figure, salt: str) -> str:
-    """Returns the figure as an SVG element for the page, coloured by its variables."""
-    buffer = io.StringIO()
-    with _DRAWING, matplotlib.rc_context({'svg.hashsalt': salt}):
-        figure.savefig(buffer, format='svg', metadata={'Date': None}, bbox_inches='tight')
-    text = buffer.getvalue()
-    text = text[text.index('<svg') :]
-    for placeholder, variable in _VARIABLES.items():
-        text = text.replace(placeholder, f'var({variable})')
-    # Parts of several figures must not share names on one page.
-    return (
-        text.replace('id="', f'id="{salt}-')
-        .replace('href="#', f'href="#{salt}-')
-        .replace('url(#', f'url(#{salt}-')
-    )
