@@ -64,7 +64,13 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
         axes.set_xlabel('AUC: how often a member is told from a stranger (0.5 is guessing)')
         axes.grid(axis='x', linewidth=0.6)
         if named:
+            # The attacks first; what is grey explains them.
+            handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+            order = [name for name in labels.values() if name in handles]
+            order += [name for name in handles if name not in order]
             axes.legend(
+                [handles[name] for name in order],
+                order,
                 loc='lower center',
                 bbox_to_anchor=(0.4, 1.0),
                 ncols=2,
