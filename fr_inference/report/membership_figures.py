@@ -84,28 +84,32 @@ def _lines(text):
     return textwrap.wrap(text, len(text) // max(1, count) + 12)
 
 
-def roc(found: Sequence[Comparison], controls: Mapping[str, Scored], seed: int) -> str:
-    """Draws the ROC curves with their 95 % bands on log axes.
+def roc(found: Sequence[Comparison], seed: int) -> str:
+    """Draws the ROC curves with their 95 % bands on log axes, and the controls of the first attack.
 
     A curve begins where one false positive is expected: left of it there is nothing to see.
 
     Args:
       found: those without scores are left out.
-      controls: label -> scores of a control that is drawn beside them.
       seed: of the bands.
     """
     curves = [
         (
-            wording.label(one) + ' (not counted)' * (not one.valid),
+            wording.label(one) + ', not counted' * (not one.valid),
             one.scored,
             *look(place, counted=one.valid)[:2],
         )
         for place, one in enumerate(found)
         if one.scored is not None
     ]
+    controls = (
+        ('blind control of the first', found[0].blind_scored, '--'),
+        ('null control of the first', found[0].null_scored, ':'),
+    )
     curves += [
-        (label, scored, COLOUR['muted'], (':', '--')[place % 2])
-        for place, (label, scored) in enumerate(controls.items())
+        (label, scored, COLOUR['muted'], line)
+        for label, scored, line in controls
+        if scored is not None
     ]
     with styled():
         figure = Figure(figsize=(7.6, 5))
@@ -129,7 +133,7 @@ def roc(found: Sequence[Comparison], controls: Mapping[str, Scored], seed: int) 
         axes.set_yticks(ticks, labels)
         axes.minorticks_off()
         axes.grid(linewidth=0.6)
-        axes.legend(loc='lower right', fontsize=9.5)
+        axes.legend(loc='upper center', bbox_to_anchor=(0.46, -0.13), ncols=2, fontsize=9)
         return svg(figure, 'roc')
 
 
@@ -163,8 +167,9 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
             axes.set_title(layers[layer]['name'], fontsize=9)
             axes.set_xlabel(f'log10 distance (AUC {layers[layer]["auc"]:.2f})', fontsize=9)
             axes.tick_params(labelsize=9)
-        panels[0].legend(loc='upper left', fontsize=8.5)
-        figure.tight_layout()
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=8.5, loc='upper center', ncols=2)
+        figure.tight_layout(rect=(0, 0, 1, 0.93))
         return svg(figure, 'distances')
 
 

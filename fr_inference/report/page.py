@@ -44,8 +44,8 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
     """Returns the report of an audit as HTML without references to other files.
 
     Args:
-      audit: an `auditing.Audit`: record, comparisons with their scores, columns, distances, evaluated
-        (scores by name), faces, inversion.
+      audit: an `auditing.Audit`: record, comparisons with their scores, columns, distances, faces,
+        inversion.
       thumbnails: whether to show the faces of the most exposed people.
     """
     record = audit.record
@@ -236,13 +236,7 @@ def _membership_drawings(audit):
     found = in_order(audit.comparisons)
     drawings = {'overview': membership_figures.overview(found)}
     if any(one.scored is not None for one in found):
-        controls = {
-            f'{name} control of the first': audit.evaluated[f'{found[0].key}/{name}']
-            for name in ('blind', 'null')
-            if f'{found[0].key}/{name}' in audit.evaluated
-        }
-        seed = audit.record['provenance']['seed']
-        drawings['roc'] = membership_figures.roc(found, controls, seed)
+        drawings['roc'] = membership_figures.roc(found, audit.record['provenance']['seed'])
     if (shown := _scored(audit.comparisons)) is not None:
         drawings['scores'] = membership_figures.scores(shown.scored)
     if membership.get('layers'):

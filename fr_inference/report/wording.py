@@ -58,7 +58,7 @@ def details(one: Comparison) -> str:
 
 def label(one: Comparison) -> str:
     """Returns the label of an attack in one line."""
-    return f'{one.title}: {details(one)}'
+    return f'{one.title} ({details(one)})'
 
 
 def not_counted(one: Comparison) -> str:

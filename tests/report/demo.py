@@ -119,7 +119,12 @@ def audit_of(record, *, inversion=None, size=16):
     """What `page.render` takes: the record, with scores that have the AUCs of its figures."""
     generator = np.random.default_rng(5)
     comparisons = [
-        dataclasses.replace(one, scored=_scored(one.figures, generator))
+        dataclasses.replace(
+            one,
+            scored=_scored(one.figures, generator),
+            blind_scored=one.blind and _scored(one.blind, generator),
+            null_scored=one.null and _scored(one.null, generator),
+        )
         for one in map(Comparison.from_json, record.get('membership', {}).get('comparisons', ()))
     ]
     data = record['data']
@@ -143,7 +148,6 @@ def audit_of(record, *, inversion=None, size=16):
             'evaluation': (np.arange(len(people)) % 2).tolist(),
         },
         distances=generator.lognormal(member[:, None], 1.0, (len(people), len(layers))),
-        evaluated={},
         faces=faces,
         inversion=inversion if inversion is not None else _found(record, generator, size),
     )

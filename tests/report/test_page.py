@@ -190,7 +190,7 @@ def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, control
         rows = re.findall(r'<tr.*?</tr>', table, re.DOTALL)
         assert rows.index(row) == len(rows) - 2  # the last, before its reason
     assert words in words_of_figure(text, 'overview')
-    assert f'{wording.label(failed)} (not counted)' in words_of_figure(text, 'roc')
+    assert f'{wording.label(failed)}, not counted' in words_of_figure(text, 'roc')
     shown = text[text.index('How members and strangers differ') :]
     assert f'{wording.label(failed)}: the score' not in html.unescape(shown)
 
@@ -214,6 +214,13 @@ def test_scores_of_an_attack_that_is_not_counted_name_nobody():
     assert ' · person ' not in exposed
     (people,) = [one for one in audit.comparisons if one.unit == 'person']
     assert wording.not_counted(people) in html.unescape(exposed)
+
+
+def test_the_controls_of_the_first_attack_stand_beside_its_curve():
+    audit = demo.audit_of(demo.record_of('easy'))
+    words = words_of_figure(page.render(audit, thumbnails=False), 'roc')
+    assert 'blind control of the first' in words
+    assert 'null control of the first' in words
 
 
 def test_the_auxiliary_attack_shows_its_own_null():
