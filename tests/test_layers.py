@@ -16,8 +16,9 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 LAYERS = (
     ('rng', 'errors'),
     ('config',),
-    ('devices', 'processes'),
-    ('tables', 'provenance', 'checkpointing'),
+    ('processes',),
+    ('devices',),
+    ('tables', 'provenance', 'checkpointing', 'row_cache'),
     ('runs',),
     ('kernels', 'metrics', 'formats'),
     ('models',),
