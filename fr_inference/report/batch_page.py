@@ -8,7 +8,7 @@ from typing import Any
 
 import markupsafe
 
-from fr_inference import tables
+from fr_inference import runs, tables
 from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison, decisive
 from fr_inference.report import batch_figure, page, wording
 from fr_inference.report.verdict import comparisons, verdict
@@ -140,16 +140,15 @@ def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
     """
     folder = pathlib.Path(folder)
     report, table = (folder / name for name in FILES)
-    temporary = folder / 'comparison.tmp'
-    temporary.write_text(render(entries), encoding='utf-8', errors='backslashreplace')
-    temporary.rename(report)
+    with runs.replacing(report) as path:
+        path.write_text(render(entries), encoding='utf-8', errors='backslashreplace')
     keys = _labels(entries)
     columns = ['name', 'target', 'status', 'error', 'verdict', *_PLAIN, 'decided_by', 'not_counted']
     names = [*INTERVALS, *(f'auc {key}' for key in keys)]
     columns += [f'{name}{end}' for name in names for end in ('', '_low', '_high')]
     columns += ['seconds', 'target_sha256', 'report']
-    tables.write(temporary, columns, (_line(entry, keys) for entry in entries))
-    temporary.rename(table)
+    with runs.replacing(table) as path:
+        tables.write(path, columns, (_line(entry, keys) for entry in entries))
 
 
 def _line(entry, keys):
