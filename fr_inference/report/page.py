@@ -183,8 +183,8 @@ def _inversion(audit, thumbnails):
         'searches': searches,
         'knowing': wording.knowing(record['setting']),
     }
-    if result.targeted is not None:
-        targeted = result.targeted
+    if result.from_templates is not None:
+        targeted = result.from_templates
         attacks = [('the search', record['targeted'])]
         attacks += [
             (wording.TEMPLATE_CONTROLS[name], found)
@@ -223,7 +223,7 @@ def _drawings(audit):
     record = audit.record.get('inversion')
     if record is not None:
         drawings['success'] = search_figures.success(record)
-        level = record['members_median_logit']
+        level = record.get('members_median_logit')
         if any(len(curve) for curve in audit.inversion.curves.values()):
             drawings['curves'] = search_figures.curves(audit.inversion.curves, level)
         if 'sweep' in record:

@@ -78,16 +78,17 @@ def sweep(inversion: Mapping[str, Any]) -> str:
         return svg(figure, 'sweep')
 
 
-def curves(found: Mapping[str, np.ndarray], level: float) -> str:
+def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
     """Draws the mean objective and the mean membership logit of the candidates, step by step.
 
     Args:
       found: search -> [steps, 2].
-      level: the members' median logit.
+      level: the members' median logit; None where there is no attack and so no logit to draw.
     """
+    names = ('objective', 'membership logit')[: 1 if level is None else 2]
     with styled():
         figure = Figure(figsize=(7.6, 3))
-        panels = figure.subplots(1, 2)
+        panels = figure.subplots(1, len(names), squeeze=False)[0]
         styles = {'search': ('the search', 'member', '-')}
         for name, values in found.items():
             if not len(values):
@@ -96,12 +97,13 @@ def curves(found: Mapping[str, np.ndarray], level: float) -> str:
             for column, axes in enumerate(panels):
                 steps = np.arange(1, len(values) + 1)
                 axes.plot(steps, values[:, column], line, color=COLOUR[colour], label=label)
-        panels[1].axhline(level, color=COLOUR['ink'], linestyle=':', label="members' median")
-        for axes, label in zip(panels, ('objective', 'membership logit'), strict=True):
+        if level is not None:
+            panels[1].axhline(level, color=COLOUR['ink'], linestyle=':', label="members' median")
+        for axes, label in zip(panels, names, strict=True):
             axes.set(xlabel='step', ylabel=f'mean {label}')
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(linewidth=0.6)
-        lines, labels = panels[1].get_legend_handles_labels()
+        lines, labels = panels[-1].get_legend_handles_labels()
         figure.legend(lines, labels, fontsize=8, loc='upper center', ncols=len(labels))
         figure.tight_layout(rect=(0, 0, 1, 0.93))
         return svg(figure, 'curves')

@@ -179,10 +179,11 @@ def _found(record, generator, size):
     def pictures(number):
         return generator.integers(0, 256, (number, size, size, 3), np.uint8)
 
-    targeted = None
+    objective = -np.sort(-generator.normal(size=count))
+    from_templates = None
     if 'targeted' in stage:
         asked = stage['targeted']['people']
-        targeted = types.SimpleNamespace(
+        from_templates = types.SimpleNamespace(
             similarity=generator.uniform(0.8, 1, asked),
             rank=np.arange(asked) % 2,
             photographs=np.arange(asked),
@@ -192,7 +193,8 @@ def _found(record, generator, size):
         found=types.SimpleNamespace(
             group=np.repeat(np.arange(max(1, count // 4)), 4)[:count],
             images=pictures(count),
-            scores=-np.sort(-generator.normal(size=count)),
+            objective=objective,
+            scores=objective,
             logits=generator.normal(size=count),
         ),
         judged=types.SimpleNamespace(
@@ -211,5 +213,5 @@ def _found(record, generator, size):
         ),
         alike=generator.integers(0, 10, (count, 2)),
         curves={'search': generator.normal(size=(30, 2)).cumsum(0)},
-        targeted=targeted,
+        from_templates=from_templates,
     )

@@ -154,6 +154,17 @@ def test_a_search_alone_has_no_attacks():
     assert 'What was found' not in text
 
 
+def test_a_search_without_an_attack_has_no_logits():
+    """Class centres can be searched for in a backbone without BatchNorm."""
+    record = demo.record_of('few')
+    del record['membership'], record['exposed'], record['inversion']['members_median_logit']
+    del record['inversion']['median_logit']
+    audit = demo.audit_of(record)
+    text = page.render(audit, thumbnails=False)
+    assert "the members' median is" not in text
+    assert 'membership logit' not in words_of_figure(text, 'curves')
+
+
 def test_same_audit_same_report():
     audit = demo.audit_of(demo.record_of('easy'))
     assert page.render(audit) == page.render(audit)
