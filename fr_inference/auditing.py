@@ -84,7 +84,7 @@ class Audit:
           folder: made where it does not exist.
           thumbnails: whether the report shows the faces of the most exposed people.
         """
-        from fr_inference.report import html  # here, for matplotlib takes a second to import
+        from fr_inference.report import page  # here, for matplotlib takes a second to import
 
         if not processes.is_first():
             return
@@ -103,9 +103,9 @@ class Audit:
             )
         if self.inversion is not None:
             reconstructions.save(self.inversion, folder)
-        page = html.render(self, thumbnails=thumbnails)
+        html = page.render(self, thumbnails=thumbnails)
         # Names of files need not be UTF-8.
-        runs.write_text(folder / 'report.html', page.encode(errors='backslashreplace').decode())
+        runs.write_text(folder / 'report.html', html.encode(errors='backslashreplace').decode())
 
 
 def audit(
