@@ -406,7 +406,10 @@ class TestMembers:
     @pytest.mark.parametrize(
         ('content', 'message'),
         [
-            (b'path,identity\na,b\n', "found the columns 'path,identity'"),
+            (
+                b'path,identity\na,b\n',
+                "found the columns 'path,identity', expected path,identity,",
+            ),
             (b'', 'expected path,identity,sha256'),
             (b'path,identity,sha256\n\xff\xfe\n', 'expected a UTF-8 CSV'),
             (b'path,identity,sha256\n"' + b'a' * 200_000, 'expected a UTF-8 CSV'),
