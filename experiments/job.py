@@ -159,4 +159,4 @@ def _faces(job, name):
 
 def _backbone(job, name):
     value = getattr(job, name)
-    return open_target(value, dtype=job.dtype, flag=f'--{name}') if value else None
+    return open_target(value, dtype=job.dtype, field=name) if value else None

@@ -68,7 +68,7 @@ def main() -> None:
     )
     target = open_target(_TARGET.value)
     generator = open_generator(_GENERATOR.value)
-    evaluator = open_target(_EVALUATOR.value, flag='--evaluator') if _EVALUATOR.value else None
+    evaluator = open_target(_EVALUATOR.value, field='evaluator') if _EVALUATOR.value else None
     if evaluator is not None:
         evaluate.check_evaluator(evaluator, target)
     faces = (

@@ -11,7 +11,7 @@ from experiments import chips, scaling, timing, torch_peer
 from fr_inference import devices
 from fr_inference.measuring import distances, measurements
 from fr_inference.models import registry
-from fr_inference.weights import targets as opening
+from fr_inference.weights import families
 
 # How far the sides may be apart: (relative, of the largest distance). Eight bits of a number are kept
 # in bfloat16, and fewer of a sum of squared differences.
@@ -79,9 +79,9 @@ def measure(
     calls = {}
     if with_peer:
         peer, state = torch_peer.build(name, variant.input)
-        match, tensors, _ = opening.recognise(state, name)
+        match, tensors, _ = families.recognise(state, name)
         abstract = registry.abstract_variables(target.module, variant.input)
-        variables, _ = opening.convert(match, tensors, abstract, name)
+        variables, _ = families.convert(match, tensors, abstract, name)
         target = registry.make_target(name, variables, config=target.config)
         for layout in torch_peer.layouts():
             calls[f'torch {layout}'] = torch_peer.scorer(

@@ -92,7 +92,7 @@ class Search:
             strangers = sources.open_faces(self.strangers, '--strangers', **reading)
         return Request(
             generator=open_generator(self.generator),
-            evaluator=open_target(evaluator, flag='--evaluator'),
+            evaluator=open_target(evaluator, field='evaluator'),
             strangers=strangers,
             evaluator_digests=native_targets.read_members(locate(evaluator)),
             settings=self.settings,

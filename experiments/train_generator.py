@@ -75,7 +75,7 @@ def main() -> None:
         mirror=_MIRROR.value,
         seed=_SEED.value,
     )
-    embedder = open_target(_EMBEDDER.value, flag='--embedder') if _EMBEDDER.value else None
+    embedder = open_target(_EMBEDDER.value, field='embedder') if _EMBEDDER.value else None
     out = cli.make_folder(_OUT.value, '--out')
     draw = jax.jit(lambda variables, z: module.apply(variables, z))
     log = _Log(out / 'frechet.json', embedder.sha256 if embedder is not None else None)

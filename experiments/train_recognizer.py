@@ -119,7 +119,7 @@ def _start():
             not config and _SIZE.value is None,
             '--init: the checkpoint says depths, width, embedding, norm and input size itself',
         )
-        return open_target(_INIT.value, flag='--init')
+        return open_target(_INIT.value, field='init')
     spec = registry.VARIANTS[_ARCH.value].input
     if _SIZE.value is not None:
         spec = registry.sized(spec, _SIZE.value, _SIZE.value)
