@@ -59,7 +59,7 @@ _MEASURED = 2048  # images of each kind behind a Fréchet distance
 
 def main() -> None:
     """Trains, draws sheets along the way, writes the native generator."""
-    faces = sources.open_faces(_FACES.value, '--faces', **faces_flags.options())
+    faces = sources.open_faces(_FACES.value, 'faces', **faces_flags.options())
     size = _RESOLUTION.value
     widths: dict[str, Any] = {'channel_base': _BASE.value, 'channel_max': _MOST.value}
     module = stylegan2.Generator(

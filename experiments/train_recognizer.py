@@ -49,7 +49,7 @@ _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out.')
 
 def main() -> None:
     """Trains, saves, verifies on people never trained on."""
-    faces = sources.open_faces(_FACES.value, '--faces', **faces_flags.options())
+    faces = sources.open_faces(_FACES.value, 'faces', **faces_flags.options())
     held_out = None
     if _HOLDOUT.value:
         errors.require(

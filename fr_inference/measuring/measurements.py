@@ -14,8 +14,8 @@ import numpy as np
 
 from fr_inference import checkpointing, devices, errors, processes, runs
 from fr_inference.data import loader, overlap
-from fr_inference.data.decoders import Decoders
 from fr_inference.data.faces import Faces
+from fr_inference.data.loader import Decoders
 from fr_inference.measuring import distances
 from fr_inference.measuring import features as extra_features
 from fr_inference.measuring.features import Feature
