@@ -20,8 +20,9 @@ _ORDER = ('NHWC', 'HWIO', 'NHWC')
 def _filter(x, *, up=1, down=1, pad=(0, 0), gain=1.0):
     """Zeros between the pixels, padding, the filter, every `down`-th pixel (`upfirdn2d`)."""
     channels = x.shape[-1]
+    few = min(channels, 1)  # a stranger's file may describe a network without any
     taps = np.outer(_FILTER, _FILTER) / _FILTER.sum() ** 2 * gain
-    kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype)[:, :, None, None], (4, 4, 1, channels))
+    kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype)[:, :, None, None], (4, 4, few, channels))
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -29,7 +30,7 @@ def _filter(x, *, up=1, down=1, pad=(0, 0), gain=1.0):
         (pad, pad),
         lhs_dilation=(up, up),
         dimension_numbers=_ORDER,
-        feature_group_count=channels,
+        feature_group_count=max(channels, 1),
     )
 
 
