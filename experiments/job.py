@@ -154,7 +154,7 @@ def _shadow(job):
 
 def _faces(job, name):
     value = getattr(job, name)
-    return sources.open_faces(value, f'--{name}', **job.reading) if value else None
+    return sources.open_faces(value, name, **job.reading) if value else None
 
 
 def _backbone(job, name):

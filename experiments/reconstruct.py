@@ -72,7 +72,7 @@ def main() -> None:
     if evaluator is not None:
         evaluate.check_evaluator(evaluator, target)
     faces = (
-        sources.open_faces(_PHOTOGRAPHS.value, '--photographs', **faces_flags.options())
+        sources.open_faces(_PHOTOGRAPHS.value, 'photographs', **faces_flags.options())
         if _PHOTOGRAPHS.value
         else None
     )

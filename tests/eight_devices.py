@@ -11,7 +11,7 @@ import sys
 import jax
 import numpy as np
 
-from fr_inference import devices
+from fr_inference import config, devices
 from fr_inference.data.sources import open_faces
 from fr_inference.inversion import pool, search
 from fr_inference.inversion.objective import Objective
@@ -46,13 +46,13 @@ def invert():
 
 
 def train_recognizer(**options):
-    recipe = recognizer.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
+    recipe = config.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
     start = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
     return recognizer.train(recipe, start, open_faces(FACES)).variables
 
 
 def train_generator():
-    recipe = generator.Recipe(images=24, batch_size=12, r1=0.0, seed=1)
+    recipe = config.GeneratorRecipe(images=24, batch_size=12, r1=0.0, seed=1)
     faces = open_faces('procedural:easy,people=12,images=1,size=8,seed=2')
     return generator.train(recipe, *NETWORKS, faces)
 

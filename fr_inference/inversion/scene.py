@@ -90,7 +90,7 @@ def make(
       target: the backbone.
       space: what is optimised: 'w' [w_dim], 'w+' (one w for each layer, [styles, w_dim]) or 'z' [z_dim].
       psi: truncation of the latents that the search starts from ('w', 'w+') or of every image ('z').
-      scaling: of the distances, in `distances.SCALINGS`.
+      scaling: of the distances.
 
     Raises:
       InputError: for another space.
@@ -124,7 +124,7 @@ def _make(generator, apply, input, space, psi, scaling):
 
     def see(variables, image):
         normal = input.normalize(image)
-        found, embedding = distances.of_image(apply, variables, normal, scaling)
+        found, embedding = distances.of_image(apply, variables, normal)
         length = jnp.sqrt(jnp.sum(jnp.square(embedding)) + 1e-12)
         return Seen(attack.log_distances(found), embedding / length)
 

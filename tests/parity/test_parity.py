@@ -77,7 +77,7 @@ def computed(name, keys):
 
     @jax.jit
     def evaluate(variables):
-        one = functools.partial(distances.of_image, target.apply, variables, scaling='variance')
+        one = functools.partial(distances.of_image, target.apply, variables)
         distance, embedding = jax.vmap(one)(images)
         readout = cases.readout(embedding.shape[1])
         scalar = lambda images: (target.apply(variables, images) * readout).sum()  # noqa: E731
