@@ -6,7 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from fr_inference.models.iresnet import IResNet
+from fr_inference.models.backbones.iresnet import IResNet
 from fr_inference.models.target import InputSpec
 from fr_inference.weights.rules import Layer, Match, grid_of, input_of, size_of
 

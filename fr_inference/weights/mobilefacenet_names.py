@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 
 from fr_inference.models import registry
-from fr_inference.models.mobilefacenet import MobileFaceNet
+from fr_inference.models.backbones.mobilefacenet import MobileFaceNet
 from fr_inference.models.target import InputSpec
 from fr_inference.weights.rules import Layer, Match, size_of
 
