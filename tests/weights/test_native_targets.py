@@ -320,7 +320,7 @@ class TestTargets:
             ({'input': None}, '', 'a description that cannot be used'),
             ({'input': {'height': 1, 'width': 1, 'mean': [1], 'std': [1, 1, 1]}}, '', 'a descr'),
             ({'config': {'axis_name': 'x'}}, 'config', "'axis_name'"),
-            ({'config': {'code': 'x'}}, 'hyper-parameter', "'code'"),
+            ({'config': {'code': 'x'}}, 'config', "'code'"),
             ({'config': {'width': 0}}, 'width', '0'),
             ({'recipe': ['x']}, 'recipe', "['x']"),
         ],
