@@ -3,13 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from fr_inference import errors
-from fr_inference.data import sources
-from fr_inference.inversion import objective, optimize
-from fr_inference.inversion.stage import Request, Settings
-from fr_inference.weights import native_targets
-from fr_inference.weights.generators import open_generator
-from fr_inference.weights.targets import locate, open_target
+from fr_inference import config, errors
 
 BACKBONES = ('generator', 'evaluator')
 FACES = ('strangers',)
@@ -38,8 +32,6 @@ class Search:
     strength: float
     sweep: Sequence[str]
     prior: float
-    identity: float
-    agreement: float
     targeted: int
     untrained: bool
 
@@ -53,50 +45,17 @@ class Search:
             not self.strangers or self.centres,
             '--strangers: found without --centres, which are estimated from them',
         )
-        _ = self.settings  # checks the rest
+        _ = self.config  # checks the rest
 
     @property
-    def settings(self) -> Settings:
+    def config(self) -> config.Search:
         """How it is done."""
-        return Settings(
-            plan=optimize.Plan(
-                draws=self.draws,
-                candidates=self.candidates,
-                steps=self.steps,
-                keep=self.keep,
-                pictures=self.pictures,
-                learning_rate=self.learning_rate,
-                optimiser=self.optimiser,
-                apart=self.apart,
-                batch=self.search_batch,
-            ),
-            objective=objective.Objective(
-                membership=self.membership,
-                strength=self.strength,
-                prior=self.prior,
-                identity=self.identity,
-                agreement=self.agreement,
-            ),
-            space=self.space,
-            psi=self.psi,
-            untrained=self.untrained,
-            centres=self.centres,
-            strengths=tuple(_strength(text) for text in self.sweep),
-            targeted=self.targeted,
-        )
-
-    def request(self, **reading: str | None) -> Request:
-        """Opens generator, evaluator and strangers; `reading` is how faces are opened."""
-        evaluator, strangers = str(self.evaluator), None
-        if self.strangers:
-            strangers = sources.open_faces(self.strangers, 'strangers', **reading)
-        return Request(
-            generator=open_generator(self.generator),
-            evaluator=open_target(evaluator, field='evaluator'),
-            strangers=strangers,
-            evaluator_digests=native_targets.read_members(locate(evaluator)),
-            settings=self.settings,
-        )
+        known = {field.name for field in dataclasses.fields(config.Search)}
+        values = {name: value for name, value in vars(self).items() if name in known}
+        values['sweep'] = tuple(_strength(text) for text in self.sweep)
+        if self.membership == 'capped':
+            values['membership'] = None
+        return config.Search(**values)
 
 
 def _strength(text):

@@ -42,8 +42,6 @@ OPTIONS = (
     flags.DEFINE_float('strength', 1.0, 'Weight of the guidance.'),
     flags.DEFINE_list('sweep', [], 'Further strengths, each searched as well, e.g. 0,0.3,3.'),
     flags.DEFINE_float('prior', 0.3, 'Weight of staying where random latents are.'),
-    flags.DEFINE_float('identity', 0.0, 'Weight of pictures of one latent being alike.'),
-    flags.DEFINE_float('agreement', 0.0, 'Power of the agreement among gradients.'),
     flags.DEFINE_integer('targeted', 0, 'Members whose stored template is inverted too.'),
     flags.DEFINE_bool('untrained', True, 'Run the control with an untrained target.'),
 )

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from fr_inference import rng
+from fr_inference.config import Settings
 from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import pool
 from fr_inference.inversion import scene as scenes
@@ -15,9 +16,8 @@ from fr_inference.inversion.optimize import Constants, Plan
 from fr_inference.inversion.pool import Pool, Progress
 from fr_inference.inversion.scene import Scene
 from fr_inference.measuring import distances
-from fr_inference.membership import attack as attacks
-from fr_inference.membership import protocol
-from fr_inference.membership.measured import Measured, Settings
+from fr_inference.membership import logistic
+from fr_inference.membership.views import Views
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
@@ -46,7 +46,7 @@ class Side:
 
 
 def side(
-    measured: Measured,
+    measured: Views,
     generator: Trained,
     plan: Plan,
     *,
@@ -60,7 +60,7 @@ def side(
     """Prepares the search of the target, or (`blind`) of the backbone that never saw the members.
 
     Args:
-      measured: by `measure_all`.
+      measured: by `measure_views`.
       generator: whose latents are searched.
       plan: of the search.
       blind: which backbone.
@@ -71,20 +71,20 @@ def side(
       progress: called as progress(label, done, total).
     """
     target = measured.blind if blind else measured.target
-    labelled = measured.control if blind else measured.labelled
+    images = measured.in_blind if blind else measured.in_target
     shadow, reference = measured.shadow, None
     if shadow is not None:
-        reference = shadow.blind_reference if blind else shadow.reference
+        reference = shadow.in_blind if blind else shadow.in_target
     if shadow is not None and reference is not None:
         setting, known = 'auxiliary', np.zeros(len(measured.fit), bool)
-        fitted, _ = protocol.auxiliary(shadow.labelled, reference, labelled, settings.options)
-        seen, member = shadow.labelled.features, shadow.labelled.member
-        features = attacks.carried(seen[member], seen[~member], fitted)
+        seen, member = shadow.in_shadow.log_distances, shadow.in_shadow.member
+        fitted = logistic.standardised_by(logistic.fit(seen, member), reference.log_distances)
+        features = logistic.carried(seen[member], seen[~member], fitted)
     else:
         setting, known = 'partial', measured.fit
-        fitted, _ = protocol.partial(labelled, known, settings.options)
-        features = labelled.features[known & labelled.member]
-    scene = scenes.make(generator.module, target, space=space, psi=psi, scaling=settings.scaling)
+        fitted = logistic.fit(images.log_distances[known], images.member[known])
+        features = images.log_distances[known & images.member]
+    scene = scenes.make(generator.module, target, space=space, psi=psi)
     constants = _constants(scene, target, generator, fitted, features, settings.seed)
     name = 'untrained target' if blind and measured.untrained else 'blind' if blind else 'target'
     drawn = pool.draw(
@@ -121,9 +121,7 @@ def without_attack(
     scene = scenes.make(generator.module, target, space=space, psi=psi)
     layers = len(distances.layer_names(target))
     zeros = np.zeros(layers, np.float32)
-    nothing = attacks.Attack(
-        mean=zeros, std=zeros + 1, layers=[(zeros[:, None], np.zeros(1, np.float32))]
-    )
+    nothing = logistic.Logistic(mean=zeros, std=zeros + 1, weights=zeros, bias=np.float32(0))
     return scene, _constants(scene, target, generator, nothing, np.zeros((2, layers)), seed)
 
 

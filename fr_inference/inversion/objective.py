@@ -16,8 +16,8 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.inversion.scene import Seen
-from fr_inference.membership import attack as attacks
-from fr_inference.membership.attack import Attack
+from fr_inference.membership import logistic
+from fr_inference.membership.logistic import Logistic
 
 MEMBERSHIP = ('raw', 'capped', 'density', 'none')
 
@@ -75,7 +75,7 @@ class Guide:
       w_colour: [w_dim, w_dim] its inverse.
     """
 
-    attack: Attack
+    attack: Logistic
     level: Any
     mean: Any
     precision: Any
@@ -84,7 +84,7 @@ class Guide:
     w_colour: Any
 
 
-def make_guide(attack: Attack, member_features: np.ndarray, latents: np.ndarray) -> Guide:
+def make_guide(attack: Logistic, member_features: np.ndarray, latents: np.ndarray) -> Guide:
     """Measures what the objective needs.
 
     Args:
@@ -103,7 +103,7 @@ def make_guide(attack: Attack, member_features: np.ndarray, latents: np.ndarray)
     values, vectors = np.linalg.eigh(_shrunk(_covariance(latents), 1e-3))
     return Guide(
         attack=attack,
-        level=np.float32(np.median(attacks.logit(attack, features.astype(np.float32)))),
+        level=np.float32(np.median(logistic.logit(attack, features.astype(np.float32)))),
         mean=features.mean(0).astype(np.float32),
         precision=np.linalg.inv(covariance).astype(np.float32),
         w_mean=latents.mean(0).astype(np.float32),
@@ -128,7 +128,7 @@ def membership(kind: str, guide: Guide, features: jax.Array) -> jax.Array:
     if kind == 'density':
         away = features - guide.mean
         return -0.5 * away @ guide.precision @ away / features.shape[-1]
-    logit = attacks.logit(guide.attack, features)
+    logit = logistic.logit(guide.attack, features)
     # Beyond the members' level more of it says nothing more.
     return jnp.minimum(logit, guide.level) if kind == 'capped' else logit
 

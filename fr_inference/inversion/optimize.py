@@ -17,7 +17,7 @@ from fr_inference.inversion import objective as objectives
 from fr_inference.inversion import scene as scenes
 from fr_inference.inversion.objective import Guide
 from fr_inference.inversion.scene import Jitter, Scene
-from fr_inference.membership import attack as attacks
+from fr_inference.membership import logistic
 
 OPTIMISERS = ('adam', 'projected')
 
@@ -276,7 +276,7 @@ def looking(scene: Scene, plan: Plan, membership: str) -> Program:
         image = scene.render(constants.generator, latent)
         still = scenes.transform(key, image, scene.input, scenes.STILL)
         seen = scene.see(constants.target, still)
-        logit = attacks.logit(constants.guide.attack, seen.features)
+        logit = logistic.logit(constants.guide.attack, seen.features)
         picture = jnp.clip(jnp.round(image), 0, 255).astype(jnp.uint8)
         return values.max(), logit, seen.embedding, picture, latent
 

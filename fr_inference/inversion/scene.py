@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 from fr_inference.measuring import distances
-from fr_inference.membership import attack
+from fr_inference.membership import logistic
 from fr_inference.models import stylegan2
 from fr_inference.models.target import InputSpec, Target
 
@@ -126,7 +126,7 @@ def _make(generator, apply, input, space, psi, scaling):
         normal = input.normalize(image)
         found, embedding = distances.of_image(apply, variables, normal)
         length = jnp.sqrt(jnp.sum(jnp.square(embedding)) + 1e-12)
-        return Seen(attack.log_distances(found), embedding / length)
+        return Seen(logistic.log_distances(found), embedding / length)
 
     return Scene(render, see, to_latent, input, f'{space}, psi {psi:g}, {scaling}')
 

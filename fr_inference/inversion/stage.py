@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fr_inference import errors, processes
+from fr_inference.config import Settings as AuditSettings
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import centres, evaluate, guidance, targeted
 from fr_inference.inversion.evaluate import Gallery, Judged
@@ -17,8 +18,7 @@ from fr_inference.inversion.optimize import Plan
 from fr_inference.inversion.pool import Progress
 from fr_inference.inversion.search import Found
 from fr_inference.inversion.study import Study
-from fr_inference.membership.measured import Measured
-from fr_inference.membership.measured import Settings as MembershipSettings
+from fr_inference.membership.views import Views
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
@@ -115,10 +115,10 @@ class Inversion:
 
 
 def invert(
-    measured: Measured,
+    measured: Views,
     request: Request,
     *,
-    settings: MembershipSettings,
+    settings: AuditSettings,
     workdir: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Inversion:
@@ -129,7 +129,7 @@ def invert(
     gallery.
 
     Args:
-      measured: target, controls and faces, by `measure_all`.
+      measured: target, controls and faces, by `measure_views`.
       request: generator, evaluator and how.
       settings: of stage 1.
       workdir: where the searches keep their state.
@@ -140,7 +140,7 @@ def invert(
     """
     how = request.settings
     errors.require(
-        measured.labelled.measured.layers,
+        measured.in_target.layers,
         f'{measured.target.name}: has no BatchNorm statistics, which guide the search; only templates '
         'can be inverted (experiments.reconstruct)',
     )
@@ -163,7 +163,7 @@ def invert(
 
     seen = measured.measure(request.evaluator, measured.faces, 'evaluator')
     errors.require(
-        np.array_equal(seen.index, measured.labelled.measured.index),
+        np.array_equal(seen.index, measured.in_target.index),
         'evaluator: it could not read the same images as the target',
     )
     sides = {'target': side('target', blind=False)}
@@ -186,7 +186,7 @@ def invert(
     if how.targeted:
         from_templates = targeted.run(study, sides, drawn.shown, people=how.targeted, plan=plan)
         record['targeted'] = from_templates.record
-    strangers = ~measured.labelled.member & study.judging
+    strangers = ~measured.in_target.member & study.judging
     return Inversion(
         record=record,
         found=main.found,

@@ -15,7 +15,7 @@ from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Plan
 from fr_inference.inversion.pool import Progress
 from fr_inference.inversion.search import Found
-from fr_inference.membership.measured import MADE, Measured
+from fr_inference.membership.views import MADE, Views
 from fr_inference.metrics import realism as image_metrics
 from fr_inference.models.target import Target
 
@@ -53,7 +53,7 @@ class Study:
       progress: called as progress(label, done, total).
     """
 
-    measured: Measured
+    measured: Views
     evaluator: Target
     seen: np.ndarray
     judging: np.ndarray
@@ -69,8 +69,8 @@ class Study:
     @functools.cached_property
     def members(self) -> np.ndarray:
         """[N] bool, the images of the members in the gallery."""
-        own = self.measured.labelled
-        names = np.isin(own.measured.identities, self.gallery.names)
+        own = self.measured.in_target
+        names = np.isin(own.identities, self.gallery.names)
         return own.member & self.judging & names
 
     @functools.cached_property
@@ -79,8 +79,8 @@ class Study:
         return evaluate.unit(self.seen)
 
     def _gallery(self, embeddings):
-        own, rows = self.measured.labelled, np.flatnonzero(self.judging)
-        names = [own.measured.identities[row] for row in rows]
+        own, rows = self.measured.in_target, np.flatnonzero(self.judging)
+        names = [own.identities[row] for row in rows]
         return evaluate.gallery(embeddings[rows], names, own.member[rows], seed=self.seed)
 
     def search(
@@ -108,9 +108,9 @@ class Study:
         """Judges what a search of one backbone found."""
         shown = self.show(found.images)
         # Whom a backbone takes a face for is said by its own embeddings of the gallery.
-        own = self.measured.labelled
-        by_itself = own if side.target is self.measured.target else self.measured.control
-        claims = evaluate.claim(found.embeddings, self._gallery(by_itself.measured.embeddings))
+        own = self.measured.in_target
+        by_itself = own if side.target is self.measured.target else self.measured.in_blind
+        claims = evaluate.claim(found.embeddings, self._gallery(by_itself.embeddings))
         judged = evaluate.judge(shown, self.gallery, claims)
         figures = evaluate.figures(judged, self.gallery, seed=self.seed) | {
             'median_logit': float(np.median(found.logits)),

@@ -66,8 +66,8 @@ def run(
       InputError: when nobody has two photographs.
     """
     measured, seed = study.measured, study.seed
-    own, seen = measured.labelled, study.seen
-    names = np.array(own.measured.identities)
+    own, seen = measured.in_target, study.seen
+    names = np.array(own.identities)
     rows = {
         'members': _templates(names, own.member, people, seed),
         'nonmembers': _templates(names, ~own.member, people, seed),
@@ -83,8 +83,8 @@ def run(
     rows = {side: [row for row in found if names[row] in place] for side, found in rows.items()}
 
     def attack(name, plan, side='members', backbone='target'):
-        embeddings = own if backbone == 'target' else measured.control
-        wanted = evaluate.unit(embeddings.measured.embeddings[rows[side]])
+        embeddings = own if backbone == 'target' else measured.in_blind
+        wanted = evaluate.unit(embeddings.embeddings[rows[side]])
         found = study.search(name, sides[backbone], plan, OBJECTIVE, wanted)
         claims = np.array([place[names[row]] for row in rows[side]])
         judged = evaluate.judge(study.show(found.images), among[side], claims)

@@ -5,7 +5,7 @@ import pytest
 
 from fr_inference import errors
 from fr_inference.inversion import objective
-from fr_inference.membership import attack
+from fr_inference.membership import logistic
 
 TERMS = ('raw', 'capped', 'density', 'prior', 'identity')
 
@@ -16,7 +16,7 @@ def guide():
     mixing = draw.normal(size=(5, 5))
     features = draw.normal(size=(400, 5)) @ mixing
     features[:200] += 1.0
-    fitted = attack.fit(features, np.arange(400) < 200, attack.Options())
+    fitted = logistic.fit(features, np.arange(400) < 200)
     latents = draw.normal(size=(2000, 6)) * np.arange(1, 7) + 3
     return objective.make_guide(fitted, features[:200], latents)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_inference.inversion import objective, optimize, scene
 from fr_inference.measuring import distances
-from fr_inference.membership import attack
+from fr_inference.membership import logistic
 from fr_inference.models import stylegan2
 from tests.membership.backbones import Small, target_of
 
@@ -51,7 +51,7 @@ def world(space):
     features = draw.normal(size=(40, layers)).astype(np.float32)
     member = np.arange(40) < 20
     features[member] += 0.5
-    fitted = attack.fit(features, member, attack.Options())
+    fitted = logistic.fit(features, member)
     z = jax.random.normal(jax.random.key(2), (64, 8))
     latents = jax.jit(jax.vmap(lambda z: seen.to_latent(made, z)))(z)
     guide = objective.make_guide(fitted, features[member], np.asarray(latents).reshape(-1, 8))
