@@ -85,18 +85,23 @@ def test_a_cpu_gets_its_own(name):
 
 
 @pytest.mark.parametrize('platform', ['tpu', 'cuda'])
-def test_gradients_on_accelerators_are_plain_too(platform):
-    """As many convolutions as the plain operation's own gradient has."""
+def test_derivatives_on_accelerators_are_plain_too(platform):
+    """The same convolutions as in the plain operation's own gradient and tangent."""
     arrays, options = ARGUMENTS['upsample_conv']
 
     def gradient(function):
         return jax.grad(lambda *arrays: jnp.sum(function(*arrays, **options) ** 2), (0, 1))
 
-    chosen, plain = (
-        convolutions(gradient(function), arrays, platform)
-        for function in (stylegan2_ops.upsample_conv, stylegan2_ops.upsample_conv.__wrapped__)
-    )
-    assert sorted(chosen) == sorted(plain)
+    def tangent(function):
+        return lambda *arrays: jax.jvp(function, arrays, arrays)[1]
+
+    for derivative in (gradient, tangent):
+        chosen, plain = (
+            convolutions(derivative(function), arrays, platform)
+            for function in (stylegan2_ops.upsample_conv, stylegan2_ops.upsample_conv.__wrapped__)
+        )
+        assert plain
+        assert sorted(chosen) == sorted(plain)
 
 
 @pytest.mark.parametrize('name', OPERATIONS)
