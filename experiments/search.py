@@ -3,10 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 
-from fr_inference import errors
+from fr_inference import config, errors
 from fr_inference.data import sources
-from fr_inference.inversion import objective, optimize
-from fr_inference.inversion.stage import Request, Settings
+from fr_inference.inversion.searches import Request
 from fr_inference.weights import native_targets
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import locate, open_target
@@ -32,14 +31,12 @@ class Search:
     search_batch: int
     space: str
     psi: float
-    membership: str
+    membership: str | None
     centres: int
     strangers: str | None
     strength: float
-    sweep: Sequence[str]
+    sweep: Sequence[str | float]
     prior: float
-    identity: float
-    agreement: float
     targeted: int
     untrained: bool
 
@@ -56,34 +53,11 @@ class Search:
         _ = self.settings  # checks the rest
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> config.Search:
         """How it is done."""
-        return Settings(
-            plan=optimize.Plan(
-                draws=self.draws,
-                candidates=self.candidates,
-                steps=self.steps,
-                keep=self.keep,
-                pictures=self.pictures,
-                learning_rate=self.learning_rate,
-                optimiser=self.optimiser,
-                apart=self.apart,
-                batch=self.search_batch,
-            ),
-            objective=objective.Objective(
-                membership=self.membership,
-                strength=self.strength,
-                prior=self.prior,
-                identity=self.identity,
-                agreement=self.agreement,
-            ),
-            space=self.space,
-            psi=self.psi,
-            untrained=self.untrained,
-            centres=self.centres,
-            strengths=tuple(_strength(text) for text in self.sweep),
-            targeted=self.targeted,
-        )
+        names = config.options_of(config.Search)
+        values = {name: getattr(self, name) for name in names}
+        return config.Search(**values | {'sweep': tuple(_strength(text) for text in self.sweep)})
 
     def request(self, **reading: str | None) -> Request:
         """Opens generator, evaluator and strangers; `reading` is how faces are opened."""
@@ -95,7 +69,7 @@ class Search:
             evaluator=open_target(evaluator, flag='--evaluator'),
             strangers=strangers,
             evaluator_digests=native_targets.read_members(locate(evaluator)),
-            settings=self.settings,
+            search=self.settings,
         )
 
 

@@ -17,9 +17,8 @@ import numpy as np
 from fr_inference import checkpointing, errors, processes, provenance, tables
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import Faces, from_arrays
-from fr_inference.inversion import reconstructions
-from fr_inference.inversion import stage as inversion_stage
-from fr_inference.inversion.stage import Inversion, Request
+from fr_inference.inversion import reconstructions, searches
+from fr_inference.inversion.searches import Inversion, Request
 from fr_inference.measuring import distances
 from fr_inference.measuring.measurements import Progress
 from fr_inference.membership import stage
@@ -255,7 +254,7 @@ def audit_target(
     found = stage.run(measured, given, settings=settings) if membership else stage.nothing(measured)
     inverted = None
     if inversion is not None:
-        inverted = inversion_stage.invert(
+        inverted = searches.invert(
             measured,
             inversion,
             settings=settings,

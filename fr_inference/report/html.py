@@ -146,8 +146,8 @@ def _inversion(audit, thumbnails):
     searches = [('the search', record)]
     searches += [(CONTROLS[name], found) for name, found in record['controls'].items()]
     shown: dict[str, Any] = {'sheet': sheet, 'searches': searches}
-    if result.targeted is not None:
-        targeted = result.targeted
+    if result.from_templates is not None:
+        targeted = result.from_templates
         attacks = [('the search', record['targeted'])]
         attacks += [
             (_TEMPLATE_CONTROLS[name], found)
@@ -186,7 +186,7 @@ def _drawings(audit, rows):
     record = audit.record.get('inversion')
     if record is not None:
         drawings['success'] = search_figures.success(record)
-        level = record['members_median_logit']
+        level = record.get('members_median_logit')
         if any(len(curve) for curve in audit.inversion.curves.values()):
             drawings['curves'] = search_figures.curves(audit.inversion.curves, level)
         if 'sweep' in record:

@@ -76,12 +76,12 @@ def sweep(inversion: Mapping[str, Any]) -> str:
         return svg(figure, 'sweep')
 
 
-def curves(found: Mapping[str, np.ndarray], level: float) -> str:
+def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
     """Draws the mean objective and the mean membership logit of the candidates, step by step.
 
     Args:
       found: search -> [steps, 2].
-      level: the members' median logit.
+      level: the members' median logit, None where there is no attack.
     """
     with styled():
         figure = Figure(figsize=(7.6, 3))
@@ -94,7 +94,8 @@ def curves(found: Mapping[str, np.ndarray], level: float) -> str:
             for column, axes in enumerate(panels):
                 steps = np.arange(1, len(values) + 1)
                 axes.plot(steps, values[:, column], line, color=COLOUR[colour], label=label)
-        panels[1].axhline(level, color=COLOUR['ink'], linestyle=':', label="members' median")
+        if level is not None:
+            panels[1].axhline(level, color=COLOUR['ink'], linestyle=':', label="members' median")
         for axes, label in zip(panels, ('objective', 'membership logit'), strict=True):
             axes.set(xlabel='step', ylabel=f'mean {label}')
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

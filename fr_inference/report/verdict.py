@@ -215,7 +215,7 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     asked = (
         'Asked: can faces of people whom it was trained on be reconstructed from this backbone and a '
         'generator of faces, knowing none of them?'
-        if inversion['knowledge'] == 'auxiliary' or inversion['guidance'] == 'centres'
+        if inversion['setting'] in ('auxiliary', 'strangers')
         else 'Asked: can faces of further people whom it was trained on be reconstructed from this '
         'backbone and a generator of faces?'
     )

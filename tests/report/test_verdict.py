@@ -113,8 +113,8 @@ def test_people_only():
 
 def inversion(hit_rate, low, control, p_value, **more):
     return {
-        'guidance': 'attack',
-        'knowledge': 'auxiliary',
+        'goal': 'membership',
+        'setting': 'auxiliary',
         'reconstructions': 64,
         'hit_rate': hit_rate,
         'hit_rate_ci95': [low, 2 * hit_rate - low],
