@@ -1,19 +1,20 @@
 """One candidate of the search: drawn, scored, improved step by step, looked at afresh.
 
-Pure functions of one candidate; `search` maps them over all. Every program takes `Constants` first, and
-what is compiled depends on the arguments of the function that returns it alone.
+Pure functions of one candidate; `mapped` computes them for any number, on all devices of all processes.
+Every program takes `Constants` first, and what is compiled depends on the arguments of the function that
+returns it alone.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from fr_inference import rng
+from fr_inference import devices, rng
 from fr_inference.inversion import goals, guidance, prior
 from fr_inference.inversion import scene as scenes
 from fr_inference.inversion.prior import Prior
@@ -222,3 +223,31 @@ def looking(scene: Scene, pictures: int, term: str) -> Program:
         return found
 
     return judge
+
+
+def mapped(
+    make: Callable[..., Program],
+    static: tuple[Hashable, ...],
+    constants: Constants,
+    *,
+    total: int,
+    most: int,
+) -> devices.Mapped:
+    """Compiles a program, at its first call, for any number of examples.
+
+    Searches that differ in numbers and weights alone share what is compiled.
+
+    Args:
+      make: a function of this module that returns a program.
+      static: its arguments.
+      constants: what all examples share.
+      total: how many examples there will be at a time, all processes together.
+      most: examples at a time on each device, which bounds its memory.
+    """
+    program = _compiled(devices.local(), make, *static)
+    return devices.over(program, constants, total=total, most=most)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(on, make, *static):
+    return devices.per_candidate(make(*static), on)

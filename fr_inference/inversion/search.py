@@ -16,7 +16,6 @@ from fr_inference.config import Search
 from fr_inference.inversion import candidate, goals
 from fr_inference.inversion.candidate import Optimiser
 from fr_inference.inversion.goals import Goal
-from fr_inference.inversion.programs import Mapped
 from fr_inference.inversion.subject import Pool, Progress, Subject
 
 _BLOCK = 4096  # random latents compared with all wanted embeddings at once
@@ -110,19 +109,22 @@ def run(
             pathlib.Path(workdir),
             {'search': described, 'goal': goal.description(), **subject.description()},
         )
-    constants = dataclasses.replace(subject.constants, weights=goal.weights)
+    count = len(wanted) * how.candidates
+    scene, constants = subject.scene, dataclasses.replace(subject.constants, weights=goal.weights)
     optimiser = Optimiser(name=how.optimiser, learning_rate=how.learning_rate, steps=how.steps)
-    begin = Mapped(candidate.beginning, (subject.scene, optimiser), constants, how.search_batch)
+
+    def mapped(make, *static):
+        return candidate.mapped(make, static, constants, total=count, most=how.search_batch)
 
     def fresh():
         numbers = best(goal, how, subject.pool, wanted).reshape(-1)
+        begin = mapped(candidate.beginning, scene, optimiser)
         return {
             'candidates': begin((numbers, np.repeat(wanted, how.candidates, axis=0))),
             'curve': np.zeros((how.steps, 2), np.float32),
         }
 
-    count = len(wanted) * how.candidates
-    one = begin.shapes((np.int32(0), wanted[0]))
+    one = jax.eval_shape(candidate.beginning(scene, optimiser), constants, (np.int32(0), wanted[0]))
     like = {
         'candidates': jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), one
@@ -135,8 +137,7 @@ def run(
     def advance(state, done):
         nonlocal steps_here
         steps = min(size, how.steps - done)
-        static = (subject.scene, how.pictures, goal.term, optimiser, steps)
-        step = Mapped(candidate.advancing, static, constants, how.search_batch)
+        step = mapped(candidate.advancing, scene, how.pictures, goal.term, optimiser, steps)
         candidates, part = step(state['candidates'])
         curve = np.array(state['curve'])
         curve[done : done + steps] = part.mean(0)
@@ -156,9 +157,7 @@ def run(
         progress=progress,
     )
     seconds = time.monotonic() - started
-    look = Mapped(
-        candidate.looking, (subject.scene, how.pictures, goal.term), constants, how.search_batch
-    )
+    look = mapped(candidate.looking, scene, how.pictures, goal.term)
     found = _select(look, how, state, len(wanted))
     return dataclasses.replace(found, seconds=seconds, candidate_steps=steps_here * count)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, rng, runs
+from fr_inference import checkpointing, devices, rng, runs
 from fr_inference.config import Search
-from fr_inference.inversion import candidate, guidance, prior, programs
+from fr_inference.inversion import candidate, guidance, prior
 from fr_inference.inversion import scene as scenes
 from fr_inference.inversion.candidate import Constants
 from fr_inference.inversion.scene import Scene
@@ -91,12 +91,14 @@ def prepare(
       Stopped: when that was asked for; what was drawn is kept where there is a `workdir`.
     """
     scene = scenes.make(generator.module, target, space=how.space, psi=how.psi)
-    constants = Constants(
-        generator=generator.variables,
-        target=target.variables,
-        prior=prior.of_generator(scene, generator.variables, seed),
-        guide=guide,
-        key=rng.stream(jax.random.key(seed), 'search'),
+    constants = devices.replicated(
+        Constants(
+            generator=generator.variables,
+            target=target.variables,
+            prior=prior.of_generator(scene, generator.variables, seed),
+            guide=guide,
+            key=rng.stream(jax.random.key(seed), 'search'),
+        )
     )
     pool = draw(scene, constants, how, workdir=workdir, label=label, progress=progress)
     return Subject(scene=scene, constants=constants, pool=pool)
@@ -121,8 +123,11 @@ def draw(
       label: of the progress.
       progress: called as progress(label, done, total).
     """
-    score = programs.Mapped(candidate.scoring, (scene, how.pictures), constants, how.search_batch)
-    shapes = score.shapes(np.int32(0))
+    static = scene, how.pictures
+    score = candidate.mapped(
+        candidate.scoring, static, constants, total=how.draws, most=how.search_batch
+    )
+    shapes = jax.eval_shape(candidate.scoring(*static), constants, np.int32(0))
     width = sum(leaf.size for leaf in shapes.values())
     cache = None
     if workdir is not None:
@@ -138,7 +143,7 @@ def draw(
         compute,
         width=width,
         cache=cache,
-        batch=score.at_once,
+        batch=score.count * score.width,
         label=label,
         progress=progress,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fr_inference import config
+from fr_inference import config, devices
 from fr_inference.inversion import guidance, subject
 from tests.inversion import worlds
 from tests.inversion.worlds import HOW, subject_of
@@ -72,13 +72,13 @@ def test_goes_on_where_it_stopped(tmp_path):
 def computed(monkeypatch):
     """Returns the list of how many latents each later call computes."""
     counts: list[int] = []
-    here = subject.programs.Mapped.here
+    here = devices.Mapped.here
 
     def counted(self, examples):
         counts.append(len(np.atleast_1d(examples)))
         return here(self, examples)
 
-    monkeypatch.setattr(subject.programs.Mapped, 'here', counted)
+    monkeypatch.setattr(devices.Mapped, 'here', counted)
     return counts
 
 
