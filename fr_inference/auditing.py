@@ -17,7 +17,7 @@ import numpy as np
 from fr_inference import checkpointing, errors, processes, provenance, tables
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import Faces, from_arrays
-from fr_inference.inversion import reconstructions, searches
+from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion, Request
 from fr_inference.measuring import distances
 from fr_inference.measuring.measurements import Progress
@@ -255,9 +255,9 @@ def audit_target(
     inverted = None
     if inversion is not None:
         inverted = searches.invert(
-            measured,
+            guidance.audited(measured, settings),
             inversion,
-            settings=settings,
+            seed=settings.seed,
             workdir=folder and folder / 'search',
             progress=progress,
         )

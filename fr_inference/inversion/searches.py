@@ -18,7 +18,6 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import (
     centres,
     goals,
-    guidance,
     judge,
     outcome,
     search,
@@ -32,7 +31,6 @@ from fr_inference.inversion.guidance import Audited, Guide, Side
 from fr_inference.inversion.judge import Gallery, Judged
 from fr_inference.inversion.search import Found
 from fr_inference.inversion.subject import Progress, Subject
-from fr_inference.membership.measured import Measured, Settings
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
@@ -143,10 +141,10 @@ class Inversion:
 
 
 def invert(
-    measured: Measured,
+    audited: Audited,
     request: Request,
     *,
-    settings: Settings,
+    seed: int,
     workdir: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Inversion:
@@ -156,9 +154,9 @@ def invert(
     goal: nobody was needed, and everybody is.
 
     Args:
-      measured: target, controls and faces, by stage 1.
+      audited: the audit's images, in the target and in its control, by `guidance.audited`.
       request: generator, evaluator and how.
-      settings: of the audit.
+      seed: of every draw, split and interval.
       workdir: where the searches keep their states.
       progress: called as progress(label, done, total).
 
@@ -167,7 +165,6 @@ def invert(
       Stopped: when that was asked for.
     """
     how = request.search
-    audited = guidance.audited(measured, settings)
     target = audited.target
     if how.goal == 'membership' and target.guide is None:
         raise errors.InputError(
@@ -180,7 +177,7 @@ def invert(
         request.evaluator,
         audited,
         judging=~target.fitted_on | (how.goal == 'centres'),
-        seed=settings.seed,
+        seed=seed,
     )
     sides = {'target': target} | ({'untrained_target': audited.untrained} if how.untrained else {})
     shared = _Shared(
@@ -188,7 +185,7 @@ def invert(
         audited=audited,
         judges=judges,
         sides=sides,
-        seed=settings.seed,
+        seed=seed,
         folder=pathlib.Path(workdir) if workdir is not None else None,
         progress=progress,
     )
@@ -198,7 +195,7 @@ def invert(
         main.figures,
         {name: (one.judged, one.figures) for name, one in controls.items()},
         judges.gallery,
-        seed=settings.seed,
+        seed=seed,
     )
     record = _record(shared, found, main)
     from_templates = None
@@ -267,8 +264,12 @@ class _Shared:
             for name, side in self.sides.items()
         }
 
-    def goal(self, name: str) -> Goal:
-        """Returns what is searched for in a backbone."""
+    @functools.cached_property
+    def goals(self) -> dict[str, Goal]:
+        """What is searched for in each backbone."""
+        return {name: self._goal(name) for name in self.sides}
+
+    def _goal(self, name):
         how, strangers, side = self.request.search, self.request.strangers, self.sides[name]
         if how.goal == 'membership':
             kind = how.membership or 'capped'
@@ -307,7 +308,7 @@ class _Shared:
 
 def _controlled(shared):
     """Returns (the search, name -> control), each of equally many reconstructions."""
-    goal = shared.goal('target')
+    goal = shared.goals['target']
     how = shared.each(goal)
     main = shared.look('search', goal, how)
     count = len(main.found.objective)
@@ -321,13 +322,13 @@ def _controlled(shared):
     }
     if 'untrained_target' in shared.sides:
         name = 'untrained_target'
-        controls[name] = shared.look(name, shared.goal(name), how, name)
+        controls[name] = shared.look(name, shared.goals[name], how, name)
     return main, controls
 
 
 def _swept(shared, main):
     """Returns the figures at every strength, the search's own among them, the weakest first."""
-    how, goal = shared.request.search, shared.goal('target')
+    how, goal = shared.request.search, shared.goals['target']
     found = {how.strength: main.figures}
     for strength in how.sweep:
         if strength not in found:

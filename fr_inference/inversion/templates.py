@@ -190,23 +190,17 @@ def read(path: str | os.PathLike, target: Target, *, field: str = 'templates') -
         found = 'something other than a file' if path.exists() else 'no such file'
         raise errors.InputError(field, found, expected, inside=str(path))
     try:
-        stored = np.load(path, allow_pickle=False, mmap_mode='r')
+        stored = np.lib.format.open_memmap(path, mode='r')  # holds numbers or nothing
     except _DAMAGED as error:
         said = ' '.join(str(error).split())[:300]
         raise errors.InputError(
             field, f'a damaged file ({said})', expected, inside=str(path)
         ) from error
     width = distances.embedding_size(target)
-    fits = (
-        isinstance(stored, np.ndarray)
-        and stored.ndim == 2
-        and len(stored) > 0
-        and stored.dtype.kind in 'fiu'
-        and stored.shape[1] == width
-    )
-    if not fits:
-        kind, shape = getattr(stored, 'dtype', 'no array'), list(getattr(stored, 'shape', []))
-        raise errors.InputError(field, f'{kind} {shape}', f'numbers [P, {width}]', inside=str(path))
+    shape = list(stored.shape)
+    if not (shape[1:] == [width] and shape[0] > 0 and stored.dtype.kind in 'fiu'):
+        found = f'{stored.dtype} {shape}'
+        raise errors.InputError(field, found, f'numbers [P, {width}]', inside=str(path))
     values = np.asarray(stored, np.float64)
     largest = np.abs(values).max(1)
     bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
