@@ -17,15 +17,16 @@ from fr_inference.config import Search
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import (
     centres,
+    from_templates,
     goals,
     judge,
     outcome,
     search,
     subject,
-    templates,
 )
 from fr_inference.inversion import evaluator as evaluators
 from fr_inference.inversion.evaluator import Evaluator, Verdicts
+from fr_inference.inversion.from_templates import FromTemplates
 from fr_inference.inversion.goals import Goal
 from fr_inference.inversion.guidance import Audited, Guide, Side
 from fr_inference.inversion.judge import Gallery, Judged
@@ -137,7 +138,7 @@ class Inversion:
     gallery: Gallery
     alike: np.ndarray
     curves: Mapping[str, np.ndarray]
-    from_templates: templates.FromTemplates | None
+    from_templates: FromTemplates | None
 
 
 def invert(
@@ -198,9 +199,9 @@ def invert(
         seed=seed,
     )
     record = _record(shared, found, main)
-    from_templates = None
+    attack = None
     if how.targeted:
-        from_templates = templates.run(
+        attack = from_templates.run(
             judges,
             sides,
             shared.subjects,
@@ -209,7 +210,7 @@ def invert(
             workdir=shared.folder,
             progress=progress,
         )
-        record['targeted'] = from_templates.record
+        record['targeted'] = attack.record
     alike = [
         judge.most_alike(main.embeddings, judges.units, rows)
         for rows in (judges.members, judges.nonmembers)
@@ -221,7 +222,7 @@ def invert(
         gallery=judges.gallery,
         alike=np.stack(alike, axis=1),
         curves={name: one.found.curve for name, one in {'search': main, **controls}.items()},
-        from_templates=from_templates,
+        from_templates=attack,
     )
 
 
