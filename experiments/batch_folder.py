@@ -139,7 +139,7 @@ def _digest(path, _stamp):
 
 
 def _listing(source, name, reading):
-    faces = sources.open_faces(source, f'--{name}', **reading)
+    faces = sources.open_faces(source, name, **reading)
     total = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         text = f'{path}\0{identity}\0{_stamp(path)}\n'

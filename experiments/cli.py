@@ -92,7 +92,8 @@ def run(main: Callable[[], None], *, shared: bool = True, saves: bool = True) ->
                 signal.signal(signal.SIGTERM, _on_sigterm)
             main()
         except errors.InputError as error:
-            _stop(str(error), EXIT_BAD_INPUT)
+            known = error.field in flags.FLAGS
+            _stop(error.message(f'--{error.field}' if known else error.field), EXIT_BAD_INPUT)
         except GateCrossedError as error:
             _stop(str(error), EXIT_GATE)
         except processes.Stopped:

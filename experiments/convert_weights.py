@@ -1,9 +1,10 @@
-"""Converts a checkpoint (.pth, .pt, .ckpt, .safetensors) to a native one, and says what it is.
+"""Converts a checkpoint (.pth, .pt, .ckpt, .safetensors) to a native folder, and says what it is.
 
   python -m experiments.convert_weights --source=FILE --out=DIR
 
 Nothing in the file is run. What does not belong to the backbone is set aside and named; weights that
-are missing, left over or of another shape stop the conversion.
+are missing, left over or of another shape stop the conversion. Native folders of earlier versions, of
+generators too, are rewritten in today's form; --out may be the same folder.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from experiments import cli
 from fr_inference import errors
 from fr_inference.measuring import distances
 from fr_inference.models import registry
-from fr_inference.weights import native_targets
+from fr_inference.weights import generators, native_targets
 from fr_inference.weights.targets import locate, open_target
 
 _SOURCE = flags.DEFINE_string('source', None, 'The checkpoint to convert.', required=True)
@@ -33,24 +34,38 @@ _STD = flags.DEFINE_list('std', None, 'The same for the standard deviation.')
 
 def main() -> None:
     """Reads, recognises, converts, writes, tells."""
+    if generators.is_generator(generators.locate(_SOURCE.value)):
+        _convert_generator()
+        return
     changes: dict[str, Any] = {}
     if _SIZE.value is not None:
         height, separator, width = _SIZE.value.partition('x')
-        errors.require(
-            all(
-                side.isdecimal() and len(side) < 9 for side in (height, width if separator else '1')
-            ),
-            f'--input_size: found {_SIZE.value!r:.40}, expected HEIGHTxWIDTH in pixels as in 112x96',
-        )
+        sides = (height, width if separator else '1')
+        if not all(side.isdecimal() and len(side) < 9 for side in sides):
+            raise errors.InputError(
+                'input_size', f'{_SIZE.value!r:.40}', 'HEIGHTxWIDTH in pixels as in 112x96'
+            )
         changes.update(height=int(height), width=int(width or height))
     for flag in (_MEAN, _STD):
         if flag.value is not None:
-            changes[flag.name] = _colour(f'--{flag.name}', flag.value)
-    target = open_target(_SOURCE.value, arch=_ARCH.value, input=changes, flag='--source')
+            changes[flag.name] = _colour(flag.name, flag.value)
+    target = open_target(_SOURCE.value, arch=_ARCH.value, input=changes, field='source')
     out = cli.make_folder(_OUT.value, '--out', ['target.json', 'members.csv'])
     native_targets.save_target(out, target, members=_members())
     print(describe(target))
     print(f'written to {out}')
+
+
+def _convert_generator():
+    given = [flag.name for flag in (_ARCH, _SIZE, _MEAN, _STD) if flag.value is not None]
+    if given:
+        raise errors.InputError(given[0], 'a value', 'none, for the source is a generator')
+    generator = generators.open_generator(_SOURCE.value, field='source')
+    out = cli.make_folder(_OUT.value, '--out', ['generator.json'])
+    generators.save_generator(out, generator)
+    module = generator.module
+    print(f'architecture: StyleGAN2, {module.resolution} x {module.resolution} pixels')
+    print('\n'.join([*generator.notes, f'sha256: {generator.sha256}', f'written to {out}']))
 
 
 def describe(target) -> str:
@@ -74,12 +89,12 @@ def _listed(values):
     return ' '.join(f'{value:g}' for value in values)
 
 
-def _colour(flag, values):
+def _colour(field, values):
     try:
         red, green, blue = (float(value) for value in values)
     except ValueError as error:
         raise errors.InputError(
-            f'{flag}: found {",".join(values)!r}, expected three numbers as in 123.7,116.3,103.5'
+            field, repr(','.join(values)), 'three numbers as in 123.7,116.3,103.5'
         ) from error
     return red, green, blue
 

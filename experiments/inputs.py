@@ -11,7 +11,6 @@ from absl import flags
 
 from experiments import cli, faces_flags
 from experiments.job import Job
-from fr_inference.measuring import distances
 from fr_inference.models import registry
 
 flags.adopt_module_key_flags(faces_flags)
@@ -28,7 +27,7 @@ OPTIONS = (
         'dtype', None, list(registry.DTYPES), 'Arithmetic, in place of what the checkpoints say.'
     ),
     flags.DEFINE_enum(
-        'scaling', 'variance', distances.SCALINGS, 'What squared differences are divided by (b_i).'
+        'scaling', 'variance', ['variance'], 'What squared differences are divided by (b_i).'
     ),
     flags.DEFINE_integer(
         'hidden', 0, "Units of a hidden layer in the attack model; 0 is the paper's, without one."

@@ -154,9 +154,9 @@ def _shadow(job):
 
 def _faces(job, name):
     value = getattr(job, name)
-    return sources.open_faces(value, f'--{name}', **job.reading) if value else None
+    return sources.open_faces(value, name, **job.reading) if value else None
 
 
 def _backbone(job, name):
     value = getattr(job, name)
-    return open_target(value, dtype=job.dtype, flag=f'--{name}') if value else None
+    return open_target(value, dtype=job.dtype, field=name) if value else None

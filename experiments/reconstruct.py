@@ -61,12 +61,12 @@ def main() -> None:
     )
     target = open_target(_TARGET.value)
     generator = open_generator(_GENERATOR.value)
-    evaluator = open_target(_EVALUATOR.value, flag='--evaluator') if _EVALUATOR.value else None
+    evaluator = open_target(_EVALUATOR.value, field='evaluator') if _EVALUATOR.value else None
     if evaluator is not None:
         judge.check_evaluator(evaluator, target)
     source: Faces | np.ndarray
     if _PHOTOGRAPHS.value:
-        source = sources.open_faces(_PHOTOGRAPHS.value, '--photographs', **faces_flags.options())
+        source = sources.open_faces(_PHOTOGRAPHS.value, 'photographs', **faces_flags.options())
     else:
         source = templates.read(str(_TEMPLATES.value), target)
     out = cli.make_folder(_OUT.value, '--out', ['reconstructions.csv', 'reconstructions.png'])

@@ -63,10 +63,10 @@ class Search:
         """Opens generator, evaluator and strangers; `reading` is how faces are opened."""
         evaluator, strangers = str(self.evaluator), None
         if self.strangers:
-            strangers = sources.open_faces(self.strangers, '--strangers', **reading)
+            strangers = sources.open_faces(self.strangers, 'strangers', **reading)
         return Request(
             generator=open_generator(self.generator),
-            evaluator=open_target(evaluator, flag='--evaluator'),
+            evaluator=open_target(evaluator, field='evaluator'),
             strangers=strangers,
             evaluator_digests=native_targets.read_members(locate(evaluator)),
             search=self.settings,

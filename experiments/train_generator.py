@@ -12,6 +12,7 @@ from PIL import Image
 
 from experiments import cli, faces_flags
 from fr_inference import checkpointing, errors, processes
+from fr_inference.config import GeneratorRecipe
 from fr_inference.data import sources
 from fr_inference.data.faces import from_arrays
 from fr_inference.measuring import measurements
@@ -58,13 +59,13 @@ _MEASURED = 2048  # images of each kind behind a Fréchet distance
 
 def main() -> None:
     """Trains, draws sheets along the way, writes the native generator."""
-    faces = sources.open_faces(_FACES.value, '--faces', **faces_flags.options())
+    faces = sources.open_faces(_FACES.value, 'faces', **faces_flags.options())
     size = _RESOLUTION.value
     widths: dict[str, Any] = {'channel_base': _BASE.value, 'channel_max': _MOST.value}
     module = stylegan2.Generator(
         size, z_dim=_Z.value, w_dim=_W.value, mapping_layers=_MAPPING.value, **widths
     )
-    recipe = training.Recipe(
+    recipe = GeneratorRecipe(
         images=_IMAGES.value,
         batch_size=_BATCH.value,
         learning_rate=_RATE.value,
@@ -74,7 +75,7 @@ def main() -> None:
         mirror=_MIRROR.value,
         seed=_SEED.value,
     )
-    embedder = open_target(_EMBEDDER.value, flag='--embedder') if _EMBEDDER.value else None
+    embedder = open_target(_EMBEDDER.value, field='embedder') if _EMBEDDER.value else None
     out = cli.make_folder(_OUT.value, '--out')
     draw = jax.jit(lambda variables, z: module.apply(variables, z))
     log = _Log(out / 'frechet.json', embedder.sha256 if embedder is not None else None)

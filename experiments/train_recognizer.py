@@ -8,12 +8,13 @@ from absl import flags
 
 from experiments import cli, faces_flags
 from fr_inference import errors
+from fr_inference.config import Recipe
 from fr_inference.data import overlap, sources, splits
 from fr_inference.measuring import measurements
 from fr_inference.metrics import verification
 from fr_inference.models import registry
 from fr_inference.models.layers import NORMALIZATIONS
-from fr_inference.training import margin, recognizer
+from fr_inference.training import margin, recognizer, records
 from fr_inference.weights import native_targets
 from fr_inference.weights.targets import open_target
 
@@ -48,7 +49,7 @@ _SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out.')
 
 def main() -> None:
     """Trains, saves, verifies on people never trained on."""
-    faces = sources.open_faces(_FACES.value, '--faces', **faces_flags.options())
+    faces = sources.open_faces(_FACES.value, 'faces', **faces_flags.options())
     held_out = None
     if _HOLDOUT.value:
         errors.require(
@@ -65,10 +66,12 @@ def main() -> None:
             f'--holdout: found {len(held_out)} images of {people} people, expected two people or more '
             'and two images of one of them, to be verified; give a larger share, or 0 for none',
         )
-    margins = {'m1': _M1.value, 'm2': _M2.value, 'm3': _M3.value}
-    given = {name: value for name, value in margins.items() if value is not None}
-    recipe = recognizer.Recipe(
-        margin=dataclasses.replace(margin.MARGINS[_MARGIN.value], scale=_SCALE.value, **given),
+    recipe = Recipe(
+        margin=_MARGIN.value,
+        m1=_M1.value,
+        m2=_M2.value,
+        m3=_M3.value,
+        scale=_SCALE.value,
         epochs=_EPOCHS.value,
         batch_size=_BATCH.value,
         learning_rate=_RATE.value,
@@ -91,7 +94,7 @@ def main() -> None:
     )
     name = pathlib.Path(_OUT.value).resolve().name
     trained = dataclasses.replace(trained, name=name)
-    members = recognizer.training_members(faces, skip_bad=_SKIP_BAD.value)
+    members = records.training_members(faces, skip_bad=_SKIP_BAD.value)
     native_targets.save_target(_OUT.value, trained, members=members)
     print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(members)} training images')
     if held_out is not None:
@@ -116,7 +119,7 @@ def _start():
             not config and _SIZE.value is None,
             '--init: the checkpoint says depths, width, embedding, norm and input size itself',
         )
-        return open_target(_INIT.value, flag='--init')
+        return open_target(_INIT.value, field='init')
     spec = registry.VARIANTS[_ARCH.value].input
     if _SIZE.value is not None:
         spec = registry.sized(spec, _SIZE.value, _SIZE.value)

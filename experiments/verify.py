@@ -67,15 +67,15 @@ def _open_pairs():
             _FACES.value is None,
             f'--faces: found {_FACES.value}, but {_PAIRS.value} brings its own images; leave it out',
         )
-        return verification_bin.open_bin(_PAIRS.value, flag='--pairs')
+        return verification_bin.open_bin(_PAIRS.value)
     if _FACES.value is None:
         raise errors.InputError('--faces: not given, expected the images that --pairs names')
+    reading = faces_flags.options()
     return pairs.open_pairs(
         _PAIRS.value,
         _FACES.value,
-        flag='--pairs',
-        faces_flag='--faces',
-        **faces_flags.options(),
+        identity_key=reading['identity_key'],
+        data_dir=reading['data_dir'],
     )
 
 

@@ -181,9 +181,11 @@ class States:
 
 
 def save_tree(path: str | os.PathLike, tree: Any) -> None:
-    """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing."""
-    if processes.is_first():
-        _save(pathlib.Path(path).resolve(), tree)
+    """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing.
+
+    Called by one process.
+    """
+    _save(pathlib.Path(path).resolve(), tree)
 
 
 def restore_tree(path: str | os.PathLike, expected: Any) -> Any:
@@ -249,15 +251,17 @@ def _checkpointer():
 
 
 def _restore(path, expected):
-    errors.require(path.is_dir(), f'{path}: not found, expected the Orbax part of a checkpoint')
+    if not path.is_dir():
+        raise errors.InputError(str(path), 'no folder', 'the Orbax part of a checkpoint')
     large = [
         file.name
         for file in path.iterdir()
         if file.is_file() and file.stat().st_size > MAX_JSON_BYTES
     ]
-    errors.require(
-        not large, f'{path}: {", ".join(large[:3])} of over {MAX_JSON_BYTES} bytes, not ours'
-    )
+    if large:
+        raise errors.InputError(
+            str(path), ', '.join(large[:3]), f'files of at most {MAX_JSON_BYTES} bytes there'
+        )
     with _silence(), _checkpointer() as checkpointer:
         # Of a damaged checkpoint Orbax and TensorStore raise anything, a bare Exception among it.
         try:
@@ -267,19 +271,21 @@ def _restore(path, expected):
             found = metadata.tree
         except Exception as error:
             raise errors.InputError(
-                f'{path}: not a readable Orbax checkpoint: {brief(error)}'
+                str(path), f'not a readable Orbax checkpoint: {brief(error)}'
             ) from error
         _compare(path, found, expected)
         wanted = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(expected))
         stored = sum(file.stat().st_size for file in path.rglob('*') if file.is_file())
-        errors.require(
-            wanted <= _MAX_EXPANSION * stored + (1 << 20),
-            f'{path}: {stored} bytes on disk claim to hold {wanted} bytes of weights',
-        )
+        if wanted > _MAX_EXPANSION * stored + (1 << 20):
+            raise errors.InputError(
+                str(path), f'{stored} bytes on disk that claim to hold {wanted} bytes of weights'
+            )
         try:
             return checkpointer.restore(path, _on_one_device(expected))
         except Exception as error:
-            raise errors.InputError(f'{path}: damaged Orbax checkpoint: {brief(error)}') from error
+            raise errors.InputError(
+                str(path), f'a damaged Orbax checkpoint: {brief(error)}'
+            ) from error
 
 
 def brief(error: Exception) -> str:
@@ -348,10 +354,10 @@ def _compare(path, found, expected):
     for key, leaf in found.items():
         # A chunk is allocated whole, however little of it is asked for.
         chunk = getattr(getattr(leaf, 'storage', None), 'chunk_shape', None) or ()
-        errors.require(
-            math.prod(chunk) <= math.prod(leaf.shape),
-            f'{path}: {key} is stored in chunks of {list(chunk)}, larger than itself',
-        )
+        if math.prod(chunk) > math.prod(leaf.shape):
+            raise errors.InputError(
+                str(path), f'{key} in chunks of {list(chunk)}, larger than itself'
+            )
 
 
 def _form(leaf):

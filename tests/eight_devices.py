@@ -43,13 +43,13 @@ def invert():
 
 
 def train_recognizer(**options):
-    recipe = recognizer.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
+    recipe = config.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
     start = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
     return recognizer.train(recipe, start, open_faces(FACES)).variables
 
 
 def train_generator():
-    recipe = generator.Recipe(images=24, batch_size=12, r1=0.0, seed=1)
+    recipe = config.GeneratorRecipe(images=24, batch_size=12, r1=0.0, seed=1)
     faces = open_faces('procedural:easy,people=12,images=1,size=8,seed=2')
     return generator.train(recipe, *NETWORKS, faces)
 

@@ -9,7 +9,7 @@ import numpy as np
 from fr_inference import errors, rng
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces, concat
-from fr_inference.measuring import distances, measurements
+from fr_inference.measuring import measurements
 from fr_inference.measuring.measurements import Measurements, Progress
 from fr_inference.membership import attack, controls, protocol
 from fr_inference.membership.protocol import Labelled
@@ -26,7 +26,7 @@ class Settings:
     """How an audit is done.
 
     Attributes:
-      scaling: what distances are divided by, in `distances.SCALINGS`.
+      scaling: what distances are divided by.
       hidden: units of the attack model's hidden layer, 0 for the paper's model.
       l2: weight decay of the attack model.
       seed: of every split, control and interval.
@@ -48,7 +48,6 @@ class Settings:
     allow_overlap: bool = False
 
     def __post_init__(self):
-        errors.one_of('scaling', self.scaling, distances.SCALINGS)
         errors.positive('batch_size', self.batch_size)
         errors.require(
             0 <= self.decoders <= 1024, f'decoders: found {self.decoders}, expected 0 to 1024'
@@ -160,7 +159,6 @@ def measure_all(
         measured = measurements.measure(
             backbone,
             images,
-            scaling=settings.scaling,
             batch_size=settings.batch_size,
             decoders=settings.decoders,
             skip_bad=settings.skip_bad,

@@ -269,12 +269,12 @@ def test_a_row_overrides_what_holds_for_all(tmp_path, monkeypatch):
     ('text', 'words'),
     [
         ('target\n', 'lists no targets'),
-        ('target;seed\na;1\n', "is separated by ';', expected commas"),
-        ('target\tseed\na\t1\n', r"is separated by '\t', expected commas"),
+        ('target;seed\na;1\n', "found the separator ';', expected commas"),
+        ('target\tseed\na\t1\n', r"found the separator '\t', expected commas"),
         ('name\na\n', "lacks the columns target: found 'name'"),
         ('target,sead\na,1\n', "unknown columns 'sead', expected name or options of an audit: "),
-        ('target,target\na,b\n', "has the column 'target' twice"),
-        ('target,seed\na,1,2\n', 'line 2 has more values than the 2 columns'),
+        ('target,target\na,b\n', "found the column 'target' twice"),
+        ('target,seed\na,1,2\n', 'line 2: found more values than the 2 columns'),
         ('target,seed\na,x\n', "line 2: seed: found 'x': invalid literal"),
         ('target,hidden\na,-1\n', 'line 2: hidden: found -1, expected 0 to 4096 units'),
         ('target,evaluator\na,b\n', 'line 2: --evaluator: found without --generator'),
@@ -294,7 +294,7 @@ def test_a_bad_table_is_one_line(tmp_path, text, words):
     with pytest.raises(errors.InputError) as caught:
         read(tmp_path, text)
     assert words in str(caught.value)
-    assert str(caught.value).startswith(f'--targets: {tmp_path}/table.csv ')
+    assert str(caught.value).startswith(f'--targets: {tmp_path}/table.csv')
     assert '\n' not in str(caught.value)
 
 
@@ -393,7 +393,7 @@ def test_the_table_holds_the_figures_of_the_audits(folder, results):
         ('gate', cli.EXIT_GATE, 'epoch_0: --fail_above: auc is 0.'),
         ('bad', cli.EXIT_BAD_INPUT, 'line 2: seed: found '),
         ('bad', cli.EXIT_BAD_INPUT, 'line 4: hidden: found -1'),
-        ('none', cli.EXIT_BAD_INPUT, 'none.csv can not be read: No such file'),
+        ('none', cli.EXIT_BAD_INPUT, 'none.csv: found a file that cannot be read (No such file'),
         ('no_table', cli.EXIT_BAD_INPUT, '--targets'),
     ],
 )

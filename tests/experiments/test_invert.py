@@ -206,7 +206,7 @@ def test_bad_input_is_one_line(results):
         ('sweep', "--sweep: found 'much', expected numbers"),
         ('evaluator', '--evaluator: missing'),
         ('other', 'found another run'),
-        ('generator', "--generator: 'nowhere' not found"),
+        ('generator', "generator: found 'nowhere', which does not exist"),
         ('keep', 'expected draws >= candidates >= keep'),
     ):
         assert results[name].code == 2, name

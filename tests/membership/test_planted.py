@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fr_inference import auditing
+from fr_inference import auditing, config
 from fr_inference.data import sources
 from fr_inference.membership import protocol, summary
 from fr_inference.membership.attack import Options
@@ -13,7 +13,6 @@ from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report.verdict import verdict
 from fr_inference.training import recognizer
-from fr_inference.training.margin import MARGINS
 from tests.membership.backbones import labelled_of
 
 OPTIONS = Options()
@@ -146,13 +145,13 @@ SETTINGS = auditing.Settings(replicates=400)
 
 class TestRealBackbone:
     def test_learned_by_heart(self, faces, fresh):
-        recipe = recognizer.Recipe(
+        recipe = config.Recipe(
             epochs=60,
             batch_size=32,
             learning_rate=0.05,
             mirror=False,
             weight_decay=0.0,
-            margin=dataclasses.replace(MARGINS['arcface'], scale=16.0),
+            scale=16.0,
         )
         target = recognizer.train(recipe, fresh, faces[0])
         assert target.recipe['accuracy'] == 1

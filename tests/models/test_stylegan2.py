@@ -126,10 +126,10 @@ def test_smallest(resolution):
 
 @pytest.mark.parametrize('resolution', [0, 2, 3, 12, 2048, -4, 256.5, '256'])
 def test_other_resolutions(resolution):
-    with pytest.raises(InputError, match='resolution: found'):
-        stylegan2.resolutions(resolution)
-    with pytest.raises(InputError, match='resolution: found'):
-        abstract(Generator(resolution=resolution))
+    for make in (stylegan2.resolutions, lambda r: abstract(Generator(resolution=r))):
+        with pytest.raises(InputError) as caught:
+            make(resolution)
+        assert (caught.value.field, caught.value.found) == ('resolution', repr(resolution))
 
 
 class TestTruncation:
@@ -147,14 +147,13 @@ class TestTruncation:
         found = apply(w, 1.0, method='truncate')
         np.testing.assert_allclose(found, np.repeat(w[:, None], 6, axis=1), rtol=1e-5, atol=1e-6)
 
-    @pytest.mark.parametrize('cutoff', [0, 1, 3, 6])
-    def test_of_the_first_layers(self, cutoff):
+    def test_half_way(self):
+        """The same for every layer."""
         w = apply(latents(), method='mapping')
-        found = apply(w, 0.5, cutoff, method='truncate')
+        found = apply(w, 0.5, method='truncate')
         half = (w + np.asarray(small()['buffers']['w_avg'])) / 2
         for layer in range(6):
-            wanted = half if layer < cutoff else w
-            np.testing.assert_allclose(found[:, layer], wanted, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(found[:, layer], half, rtol=1e-5, atol=1e-6)
 
 
 class TestNoise:

@@ -1,0 +1,220 @@
+"""Measures a program on growing numbers of devices, with the same batch on each (weak scaling)."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+
+from fr_inference import devices, errors, processes
+from fr_inference.benchmarking import chips, timing
+
+CPU_NOTE = (
+    'Scaling over virtual CPU devices says nothing about speed: they share the cores of one '
+    'processor.'
+)
+
+# Calls in flight: only the last is waited for, as in real work, so that the input of the next one is
+# transferred meanwhile. On a CPU there is no transfer.
+_UNDER_WAY = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program on some devices.
+
+    Attributes:
+      lower: returns the program, traced and not compiled yet.
+      call: runs what is timed, given the compiled program: one call and its transfers.
+    """
+
+    lower: Callable[[], Any]
+    call: Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is measured on growing numbers of devices.
+
+    Attributes:
+      name: of the networks.
+      size: images or candidates on each device.
+      items: images or candidate-steps of a call, of each device.
+      build: makes the program for the devices it is given.
+      flops: floating-point operations of one item, None where they cannot be counted.
+    """
+
+    name: str
+    size: int
+    items: int
+    build: Callable[[Sequence[jax.Device]], Program]
+    flops: float | None
+
+
+def check_devices(counts: Sequence[int]) -> None:
+    """Raises `InputError` for more devices than there are, and for several processes."""
+    if processes.count() > 1:
+        raise errors.InputError(
+            'num_processes', processes.count(), 'one process: its devices are measured'
+        )
+    here = len(devices.local())
+    if max(counts) > here:
+        raise errors.InputError(
+            'devices',
+            max(counts),
+            f'at most the {here} of this process',
+            'without a GPU or TPU, JAX_NUM_CPU_DEVICES=8 in the environment makes eight virtual ones',
+        )
+
+
+def measure(
+    tasks: Iterable[Task],
+    counts: Sequence[int],
+    rounds: int,
+    progress: Callable[..., None] | None = None,
+) -> dict[str, Any]:
+    """Returns every task's figures on every number of devices, ready for JSON.
+
+    Args:
+      tasks: measured one after the other, so that they need not fit in memory together; smaller ones
+        first, so that each peak of memory is that of its task.
+      counts: numbers of devices, ascending.
+      rounds: timed calls of each.
+      progress: called as progress(label, done, total).
+    """
+    first = devices.local()[0]
+    known = chips.peak(first.device_kind)
+    result: dict[str, Any] = {
+        'device': first.device_kind,
+        'devices': list(counts),
+        'batch': 'the same on every device (weak scaling)',
+        'calls_under_way': _under_way(first),
+        'peak_bytes_of': chips.peak_bytes([first])[1],
+    }
+    if known is not None:
+        rate, source = known
+        result['peak'] = {'bfloat16_flops_per_second': rate, 'source': source}
+    if first.platform == 'cpu':
+        result['note'] = CPU_NOTE
+    rows = []
+    for task in tasks:
+        rows += _rows(task, counts, rounds, known[0] if known else None, progress)
+    return result | {'rows': rows}
+
+
+def _under_way(device):
+    return 1 if device.platform == 'cpu' else _UNDER_WAY
+
+
+def _rows(task, counts, rounds, peak, progress):
+    calls: dict[int, Callable[[], Any]] = {}
+    rows: list[dict[str, Any]] = []
+    repeated = _under_way(devices.local()[0])
+    for count in counts:
+        chosen = devices.local()[:count]
+        with devices.using(chosen):
+            program = task.build(chosen)
+            start = time.perf_counter()
+            compiled = program.lower().compile()
+            compiling = time.perf_counter() - start
+
+            warming, _ = timing.timed(functools.partial(program.call, compiled))
+        calls[count] = functools.partial(_call, program, compiled, repeated)
+        held, _ = chips.peak_bytes(chosen)
+        rows.append(
+            {
+                'name': task.name,
+                'size': task.size,
+                'devices': count,
+                'compile_seconds': compiling,
+                'warm_up_seconds': warming,
+                'peak_bytes': held,
+                # Without its arguments; None where the backend does not tell.
+                'program_bytes': getattr(compiled.memory_analysis(), 'temp_size_in_bytes', None),
+            }
+        )
+    named = progress and functools.partial(_named, progress, f'{task.name}, {task.size} a device')
+    seconds = {
+        count: [value / repeated for value in values]
+        for count, values in timing.interleaved(calls, rounds, named).items()
+    }
+    for row in rows:
+        row |= _figures(task, row['devices'], seconds, peak)
+    return rows
+
+
+def _named(progress, label, _, done, total):
+    progress(label, done, total)
+
+
+def _call(program, compiled, times):
+    """Returns the output of the last call; a device runs one after the other."""
+    for _ in range(times):
+        output = program.call(compiled)
+    return output
+
+
+def _figures(task, count, seconds, peak):
+    """Returns the figures that follow from the seconds of the calls on `count` devices."""
+    rate = timing.quartiles([count * task.items / value for value in seconds[count]])
+    found = {
+        'seconds_per_call': timing.quartiles(seconds[count]),
+        'rate': rate,
+        'rate_per_device': rate['median'] / count,
+        'seconds': seconds[count],
+    }
+    if 1 in seconds:
+        alone = timing.quartiles([task.items / value for value in seconds[1]])['median']
+        found['efficiency'] = rate['median'] / (count * alone)
+    if task.flops is not None:
+        found['flops_per_item'] = task.flops
+        found['flops_per_second_per_device'] = task.flops * found['rate_per_device']
+        if peak is not None:
+            found['share_of_peak'] = found['flops_per_second_per_device'] / peak
+    return found
+
+
+def fastest(result: dict[str, Any], name: str) -> int:
+    """Returns the size with the highest rate on the fewest devices, among the tasks of one name."""
+    rows = [row for row in result['rows'] if row['name'] == name]
+    fewest = min(row['devices'] for row in rows)
+    best = max(
+        (row for row in rows if row['devices'] == fewest), key=lambda row: row['rate']['median']
+    )
+    return best['size']
+
+
+def table(result: dict[str, Any], unit: str) -> str:
+    """Returns the figures as lines of text; `unit`: what the rates count."""
+    names = [f'{row["name"]}, {row["size"]} a device' for row in result['rows']]
+    width = max(map(len, names))
+    lines = [
+        f'{result["device"]}; batch: {result["batch"]}; medians and quartiles',
+        f'{"":{width}} {"devices":>7} {"compile":>9} {"warm-up":>9} {"s a call":>10} {unit + "/s":>24} '
+        f'{"a device":>10} {"efficiency":>10} {"peak MiB":>9} {"GFLOP":>8} {"TFLOP/s":>8}',
+    ]
+    for name, row in zip(names, result['rows'], strict=True):
+        low, high = row['rate']['quartiles']
+        rates = f'{row["rate"]["median"]:.5g} ({low:.5g}-{high:.5g})'
+        efficiency = f'{row["efficiency"]:.2f}' if 'efficiency' in row else ''
+        work = speed = ''
+        if 'flops_per_item' in row:
+            work = f'{row["flops_per_item"] / 1e9:.3g}'
+            speed = f'{row["flops_per_second_per_device"] / 1e12:.3g}'
+        if 'share_of_peak' in row:
+            speed += f' = {100 * row["share_of_peak"]:.1f} % of the bfloat16 peak'
+        lines.append(
+            f'{name:{width}} {row["devices"]:>7} '
+            f'{row["compile_seconds"]:>7.1f} s {row["warm_up_seconds"]:>7.2f} s '
+            f'{row["seconds_per_call"]["median"]:>10.4g} {rates:>24} {row["rate_per_device"]:>10.5g} '
+            f'{efficiency:>10} {row["peak_bytes"] / 2**20:>9.0f} {work:>8} {speed:>8}'
+        )
+    lines.append(
+        f'peak: most memory so far, of the {result["peak_bytes_of"]}; GFLOP: of one of the {unit}, by '
+        "XLA's cost analysis; TFLOP/s: of one device"
+    )
+    if 'peak' in result:
+        lines.append(f'bfloat16 peak: {result["peak"]["source"]}')
+    return '\n'.join(lines)

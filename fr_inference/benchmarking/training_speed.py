@@ -1,0 +1,66 @@
+"""The training benchmark: steps of the recognizer's training on several devices."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from fr_inference import config, devices
+from fr_inference.benchmarking import chips, scaling
+from fr_inference.training import recognizer
+
+_CLASSES = 1000  # people: the last layer of the training
+_PER_EPOCH = 1000
+
+
+def task(name: str, size: int, dtype: str) -> scaling.Task:
+    """Returns the training of a backbone from scratch, with `size` random images on each device.
+
+    A call is one step: its images go to the devices, loss, gradient, update; BatchNorm over the whole
+    batch.
+
+    Args:
+      name: in `registry.VARIANTS`.
+      size: images on each device, 2 or more.
+      dtype: in `registry.DTYPES`.
+    """
+    recipe = config.Recipe(batch_size=size)
+    target = recognizer.fresh_target(name, {'dtype': dtype}, None, recipe.seed)
+
+    def prepared(on):
+        with devices.using(on):
+            mesh = devices.training_mesh(size * len(on))
+        step, state = recognizer.first_step(
+            recipe, target, classes=_CLASSES, per_epoch=_PER_EPOCH, mesh=mesh
+        )
+        return step, state, _batch(target.input, size * len(on)), mesh
+
+    def build(on: Sequence[jax.Device]) -> scaling.Program:
+        step, state, whole, mesh = prepared(on)
+        count, seed = size * len(on), np.int32(recipe.seed)
+        held = [devices.on_mesh(state, mesh)]
+
+        def feed():
+            return devices.batch_on_mesh(lambda rows: tuple(x[rows] for x in whole), count, mesh)
+
+        def call(compiled):
+            state, metrics = compiled(held.pop(), feed(), seed)  # the step donates the state
+            held.append(state)
+            return state, metrics
+
+        return scaling.Program(lower=lambda: step.lower(held[0], feed(), seed), call=call)
+
+    flops, device = None, chips.host()
+    if device is not None:
+        step, state, whole, _ = prepared([device])
+        # A step has no loop over images: the whole batch is counted.
+        found = chips.flops(step, state, whole, np.int32(recipe.seed))
+        flops = None if found is None else found / size
+    return scaling.Task(name=name, size=size, items=size, build=build, flops=flops)
+
+
+def _batch(spec, count):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (count, spec.height, spec.width, 3), np.uint8)
+    labels = draw.integers(0, _CLASSES, count, np.int32)
+    return images, labels, np.arange(count, dtype=np.int32)
