@@ -12,7 +12,8 @@ import pathlib
 
 from absl import flags
 
-from experiments import audit_flags, cli, gates, inputs, job, search_flags
+from experiments import audit_flags, cli, inputs, job, search_flags
+from fr_inference.report import gate
 from fr_inference.report.verdict import verdict
 
 for _module in (inputs, audit_flags, search_flags):
@@ -22,7 +23,7 @@ flags.mark_flags_as_required(job.REQUIRED)
 
 def main() -> None:
     """Opens everything, audits, writes, checks the gates."""
-    limits = [gates.parse(gate) for gate in audit_flags.FAIL.value]
+    limits = [gate.parse(text) for text in audit_flags.FAIL.value]
     values = inputs.values(inputs.OPTIONS, audit_flags.OPTIONS, search_flags.OPTIONS)
     out = inputs.OUT.value
     result = job.run(
@@ -33,7 +34,7 @@ def main() -> None:
         progress=cli.progress,
     )
     print(f'{verdict(result.record)}\nreport: {pathlib.Path(out) / "report.html"}')
-    gates.check(limits, result.record['membership'])
+    gate.check(limits, result.record)
 
 
 if __name__ == '__main__':

@@ -21,10 +21,10 @@ import sys
 
 from absl import flags
 
-from experiments import audit_flags, batch_table, cli, gates, inputs, search_flags
+from experiments import audit_flags, batch_table, cli, inputs, search_flags
 from experiments.batch_run import Batch
 from fr_inference import errors, processes
-from fr_inference.report import comparison
+from fr_inference.report import batch_page, gate
 
 for _module in (inputs, audit_flags, search_flags):
     flags.adopt_module_key_flags(_module)
@@ -34,15 +34,15 @@ _PER_DEVICE = flags.DEFINE_bool('per_device', False, 'One row on each device at 
 
 def main() -> None:
     """Reads the table, audits every row, writes the comparison, checks the gates."""
-    limits = [gates.parse(gate) for gate in audit_flags.FAIL.value]
+    limits = [gate.parse(text) for text in audit_flags.FAIL.value]
     defaults = inputs.values(inputs.OPTIONS, audit_flags.OPTIONS, search_flags.OPTIONS)
     parsers = {name: flags.FLAGS[name].parser.parse for name in defaults}
     rows = batch_table.read(_TARGETS.value, defaults, parsers)
-    out = cli.make_folder(inputs.OUT.value, '--out', comparison.FILES)
+    out = cli.make_folder(inputs.OUT.value, '--out', batch_page.FILES)
     batch = Batch(rows, out, inputs.command_of, inputs.SCORES.value)
     entries = batch.run(per_device=_PER_DEVICE.value)
-    headline, _, sentences = comparison.summary(entries)
-    for line in (headline, *sentences, f'comparison: {out / comparison.FILES[0]}'):
+    headline, _, sentences = batch_page.summary(entries)
+    for line in (headline, *sentences, f'comparison: {out / batch_page.FILES[0]}'):
         cli.say(line)
     failed = {kind: _errors(entries, kind) for kind in ('bug', 'failed')}
     if failed['bug']:
@@ -51,7 +51,7 @@ def main() -> None:
     done = [entry.name for entry in entries if entry.status == 'done']
     crossed, unknown = processes.from_first(lambda: _gates(limits, done, out))
     if crossed:
-        raise cli.GateCrossedError('; '.join(crossed))
+        raise gate.GateCrossed('; '.join(crossed))
     errors.require(not failed['failed'] + unknown, '; '.join(failed['failed'] + unknown))
 
 
@@ -65,8 +65,8 @@ def _gates(limits, names, out):
     for name in names if limits else ():
         record = json.loads((out / name / 'audit.json').read_text(encoding='utf-8'))
         try:
-            gates.check(limits, record['membership'])
-        except cli.GateCrossedError as error:
+            gate.check(limits, record)
+        except gate.GateCrossed as error:
             crossed.append(f'{name}: {error}')
         except errors.InputError as error:
             unknown.append(f'{name}: {error}')

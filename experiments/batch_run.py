@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from experiments import batch_folder, cli, job
 from experiments.batch_table import Row
 from fr_inference import devices, errors, processes
-from fr_inference.report import comparison
-from fr_inference.report.comparison import Entry
+from fr_inference.report import batch_page
+from fr_inference.report.batch_page import Entry
 
 _BAR = 'audits'
 
@@ -166,11 +166,11 @@ class Batch:
     def _publish(self):
         with self._lock:
             if processes.is_first():
-                comparison.write(self.out, self.entries)
+                batch_page.write(self.out, self.entries)
 
 
 def _done(row, record):
-    return comparison.finished(row.name, row.job.target, record, f'{row.name}/report.html')
+    return batch_page.finished(row.name, row.job.target, record, f'{row.name}/report.html')
 
 
 def _label(number, name):

@@ -10,12 +10,12 @@ from typing import Any
 from experiments import job, search
 from experiments.batch_folder import SCORES
 from fr_inference import errors, tables
-from fr_inference.report import comparison
+from fr_inference.report import batch_page
 
 _PATHS = (*job.BACKBONES, *job.FACES, *search.BACKBONES, *search.FACES)
 _FILE_TYPES = ('.pth', '.pt', '.ckpt', '.safetensors', '.onnx', '.pkl')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,99}')
-_RESERVED = (*comparison.FILES, SCORES)
+_RESERVED = (*batch_page.FILES, SCORES)
 _SHOWN = 20  # of the errors of one table
 
 

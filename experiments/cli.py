@@ -22,6 +22,7 @@ import tqdm
 from absl import app, flags, logging
 
 from fr_inference import errors, processes
+from fr_inference.report import gate
 
 EXIT_BUG = 1
 EXIT_BAD_INPUT = 2
@@ -47,10 +48,6 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many there are.', lower_bound=1)
 _PROCESS = flags.DEFINE_integer('process_id', None, 'Which one this is, from 0.', lower_bound=0)
-
-
-class GateCrossedError(Exception):
-    """A gate given with `--fail_above` was crossed."""
 
 
 def define_seed(description: str) -> flags.FlagHolder:
@@ -94,8 +91,8 @@ def run(main: Callable[[], None], *, shared: bool = True, saves: bool = True) ->
         except errors.InputError as error:
             known = error.field in flags.FLAGS
             _stop(error.message(f'--{error.field}' if known else error.field), EXIT_BAD_INPUT)
-        except GateCrossedError as error:
-            _stop(str(error), EXIT_GATE)
+        except gate.GateCrossed as error:
+            _stop(f'--fail_above: {error}', EXIT_GATE)
         except processes.Stopped:
             _stop('stopped; its state is saved, the same command goes on', EXIT_STOPPED)
         except Exception as error:

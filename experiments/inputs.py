@@ -26,12 +26,6 @@ OPTIONS = (
     flags.DEFINE_enum(
         'dtype', None, list(registry.DTYPES), 'Arithmetic, in place of what the checkpoints say.'
     ),
-    flags.DEFINE_enum(
-        'scaling', 'variance', ['variance'], 'What squared differences are divided by (b_i).'
-    ),
-    flags.DEFINE_integer(
-        'hidden', 0, "Units of a hidden layer in the attack model; 0 is the paper's, without one."
-    ),
     cli.define_seed('Of splits, searches, controls and intervals.'),
     flags.DEFINE_integer('batch_size', 64, 'Images scored at a time.'),
     flags.DEFINE_integer('decoders', 0, 'Processes that decode images; 0: threads of this one.'),

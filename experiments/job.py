@@ -8,12 +8,9 @@ from typing import Any
 
 from experiments import cli
 from experiments.search import Search
-from fr_inference import auditing, errors, processes
-from fr_inference.data import sources
+from fr_inference import auditing, config, errors
+from fr_inference.config import Settings
 from fr_inference.measuring.measurements import Progress
-from fr_inference.membership.measured import Settings, Shadow
-from fr_inference.weights import native_targets
-from fr_inference.weights.targets import locate, open_target
 
 REQUIRED = ('target', 'members', 'nonmembers')
 BACKBONES = ('target', 'shadow', 'shadow_init', 'blind')
@@ -32,8 +29,6 @@ class Job:
     shadow_init: str | None
     blind: str | None
     dtype: str | None
-    scaling: str
-    hidden: int
     seed: int
     batch_size: int
     decoders: int
@@ -58,8 +53,6 @@ class Job:
     def settings(self) -> Settings:
         """How it is done."""
         return Settings(
-            scaling=self.scaling,
-            hidden=self.hidden,
             seed=self.seed,
             batch_size=self.batch_size,
             decoders=self.decoders,
@@ -112,13 +105,14 @@ def run(
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
-    opened = processes.each_its_share(lambda: _open(job))  # what one lacks all hear of
+    opened = auditing.open_inputs(_inputs(job))
     out = cli.make_folder(pathlib.Path(folder), '--out', auditing.FILES)
     if scores is not None:
         cli.make_folder(scores, '--scores')
-    result = auditing.audit_target(
-        **opened,
-        settings=job.settings,
+    result = auditing.run(
+        opened,
+        job.settings,
+        job.search.config if job.search is not None else None,
         membership=membership,
         workdir=out,
         scores=scores,
@@ -129,34 +123,9 @@ def run(
     return result
 
 
-def _open(job):
-    """Returns what the job names, as arguments of `auditing.audit_target`."""
-    return {
-        'inversion': job.search.request(**job.reading) if job.search is not None else None,
-        'target': _backbone(job, 'target'),
-        'shadow': _shadow(job) if job.shadow else None,
-        'shadow_start': _backbone(job, 'shadow_init'),
-        'blind': _backbone(job, 'blind'),
-        **{name: _faces(job, name) for name in FACES},
-        'training_digests': native_targets.read_members(locate(job.target)),
-        'blind_digests': native_targets.read_members(locate(job.blind)) if job.blind else None,
-    }
-
-
-def _shadow(job):
-    digests = native_targets.read_members(locate(job.shadow))
-    errors.require(
-        digests is not None,
-        f'--shadow: {job.shadow} has no members.csv, the list of its training images',
-    )
-    return Shadow(target=_backbone(job, 'shadow'), digests=digests or [])
-
-
-def _faces(job, name):
-    value = getattr(job, name)
-    return sources.open_faces(value, name, **job.reading) if value else None
-
-
-def _backbone(job, name):
-    value = getattr(job, name)
-    return open_target(value, dtype=job.dtype, field=name) if value else None
+def _inputs(job):
+    names = {field.name for field in dataclasses.fields(config.Inputs)}
+    values = dataclasses.asdict(job)
+    values |= values.pop('search') or {}
+    given: Any = {name: values[name] or None for name in names & set(values)}
+    return config.Inputs(**given)

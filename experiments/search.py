@@ -4,11 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 
 from fr_inference import config, errors
-from fr_inference.data import sources
-from fr_inference.inversion.searches import Request
-from fr_inference.weights import native_targets
-from fr_inference.weights.generators import open_generator
-from fr_inference.weights.targets import locate, open_target
 
 BACKBONES = ('generator', 'evaluator')
 FACES = ('strangers',)
@@ -31,11 +26,11 @@ class Search:
     search_batch: int
     space: str
     psi: float
-    membership: str | None
+    membership: str
     centres: int
     strangers: str | None
     strength: float
-    sweep: Sequence[str | float]
+    sweep: Sequence[str]
     prior: float
     targeted: int
     untrained: bool
@@ -50,27 +45,17 @@ class Search:
             not self.strangers or self.centres,
             '--strangers: found without --centres, which are estimated from them',
         )
-        _ = self.settings  # checks the rest
+        _ = self.config  # checks the rest
 
     @property
-    def settings(self) -> config.Search:
+    def config(self) -> config.Search:
         """How it is done."""
-        names = config.options_of(config.Search)
-        values = {name: getattr(self, name) for name in names}
-        return config.Search(**values | {'sweep': tuple(_strength(text) for text in self.sweep)})
-
-    def request(self, **reading: str | None) -> Request:
-        """Opens generator, evaluator and strangers; `reading` is how faces are opened."""
-        evaluator, strangers = str(self.evaluator), None
-        if self.strangers:
-            strangers = sources.open_faces(self.strangers, 'strangers', **reading)
-        return Request(
-            generator=open_generator(self.generator),
-            evaluator=open_target(evaluator, field='evaluator'),
-            strangers=strangers,
-            evaluator_digests=native_targets.read_members(locate(evaluator)),
-            search=self.settings,
-        )
+        known = {field.name for field in dataclasses.fields(config.Search)}
+        values = {name: value for name, value in vars(self).items() if name in known}
+        values['sweep'] = tuple(_strength(text) for text in self.sweep)
+        if self.membership == 'capped':
+            values['membership'] = None
+        return config.Search(**values)
 
 
 def _strength(text):

@@ -24,7 +24,7 @@ MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its tex
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
 _SETTLE_SECONDS = 5
-# One thread at a time: the logger and the event loops that are changed meanwhile are the process's.
+# One thread at a time: the logger and the event loop are changed meanwhile for the whole process.
 _ORBAX = threading.Lock()
 
 
@@ -215,7 +215,7 @@ def is_tree(path: pathlib.Path) -> bool:
 def _save(path, tree):
     with _naming(path), _silence(), _checkpointer() as checkpointer:
         checkpointer.save(path, tree, force=True)
-    # Orbax says there where on this machine it wrote; checkpoints are handed on.
+    # It holds the path on this machine, and checkpoints are handed on.
     (path / 'commit_success.txt').unlink(missing_ok=True)
 
 
@@ -225,7 +225,7 @@ def _naming(path):
     try:
         yield
     except Exception as error:
-        # TensorStore says it in words, Python often without a name.
+        # TensorStore gives the code in its text; Python often gives no file name.
         code = re.search(r"os_error_code='(\d+)'", str(error))
         if code is not None:
             number = int(code[1])
@@ -237,7 +237,7 @@ def _naming(path):
 
 
 def _alone():
-    """This process reads or writes by itself, and waits for no other."""
+    """Returns options by which this process reads or writes without waiting for others."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
     own = jax.process_index()
@@ -263,7 +263,7 @@ def _restore(path, expected):
             str(path), ', '.join(large[:3]), f'files of at most {MAX_JSON_BYTES} bytes there'
         )
     with _silence(), _checkpointer() as checkpointer:
-        # Of a damaged checkpoint Orbax and TensorStore raise anything, a bare Exception among it.
+        # For a damaged checkpoint Orbax and TensorStore raise anything, even a bare Exception.
         try:
             metadata = checkpointer.metadata(path).item_metadata
             if metadata is None:
@@ -295,7 +295,7 @@ def brief(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _silence():
-    """Keeps Orbax and TensorStore from printing what is raised, and told in one line, anyway."""
+    """Keeps Orbax and TensorStore from printing errors, which are raised and told in one line."""
     with _ORBAX:
         logger, new_loop = logging.getLogger('absl'), asyncio.new_event_loop
         disabled, logger.disabled = logger.disabled, True
@@ -310,8 +310,8 @@ def _silence():
 class _PatientLoop(asyncio.SelectorEventLoop):
     """Closes when all is done, and keeps quiet.
 
-    Orbax raises at the first damaged array and closes its loop. The reads still under way would each
-    print a traceback, to a loop that is closed, whenever they end.
+    Orbax raises at the first damaged array and closes its loop. Each read still under way would print
+    a traceback when it ends, because its loop is closed.
     """
 
     def close(self) -> None:
@@ -322,7 +322,7 @@ class _PatientLoop(asyncio.SelectorEventLoop):
         super().close()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Says nothing of further errors that nobody asks for: the first is told."""
+        """Drops further errors: the first one is raised."""
 
 
 def _on_one_device(expected):
@@ -352,7 +352,7 @@ def _compare(path, found, expected):
         misshaped=shapes,
     )
     for key, leaf in found.items():
-        # A chunk is allocated whole, however little of it is asked for.
+        # A chunk is allocated whole even if one number of it is read.
         chunk = getattr(getattr(leaf, 'storage', None), 'chunk_shape', None) or ()
         if math.prod(chunk) > math.prod(leaf.shape):
             raise errors.InputError(

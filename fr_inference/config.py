@@ -253,6 +253,12 @@ class Settings(Config):
     """How an audit is done."""
 
     seed: int = option(0, 'Of splits, searches, controls and intervals.', 'attack', **_SEED)
+    attacks: tuple[str, ...] = option(
+        (),
+        'Attacks that are run; all by default.',
+        'attack',
+        choices='fr_inference.membership.attacks:NAMES',
+    )
     replicates: int = option(
         1000, 'Of the bootstrap behind each interval.', 'attack', low=100, high=100_000, flag=False
     )

@@ -14,10 +14,9 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import prior
-from fr_inference.membership import attack as attacks
-from fr_inference.membership import protocol
-from fr_inference.membership.attack import Attack
-from fr_inference.membership.measured import MADE, Measured, Settings
+from fr_inference.membership import logistic
+from fr_inference.membership.logistic import Logistic
+from fr_inference.membership.views import MADE, Views
 from fr_inference.models.target import Target
 
 KINDS = ('raw', 'capped', 'density')
@@ -38,13 +37,13 @@ class Guide:
       precision: [L, L] float32, the inverse of their covariance, shrunk towards its diagonal.
     """
 
-    attack: Attack
+    attack: Logistic
     level: Any
     mean: Any
     precision: Any
 
 
-def guide(attack: Attack, member_features: np.ndarray) -> Guide:
+def guide(attack: Logistic, member_features: np.ndarray) -> Guide:
     """Measures what the membership terms need.
 
     Args:
@@ -61,7 +60,7 @@ def guide(attack: Attack, member_features: np.ndarray) -> Guide:
     covariance = prior.shrunk(prior.covariance(features), _SHRINKAGE)
     return Guide(
         attack=attack,
-        level=np.float32(np.median(attacks.logit(attack, features.astype(np.float32)))),
+        level=np.float32(np.median(logistic.logit(attack, features.astype(np.float32)))),
         mean=features.mean(0).astype(np.float32),
         precision=np.linalg.inv(covariance).astype(np.float32),
     )
@@ -81,8 +80,8 @@ def terms(guide: Guide, distances: jax.Array) -> dict[str, jax.Array]:
       guide: what was measured.
       distances: [L] float32, of the picture in the target.
     """
-    features = attacks.log_distances(distances)
-    logit = attacks.logit(guide.attack, features)
+    features = logistic.log_distances(distances)
+    logit = logistic.logit(guide.attack, features)
     away = features - guide.mean
     return {
         'raw': logit,
@@ -139,40 +138,38 @@ class Audited:
         return self.embed(backbone, from_arrays(images, range(len(images)), MADE), label)
 
 
-def audited(measured: Measured, settings: Settings) -> Audited:
+def audited(views: Views) -> Audited:
     """Collects what a search needs of what stage 1 measured.
 
     The attack of the auxiliary setting guides where there is a shadow: it was fitted on nobody in the
     audit. Without one, that of the partial setting.
 
     Args:
-      measured: by `measure_all`.
-      settings: of the audit.
+      views: of stage 1.
     """
-    own = measured.labelled
+    images = views.in_target
     return Audited(
-        target=_side(measured, settings, blind=False),
-        untrained=_side(measured, settings, blind=True),
-        identities=np.array(own.measured.identities),
-        member=own.member,
-        index=own.measured.index,
-        faces=measured.faces,
-        embed=lambda backbone, faces, label: measured.measure(backbone, faces, label).embeddings,
+        target=_side(views, blind=False),
+        untrained=_side(views, blind=True),
+        identities=np.array(images.identities),
+        member=images.member,
+        index=images.index,
+        faces=views.faces,
+        embed=lambda backbone, faces, label: views.measure(backbone, faces, label).embeddings,
     )
 
 
-def _side(measured, settings, *, blind):
-    backbone = measured.blind if blind else measured.target
-    labelled = measured.control if blind else measured.labelled
-    setting, fitted_on, found = None, np.zeros(len(measured.fit), bool), None
-    if labelled.measured.layers:
-        setting, fitted, features = _fitted(measured, labelled, settings, blind)
+def _side(views, *, blind):
+    images = views.in_blind if blind else views.in_target
+    setting, fitted_on, found = None, np.zeros(len(views.fit), bool), None
+    if images.layers:
+        setting, fitted, features = _fitted(views, images, blind)
         found = guide(fitted, features)
-        fitted_on = measured.fit if setting == 'partial' else fitted_on
-    name = 'untrained target' if blind and measured.untrained else 'blind' if blind else 'target'
+        fitted_on = views.fit if setting == 'partial' else fitted_on
+    name = 'untrained target' if blind and views.untrained else 'blind' if blind else 'target'
     return Side(
-        target=backbone,
-        embeddings=labelled.measured.embeddings,
+        target=views.blind if blind else views.target,
+        embeddings=images.embeddings,
         guide=found,
         setting=setting,
         fitted_on=fitted_on,
@@ -180,13 +177,14 @@ def _side(measured, settings, *, blind):
     )
 
 
-def _fitted(measured, labelled, settings, blind):
+def _fitted(views, images, blind):
     """Returns (setting, the fitted attack, log-distances of the members it was fitted on)."""
-    shadow = measured.shadow
-    reference = shadow and (shadow.blind_reference if blind else shadow.reference)
+    shadow = views.shadow
+    reference = shadow and (shadow.in_blind if blind else shadow.in_target)
     if reference is not None:
-        fitted, _ = protocol.auxiliary(shadow.labelled, reference, labelled, settings.options)
-        seen, member = shadow.labelled.features, shadow.labelled.member
-        return 'auxiliary', fitted, attacks.carried(seen[member], seen[~member], fitted)
-    fitted, _ = protocol.partial(labelled, measured.fit, settings.options)
-    return 'partial', fitted, labelled.features[measured.fit & labelled.member]
+        seen, member = shadow.in_shadow.log_distances, shadow.in_shadow.member
+        fitted = logistic.standardised_by(logistic.fit(seen, member), reference.log_distances)
+        return 'auxiliary', fitted, logistic.carried(seen[member], seen[~member], fitted)
+    fit, features = views.fit, images.log_distances
+    fitted = logistic.fit(features[fit], images.member[fit])
+    return 'partial', fitted, features[fit & images.member]

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -107,14 +107,12 @@ class Request:
       search: how.
       strangers: faces of anybody else, from whose embeddings class centres are estimated; images of
         random latents when None.
-      evaluator_digests: SHA-256 of the evaluator's training images, where they are known.
     """
 
     generator: Trained
     evaluator: Target
     search: Search = dataclasses.field(default_factory=Search)
     strangers: Faces | None = None
-    evaluator_digests: Sequence[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def test_a_crossed_gate_loses_nothing(folder, results):
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
-        ('bad_gate', "--fail_above (NAME:LIMIT): found 'area', expected one of 'auc', "),
+        ('bad_gate', "fail_above: found 'area:0.5', expected NAME:LIMIT"),
         ('no_target', '--target: '),
         ('no_members', "--members: found 'none', which does not exist"),
         ('same', 'nonmembers: found 8 identities on both sides (hard-0-0, '),

@@ -17,6 +17,7 @@ import contextlib, io, json, sys
 from absl import flags, logging
 from experiments import cli
 from fr_inference import errors
+from fr_inference.report import gate
 
 flags.DEFINE_string('what', None, 'What happens.', required=True)
 
@@ -26,7 +27,7 @@ def main():
     if flags.FLAGS.what == 'input':
         raise errors.InputError('--faces: nothing\\n  there')
     if flags.FLAGS.what == 'gate':
-        raise cli.GateCrossedError('--fail_above: auc is 0.9, above 0.6')
+        raise gate.GateCrossed('auc is 0.9, above 0.6')
     if flags.FLAGS.what == 'bug':
         raise RuntimeError('unforeseen')
     if flags.FLAGS.what == 'value':

@@ -5,7 +5,7 @@ import pytest
 
 from fr_inference import errors
 from fr_inference.inversion import goals, guidance
-from fr_inference.membership import attack
+from fr_inference.membership import logistic
 
 
 @pytest.fixture(scope='module')
@@ -14,7 +14,7 @@ def guide():
     mixing = draw.normal(size=(5, 5))
     features = draw.normal(size=(400, 5)) @ mixing
     features[:200] += 1.0
-    fitted = attack.fit(features, np.arange(400) < 200, attack.Options())
+    fitted = logistic.fit(features, np.arange(400) < 200)
     return guidance.guide(fitted, features[:200])
 
 
@@ -27,7 +27,7 @@ def terms(guide, features):
 def test_capped_is_the_logit_up_to_the_members_median(guide):
     features = np.random.default_rng(1).normal(size=(50, 5)).astype(np.float32) * 3
     found = terms(guide, features)
-    logits = attack.logit(guide.attack, features)
+    logits = logistic.logit(guide.attack, features)
     np.testing.assert_allclose(found['raw'], logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found['capped'], np.minimum(found['raw'], guide.level), rtol=1e-6)
     assert (found['raw'] > guide.level).any()
@@ -41,7 +41,7 @@ def test_density_is_highest_at_the_members_mean(guide):
 
 
 def test_a_guide_takes_members():
-    fitted = attack.Attack(mean=0, std=1, layers=[])
+    fitted = logistic.Logistic(mean=0, std=1, weights=0, bias=0)
     with pytest.raises(errors.InputError) as caught:
         guidance.guide(fitted, np.zeros((1, 3)))
     assert caught.value.field == 'members'

@@ -9,7 +9,7 @@ import numpy as np
 from fr_inference.config import Search
 from fr_inference.inversion import guidance, subject
 from fr_inference.measuring import distances
-from fr_inference.membership import attack
+from fr_inference.membership import logistic
 from fr_inference.models import stylegan2
 from tests.membership.backbones import Small, target_of
 
@@ -53,7 +53,7 @@ def guide():
     features = draw.normal(size=(40, layers)).astype(np.float32)
     member = np.arange(40) < 20
     features[member] += 0.5
-    return guidance.guide(attack.fit(features, member, attack.Options()), features[member])
+    return guidance.guide(logistic.fit(features, member), features[member])
 
 
 @functools.cache

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference import Settings, auditing, checkpointing
-from fr_inference.data import sources
+import fr_inference
+from fr_inference import checkpointing
 from fr_inference.weights import generators, native_targets
 from fr_inference.weights import targets as opening
 
@@ -78,23 +78,24 @@ SPEC = 'procedural:hard,images=4,seed=1,people=128'
 
 
 @pytest.fixture(scope='module')
-def membership():
-    found = auditing.audit_target(
-        opening.open_target('demo_leaky'),
-        sources.open_faces(SPEC),
-        sources.open_faces(f'{SPEC},first=128'),
-        settings=Settings(replicates=200),
+def comparisons():
+    found = fr_inference.audit(
+        'demo_leaky',
+        members=SPEC,
+        nonmembers=f'{SPEC},first=128',
+        settings=fr_inference.Settings(replicates=200),
     )
-    return found.record['membership']
+    return {comparison.key: comparison for comparison in found.comparisons}
 
 
-def test_the_leak_is_found(membership):
-    assert membership['settings']['partial']['auc'] >= 0.85
-    assert membership['identity_level']['auc'] >= 0.95
+def test_the_leak_is_found(comparisons):
+    assert comparisons['bn-distance/partial'].figures['auc'] >= 0.85
+    assert comparisons['people/partial'].figures['auc'] >= 0.95
 
 
-def test_the_controls_find_nothing(membership):
-    controls = membership['controls']
-    low, high = controls['null']['auc_ci95']
+def test_the_controls_find_nothing(comparisons):
+    found = comparisons['bn-distance/partial']
+    low, high = found.null['auc_ci95']
     assert low <= 0.5 <= high
-    assert controls['blind']['auc'] < 0.65
+    assert found.blind['auc'] < 0.65
+    assert found.valid

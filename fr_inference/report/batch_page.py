@@ -8,24 +8,21 @@ from typing import Any
 
 import markupsafe
 
-from fr_inference import tables
-from fr_inference.report import comparison_figure, html
-from fr_inference.report.verdict import INVALID, LEAK, NONE, OPEN, decisive, verdict
+from fr_inference import runs, tables
+from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison, decisive
+from fr_inference.report import batch_figure, page, wording
+from fr_inference.report.verdict import comparisons, verdict
 
 FILES = ('comparison.html', 'comparison.csv')
 STATES = ('waiting', 'running', 'done', 'failed', 'bug')
-# Figures with an interval: three columns each in the CSV.
-INTERVALS = (
-    *('auc_partial', 'auc_auxiliary', 'auc_people', 'auc_blind'),
-    *('excess', 'tpr_at_1_percent', 'hit_rate'),
-)
-_PLAIN = ('architecture', 'images', 'people', 'decided_by')
-_AUC = {'partial': 'auc_partial', 'auxiliary': 'auc_auxiliary', 'identity_level': 'auc_people'}
+# Of the attack that the verdict rests on, and of the search: three columns each in the CSV.
+INTERVALS = ('auc', 'blind', 'null', 'excess', 'tpr_at_1_percent', 'hit_rate')
+_PLAIN = ('architecture', 'images', 'people')
 _CALLED = {
     LEAK: 'leak',
     NONE: 'no leak found',
-    OPEN: 'not conclusive',
-    INVALID: 'control failed',
+    OPEN: 'inconclusive',
+    INVALID: 'inconclusive: control failed',
     'failed': 'failed',
     'bug': 'failed: bug',
 }
@@ -44,8 +41,8 @@ class Entry:
       report: its report, relative to the page.
       kind: the verdict's, where it is done.
       headline: the verdict's.
-      figures: name -> text or number; name -> (value, low, high) for `INTERVALS`; what was not
-        measured is absent.
+      figures: name -> text or number; 'hit_rate' -> (value, low, high); what was not measured is absent.
+      comparisons: every attack with its controls.
     """
 
     name: str
@@ -56,18 +53,44 @@ class Entry:
     kind: str = ''
     headline: str = ''
     figures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def decisive(self) -> Comparison | None:
+        """The comparison that the verdict rests on."""
+        return decisive(self.comparisons) if self.comparisons else None
+
+    @property
+    def measured(self) -> dict[str, tuple[float, float, float]]:
+        """Returns name -> (value, low, high) of those of `INTERVALS` that were measured."""
+        found = {}
+        if (one := self.decisive) is not None:
+            blocks = {
+                'auc': one.figures,
+                'blind': one.blind,
+                'null': one.null,
+                'excess': one.excess,
+            }
+            found = {name: _interval(block) for name, block in blocks.items() if block is not None}
+            if (rate := one.figures['tpr_at_fpr'].get('0.01')) is not None:
+                found['tpr_at_1_percent'] = (rate, *one.figures['tpr_at_fpr_ci95']['0.01'])
+        if 'hit_rate' in self.figures:
+            found['hit_rate'] = self.figures['hit_rate']
+        return found
 
     @property
     def brief(self) -> str:
         """The figure that matters and the seconds, for a line of progress."""
-        figures = self.figures
-        parts = [f'{figures["seconds"]:.0f} s']
-        for name in ('auc_partial', 'auc_auxiliary', 'auc_people', 'hit_rate'):
-            if name in figures:
-                value, low, high = figures[name]
-                label = 'hit rate' if name == 'hit_rate' else 'AUC'
-                parts.insert(0, f'{label} {value:.3f}, {low:.3f} to {high:.3f}')
-                break
+        parts = [f'{self.figures["seconds"]:.0f} s']
+        one = self.decisive
+        if one is not None and not one.valid:
+            parts.insert(0, wording.not_counted(one))
+        else:
+            for name, called in (('auc', 'AUC'), ('hit_rate', 'hit rate')):
+                if name in self.measured:
+                    value, low, high = self.measured[name]
+                    parts.insert(0, f'{called} {value:.3f}, {low:.3f} to {high:.3f}')
+                    break
         return '; '.join(parts)
 
 
@@ -89,8 +112,6 @@ def finished(name: str, target: str, record: Mapping[str, Any], report: str) -> 
         'seconds': record['provenance']['seconds'],
         'target_sha256': record['provenance']['target_sha256'],
     }
-    if 'membership' in record:
-        figures |= _membership(record['membership'])
     if 'inversion' in record:
         inversion = record['inversion']
         figures['hit_rate'] = (inversion['hit_rate'], *inversion['hit_rate_ci95'])
@@ -102,35 +123,12 @@ def finished(name: str, target: str, record: Mapping[str, Any], report: str) -> 
         kind=said.kind,
         headline=said.headline,
         figures=figures,
+        comparisons=tuple(comparisons(record)),
     )
 
 
-def _membership(membership):
-    """Excess, control and TPR are those of the attack that the verdict rests on."""
-    settings, controls = membership['settings'], membership['controls']
-    shadow = membership.get('shadow') or {}
-    attacks = {
-        'partial': (settings.get('partial'), 'excess', controls.get('blind')),
-        'auxiliary': (settings.get('auxiliary'), 'auxiliary_excess', shadow.get('on_blind')),
-        'identity_level': (
-            membership.get('identity_level'),
-            'identity_excess',
-            controls.get('identity_blind'),
-        ),
-    }
-    figures: dict[str, Any] = {'decided_by': decisive(membership)}
-    for name, (block, excess, blind) in attacks.items():
-        if not block:
-            continue
-        if name == figures['decided_by']:
-            for key, found in (('excess', controls.get(excess)), ('auc_blind', blind)):
-                if found:
-                    figures[key] = (found['auc'], *found['auc_ci95'])
-            if block['tpr_at_fpr']['0.01'] is not None:
-                ends = block['tpr_at_fpr_ci95']['0.01']
-                figures['tpr_at_1_percent'] = (block['tpr_at_fpr']['0.01'], *ends)
-        figures[_AUC[name]] = (block['auc'], *block['auc_ci95'])
-    return figures
+def _interval(block):
+    return block['auc'], *block['auc_ci95']
 
 
 def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
@@ -141,42 +139,63 @@ def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
       entries: in the order of the page.
     """
     folder = pathlib.Path(folder)
-    page, table = (folder / name for name in FILES)
-    temporary = folder / 'comparison.tmp'
-    temporary.write_text(render(entries), encoding='utf-8', errors='backslashreplace')
-    temporary.rename(page)
-    columns = ['name', 'target', 'status', 'error', 'verdict', *_PLAIN]
-    columns += [f'{name}{end}' for name in INTERVALS for end in ('', '_low', '_high')]
+    report, table = (folder / name for name in FILES)
+    with runs.replacing(report) as path:
+        path.write_text(render(entries), encoding='utf-8', errors='backslashreplace')
+    keys = _labels(entries)
+    columns = ['name', 'target', 'status', 'error', 'verdict', *_PLAIN, 'decided_by', 'not_counted']
+    names = [*INTERVALS, *(f'auc {key}' for key in keys)]
+    columns += [f'{name}{end}' for name in names for end in ('', '_low', '_high')]
     columns += ['seconds', 'target_sha256', 'report']
-    tables.write(temporary, columns, map(_line, entries))
-    temporary.rename(table)
+    with runs.replacing(table) as path:
+        tables.write(path, columns, (_line(entry, keys) for entry in entries))
 
 
-def _line(entry):
-    figures = entry.figures
+def _line(entry, keys):
+    figures, first, measured = entry.figures, entry.decisive, entry.measured
     line = [entry.name, entry.target, entry.status, entry.error, entry.kind]
     line += [figures.get(name, '') for name in _PLAIN]
+    line.append(first.key if first is not None else '')
+    line.append(' '.join(one.key for one in entry.comparisons if not one.valid))
     for name in INTERVALS:
-        line += figures.get(name, ('', '', ''))
+        line += measured.get(name, ('', '', ''))
+    found = {one.key: one for one in entry.comparisons}
+    for key in keys:
+        line += _interval(found[key].figures) if key in found else ('', '', '')
     return [*line, figures.get('seconds', ''), figures.get('target_sha256', ''), entry.report]
+
+
+def _labels(entries):
+    """Returns the key of every comparison that occurs -> its label, in the order of the audits."""
+    found: dict[str, tuple[int, str]] = {}
+    for entry in entries:
+        for place, one in enumerate(entry.comparisons):
+            before, _ = found.get(one.key, (place, ''))
+            found[one.key] = min(place, before), wording.label(one)
+    return {key: label for key, (_, label) in sorted(found.items(), key=lambda item: item[1][0])}
 
 
 def render(entries: Sequence[Entry]) -> str:
     """Returns the page, which refers to the reports beside it and to nothing else."""
     headline, tone, sentences = summary(entries)
-    drawn = any(entry.kind for entry in entries)
-    return html.template('comparison.html').render(
+    labels = _labels(entries)
+    drawn = batch_figure.targets(entries, labels) if labels else ''
+    return page.template('batch_page.html').render(
         entries=entries,
         called=_CALLED,
         breakable=_breakable,
+        labels=labels,
+        not_counted=wording.not_counted,
+        label=wording.label,
         headline=headline,
         tone=tone,
-        sentences=sentences,
-        shadowed=any('auc_auxiliary' in entry.figures for entry in entries),
+        sentences=[_labelled(sentence) for sentence in sentences],
+        interval=_interval,
+        void_ones=[(entry, one) for entry in entries for one in entry.comparisons if not one.valid],
         inverted=any('hit_rate' in entry.figures for entry in entries),
         unfinished=any(entry.status in ('waiting', 'running') for entry in entries),
         failed=[entry for entry in entries if entry.error],
-        drawing=markupsafe.Markup(comparison_figure.targets(entries)) if drawn else '',
+        drawing=markupsafe.Markup(drawn),
     )
 
 
@@ -195,7 +214,7 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     elif done and len(kinds[NONE]) == done:
         tone, headline = NONE, f'No leak found in {_count(done, "backbone")}'
     elif done:
-        tone, headline = OPEN, f'Not conclusive for {_count(done, "backbone")}: no leak is shown'
+        tone, headline = OPEN, f'Inconclusive for {_count(done, "backbone")}: no leak is shown'
     else:
         tone, headline = OPEN, 'Nothing audited yet'
     sentences = [
@@ -212,28 +231,38 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
         )
         + '.'
     ]
-    judged = [entry for entry in leaking if 'excess' in entry.figures]
-    if judged:
-        most = max(judged, key=lambda entry: entry.figures['excess'][0])
-        value, low, high = (100 * share for share in most.figures['excess'])
-        several = most.figures.get('decided_by') == 'identity_level'
-        whom = 'With several photographs of each, of' if several else 'Of'
+    if shown := [(entry, one) for entry in leaking if (one := _shown(entry)) is not None]:
+        most, one = max(shown, key=lambda pair: pair[1].excess['auc'])
+        low, high = (100 * end for end in one.excess['auc_ci95'])
         sentences.append(
-            f'Leaks most: {most.name}. {whom} 100 pairs of a member and a stranger the attack gets '
-            f'{value:.0f} more right ({low:.0f} to {high:.0f}) than on a backbone that never saw them.'
+            f'Leaks most: {most.name}. Of 100 pairs of a member and a stranger, the attack on '
+            f'{wording.judged(one.unit)} gets {100 * one.excess["auc"]:.0f} more right ({low:.0f} to '
+            f'{high:.0f}) than on a backbone that never saw them.'
         )
     if len(leaking) > 1:
-        leaking = sorted(leaking, key=lambda entry: -entry.figures.get('excess', (0,))[0])
+        excess = {entry.name: one.excess['auc'] for entry, one in shown}
+        leaking = sorted(leaking, key=lambda entry: -excess.get(entry.name, 0))
         sentences.append(f'Leaks shown, the strongest first: {_names(leaking)}.')
     for words, found in (
         ('No leak found', kinds[NONE]),
-        ('Not conclusive', kinds[OPEN]),
-        ('Not conclusive, for a control failed', kinds[INVALID]),
+        ('Inconclusive', kinds[OPEN]),
+        ('Inconclusive, because a control failed', kinds[INVALID]),
         ('Failed, with the reason below', states['failed'] + states['bug']),
     ):
         if found:
             sentences.append(f'{words}: {_names(found)}.')
     return headline, tone, sentences
+
+
+def _shown(entry):
+    """Returns the comparison that shows a leak; None where only a search does."""
+    one = entry.decisive
+    return one if one is not None and one.kind == LEAK else None
+
+
+def _labelled(sentence):
+    label, _, text = sentence.partition(': ')
+    return label, text  # every sentence of a summary begins with a label
 
 
 def _breakable(name):

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -12,29 +13,17 @@ from PIL import Image
 
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
+from fr_inference.membership.comparison import LEAK, decisive, kind_of
 from fr_inference.metrics import intervals
-from fr_inference.report import figures, search_figures
-from fr_inference.report.verdict import CONTROLS, verdict
+from fr_inference.report import membership_figures, search_figures, wording
+from fr_inference.report.verdict import LABELS, in_order, verdict
 
 _FACE_PIXELS = 72
 _SHOWN = 12  # reconstructions in the report; all are beside it
-
-_TEMPLATE_CONTROLS = CONTROLS | {'nonmembers': 'templates of people who are no members'}
-# Attack -> (title, its blind control, excess and null control in `audit.json`).
-_ATTACKS = {
-    'partial': ('Images, some members known', 'blind', 'excess', 'null'),
-    'auxiliary': ('Images, no member known', 'auxiliary_blind', 'auxiliary_excess', None),
-    'identity_level': (
-        'People with several images',
-        'identity_blind',
-        'identity_excess',
-        'identity_null',
-    ),
-}
 _POPULATIONS = {
     'members_vs_nonmembers': (
         'Training images against strangers of the same source',
-        'The leak itself: both sides were collected alike.',
+        'The leak itself, provided that both sides were collected alike.',
     ),
     'member_identities_vs_nonmembers': (
         "Other photographs of the members' people against strangers",
@@ -46,40 +35,37 @@ _POPULATIONS = {
     ),
     'nonmembers_vs_shift': (
         'Strangers of the same source against another source',
-        'No leak, whatever it says: how well the attack tells two collections apart.',
+        'Not a leak, whatever it says: how well the attack tells two collections apart.',
     ),
 }
 
 
 def render(audit: Any, *, thumbnails: bool = True) -> str:
-    """Returns the report of an `auditing.Audit` as HTML without references to other files.
+    """Returns the report of an audit as HTML without references to other files.
 
     Args:
-      audit: the result.
+      audit: an `auditing.Audit`: record, comparisons with their scores, columns, distances, faces,
+        inversion.
       thumbnails: whether to show the faces of the most exposed people.
     """
     record = audit.record
     membership = record.get('membership', {})
-    rows = _rows(membership) if membership else []
-    populations = membership.get('populations', {})
-    return template('template.html').render(
+    said = verdict(record)
+    return template('page.html').render(
         record=record,
-        verdict=verdict(record),
-        rows=rows,
+        verdict=said,
+        sentences=[labelled(sentence) for sentence in said.sentences],
         trained=_trained(record['target']['recipe']),
-        rates=intervals.RATES,
-        populations=[(*_POPULATIONS[name], block) for name, block in populations.items()],
-        people=[
-            {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
-            for person in record.get('exposed', ())
-        ],
-        inversion=record.get('inversion'),
-        **(_inversion(audit, thumbnails) if audit.inversion is not None else {}),
+        convention=convention(record['input']),
         thumbnails=thumbnails,
+        membership=membership,
+        inversion=record.get('inversion'),
         drawings={
             name: markupsafe.Markup(svg)  # drawn here, labels escaped
-            for name, svg in _drawings(audit, rows).items()
+            for name, svg in _drawings(audit).items()
         },
+        **(_membership(audit, thumbnails) if membership else {}),
+        **(_inversion(audit, thumbnails) if audit.inversion is not None else {}),
     )
 
 
@@ -108,25 +94,70 @@ def _trained(recipe):
     return f'{done} of {epochs} epochs on {images:,} images of {people:,} people ({faces})'
 
 
-def _rows(membership):
-    """One row for each attack that was run, its controls beside it."""
-    blocks = {
-        **membership['settings'],
-        **membership['controls'],
-        'identity_level': membership.get('identity_level'),
-        'auxiliary_blind': membership.get('shadow', {}).get('on_blind'),
+def labelled(sentence: str) -> tuple[str, str]:
+    """Returns (label, text) of a sentence of a verdict; the label may be ''.
+
+    >>> labelled('Asked: does it leak?')
+    ('Asked', 'does it leak?')
+    >>> labelled('It leaks: much.')
+    ('', 'It leaks: much.')
+    """
+    label, colon, text = sentence.partition(': ')
+    known = bool(colon) and label in LABELS
+    return (label if known else ''), (text if known else sentence).replace(' %', '\u00a0%')
+
+
+def convention(input: Mapping[str, Any]) -> str:
+    """Returns the input that a backbone expects, in a line.
+
+    >>> convention({'height': 112, 'width': 96, 'mean': [127.5] * 3, 'std': [128.0] * 3})
+    '112 × 96 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 128'
+    """
+
+    def number(values):
+        same = len(set(values)) == 1
+        return f'{values[0]:g}' if same else f'({", ".join(f"{value:g}" for value in values)})'
+
+    return (
+        f'{input["height"]} × {input["width"]} pixels (height × width), RGB, each value v of 0 to 255 '
+        f'as (v − {number(input["mean"])}) / {number(input["std"])}'
+    )
+
+
+def _membership(audit, thumbnails):
+    """What the template shows of the membership stage."""
+    record = audit.record
+    populations = record['membership'].get('populations', {})
+    shown = _scored(audit.comparisons)
+    counted = {one.unit for one in audit.comparisons if one.valid}
+    return {
+        'counted': counted,
+        'unshown': [
+            f'{wording.label(one)} is {wording.not_counted(one)}'
+            for one in audit.comparisons
+            if one.unit not in counted
+        ],
+        'comparisons': in_order(audit.comparisons),
+        'details': wording.details,
+        'not_counted': wording.not_counted,
+        'shown_label': wording.label(shown) if shown is not None else '',
+        'rates': intervals.RATES,
+        'populations': [
+            (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)
+            for name, block in populations.items()
+        ],
+        'leaks': kind_of(audit.comparisons) == LEAK,
+        'people': [
+            {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
+            for person in record.get('exposed', ())
+        ],
     }
-    return [
-        {
-            'title': title,
-            'found': blocks[name],
-            'blind': blocks.get(blind),
-            'excess': blocks.get(excess),
-            'null': blocks.get(null),
-        }
-        for name, (title, blind, excess, null) in _ATTACKS.items()
-        if blocks.get(name)
-    ]
+
+
+def _scored(comparisons):
+    """Returns the attack on photographs whose scores are drawn, None without any that is counted."""
+    found = [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
+    return decisive(found) if found else None
 
 
 def _inversion(audit, thumbnails):
@@ -144,13 +175,19 @@ def _inversion(audit, thumbnails):
         row = {name: values[number] for name, values in table.items()}
         sheet.append(row | {'faces': _cells(pictures) if thumbnails else []})
     searches = [('the search', record)]
-    searches += [(CONTROLS[name], found) for name, found in record['controls'].items()]
-    shown: dict[str, Any] = {'sheet': sheet, 'searches': searches}
+    searches += [
+        (wording.SEARCH_CONTROLS[name], found) for name, found in record['controls'].items()
+    ]
+    shown: dict[str, Any] = {
+        'sheet': sheet,
+        'searches': searches,
+        'knowing': wording.knowing(record['setting']),
+    }
     if result.from_templates is not None:
         targeted = result.from_templates
         attacks = [('the search', record['targeted'])]
         attacks += [
-            (_TEMPLATE_CONTROLS[name], found)
+            (wording.TEMPLATE_CONTROLS[name], found)
             for name, found in record['targeted']['controls'].items()
         ]
         shown |= {
@@ -181,8 +218,8 @@ def _first(group):
     return np.argsort(place, kind='stable')[:_SHOWN]
 
 
-def _drawings(audit, rows):
-    drawings = _membership_drawings(audit, rows) if rows else {}
+def _drawings(audit):
+    drawings = _membership_drawings(audit) if 'membership' in audit.record else {}
     record = audit.record.get('inversion')
     if record is not None:
         drawings['success'] = search_figures.success(record)
@@ -194,27 +231,22 @@ def _drawings(audit, rows):
     return drawings
 
 
-def _membership_drawings(audit, rows):
+def _membership_drawings(audit):
     membership = audit.record['membership']
-    points = []
-    for row in rows:
-        points.append((row['title'], row['found'], False))
-        points += [
-            (label, row[name], True)
-            for name, label in (('blind', 'blind control'), ('null', 'null control'))
-            if row[name]
-        ]
-    drawings = {
-        'overview': figures.overview(points),
-        'roc': figures.roc(audit.evaluated, audit.record['provenance']['seed']),
-    }
-    if 'partial' in audit.evaluated:
+    found = in_order(audit.comparisons)
+    drawings = {'overview': membership_figures.overview(found)}
+    if any(one.scored is not None for one in found):
+        drawings['roc'] = membership_figures.roc(found, audit.record['provenance']['seed'])
+    if (shown := _scored(audit.comparisons)) is not None:
+        drawings['scores'] = membership_figures.scores(shown.scored)
+    if membership.get('layers'):
         judged = np.array(audit.columns['evaluation'], bool)
         member = np.array(audit.columns['member'], bool)[judged]
         drawings |= {
-            'logits': figures.logits(audit.evaluated['partial']),
-            'distances': figures.distances(audit.distances[judged], member, membership['layers']),
-            'layers': figures.layers(membership['layers']),
+            'distances': membership_figures.distances(
+                audit.distances[judged], member, membership['layers']
+            ),
+            'layers': membership_figures.layers(membership['layers']),
         }
     return drawings
 
