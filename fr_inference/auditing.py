@@ -334,7 +334,7 @@ def _features(settings) -> list[Feature]:
 
 
 def _request(opened, search):
-    """The search as `inversion` takes it."""
+    """What the search needs."""
     return searches.Request(
         generator=opened.generator,
         evaluator=opened.evaluator,
