@@ -7,24 +7,17 @@ FILE.npy holds embeddings of the target, [P, D] numbers; photographs are embedde
 reconstructions.csv, reconstructions.png and every reconstruction below D. No BatchNorm is needed.
 """
 
+from typing import Any
+
 import numpy as np
 from absl import flags
 
 from experiments import cli, faces_flags
-from fr_inference import errors, processes, tables
+from fr_inference import errors, processes
+from fr_inference.config import Search
 from fr_inference.data import sources
-from fr_inference.data.faces import from_arrays
-from fr_inference.inversion import (
-    evaluate,
-    guidance,
-    pool,
-    reconstructions,
-    scene,
-    search,
-    targeted,
-)
-from fr_inference.inversion.optimize import Plan
-from fr_inference.measuring import distances, measurements
+from fr_inference.data.faces import Faces
+from fr_inference.inversion import judge, scene, templates
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
@@ -57,107 +50,47 @@ def main() -> None:
         _EVALUATOR.value is None or _PHOTOGRAPHS.value is not None,
         '--evaluator: it compares photographs, and needs --photographs',
     )
-    plan = Plan(
+    how = Search(
         draws=_DRAWS.value,
         candidates=_CANDIDATES.value,
         steps=_STEPS.value,
         keep=1,
         apart=1.0,
-        batch=_BATCH.value,
-        seed=_SEED.value,
+        space=_SPACE.value,
+        search_batch=_BATCH.value,
     )
     target = open_target(_TARGET.value)
     generator = open_generator(_GENERATOR.value)
     evaluator = open_target(_EVALUATOR.value, field='evaluator') if _EVALUATOR.value else None
     if evaluator is not None:
-        evaluate.check_evaluator(evaluator, target)
-    faces = (
-        sources.open_faces(_PHOTOGRAPHS.value, 'photographs', **faces_flags.options())
-        if _PHOTOGRAPHS.value
-        else None
-    )
-    if faces is not None:
-        measured = measurements.measure(target, faces, label='photographs', progress=cli.progress)
-        templates = measured.embeddings
-        names = [str(faces.paths[row]) for row in measured.index]
+        judge.check_evaluator(evaluator, target)
+    source: Faces | np.ndarray
+    if _PHOTOGRAPHS.value:
+        source = sources.open_faces(_PHOTOGRAPHS.value, 'photographs', **faces_flags.options())
     else:
-        templates = read_templates(str(_TEMPLATES.value), target)
-        names = [str(row) for row in range(len(templates))]
+        source = templates.read(str(_TEMPLATES.value), target)
     out = cli.make_folder(_OUT.value, '--out', ['reconstructions.csv', 'reconstructions.png'])
-    wanted = evaluate.unit(templates)
-    made, constants = guidance.without_attack(
-        target, generator, seed=_SEED.value, space=_SPACE.value
-    )
-    drawn = pool.draw(
-        made,
-        plan,
-        constants,
-        generator.module.z_dim,
-        workdir=out / 'search' / 'random_faces',
-        label='random faces',
-        progress=cli.progress,
-    )
-    found = search.run(
-        made,
-        plan,
-        targeted.OBJECTIVE,
-        constants,
-        drawn,
-        wanted,
-        workdir=out / 'search',
-        label='reconstructing',
-        progress=cli.progress,
-    )
-    columns = {'template': names, 'similarity': (found.embeddings * wanted).sum(1).tolist()}
-    if evaluator is not None and faces is not None:
-        pictures = from_arrays(found.images, range(len(found.images)), 'reconstructions')
-        both = [
-            evaluate.unit(measurements.measure(evaluator, images, label='evaluator').embeddings)
-            for images in (pictures, faces)
-        ]
-        columns['evaluator_similarity'] = (both[0] * both[1]).sum(1).tolist()
+    shared: dict[str, Any] = {
+        'seed': _SEED.value,
+        'how': how,
+        'workdir': out / 'search',
+        'progress': cli.progress,
+    }
+    if isinstance(source, Faces):
+        made = templates.reconstruct_photographs(
+            target, generator, source, evaluator=evaluator, **shared
+        )
+    else:
+        made = templates.reconstruct(target, generator, source, **shared)
     if processes.is_first():
-        tables.write(out / 'reconstructions.csv', columns, zip(*columns.values(), strict=True))
-    reconstructions.save_pictures(found.images, out)
+        made.save(out)
     medians = ', '.join(
         f'{name.replace("_", " ")} {np.median(values):.3f}'
-        for name, values in columns.items()
+        for name, values in made.columns.items()
         if name != 'template'
     )
-    print(f'{len(names)} reconstructions, median {medians}: {out / "reconstructions.png"}')
-
-
-def read_templates(path: str, target) -> np.ndarray:
-    """Reads [P, D] finite numbers from a .npy file, without running anything in it.
-
-    Raises:
-      InputError: for another file, or embeddings of another length than the target's.
-    """
-    try:
-        found = np.load(path, allow_pickle=False, mmap_mode='r')
-    except (OSError, ValueError, EOFError) as error:
-        raise errors.InputError(
-            f'--templates: {path}: {error}; expected numbers [P, D] written by numpy.save'
-        ) from error
-    width = distances.embedding_size(target)
-    errors.require(
-        isinstance(found, np.ndarray)
-        and found.ndim == 2
-        and len(found) > 0
-        and found.dtype.kind in 'fiu'
-        and found.shape[1] == width,
-        f'--templates: found {getattr(found, "dtype", "no array")} of shape '
-        f'{list(getattr(found, "shape", []))}, expected numbers [P, {width}]',
-    )
-    found = np.asarray(found, np.float64)
-    largest = np.abs(found).max(1)
-    bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
-    errors.require(
-        not len(bad),
-        f'--templates: {path}: {len(bad)} rows that are zero or not finite, as number {bad[:1].sum()}',
-    )
-    # Directions alone count, and the smallest and largest numbers have squares that do not.
-    return np.asarray(found / largest[:, None], np.float32)
+    count = len(made.found.images)
+    print(f'{count} reconstructions, median {medians}: {out / "reconstructions.png"}')
 
 
 if __name__ == '__main__':

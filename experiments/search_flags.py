@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from fr_inference.inversion import objective, optimize, scene
+from fr_inference.inversion import guidance, scene
 
 OPTIONS = (
     flags.DEFINE_string(
@@ -17,16 +17,18 @@ OPTIONS = (
     flags.DEFINE_integer('keep', 64, 'Reconstructions kept.'),
     flags.DEFINE_integer('pictures', 4, 'Moved pictures behind every gradient.'),
     flags.DEFINE_float('learning_rate', 0.1, 'Of a step, in whitened coordinates.'),
-    flags.DEFINE_enum('optimiser', 'adam', optimize.OPTIMISERS, 'Adam, or the steps of the paper.'),
+    flags.DEFINE_enum(
+        'optimiser', 'adam', ('adam', 'projected'), 'Adam, or the steps of the paper.'
+    ),
     flags.DEFINE_float('apart', 0.6, 'Largest cosine between two that are kept.'),
     flags.DEFINE_integer('search_batch', 64, 'Candidates at a time: bounds memory.'),
     flags.DEFINE_enum('space', 'w', scene.SPACES, 'What is improved.'),
     flags.DEFINE_float('psi', 1.0, 'Truncation of the first latents, above 0.'),
     flags.DEFINE_enum(
         'membership',
-        'capped',
-        objective.MEMBERSHIP,
-        "What guides; 'raw' is the paper's logit.",
+        None,
+        guidance.KINDS,
+        "What guides: raw, the paper's logit; capped at the members' median (default); density.",
     ),
     flags.DEFINE_integer(
         'centres',

@@ -23,6 +23,9 @@ The whole audit is one call, `audit`; every step of it can be called alone:
 >>> comparison.key, comparison.blind is not None, comparison.null is not None
 ('bn-distance/partial', True, True)
 
+A search for faces is `search_faces(target, generator, goals.centres(...), seed=0)`; `Audit.save` writes
+the report.
+
 Names are imported when they are first used, so that importing the package takes no time.
 """
 
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from fr_inference.data.faces import from_arrays as from_arrays
     from fr_inference.data.sources import open_faces as open_faces
     from fr_inference.errors import InputError as InputError
+    from fr_inference.inversion import goals as goals
+    from fr_inference.inversion.searches import search_faces as search_faces
     from fr_inference.measuring.features import Feature as Feature
     from fr_inference.measuring.measurements import Measurements as Measurements
     from fr_inference.measuring.measurements import measure as measure
@@ -65,6 +70,8 @@ _HOME = {
     'data.faces': ('Faces', 'from_arrays'),
     'data.sources': ('open_faces',),
     'errors': ('InputError',),
+    'inversion': ('goals',),
+    'inversion.searches': ('search_faces',),
     'measuring.features': ('Feature',),
     'measuring.measurements': ('Measurements', 'measure'),
     'membership': ('attacks',),
@@ -77,6 +84,7 @@ _HOME = {
     'weights.generators': ('open_generator',),
     'weights.targets': ('open_target',),
 }
+_NAMESPACES = ('attacks', 'goals')
 _MODULES = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = sorted(_MODULES)
@@ -88,7 +96,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     module = f'{__name__}.{_MODULES[name]}'
-    importlib.import_module(f'{module}.{name}' if name == 'attacks' else module)
+    importlib.import_module(f'{module}.{name}' if name in _NAMESPACES else module)
     found = getattr(importlib.import_module(module), name)
     globals()[name] = found
     return found

@@ -26,8 +26,8 @@ from fr_inference import (
     tables,
 )
 from fr_inference.data.faces import Faces
-from fr_inference.inversion import objective, optimize, reconstructions, stage
-from fr_inference.inversion.stage import Inversion
+from fr_inference.inversion import guidance, reconstructions, searches
+from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring.features import Feature
 from fr_inference.measuring.measurements import Progress
 from fr_inference.membership import study
@@ -275,10 +275,10 @@ def run(
     found = study.run(views, faces, settings=settings) if membership else study.nothing(views)
     inverted = None
     if search is not None:
-        inverted = stage.invert(
-            views,
+        inverted = searches.invert(
+            guidance.audited(views),
             _request(opened, search),
-            settings=settings,
+            seed=settings.seed,
             workdir=folder and folder / 'search',
             progress=progress,
         )
@@ -334,36 +334,12 @@ def _features(settings) -> list[Feature]:
 
 
 def _request(opened, search):
-    """The search as `inversion` takes it."""
-    return stage.Request(
+    """What the search needs."""
+    return searches.Request(
         generator=opened.generator,
         evaluator=opened.evaluator,
+        search=search,
         strangers=opened.strangers,
-        evaluator_digests=opened.trained_on.get('evaluator'),
-        settings=stage.Settings(
-            plan=optimize.Plan(
-                draws=search.draws,
-                candidates=search.candidates,
-                steps=search.steps,
-                keep=search.keep,
-                pictures=search.pictures,
-                learning_rate=search.learning_rate,
-                optimiser=search.optimiser,
-                apart=search.apart,
-                batch=search.search_batch,
-            ),
-            objective=objective.Objective(
-                membership=search.membership or 'capped',
-                strength=search.strength,
-                prior=search.prior,
-            ),
-            space=search.space,
-            psi=search.psi,
-            untrained=search.untrained,
-            centres=search.centres,
-            strengths=search.sweep,
-            targeted=search.targeted,
-        ),
     )
 
 

@@ -9,7 +9,6 @@ import math
 import os
 import pathlib
 import re
-import shutil
 import threading
 from typing import Any
 
@@ -17,7 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fr_inference import devices, errors, processes
+from fr_inference import devices, errors
 
 _LOG = logging.getLogger(__name__)
 MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
@@ -36,49 +35,6 @@ def digest(variables: Any) -> str:
         total.update(f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'.encode())
         total.update(array.view(np.uint8).data if array.size else b'')
     return total.hexdigest()
-
-
-def save_state(directory: str | os.PathLike, step: int, state: Any) -> None:
-    """Saves a training state so that a kill at any moment leaves the last complete one usable.
-
-    Args:
-      directory: holds one sub-folder per step; the newest two are kept.
-      step: whole number, grows.
-      state: pytree of arrays and numbers, the same in all processes.
-    """
-    if not processes.is_first():
-        return
-    directory = pathlib.Path(directory).resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    _save(directory / f'step_{step:09d}', jax.device_get(state))
-    for old in _steps(directory)[:-2]:
-        shutil.rmtree(old)
-
-
-def latest_state(directory: str | os.PathLike, like: Any) -> tuple[int, Any] | None:
-    """Returns (step, state) of the newest complete state below `directory`, or None.
-
-    Of several processes the first reads it, and sends it to the others.
-
-    Args:
-      directory: what `save_state` wrote to.
-      like: pytree of arrays or `jax.ShapeDtypeStruct`s of the expected structure.
-    """
-    directory = pathlib.Path(directory).resolve()
-    expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), like)
-
-    def read():
-        steps = _steps(directory) if directory.is_dir() else []
-        if not steps:
-            return None
-        number = int(steps[-1].name.removeprefix('step_'))
-        leaves = jax.tree.leaves(_restore(steps[-1], expected))
-        return [number, [np.asarray(leaf) for leaf in leaves]]
-
-    found = processes.from_first(read)
-    if found is None:
-        return None
-    return found[0], jax.tree.unflatten(jax.tree.structure(expected), found[1])
 
 
 class States:
@@ -199,12 +155,6 @@ def restore_tree(path: str | os.PathLike, expected: Any) -> Any:
       InputError: when it is missing, damaged, or does not fit; all that differs is listed.
     """
     return _restore(pathlib.Path(path).resolve(), expected)
-
-
-def _steps(directory):
-    # Orbax writes under a temporary name and renames when complete.
-    names = directory.glob('step_' + '[0-9]' * 9)
-    return sorted(path for path in names if is_tree(path))
 
 
 def is_tree(path: pathlib.Path) -> bool:

@@ -4,7 +4,6 @@ A process has one number of virtual devices, so that `tests/test_devices.py` run
 own. Sizes divide evenly by neither. Prints, as JSON, the largest difference to one device.
 """
 
-import dataclasses
 import json
 import sys
 
@@ -13,8 +12,7 @@ import numpy as np
 
 from fr_inference import config, devices
 from fr_inference.data.sources import open_faces
-from fr_inference.inversion import pool, search
-from fr_inference.inversion.objective import Objective
+from fr_inference.inversion import goals, searches
 from fr_inference.measuring import measurements
 from fr_inference.models import registry, stylegan2
 from fr_inference.models.target import InputSpec
@@ -37,12 +35,11 @@ def score():
 
 
 def invert():
-    scene, constants, z_dim = worlds.world('w')
-    plan = dataclasses.replace(worlds.PLAN, draws=13, candidates=5)
-    drawn = pool.draw(scene, plan, constants, z_dim)
-    wanted = np.zeros((1, 16), np.float32)
-    found = search.run(scene, plan, Objective(membership='raw'), constants, drawn, wanted)
-    return found.latents, found.scores, found.draws, found.images.astype(np.float32) / 255
+    how = config.replace(worlds.HOW, draws=13, candidates=5)
+    found = searches.search_faces(
+        *worlds.networks(), goals.membership('raw'), how, seed=worlds.SEED, guide=worlds.guide()
+    )
+    return found.latents, found.objective, found.draws, found.images.astype(np.float32) / 255
 
 
 def train_recognizer(**options):

@@ -71,6 +71,9 @@ def save_generator(directory: str | os.PathLike, generator: Trained) -> None:
 def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Trained:
     """Opens a generator, whatever it is.
 
+    >>> open_generator('demo_generator').module.resolution
+    32
+
     Args:
       source: NVIDIA's `.pkl`, rosinality's `.pt`, a native folder, or the name of an embedded one.
       field: the argument that `source` came from, as errors call it.

@@ -20,9 +20,6 @@ from fr_inference.weights import descriptions, native_folders
 RECORD = 'target.json'
 MEMBERS = 'members.csv'
 _MEMBER_COLUMNS = ('path', 'identity', 'sha256')
-_TRAINING_ONLY = ('axis_name',)  # hyper-parameters that a description may not give
-_MAX_VALUES = 16
-_MAX_WHOLE = 1 << 20
 
 
 def save_target(
@@ -92,7 +89,7 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
     record = descriptions.read(path, native_folders.SCHEMAS)
     with descriptions.describing(path):
         architecture = record['architecture']
-        config = _config(record['config'])
+        config = dict(record['config'])
         if dtype is not None:
             config['dtype'] = dtype
         spec = _input(record['input'])
@@ -131,25 +128,6 @@ def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]]
         return None
     found = tables.rows(path, _MEMBER_COLUMNS, str(path))
     return [(image, identity, digest) for _, (image, identity, digest) in found]
-
-
-def _config(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the hyper-parameters, whose names the registry checks, once all are plain values."""
-    for name, value in config.items():
-        values = value if isinstance(value, list) else [value]
-        if name in _TRAINING_ONLY or len(values) > _MAX_VALUES or not all(map(_is_plain, values)):
-            raise errors.InputError(
-                'config', f'{name!r:.80}: {value!r:.80}', 'hyper-parameters of the architecture'
-            )
-    return dict(config)
-
-
-def _is_plain(value):
-    if isinstance(value, str):
-        return len(value) <= 100
-    if isinstance(value, int):
-        return abs(value) <= _MAX_WHOLE
-    return value is None or isinstance(value, float)
 
 
 def _input(found: dict[str, Any]) -> InputSpec:

@@ -227,11 +227,12 @@ def _size(shapes, name, axis):
 def _channels(widths: Mapping[int, int]) -> tuple[int, int]:
     """Returns (channel_base, channel_max) that give these widths, or close to them.
 
-    Where they do not, the tensors are misshaped, and the error lists them.
+    No width becomes 0. Where the widths differ, tensors are misshaped, and the error lists them.
     """
     most = max(widths.values(), default=512)
     cut = [r * width for r, width in widths.items() if width < most]
-    return (cut[0] if cut else most * max(widths, default=4)), most
+    largest = max(widths, default=4)
+    return max(largest, cut[0] if cut else most * largest), most
 
 
 def _fit(entries: Entries, tensors, expected, source):

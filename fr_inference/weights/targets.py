@@ -43,6 +43,10 @@ def open_target(
 ) -> Target:
     """Opens a target, whatever it is.
 
+    >>> target = open_target('demo_easy')
+    >>> target.architecture, target.input.height, target.input.width
+    ('iresnet18', 32, 32)
+
     Args:
       source: a native folder, a `.pt`/`.pth`/`.ckpt`/`.safetensors` file, or the name of an embedded
         target.

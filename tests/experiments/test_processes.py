@@ -141,7 +141,7 @@ def test_two_processes_end_in_the_result_of_one(folder, start, killed, alone):
     found = json.loads((folder / 'two' / 'audit.json').read_text())
     assert len(found['provenance']['devices']) == 4
     same(alone, found)
-    assert alone['inversion']['candidates'] == 5
+    assert alone['inversion']['settings']['candidates'] == 5
     report = printed(folder / 'again', 0, 'out')
     assert 'report:' in report
     assert 'report:' not in printed(folder / 'again', 1, 'out')

@@ -10,6 +10,7 @@ from fr_inference.data import sources
 from fr_inference.membership import attacks, comparing, comparison, controls, splits
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
+from fr_inference.report.verdict import verdict
 from fr_inference.training import recognizer
 from tests.membership.backbones import labelled_of
 
@@ -191,7 +192,7 @@ class TestRealBackbone:
         # The last layers know it, the first do not.
         layers = [layer['auc'] for layer in found.record['membership']['layers']]
         assert max(layers[-4:]) > max(0.6, *layers[:6])
-        assert comparison.kind_of(found.comparisons) == 'leak'
+        assert comparison.kind_of(found.comparisons) == verdict(found.record).kind == 'leak'
 
     def test_untrained(self, faces, fresh):
         found = audited(fresh, faces)
@@ -203,3 +204,4 @@ class TestRealBackbone:
             low, high = one.excess['auc_ci95']
             assert low <= 0 <= high
         assert comparison.kind_of(found.comparisons) in ('open', 'none')
+        assert verdict(found.record).kind in ('open', 'none')

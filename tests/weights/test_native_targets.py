@@ -12,7 +12,6 @@ import shutil
 
 import flax.linen as nn
 import jax
-import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -214,19 +213,6 @@ class TestTargets:
             native_targets.load_target(tmp_path / 'a')
         assert caught.value.field == str((tmp_path / 'a' / file).resolve())
         assert 'SHA-256' in caught.value.found
-
-    def test_dtypes_are_kept(self, tmp_path):
-        """A pytree of any dtypes, not of a backbone."""
-        tree = {
-            'params': {'a': np.array([1.5], ml_dtypes.bfloat16), 'b': np.ones((), np.float16)},
-            'count': np.array([2**40], np.int64),
-        }
-        expected = jax.tree.map(lambda leaf: np.broadcast_to(leaf.dtype.type(0), leaf.shape), tree)
-        native_folders.save(tmp_path, 'some.json', {'x': 1}, tree)
-        record = json.loads((tmp_path / 'some.json').read_text())
-        found, digest, notes = native_folders.load_variables(tmp_path, record, expected)
-        same(found, tree)
-        assert (digest, notes) == (checkpointing.digest(tree), ())
 
     @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full')
     def test_a_full_disk_leaves_the_old_one(self, tmp_path, target, monkeypatch):

@@ -1,10 +1,10 @@
-"""Whom reconstructions show, by a backbone that the search never saw, and what chance would show.
+"""Who is shown by reconstructions, by a backbone that the search never saw, and what chance would show.
 
-Definitions. The gallery holds one mean embedding for each member and for as many non-members. A
+Definitions. The gallery holds one mean embedding for each member and for equally many non-members. A
 reconstruction is a *hit* if its nearest identity in the gallery is a member and their similarity passes
-the evaluator's threshold at 0.1 % false matches. *Top-1* and *top-5*: the target's own nearest member is
-whom the reconstruction claims to show; the share whose claim is the evaluator's nearest, or among its
-five nearest, in the gallery of all members (chance is 1 and 5 over their number).
+the evaluator's threshold at 0.1 % false matches. A reconstruction claims to show the member that the
+target itself finds nearest. *Top-1* and *top-5*: the share of claims that the evaluator ranks first, or
+among the first five, in the gallery of all members (chance is 1 and 5 over their number).
 """
 
 import dataclasses
@@ -58,12 +58,17 @@ def gallery(
     names = np.asarray(identities)
     sides = [sorted(set(names[member])), sorted(set(names[~member]))]
     both = set(sides[0]) & set(sides[1])
-    errors.require(not both, f'gallery: {sorted(both)[:3]} are members and non-members at once')
+    if both:
+        raise errors.InputError(
+            'gallery', f'{sorted(both)[:3]} among members and non-members', 'each on one side'
+        )
     count = min(map(len, sides))
-    errors.require(
-        count >= 2,
-        f'gallery: found {len(sides[0])} members and {len(sides[1])} non-members, expected 2 or more',
-    )
+    if count < 2:
+        raise errors.InputError(
+            'gallery',
+            f'{len(sides[0])} members and {len(sides[1])} non-members',
+            '2 or more of each',
+        )
     draw = rng.numpy_generator(seed, 'gallery')
     chosen = [sorted(draw.permutation(side)[:count].tolist()) for side in sides]
     people = [*chosen[0], *chosen[1]]
@@ -81,11 +86,12 @@ def gallery(
 
 def check_evaluator(evaluator: Target, target: Target) -> None:
     """Raises `InputError` for an evaluator with the target's own weights: it would judge itself."""
-    errors.require(
-        checkpointing.digest(evaluator.variables) != checkpointing.digest(target.variables),
-        f'evaluator: {evaluator.name} has the weights of the target; give a backbone of another '
-        'architecture and other training people',
-    )
+    if checkpointing.digest(evaluator.variables) == checkpointing.digest(target.variables):
+        raise errors.InputError(
+            'evaluator',
+            f'{evaluator.name}, which has the weights of the target',
+            'a backbone of another architecture and other training people',
+        )
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -166,7 +172,12 @@ def most_alike(embeddings: np.ndarray, photographs: np.ndarray, among: np.ndarra
 
 
 def claim(embeddings: np.ndarray, of_target: Gallery) -> np.ndarray:
-    """Returns the row of the member that the target takes each reconstruction for, [M]."""
+    """Returns the row of the member that the target finds nearest to each reconstruction, [M] int.
+
+    Args:
+      embeddings: [M, D] of the reconstructions, by the target.
+      of_target: the gallery, by the target.
+    """
     cosines = unit(embeddings) @ of_target.centres.T
     return np.where(of_target.member, cosines, -np.inf).argmax(1)
 
@@ -178,9 +189,18 @@ def figures(judged: Judged, of_evaluator: Gallery, *, seed: int) -> dict[str, An
     still lean towards members.
 
     Intervals resample the identities that reconstructions are nearest to: reconstructions of one person
-    are not independent. The p-value is the share of random relabellings of the gallery's identities (as
-    many members as there are) that give as many hits; what the search prefers by itself, whoever was
-    trained on, it prefers under any labels.
+    are not independent. p-value: the fraction of random relabellings of the gallery, with the same
+    number of members, that give at least as many hits. A preference of the search that has nothing to do
+    with training is the same under every relabelling.
+
+    Args:
+      judged: M reconstructions.
+      of_evaluator: the gallery that they were compared with.
+      seed: of the draws.
+
+    Returns:
+      reconstructions, distinct_identities, and as shares hit_rate, nearest_is_member, top1, top5, each
+      with NAME_ci95; p_value and nearest_p_value.
     """
     member = of_evaluator.member
     hit = judged.matched & member[judged.nearest]
@@ -206,14 +226,13 @@ def excess(
 ) -> dict[str, Any]:
     """Returns how much the hit rate lies above a control's, with a 95 % interval and a p-value.
 
-    Reconstructions of one identity are not independent, and some identities are easier for both: what is
-    resampled, and in the null hypothesis exchanged, are the two sides' hits of each identity in the
-    gallery.
+    Reconstructions of one identity are not independent, and some identities are easier for both. So the
+    unit is the identity: the interval resamples identities, and under the null hypothesis the two sides'
+    hits of an identity are exchangeable.
 
     Args:
       judged: M reconstructions.
-      control: as many others; None for what `judged` shows of non-members, identities then being
-        exchanged with their hits.
+      control: equally many others; None compares with the non-members that `judged` itself shows.
       of_evaluator: the gallery of both.
       seed: of the draws.
     """
@@ -249,7 +268,7 @@ def excess(
 
 
 def _permuted(nearest, member, seed):
-    """Share of relabellings of the gallery that give as many members among the nearest."""
+    """Fraction of relabellings of the gallery with at least as many members among the nearest."""
     counts = np.bincount(nearest, minlength=len(member))
     draw = rng.numpy_generator(seed, 'permutations')
     larger = 0
