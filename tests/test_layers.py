@@ -15,7 +15,9 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 # From the lowest; modules of one layer do not know each other, files of one package do.
 LAYERS = (
     ('rng', 'errors'),
+    ('declaring',),
     ('config',),
+    ('program_config',),
     ('devices', 'processes'),
     ('tables', 'provenance', 'checkpointing'),
     ('runs',),
@@ -28,8 +30,8 @@ LAYERS = (
     ('inversion',),
     ('report',),
     ('auditing',),
-    ('batch', 'benchmarking'),
     ('cli',),
+    ('batch', 'benchmarking'),
     ('fr_inference',),  # the package itself: names for users
     ('experiments',),
 )
@@ -46,6 +48,7 @@ KNOW_DEVICES = {
     'fr_inference/processes.py': {'process_index', 'process_count'},
     'fr_inference/checkpointing.py': {'sharding', 'process_index', 'process_count'},
     'fr_inference/provenance.py': {'devices'},
+    'fr_inference/cli/joining.py': {'distributed'},
     'experiments/cli.py': {'distributed'},
     'experiments/chips.py': {'devices'},
 }

@@ -1,7 +1,4 @@
-"""Runs a program many times in one process of its own: imports once, flags parsed afresh each time.
-
-Programs define flags of the same names, so no two of them can be imported into the test process.
-"""
+"""Runs programs: in this process where that is enough, in processes of their own where it matters."""
 
 import contextlib
 import dataclasses
@@ -10,10 +7,12 @@ import io
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -40,10 +39,42 @@ def command_line(program: str, *arguments: str) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def call(run, name: str, *arguments: str) -> Result:
+    """Calls what reads `sys.argv`, prints, and ends with `SystemExit`; restores what it changes."""
+    from fr_inference.cli import bars
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    handler = signal.getsignal(signal.SIGTERM)
+    with (
+        mock.patch.object(sys, 'argv', [name, *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            run()
+        except SystemExit as stop:
+            assert stop.code is None or isinstance(stop.code, int)
+            code = stop.code or 0
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+            bars.drop('')
+    return Result(code, out.getvalue(), err.getvalue())
+
+
 def run_all(
-    program: str, cases: Mapping[str, Sequence[str]], devices: int = 1
+    program: str, cases: Mapping[str, Sequence[str]], devices: int | None = None
 ) -> dict[str, Result]:
-    """Runs it once for each list of arguments, one after the other; all start from fresh flags."""
+    """Runs it once for each list of arguments, one after the other, all from fresh flags.
+
+    Args:
+      program: its name.
+      cases: name -> arguments.
+      devices: number of CPU devices, in a process of its own; None for this process and its devices.
+    """
+    module = importlib.import_module(f'experiments.{program}') if program in _PROGRAMS else None
+    if devices is None and module is not None:
+        path = f'experiments/{program}.py'
+        return {name: call(module.PROGRAM.run, path, *case) for name, case in cases.items()}
     done = subprocess.run(
         [sys.executable, __file__, program],
         input=json.dumps({name: list(arguments) for name, arguments in cases.items()}),
@@ -52,7 +83,7 @@ def run_all(
             **os.environ,
             'JAX_PLATFORMS': 'cpu',
             'PYTHONPATH': str(ROOT),
-            'JAX_NUM_CPU_DEVICES': str(devices),
+            'JAX_NUM_CPU_DEVICES': str(devices or 1),
         },
         capture_output=True,
         text=True,
@@ -60,6 +91,13 @@ def run_all(
     )
     assert done.returncode == 0, done.stderr
     return {name: Result(**result) for name, result in json.loads(done.stdout).items()}
+
+
+# Those that define their flags by config classes.
+_PROGRAMS = (
+    *('audit', 'batch_audit', 'convert_weights', 'invert', 'reconstruct', 'train_generator'),
+    *('train_recognizer', 'verify'),
+)
 
 
 def start(

@@ -1,6 +1,7 @@
 """Opens every hostile file in a folder, one after the other, and prints what each attempt took."""
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import io
@@ -9,9 +10,8 @@ import pathlib
 import resource
 import sys
 
-from absl.testing import flagsaver
-
-from experiments import cli, convert_weights
+from experiments import convert_weights
+from fr_inference.cli import options
 from fr_inference.weights import stylegan2_names
 from tests.formats.hostile import CASES, GENERATORS, HONEST, file_name
 
@@ -30,11 +30,11 @@ def _forget_peak() -> None:
         pathlib.Path('/proc/self/clear_refs').write_text('5')
 
 
-def _open(path: pathlib.Path, name: str) -> None:
+def _open(path: pathlib.Path, name: str, flags: options.Flags) -> None:
     if name in GENERATORS:
         stylegan2_names.open_generator(path)
     else:
-        convert_weights.main()
+        convert_weights.main(flags)
 
 
 def _main(folder: pathlib.Path) -> None:
@@ -42,13 +42,13 @@ def _main(folder: pathlib.Path) -> None:
     for name in (*CASES, *HONEST):
         path = folder / file_name(name)
         errors, code = io.StringIO(), 0
-        saved = flagsaver.save_flag_values()
         sys.argv = ['convert_weights', f'--source={path}', f'--out={folder / "out"}']
         _forget_peak()
         started = resource.getrusage(resource.RUSAGE_SELF)
         with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
             try:
-                cli.run(functools.partial(_open, path, name))
+                opening = functools.partial(_open, path, name)
+                dataclasses.replace(convert_weights.PROGRAM, main=opening).run()
             except SystemExit as stop:
                 code = stop.code or 0
             except BaseException as error:  # a bug, told as one
@@ -56,7 +56,6 @@ def _main(folder: pathlib.Path) -> None:
                 errors.write(repr(error)[:500])
             gc.collect()  # what is left behind and complains then does so on this file's account
         used = resource.getrusage(resource.RUSAGE_SELF)
-        flagsaver.restore_flag_values(saved)
         results[name] = {
             'code': code,
             'err': errors.getvalue(),

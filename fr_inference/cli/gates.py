@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import cli
 from fr_inference import errors
 from fr_inference.metrics import intervals
 
@@ -14,6 +13,10 @@ NAMES = (
 )
 
 
+class GateCrossedError(Exception):
+    """A gate given with `--fail_above` was crossed."""
+
+
 def parse(text: str) -> tuple[str, float]:
     """Reads NAME:LIMIT, as `tpr@fpr=0.01:0.05`, with NAME in `NAMES`.
 
@@ -21,17 +24,21 @@ def parse(text: str) -> tuple[str, float]:
     ('tpr@fpr=0.01', 0.05)
     """
     name, _, limit = text.rpartition(':')
-    errors.one_of('--fail_above (NAME:LIMIT)', name, NAMES)
+    if name not in NAMES:
+        raise errors.InputError(
+            'fail_above', f'{text!r:.80}', f'NAME:LIMIT with one of the names {", ".join(NAMES)}'
+        )
     try:
         number = float(limit)
     except ValueError:
         number = math.nan
-    errors.require(math.isfinite(number), f'--fail_above: {text!r}, expected NAME:NUMBER')
+    if not math.isfinite(number):
+        raise errors.InputError('fail_above', f'{text!r:.80}', 'NAME:NUMBER')
     return name, number
 
 
 def check(gates: Sequence[tuple[str, float]], membership: Mapping[str, Any]) -> None:
-    """Compares an audit with its gates; a crossed one says more than one that could not be held.
+    """Compares an audit with its gates; a crossed one says more than one that could not be checked.
 
     Args:
       gates: (name, limit) of each.
@@ -48,13 +55,14 @@ def check(gates: Sequence[tuple[str, float]], membership: Mapping[str, Any]) -> 
         if value is not None and value > limit
     ]
     if crossed:
-        raise cli.GateCrossedError(f'--fail_above: {", ".join(crossed)}')
+        raise GateCrossedError(f'--fail_above: {", ".join(crossed)}')
     unknown = [name for name, _, value in values if value is None]
-    errors.require(
-        not unknown,
-        f'--fail_above: {", ".join(unknown)} was not measured or can not be with so few non-members; '
-        'leave it out, or give more images',
-    )
+    if unknown:
+        raise errors.InputError(
+            'fail_above',
+            f'no figure for {", ".join(unknown)}, which was not measured or needs more non-members',
+            hint='leave it out, or give more images',
+        )
 
 
 def highest(membership: Mapping[str, Any], name: str) -> float | None:
