@@ -53,8 +53,7 @@ def call(run, name: str, *arguments: str) -> Result:
         try:
             run()
         except SystemExit as stop:
-            assert stop.code is None or isinstance(stop.code, int)
-            code = stop.code or 0
+            code = int(stop.code or 0)
         finally:
             signal.signal(signal.SIGTERM, handler)
             bars.drop('')

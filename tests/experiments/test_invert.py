@@ -189,7 +189,7 @@ def test_templates(templates, folder):
 
 def test_bad_templates_are_one_line(templates):
     for name, message in (
-        ('neither', 'expected one of --templates and --photographs'),
+        ('neither', '--templates: found neither, expected one of templates and photographs'),
         ('narrow.npy', 'expected numbers [P, 16]'),
         ('text.npy', 'expected numbers [P, D] written by numpy.save'),
         ('absent.npy', 'No such file'),
@@ -202,7 +202,7 @@ def test_bad_input_is_one_line(results):
     for name, message in (
         ('wide', 'centres: found 17, expected 1 to 16'),
         ('sweep', "--sweep: found 'much', expected numbers"),
-        ('evaluator', '--evaluator: missing'),
+        ('evaluator', '--evaluator: found no value'),
         ('other', 'holds another run'),
         ('generator', "--generator: 'nowhere' not found"),
         ('keep', 'expected draws >= candidates >= keep'),
