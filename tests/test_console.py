@@ -3,8 +3,8 @@
 import configparser
 import importlib
 
-from fr_inference import __version__, config
-from fr_inference.cli import console, options
+from fr_inference import __version__, config, console
+from fr_inference.cli import options
 from tests.experiments import programs
 
 PROGRAMS = {path.stem for path in (programs.ROOT / 'experiments').glob('[!_]*.py')}
