@@ -74,7 +74,7 @@ class Program:
         flags = self.flags()
         try:
             if flags.parse(sys.argv[1:]):
-                print(helptext.text(self.doc, flags))
+                _show(helptext.text(self.doc, flags))
                 return
             machine = flags.read(Machine)
         except errors.InputError as error:
@@ -103,6 +103,14 @@ class Program:
                 _stop('another process ended, see its log; the same command continues', EXIT_BUG)
             traceback.print_exc()
             _leave(EXIT_BUG)
+
+
+def _show(text: str) -> None:
+    """Prints help, of which `| head` may read only the beginning."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _line(error: errors.InputError, flags: Flags) -> str:
