@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import math
 import os
@@ -18,6 +19,7 @@ import orbax.checkpoint as ocp
 
 from fr_inference import devices, errors, processes
 
+_LOG = logging.getLogger(__name__)
 MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
@@ -79,6 +81,105 @@ def latest_state(directory: str | os.PathLike, like: Any) -> tuple[int, Any] | N
     return found[0], jax.tree.unflatten(jax.tree.structure(expected), found[1])
 
 
+class States:
+    """The newest two states of a run, each with its digest, so that damage is noticed.
+
+    A kill at any moment leaves the last complete state usable. One process uses it; `runs.resume` sends
+    what it reads to the others.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        """Makes the folder where it is absent.
+
+        Args:
+          folder: holds one sub-folder for each step, and nothing else.
+        """
+        self._folder = pathlib.Path(folder).resolve()
+        with _naming(self._folder), _silence():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._manager = ocp.CheckpointManager(
+                self._folder,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=2,
+                    step_prefix='step',
+                    step_format_fixed_length=9,
+                    create=False,
+                    cleanup_tmp_directories=True,
+                    save_root_metadata=False,
+                    enable_async_checkpointing=False,
+                    lightweight_initialize=True,
+                    multiprocessing_options=_alone(),
+                ),
+            )
+
+    def __enter__(self) -> 'States':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _silence():
+            self._manager.close()
+
+    def latest(self, like: Any) -> tuple[int, Any] | None:
+        """Returns (step, state) of the newest whole state, None where none was ever saved.
+
+        A damaged state is removed where the one before it is whole.
+
+        Args:
+          like: pytree of arrays or `jax.ShapeDtypeStruct`s of the expected structure.
+
+        Raises:
+          InputError: when there are states and none can be used; says what to remove.
+        """
+        expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), like)
+        wrong: list[tuple[int, errors.InputError]] = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                found = self._read(self._folder / f'step_{step:09d}', expected)
+            except errors.InputError as error:
+                wrong.append((step, error))
+                continue
+            for damaged, why in wrong:
+                _LOG.warning('%s; going on from step %d', why, step)
+                with _silence():
+                    self._manager.delete(damaged)
+            return step, found
+        if wrong:
+            _, first = wrong[0]
+            hint = f'remove {self._folder} to start over'
+            raise errors.InputError(first.field, first.found, hint=hint, inside=first.inside)
+        return None
+
+    def save(self, step: int, state: Any) -> None:
+        """Saves a state, and removes those before the newest two.
+
+        Args:
+          step: whole number, larger than all before.
+          state: pytree of arrays and numbers.
+
+        Raises:
+          OSError: that names the folder, on a full disk for instance.
+        """
+        held = jax.device_get(state)
+        parts = ocp.args.Composite(
+            state=ocp.args.StandardSave(held), digest=ocp.args.JsonSave({'sha256': digest(held)})
+        )
+        with _naming(self._folder), _silence():
+            self._manager.save(step, args=parts, force=True)
+
+    def _read(self, path, expected):
+        if (path / '_METADATA').exists():
+            raise errors.InputError(str(path), 'a state that an earlier version saved')
+        leaves = map(np.asarray, jax.tree.leaves(_restore(path / 'state', expected)))
+        state = jax.tree.unflatten(jax.tree.structure(expected), leaves)
+        try:
+            recorded = json.loads((path / 'digest' / 'metadata').read_bytes())['sha256']
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise errors.InputError(str(path), f'a damaged state: {brief(error)}') from error
+        if recorded != digest(state):
+            raise errors.InputError(str(path), 'a damaged state: its checksum differs')
+        return state
+
+
 def save_tree(path: str | os.PathLike, tree: Any) -> None:
     """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing."""
     if processes.is_first():
@@ -110,28 +211,41 @@ def is_tree(path: pathlib.Path) -> bool:
 
 
 def _save(path, tree):
-    try:
-        with _silence(), _checkpointer() as checkpointer:
-            checkpointer.save(path, tree, force=True)
-    except Exception as error:
-        # TensorStore says so of a full disk, for instance, in words.
-        code = re.search(r"os_error_code='(\d+)'", str(error))
-        if code is None:
-            raise
-        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+    with _naming(path), _silence(), _checkpointer() as checkpointer:
+        checkpointer.save(path, tree, force=True)
     # Orbax says there where on this machine it wrote; checkpoints are handed on.
     (path / 'commit_success.txt').unlink(missing_ok=True)
 
 
-def _checkpointer():
+@contextlib.contextmanager
+def _naming(path):
+    """Lets what fails for a full disk and the like say which files it is about."""
+    try:
+        yield
+    except Exception as error:
+        # TensorStore says it in words, Python often without a name.
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is not None:
+            number = int(code[1])
+        elif isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            number = error.errno
+        else:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _alone():
     """This process reads or writes by itself, and waits for no other."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
     own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
+    return ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f'process_{own}'
     )
-    if jax.process_count() == 1:
-        options = ocp.options.MultiprocessingOptions()
-    return ocp.StandardCheckpointer(multiprocessing_options=options)
+
+
+def _checkpointer():
+    return ocp.StandardCheckpointer(multiprocessing_options=_alone())
 
 
 def _restore(path, expected):

@@ -1,7 +1,7 @@
-"""The only file that knows devices: functions of one example over batches and over devices.
+"""The only file that knows devices: functions of one example over batches, devices and processes.
 
-Scoring and inversion run on this process's devices, each process with its share of the examples
-(`processes`); a training step runs on those of all processes at once.
+Measuring and inversion run on the devices of one process, and each process computes its share of the
+examples; a training step runs on the devices of all processes at once.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fr_inference import errors
+from fr_inference import errors, processes
 
 # On a CPU, examples that are computed together: the features of so few images stay in its caches, and
 # XLA takes less memory afresh at every call. 4 and 8 are equally fast; 1 is slow for wide backbones.
@@ -128,6 +128,92 @@ def per_candidate(
     return mapped, lambda constants: jax.device_put(constants, everywhere), len(shared)
 
 
+@dataclasses.dataclass(frozen=True)
+class Mapped:
+    """A function of one example over any number of examples, made by `over`.
+
+    Attributes:
+      program: from `per_candidate`.
+      constants: what all examples share, on every device.
+      width: examples at a time on each device.
+    """
+
+    program: Callable[[Any, Any], Any]
+    constants: Any
+    count: int
+    width: int
+
+    def here(self, examples: Any) -> Any:
+        """Computes on this process's devices alone.
+
+        Args:
+          examples: pytree of NumPy arrays [n, ...]; n may be 0.
+
+        Returns:
+          Pytree of NumPy arrays [n, ...].
+        """
+        total = len(jax.tree.leaves(examples)[0])
+        chunk = self.count * self.width
+        if not total:
+            one = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(
+                    (self.count, self.width, *leaf.shape[1:]), leaf.dtype
+                ),
+                examples,
+            )
+            shapes = jax.eval_shape(self.program, self.constants, one)
+            return jax.tree.map(lambda leaf: np.zeros((0, *leaf.shape[2:]), leaf.dtype), shapes)
+        parts = []
+        for start in range(0, total, chunk):
+            # The last chunk is filled up with the last example: one program for any number.
+            index = np.minimum(np.arange(start, start + chunk), total - 1)
+            index = index.reshape(self.count, self.width)
+            batch = jax.tree.map(lambda leaf, index=index: np.asarray(leaf)[index], examples)
+            found = jax.device_get(self.program(self.constants, batch))
+            real = min(chunk, total - start)
+            parts.append(
+                jax.tree.map(
+                    lambda leaf, real=real: leaf.reshape(chunk, *leaf.shape[2:])[:real], found
+                )
+            )
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def __call__(self, examples: Any) -> Any:
+        """Computes on the devices of all processes: each its share, and all get the whole.
+
+        Args:
+          examples: pytree of NumPy arrays [N, ...], the same in all processes.
+
+        Returns:
+          Pytree of NumPy arrays [N, ...].
+        """
+        own = processes.share(len(jax.tree.leaves(examples)[0]))
+        found = self.here(jax.tree.map(lambda leaf: np.asarray(leaf)[own], examples))
+        return processes.gather_rows(found)
+
+
+def over(
+    program: tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int],
+    constants: Any,
+    *,
+    total: int,
+    most: int,
+) -> Mapped:
+    """Lets a compiled function of one candidate compute any number of them.
+
+    Args:
+      program: what `per_candidate` returned; programs that differ in constants alone share it.
+      constants: what all candidates share; put on every device here, once.
+      total: how many there will be at a time, all processes together, or N of them block by block. It
+        sets how many a device computes at once, so that a few are not padded to `most`.
+      most: examples at a time on each device, which bounds its memory.
+    """
+    compiled, place, count = program
+    share = -(-total // processes.count())
+    width = max(1, min(most, -(-share // count)))
+    return Mapped(compiled, place(constants), count, width)
+
+
 def _batched(function, shared):
     batched = jax.vmap(function, in_axes=(None, 0))
     if [device.platform for device in shared] == ['cpu']:
@@ -194,21 +280,19 @@ def training_mesh(batch_size: int, fewest: int = 1) -> Mesh:
     Raises:
       InputError: when the batch is not a multiple of the number of processes.
     """
-    processes = jax.process_count()
-    errors.require(
-        batch_size % processes == 0,
-        f'batch_size: found {batch_size} for {processes} processes, expected a multiple',
-    )
-    part = batch_size // processes
+    several = processes.count()
+    if batch_size % several:
+        raise errors.InputError('batch_size', batch_size, f'a multiple of {several} processes')
+    part = batch_size // several
     here = local()
     fitting = [n for n in range(1, len(here) + 1) if part % n == 0 and part // n >= fewest]
-    errors.require(
-        fitting,
-        f'batch_size: found {batch_size} for {processes} processes, expected {fewest} images for each',
-    )
-    if processes == 1:
+    if not fitting:
+        raise errors.InputError(
+            'batch_size', batch_size, f'{fewest} images for each of {several} processes'
+        )
+    if several == 1:
         return Mesh(np.array(here[: fitting[-1]]), ('batch',))
-    of_all = [[d for d in jax.devices() if d.process_index == n] for n in range(processes)]
+    of_all = [[d for d in jax.devices() if d.process_index == n] for n in range(several)]
     return Mesh(np.array([d for of_one in of_all for d in of_one[: fitting[-1]]]), ('batch',))
 
 
@@ -228,7 +312,7 @@ def data_parallel(
         donate_argnums=0,
         compiler_options=_compiler_options(mesh.local_devices[0]),
     )
-    if jax.process_count() == 1:
+    if processes.count() == 1:
         return compiled
 
     @functools.cache
@@ -285,9 +369,8 @@ def batch_on_mesh(read: Callable[[slice], Any], size: int, mesh: Mesh) -> Any:
       mesh: of `training_mesh`.
     """
     _, split = _shardings(mesh)
-    part = size // jax.process_count()
-    first = part * jax.process_index()
+    own = processes.share(size)
     return jax.tree.map(
         lambda leaf: jax.make_array_from_process_local_data(split, leaf, (size, *leaf.shape[1:])),
-        read(slice(first, first + part)),
+        read(own),
     )

@@ -61,3 +61,38 @@ def test_unknown_compiler_options_are_left_out(monkeypatch):
 
 def test_round_up():
     assert [devices.round_up(count, 4) for count in (0, 1, 4, 5)] == [0, 4, 4, 8]
+
+
+class TestMapped:
+    @staticmethod
+    def mapped(number, total, most):
+        program = devices.per_candidate(function, jax.local_devices()[:number])
+        return devices.over(program, np.arange(5, dtype=np.float32), total=total, most=most)
+
+    @pytest.mark.parametrize('number', [1, 2])
+    @pytest.mark.parametrize('total', [1, 3, 8, 13])
+    def test_equals_each_example_alone(self, number, total):
+        batch = examples(total)
+        run = self.mapped(number, total, most=3)
+        found, here = run(batch), run.here(batch)
+        for i in range(total):
+            expected = function(
+                run.constants, jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), batch)
+            )
+            jax.tree.map(
+                lambda leaf, one, i=i: np.testing.assert_allclose(leaf[i], one, rtol=1e-6),
+                found,
+                expected,
+            )
+        jax.tree.map(np.testing.assert_array_equal, found, here)
+
+    def test_none(self):
+        found = self.mapped(2, 5, most=3)(examples(0))
+        assert (found['total'].shape, found['sorted'].shape) == ((0,), (0, 5))
+        assert found['sorted'].dtype == np.float32
+
+    @pytest.mark.parametrize(
+        ('number', 'total', 'most', 'width'), [(1, 5, 64, 5), (2, 5, 64, 3), (2, 500, 64, 64)]
+    )
+    def test_few_are_not_padded_to_many(self, number, total, most, width):
+        assert self.mapped(number, total, most).width == width

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 from typing import Any
 
-from fr_inference import auditing, declaring, errors, processes
+from fr_inference import auditing, declaring, errors, processes, runs
 from fr_inference.batch.table import Row
 from fr_inference.cli import folders
 from fr_inference.data import sources
@@ -69,7 +69,9 @@ def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
     run = describe(row)
     folders.make_here(folder, 'out')
     held = _read(folder / JOB)
-    if held is None and set(os.listdir(folder)) - {JOB, f'{JOB}.tmp'}:
+    # A killed batch may have left the beginning of a job's file.
+    others = [name for name in os.listdir(folder) if name != JOB and not name.startswith('.job.')]
+    if held is None and others:
         raise errors.InputError(
             'out',
             f'files and no readable {JOB}',
@@ -114,10 +116,7 @@ def _read(path):
 
 
 def _write(folder, run, status):
-    temporary = folder / f'{JOB}.tmp'
-    text = json.dumps({**run, 'status': status}, indent=1)
-    temporary.write_text(text + '\n', encoding='utf-8', errors='surrogatepass')
-    temporary.rename(folder / JOB)
+    runs.write_text(folder / JOB, json.dumps({**run, 'status': status}, indent=1) + '\n')
 
 
 def _content(source):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from fr_inference import errors, processes
+from fr_inference import errors, processes, runs
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.measuring import measurements
 from fr_inference.metrics import realism
@@ -69,7 +69,7 @@ class Sheets:
         )
         self._kept['frechet'][str(seen)] = distance
         if processes.is_first():
-            self._path.write_text(json.dumps(self._kept, indent=1) + '\n', encoding='utf-8')
+            runs.write_text(self._path, json.dumps(self._kept, indent=1) + '\n')
         print(
             f'{seen} images: Fréchet distance {distance:.4f} in {self._embedder.name}', flush=True
         )

@@ -1,0 +1,305 @@
+"""A folder of work that may be killed at any moment: claim, atomic write, resumable loop, rows.
+
+Several processes call these functions together. Process 0 alone reads and writes files, and sends what
+it reads to the others, so that work resumes with any number of processes and they need no common disk.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fr_inference import checkpointing, errors, processes
+from fr_inference.row_cache import RowCache
+
+Progress = Callable[..., None]
+Advance = Callable[[Any, int], tuple[Any, int, Mapping[str, Any] | None]]
+
+# Rows are gathered and kept in blocks that take about this long; the first is a few batches.
+_BLOCK_SECONDS = 20
+_FIRST_BATCHES = 4
+_DIGEST = 'sha256'
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a path to write to, which takes the place of `path` when the block ends well.
+
+    A reader sees the old file or the whole new one, also after a kill.
+
+    Args:
+      path: a file; its folder is made. The yielded path has the same suffix.
+
+    Raises:
+      OSError: that names `path`, on a full disk for instance.
+    """
+    path = pathlib.Path(path)
+    # A name of its own, so that two runs in one folder do not write to one file.
+    own = f'.{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}'
+    temporary = path.with_name(own)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary), temporary):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes UTF-8 text so that a reader sees the old file or the whole new one."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def claim(folder: str | os.PathLike, description: Mapping[str, Any]) -> None:
+    """Writes what a run is to `folder`/run.json, or compares with what already stands there.
+
+    Args:
+      folder: of the run; made where it is absent.
+      description: what two runs must have in common to share states, as JSON can hold it.
+
+    Raises:
+      InputError: in all processes, that lists in what the run on disk differs, or says that the file is
+        damaged.
+    """
+    processes.from_first(lambda: _claim(pathlib.Path(folder), description))
+
+
+def _claim(folder, description):
+    path = folder / 'run.json'
+    here = json.loads(json.dumps(description))
+    if not path.exists():
+        text = json.dumps({**here, _DIGEST: _digest(here)}, indent=1, sort_keys=True)
+        return write_text(path, text)
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(found, dict):
+            raise ValueError('not a description of a run')
+        written = found.pop(_DIGEST, None)  # earlier versions wrote none
+        if written is not None and written != _digest(found):
+            raise ValueError('its checksum differs')
+    except (ValueError, OSError, RecursionError) as error:
+        raise errors.InputError(
+            str(path), f'a damaged file ({error})', hint='remove it to start over'
+        ) from error
+    there, here = _flat(found), _flat(here)
+    different = [
+        f'{key} ({there.get(key)!r:.60} there, {value!r:.60} here)'
+        for key, value in here.items()
+        if there.get(key) != value
+    ]
+    if different:
+        raise errors.InputError(
+            str(folder),
+            f'another run, which differs in {", ".join(different)}',
+            hint='choose another folder or repeat the first command',
+        )
+
+
+def _digest(description):
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+
+
+def _flat(run):
+    """Returns the entries of a run's description, those of an inner dict under 'key.inner'."""
+    flat = {}
+    for key, value in run.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        flat.update({f'{key}.{name}': part for name, part in inner} or {key: value})
+    return dict(sorted(flat.items()))
+
+
+def resume(
+    state: Any,
+    total: int,
+    advance: Advance,
+    *,
+    like: Any = None,
+    folder: str | os.PathLike | None = None,
+    place: Callable[[Any], Any] | None = None,
+    save_seconds: float = 60.0,
+    label: str = '',
+    progress: Progress | None = None,
+) -> Any:
+    """Works from the last saved state, or the given one, to the end; the same work bit for bit.
+
+    Between two calls of `advance` the work can be stopped (`processes.ask_to_stop`). A kill loses what
+    came after the last save.
+
+    Args:
+      state: pytree of arrays to begin with, the same in all processes; with `like` a function of no
+        arguments that returns it, called only where no state was saved.
+      total: units of work; a state is saved under the number of units done.
+      advance: (state, done) -> (state, done, metrics): one unit or more. Metrics are numbers to show, or
+        None where progress need not be told (and no device waited for).
+      like: pytree of arrays or `jax.ShapeDtypeStruct`s of the state's structure.
+      folder: of the run, which was claimed; states are kept below its `state/`. None keeps none.
+      place: called once, with the state that the work begins from (NumPy arrays if it was saved);
+        returns what `advance` takes, such as the same on all devices.
+      save_seconds: seconds between two saves; the end is saved always.
+      label: of the progress.
+      progress: called as progress(label, done, total, **metrics).
+
+    Returns:
+      The state after `total` units.
+
+    Raises:
+      Stopped: when that was asked for; the state is saved where there is a `folder`.
+      InputError: in all processes, when no saved state can be used.
+    """
+    with contextlib.ExitStack() as stack:
+        states: checkpointing.States | None = None
+
+        def restored():
+            nonlocal states
+            if folder is None:
+                return None
+            directory = pathlib.Path(folder) / 'state'
+            states = stack.enter_context(checkpointing.States(directory))
+            found = states.latest(state if like is None else like)
+            return None if found is None else [found[0], jax.tree.leaves(found[1])]
+
+        found = processes.from_first(restored)
+        done = saved = 0
+        if found is not None:
+            done, leaves = found
+            saved = done
+            state = jax.tree.unflatten(jax.tree.structure(state if like is None else like), leaves)
+        elif like is not None:
+            state = state()
+        if place is not None:
+            state = place(state)
+        saved_at = time.monotonic()
+
+        def save():
+            nonlocal saved, saved_at
+            if states is not None and saved != done:
+                states.save(done, state)
+            saved, saved_at = done, time.monotonic()
+
+        while done < total:
+            processes.stop_point(save)
+            state, done, metrics = advance(state, done)
+            if progress is not None and metrics is not None:
+                told = {name: float(value) for name, value in metrics.items()}
+                progress(label, done, total, **told)
+            if done >= total or time.monotonic() - saved_at >= save_seconds:
+                save()
+        return state
+
+
+def rows(
+    keys: Sequence[str],
+    compute: Callable[[np.ndarray], np.ndarray | Iterable[np.ndarray]],
+    *,
+    width: int,
+    cache: RowCache | None = None,
+    batch: int = 64,
+    label: str = '',
+    progress: Progress | None = None,
+    lost: MutableMapping[int, str] | None = None,
+) -> np.ndarray:
+    """Returns one row of numbers for each key: from the cache, or computed and added to it.
+
+    The rest is computed block by block. Each process computes its share of a block, all get the whole,
+    process 0 appends it to the cache. Blocks grow until one takes some 20 seconds; before each the work
+    can be stopped.
+
+    Args:
+      keys: N texts, the same in all processes; '' for a row that is not to be kept.
+      compute: (positions [n] among the N, ascending, n >= 0) -> [n, width] float32, or an iterator of
+        consecutive parts of it. It knows nothing of other processes.
+      width: numbers in a row.
+      cache: opened by process 0 alone; nothing is kept when None.
+      batch: rows that a process computes at a time: its share of a block is a multiple of it, but for
+        the last block.
+      label: of the progress.
+      progress: called as progress(label, done, total), first with stored=, their number, where rows
+        came from the cache.
+      lost: where `compute` notes position -> reason of rows it cannot give, and gives NaN for them;
+        every process gets the notes of all.
+
+    Returns:
+      [N, width] float32.
+
+    Raises:
+      Stopped: when that was asked for; what was computed is in the cache.
+      InputError: in all processes, when `compute` raises it in one.
+    """
+    total = len(keys)
+    values, todo = np.full((total, width), np.nan, np.float32), np.arange(total)
+    if cache is not None:
+        kept: RowCache = cache
+        mask, found = processes.from_first(lambda: kept.lookup(keys))
+        if mask.all():
+            values = found
+        else:
+            values[mask] = found
+        todo = np.flatnonzero(~mask)
+    done = stored = total - len(todo)
+    if progress is not None and stored:
+        progress(label, stored, total, stored=stored)
+    at_once = batch * processes.count()
+    size = _FIRST_BATCHES * at_once
+
+    def advanced(count):
+        if progress is not None:
+            progress(label, count, total)
+
+    while done < total:
+        processes.stop_point()
+        began = time.monotonic()
+        block = todo[done - stored : done - stored + size]
+        own = block[processes.share(len(block))]
+        # What other processes did meanwhile is not known before the block's end.
+        told = functools.partial(_tell_from, advanced, done) if processes.count() == 1 else None
+        part = processes.each_its_share(functools.partial(_computed, compute, own, width, told))
+        if len(part) != len(own):
+            raise ValueError(f'compute: found {len(part)} rows, expected {len(own)}')
+        part = processes.gather_rows(part)
+        if lost is not None:
+            mine = [[int(position), lost[int(position)]] for position in own if position in lost]
+            lost.update(pair for pairs in processes.gather_json(mine) for pair in pairs)
+        values[block] = part
+        if cache is not None and processes.is_first():
+            cache.append([keys[position] for position in block.tolist()], part)
+        done += len(block)
+        if processes.count() > 1:
+            advanced(done)
+        # The slowest process's time, so that all come to the same size.
+        seconds = max(processes.gather_json(time.monotonic() - began))
+        grown = min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1)))
+        size = max(size, grown // at_once * at_once)
+    return values
+
+
+def _tell_from(advanced, done, count):
+    advanced(done + count)
+
+
+def _computed(compute, positions, width, told):
+    """Returns the rows of all parts that `compute` gives, each told of as it comes."""
+    parts = compute(positions)
+    if isinstance(parts, np.ndarray):
+        parts = [parts]
+    found, count = [np.zeros((0, width), np.float32)], 0
+    for part in parts:
+        found.append(np.asarray(part, np.float32))
+        count += len(part)
+        if told is not None:
+            told(count)
+    return np.concatenate(found)
