@@ -26,7 +26,7 @@ def main(flags: options.Flags) -> None:
     asked, recipe = flags.read(GeneratorTraining), flags.read(config.GeneratorRecipe)
     module, discriminator = _networks(flags.read(GeneratorNetwork))
     faces = sources.open_faces(
-        asked.faces, '--faces', identity_key=asked.identity_key, data_dir=asked.data_dir
+        asked.faces, 'faces', identity_key=asked.identity_key, data_dir=asked.data_dir
     )
     embedder = open_target(asked.embedder, flag='--embedder') if asked.embedder else None
     out = folders.make(asked.out, 'out')

@@ -25,7 +25,7 @@ def main(flags: options.Flags) -> None:
     asked, how = flags.read(RecognizerTraining), flags.read(config.Recipe)
     reading = {'identity_key': asked.identity_key, 'data_dir': asked.data_dir}
     faces, others = held_out.split(
-        sources.open_faces(asked.faces, '--faces', **reading),
+        sources.open_faces(asked.faces, 'faces', **reading),
         asked.holdout,
         seed=how.seed,
         skip_bad=asked.skip_bad,

@@ -41,12 +41,10 @@ def main(flags: options.Flags) -> None:
 
 def _open_pairs(asked):
     if asked.brings_images:
-        return verification_bin.open_bin(asked.pairs, flag='--pairs')
+        return verification_bin.open_bin(asked.pairs)
     return pairs.open_pairs(
         asked.pairs,
         asked.faces,
-        flag='--pairs',
-        faces_flag='--faces',
         identity_key=asked.identity_key,
         data_dir=asked.data_dir,
     )

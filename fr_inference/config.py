@@ -1,6 +1,6 @@
 """Every option once: its default, its range and one line of help.
 
-Library functions take these classes; `program_config` has the options of single programs. The flags of
+Library functions take these classes; `program_config` has those of the other programs. The flags of
 the programs, the columns of a batch table, the command that an audit records and the arguments of the
 Python API are all made from their fields (`cli.options`), so that an option is written down once.
 
@@ -28,6 +28,7 @@ GROUPS = {
     'search': 'Model inversion',
     'judge': 'Judge of the reconstructions',
     'training': 'Training',
+    'measured': 'What is measured',
     'output': 'Results',
     'machine': 'Speed, memory and processes',
 }

@@ -1,6 +1,8 @@
-"""The options of single programs, which no library function takes; `config` has the others."""
+"""The options of all programs but the audit, which `config` has."""
 
 import dataclasses
+import pathlib
+import re
 from typing import Any
 
 from fr_inference import errors
@@ -239,6 +241,166 @@ class GeneratorTraining(Training):
         'output',
         names='BACKBONE',
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split(Reading):
+    """How people are split into parts that share nobody."""
+
+    faces: str = option(..., 'The faces.', 'faces', names='FACES')
+    out: str = option(..., 'Folder for the manifests.', 'output', names='FOLDER')
+    parts: tuple[str, ...] = option(
+        ('members:0.5', 'nonmembers:0.5'), 'Name and share of the people, for each part.', 'faces'
+    )
+    seed: int = option(0, 'The same seed gives the same split.', 'faces', **SEED)
+    min_images: int = option(1, 'Leave out people with fewer images.', 'faces', low=1)
+    max_images: int | None = option(None, 'Leave out people with more images.', 'faces', low=1)
+    limit_images: int | None = option(
+        None, 'Take at most this many of each person.', 'faces', low=1
+    )
+    holdout_images: float = option(
+        0.0,
+        "Share of each person's images, below 1, that goes to NAME_other.csv.",
+        'faces',
+        low=0,
+        high=1,
+    )
+
+    def check(self) -> None:
+        """At least one part, and not every image held out."""
+        if not self.parts:
+            raise errors.InputError('parts', 'none', 'NAME:SHARE as in members:0.5')
+        if self.holdout_images == 1:
+            raise errors.InputError('holdout_images', '1', 'below 1: images stay in each part')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Alignment(Config):
+    """Photographs and their landmarks."""
+
+    faces: str = option(..., 'Folder to which the paths are relative.', 'faces', names='FOLDER')
+    landmarks: str = option(
+        ...,
+        'CSV with the columns path and x, y of left eye, right eye, nose, left and right mouth corner.',
+        'faces',
+        names='FILE',
+    )
+    out: str = option(..., 'Folder for the aligned PNG images.', 'output', names='FOLDER')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preparation(Reading):
+    """How faces are written as a TensorFlow Datasets set."""
+
+    faces: str = option(..., 'The faces.', 'faces', names='FACES')
+    skip_bad: bool = option(False, 'Leave unreadable images out and list them.', 'faces')
+    out: str = option(
+        ..., "Folder of tfds sets (other programs' --data_dir).", 'output', names='FOLDER'
+    )
+    name: str | None = option(None, 'Of the set (default: after --faces).', 'output')
+    shards: int | None = option(
+        None,
+        'Files of the set (default: one for each 4,096 images).',
+        'output',
+        low=1,
+        high=99_999,
+    )
+    workers: int | None = option(
+        None, 'Processes that share the work (default: one for each core).', 'machine', low=1
+    )
+
+    def check(self) -> None:
+        """The name is one of a Python module, which is what tfds makes of it."""
+        if self.name is not None and not re.fullmatch(r'[a-z][a-z0-9_]*', self.name):
+            raise errors.InputError('name', f'{self.name!r:.80}', 'small letters, digits and _')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Benchmark(Config):
+    """What is measured, on which devices, beside which peers."""
+
+    what: str = option(
+        'scoring',
+        'What is measured.',
+        'measured',
+        choices=('scoring', 'inversion', 'training', 'loading'),
+    )
+    arch: tuple[str, ...] = option(
+        ('iresnet50', 'mobilefacenet_prelu'),
+        'Backbones.',
+        'measured',
+        choices='fr_inference.models.registry:VARIANTS',
+    )
+    dtype: str = option(
+        'float32',
+        'Arithmetic of backbones.',
+        'measured',
+        choices='fr_inference.models.registry:DTYPES',
+    )
+    generator: str = option(
+        'demo_generator',
+        'Inversion: generator, or random (of --resolution).',
+        'measured',
+        names='GENERATOR',
+    )
+    target: str = option(
+        'demo_leaky',
+        'Inversion: backbone, or a name as in --arch for random weights.',
+        'measured',
+        names='BACKBONE',
+    )
+    resolution: int = option(
+        256, "Inversion: of the networks' images.", 'measured', low=4, high=1024
+    )
+    candidates: tuple[int, ...] = option(
+        (16, 32, 64), 'Inversion: on each device.', 'measured', low=1
+    )
+    faces: str | None = option(
+        None,
+        'Loading: the faces (default: drawn JPEG files of the size of --arch).',
+        'measured',
+        names='FACES',
+    )
+    feed: float | None = option(None, 'Loading: images/s that a device needs.', 'measured', above=0)
+    devices: tuple[int, ...] = option(
+        (1,), 'Numbers of devices, such as 1,2,4,8.', 'machine', low=1
+    )
+    batch_size: tuple[int, ...] = option(
+        (16,),
+        'Images at a time on each device; the best of several is compared.',
+        'machine',
+        low=1,
+        high=9_999_999,
+    )
+    rounds: int = option(20, 'Timed calls of each.', 'machine', low=1)
+    peer: str = option(
+        'auto', 'What to compare with.', 'measured', choices=('auto', 'torch', 'none')
+    )
+    stylegan2_ada: str | None = option(
+        None,
+        'Inversion: a checkout of NVlabs/stylegan2-ada-pytorch to compare with.',
+        'measured',
+        names='FOLDER',
+    )
+    out: str | None = option(
+        None, 'File for the result as JSON; a plot (.svg) beside it.', 'output', names='FILE'
+    )
+
+    def check(self) -> None:
+        """Every list has an entry; some benchmarks take one batch size."""
+        for name in ('arch', 'devices', 'batch_size', 'candidates'):
+            if not getattr(self, name):
+                raise errors.InputError(name, 'none', 'at least one')
+        if self.what in ('inversion', 'loading') and len(self.batch_size) > 1:
+            raise errors.InputError('batch_size', self.batch_size, f'one for {self.what}')
+        if self.what == 'training' and min(self.batch_size) < 2:
+            raise errors.InputError('batch_size', min(self.batch_size), '2 or more for training')
+        if self.resolution & (self.resolution - 1):
+            raise errors.InputError('resolution', self.resolution, 'a power of two from 4 to 1024')
+        if self.out is not None and pathlib.Path(self.out).suffix == '.svg':
+            raise errors.InputError('out', self.out, 'a file for JSON, as in speed.json')
+        if self.out is not None and not pathlib.Path(self.out).name:
+            raise errors.InputError('out', repr(self.out), 'a file for JSON, as in speed.json')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Reads and writes CSV tables: a line for whatever is wrong with one."""
+"""Reads and writes CSV tables; whatever is wrong with one is one line that names the file and line."""
 
 import contextlib
 import csv
@@ -7,88 +7,121 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fr_inference import errors
 
+_MOST_CHARACTERS = 1 << 20  # of one line; csv itself bounds a value to 131,072 characters
+
 
 def rows(
-    path: str | os.PathLike, columns: Sequence[str], source: str
+    path: str | os.PathLike, columns: Sequence[str], field: str | None = None
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yields (number of the line, the values of `columns`) row by row; an absent value is ''.
 
     Args:
       path: a UTF-8 file, a byte order mark allowed, whose first line names its columns.
       columns: those that are read; the file may have others.
-      source: how errors call the file.
+      field: of errors; the path by default.
 
     Raises:
-      InputError: when it can't be read, or lacks a column.
+      InputError: when it cannot be read, or lacks a column.
     """
-    with _reading(path, source) as reader:
+    field = str(path) if field is None else field
+    with _reading(path, field) as reader:
         found = reader.fieldnames or []
-        missing = [name for name in columns if name not in found]
-        errors.require(
-            not missing,
-            f'{source} lacks the columns {",".join(missing)}: found '
-            f'{",".join(found)[:80]!r}, expected {",".join(columns)}',
-        )
+        if any(name not in found for name in columns):
+            missing = ','.join(name for name in columns if name not in found)
+            raise errors.InputError(
+                field,
+                f'the columns {",".join(found)[:80]!r}',
+                ','.join(columns),
+                f'add the columns {missing}',
+            )
         for number, row in enumerate(reader, start=2):
             yield number, tuple(row[name] or '' for name in columns)
 
 
 def whole(
-    path: str | os.PathLike, source: str
+    path: str | os.PathLike, field: str | None = None
 ) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Returns (the columns' names, (number of the line, column -> value) of each row).
 
     Args:
       path: as for `rows`.
-      source: how errors call the file.
+      field: of errors; the path by default.
 
     Raises:
-      InputError: when it can't be read, names a column twice, or a row has more values than columns.
+      InputError: when it cannot be read, repeats a column, or a row has more values than columns.
     """
+    field = str(path) if field is None else field
     found: list[tuple[int, dict[str, str]]] = []
-    with _reading(path, source) as reader:
+    with _reading(path, field) as reader:
         columns = list(reader.fieldnames or [])
-        twice = sorted({name for name in columns if columns.count(name) > 1})
-        errors.require(not twice, f'{source} has the column {",".join(twice)[:80]!r} twice')
+        if len(set(columns)) < len(columns):
+            twice = ','.join(sorted({name for name in columns if columns.count(name) > 1}))
+            raise errors.InputError(field, f'the column {twice[:80]!r} twice', 'each column once')
         for row in reader:
-            errors.require(
-                None not in row,
-                f'{source} line {reader.line_num} has more values than the {len(columns)} columns; '
-                'put quotes around a value with a comma',
-            )
+            if None in row:
+                raise errors.InputError(
+                    field,
+                    f'more values than the {len(columns)} columns',
+                    hint='put quotes around a value with a comma',
+                    inside=f'line {reader.line_num}',
+                )
             found.append((reader.line_num, {name: row[name] or '' for name in columns}))
     return columns, found
 
 
 @contextlib.contextmanager
-def _reading(path, source):
-    errors.require(
-        os.path.isfile(path) or not os.path.exists(path),  # a pipe would be waited for
-        f'{source} is no regular file, expected a CSV file',
-    )
+def _reading(path, field):
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for a writer
+        raise errors.InputError(field, 'something that is not a regular file', 'a CSV file')
     try:
         # File names of other encodings are written, and found again, as Python keeps them.
         with open(path, newline='', encoding='utf-8-sig', errors='surrogatepass') as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(_lines(file, field))
             first = ','.join(reader.fieldnames or [])
-            separator = next((mark for mark in ';\t' if mark in first and ',' not in first), '')
-            errors.require(
-                not separator, f'{source} is separated by {separator!r}, expected commas'
-            )
+            separator = next((mark for mark in ';\t' if mark in first and ',' not in first), None)
+            if separator is not None:
+                raise errors.InputError(field, f'the separator {separator!r}', 'commas')
             yield reader
     except errors.InputError:
         raise
     except OSError as error:
-        raise errors.InputError(f'{source} can not be read: {error.strerror}') from error
+        raise errors.InputError(
+            field, f'a file that cannot be read ({error.strerror})', 'a CSV file'
+        ) from error
     except (ValueError, csv.Error) as error:
-        raise errors.InputError(f'{source} is not a UTF-8 CSV file: {error}') from error
+        raise errors.InputError(field, f'{error}', 'a UTF-8 CSV file') from error
+
+
+def _lines(file, field):
+    """Yields the lines of a file; one without line ends is not read into memory as a whole."""
+    number = 1
+    while line := file.readline(_MOST_CHARACTERS + 1):
+        if len(line) > _MOST_CHARACTERS:
+            raise errors.InputError(
+                field,
+                f'more than {_MOST_CHARACTERS} characters',
+                'a row of a CSV file',
+                inside=f'line {number}',
+            )
+        yield line
+        number += 1
 
 
 def write(
     path: str | os.PathLike, columns: Iterable[str], values: Iterable[Iterable[object]]
 ) -> None:
-    """Writes a CSV table that `rows` reads, whatever the encoding of the file names in it."""
-    with open(path, 'w', newline='', encoding='utf-8', errors='surrogatepass') as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(values)
+    """Writes a CSV table that `rows` reads, whatever the encoding of the file names in it.
+
+    `path` is replaced when the table is complete. A process that is killed before leaves `PATH.part`.
+    """
+    part = f'{os.fspath(path)}.part'
+    try:
+        with open(part, 'w', newline='', encoding='utf-8', errors='surrogatepass') as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(values)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise

@@ -211,10 +211,13 @@ class TestMembers:
     @pytest.mark.parametrize(
         ('content', 'message'),
         [
-            (b'path,identity\na,b\n', "lacks the columns sha256: found 'path,identity'"),
-            (b'', 'lacks the columns path,identity,sha256'),
-            (b'path,identity,sha256\n\xff\xfe\n', 'not a UTF-8 CSV'),
-            (b'path,identity,sha256\n"' + b'a' * 200_000, 'not a UTF-8 CSV'),
+            (
+                b'path,identity\na,b\n',
+                "found the columns 'path,identity', expected path,identity,",
+            ),
+            (b'', 'expected path,identity,sha256'),
+            (b'path,identity,sha256\n\xff\xfe\n', 'expected a UTF-8 CSV'),
+            (b'path,identity,sha256\n"' + b'a' * 200_000, 'expected a UTF-8 CSV'),
         ],
     )
     def test_damaged(self, tmp_path, content, message):

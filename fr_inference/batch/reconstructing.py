@@ -103,7 +103,7 @@ def _templates(asked, target):
         return templates, [str(row) for row in range(len(templates))], None
     faces = sources.open_faces(
         asked.photographs,
-        '--photographs',
+        'photographs',
         identity_key=asked.identity_key,
         data_dir=asked.data_dir,
     )

@@ -144,7 +144,7 @@ def _digest(path, _stamp):
 def _listing(source, name, row):
     inputs = row.inputs
     faces = sources.open_faces(
-        source, f'--{name}', identity_key=inputs.identity_key, data_dir=inputs.data_dir
+        source, name, identity_key=inputs.identity_key, data_dir=inputs.data_dir
     )
     total = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):

@@ -96,7 +96,7 @@ def _faces(inputs, name):
     if not value:
         return None
     return sources.open_faces(
-        value, f'--{name}', identity_key=inputs.identity_key, data_dir=inputs.data_dir
+        value, name, identity_key=inputs.identity_key, data_dir=inputs.data_dir
     )
 
 

@@ -71,7 +71,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[Row]:
     """
     config.Settings(**_of(config.Settings, given))
     try:
-        columns, lines = tables.whole(path, path)
+        columns, lines = tables.whole(path)
     except errors.InputError as error:
         raise error.within('targets') from error
     missing = [name for name in _REQUIRED if name not in given and name not in columns]

@@ -1,6 +1,6 @@
 """Aligns a face by five landmarks to the 112 x 112 template that ArcFace networks are trained on.
 
-The template is that of insightface; the transform is the least-squares similarity of Umeyama,
+The template is insightface's; the transform is the least-squares similarity of Umeyama,
 "Least-squares estimation of transformation parameters between two point patterns", TPAMI 1991.
 """
 
@@ -38,9 +38,10 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     mean_source, mean_target = source.mean(0), target.mean(0)
     x, y = source - mean_source, target - mean_target
     variance = (x**2).sum()
-    errors.require(variance > 1e-9, 'landmarks: all points fall together')
+    if variance <= 1e-9:
+        raise errors.InputError('landmarks', 'points that all coincide', 'five different points')
     u, scales, vt = np.linalg.svd(y.T @ x)
-    # A reflection is no similarity: turn the weaker axis round.
+    # Never a reflection: turn the weaker axis round.
     signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
     rotation = u @ np.diag(signs) @ vt
     scale = (scales * signs).sum() / variance
@@ -58,22 +59,23 @@ def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     Returns:
       [112, 112, 3] uint8.
     """
-    errors.require(
-        np.shape(landmarks) == (5, 2) and np.isfinite(landmarks).all(),
-        f'landmarks: found shape {np.shape(landmarks)}, expected five finite points (x, y)',
-    )
+    if np.shape(landmarks) != (5, 2) or not np.isfinite(landmarks).all():
+        raise errors.InputError(
+            'landmarks', f'shape {np.shape(landmarks)}', 'five finite points (x, y)'
+        )
     side = max(image.shape[:2])
-    errors.require(
-        -side <= np.min(landmarks) and np.max(landmarks) <= 2 * side,
-        f'landmarks: found numbers from {np.min(landmarks):.6g} to {np.max(landmarks):.6g}, far '
-        f'outside this picture of {image.shape[1]} x {image.shape[0]} pixels',
-    )
+    if np.min(landmarks) < -side or np.max(landmarks) > 2 * side:
+        raise errors.InputError(
+            'landmarks',
+            f'numbers from {np.min(landmarks):.6g} to {np.max(landmarks):.6g}',
+            f'points near this picture of {image.shape[1]} x {image.shape[0]} pixels',
+        )
     similar = similarity(landmarks, TEMPLATE)
     scale = float(np.hypot(*similar[:, 0]))
-    errors.require(
-        1 / _MOST_SCALED < scale < _MOST_SCALED,
-        f'landmarks: they would scale the picture by {scale:.3g}; these five points are no face',
-    )
+    if not 1 / _MOST_SCALED < scale < _MOST_SCALED:
+        raise errors.InputError(
+            'landmarks', f'points that scale the picture by {scale:.3g}', 'the points of a face'
+        )
     matrix = np.vstack([similar, (0, 0, 1)])
     inverse = np.linalg.inv(matrix)
     # Pillow samples at pixel centres (+0.5); the template counts centres from 0.

@@ -9,29 +9,26 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.data import lazy_names
-
-
-class BadImageError(errors.InputError):
-    """An image that can't be read; the message names the file and the reason."""
+from fr_inference.formats.images import BadImageError as BadImageError  # what `Faces.read` raises
 
 
 def _nothing(_index: int) -> None:
-    """What a source without files has of each."""
+    """`Faces.encoded` of a source without files."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Faces:
     """A source of faces; images are read one by one, when asked for, by many threads at once.
 
-    Where `read` can be pickled, as that of folders, `.rec` files and tfds sets, other processes can too.
+    Other processes can read too where `read` can be pickled: folders, `.rec` files and tfds sets.
 
     Attributes:
-      name: how reports call it.
+      name: in reports.
       identities: of each image.
       paths: of each image, unique, shown to people.
       read: index -> [h, w, 3] uint8 RGB at its own size. Raises `BadImageError`.
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
-      encoded: index -> the image's file, byte by byte; None where there is none. Raises
+      encoded: index -> the image's file, byte by byte; None where it has none. Raises
         `BadImageError`.
     """
 
@@ -86,20 +83,24 @@ def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'a
     Args:
       images: [N, h, w, 3] uint8 RGB.
       identities: N names or numbers, equal for images of one person.
-      name: how reports call them.
+      name: in reports.
 
     Raises:
       InputError: for another shape or dtype.
+
+    >>> faces = from_arrays(np.zeros((2, 4, 4, 3), np.uint8), ['ann', 7])
+    >>> len(faces), faces.identities, faces.read(1).shape
+    (2, ('ann', '7'), (4, 4, 3))
     """
     images = np.asarray(images)
-    errors.require(
-        images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8,
-        f'{name}: found images {images.dtype}{list(images.shape)}, expected uint8 [N, h, w, 3]',
-    )
-    errors.require(
-        len(images) == len(identities),
-        f'{name}: found {len(images)} images and {len(identities)} identities',
-    )
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise errors.InputError(
+            'images', f'{images.dtype}{list(images.shape)}', 'uint8 [N, h, w, 3]', inside=name
+        )
+    if len(images) != len(identities):
+        raise errors.InputError(
+            'identities', f'{len(identities)}', f'one for each of {len(images)} images', inside=name
+        )
     return Faces(
         name=name,
         identities=tuple(str(identity) for identity in identities),

@@ -1,4 +1,4 @@
-"""Names that are made when asked for: of millions of images only numbers stay in memory."""
+"""Names that are made when asked for, so that millions of images keep only numbers in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Numbered(Sequence[str]):
-    """The names `prefix + str(number)`, of which the numbers alone are kept.
+    """The names `prefix + str(number)`; only the numbers are kept.
 
     >>> list(Numbered('train.rec#', np.array([3, 7])))
     ['train.rec#3', 'train.rec#7']
@@ -44,10 +44,14 @@ class Numbered(Sequence[str]):
 
 
 class Repeated(Sequence[str]):
-    """Names of which many are equal: each is kept once, and a number for each place."""
+    """Names that repeat: each is kept once, and a number for each place.
+
+    >>> list(Repeated(['ann', 'bob'], np.array([1, 1, 0])))
+    ['bob', 'bob', 'ann']
+    """
 
     def __init__(self, names: Iterable[str], numbers: np.ndarray):
-        """Keeps the different `names`, and for each of N places ([N]) which it is."""
+        """Keeps the distinct `names`, and the number of the name at each of N places ([N])."""
         self._names = tuple(names)
         self._numbers = numbers
 
@@ -71,7 +75,7 @@ class Repeated(Sequence[str]):
 
 
 def take(names: Sequence[str], indices: np.ndarray) -> Sequence[str]:
-    """Returns the names at `indices` ([M] whole numbers), kept as they were."""
+    """Returns the names at `indices` ([M] whole numbers), in the same form as `names`."""
     if isinstance(names, Numbered | Repeated):
         return names.take(indices)
     return tuple(names[index] for index in indices.tolist())

@@ -1,18 +1,29 @@
-"""Streams faces as padded batches: decoded in parallel, in order, a bounded number ahead."""
+"""Streams faces as padded batches: decoded in parallel, in order, a bounded number ahead.
+
+Pillow releases the interpreter lock while it decodes, but decoding is a small part of the time that a
+small face takes: threads keep one to two cores busy, processes keep all cores busy.
+"""
 
 import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import time
-from collections.abc import Iterator, Sequence
+import functools
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from fr_inference import errors
-from fr_inference.data.decoders import Decoded, Decoders
-from fr_inference.data.decoders import fit_image as fit_image
-from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.data import workers
+from fr_inference.data.faces import Faces
+from fr_inference.formats.images import BadImageError, fit_image
+
+_MOST_AT_ONCE = 16  # images of one task: enough that handing it over costs nothing
+
+Decoded = list[np.ndarray | BadImageError]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +41,93 @@ class Batch:
     mask: np.ndarray
 
 
+class Decoders:
+    """Threads or processes that read the images of one source; a context, which ends them.
+
+    Processes take seconds to start and each imports this package: keep them for all batches of a source.
+    A program that uses them guards its main part with `if __name__ == '__main__'`.
+
+    Attributes:
+      count: of the threads or processes.
+      separate: whether they are processes.
+    """
+
+    def __init__(self, faces: Faces, *, threads: int = 2, processes: int = 0):
+        """Starts them.
+
+        Args:
+          faces: the source.
+          threads: how many, used where there are no processes.
+          processes: how many; threads read a source that cannot be sent to them (drawings, arrays).
+
+        Raises:
+          InputError: for fewer than 1 thread or 0 processes.
+        """
+        errors.positive('threads', threads)
+        if processes < 0:
+            raise errors.InputError('processes', processes, '0 or more')
+        sent = _pickled(faces.read) if processes else None
+        self.separate = sent is not None
+        self.count = processes if self.separate else threads
+        self._task: Callable[..., Decoded]
+        self._pool: concurrent.futures.Executor
+        if sent:
+            self._pool, self._task = workers.pool(processes, _receive, sent), _decode_here
+        else:
+            self._pool = concurrent.futures.ThreadPoolExecutor(threads)
+            self._task = functools.partial(_decode, faces.read)
+
+    def __enter__(self) -> 'Decoders':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def at_once(self, batch_size: int) -> int:
+        """Returns how many images a task should read, so that a batch keeps all of them busy."""
+        return min(_MOST_AT_ONCE, max(1, batch_size // self.count))
+
+    def submit(
+        self, indices: Sequence[int], height: int, width: int
+    ) -> concurrent.futures.Future[Decoded]:
+        """Starts to read; gives [height, width, 3] uint8 for each image, or why it cannot be read."""
+        return self._pool.submit(self._task, indices, height, width)
+
+
+def _decode(read, indices, height, width):
+    found: Decoded = []
+    for index in indices:
+        try:
+            found.append(fit_image(read(index), height, width))
+        except BadImageError as error:
+            found.append(error)
+    return found
+
+
+def _pickled(read):
+    """Returns `read` for another process; None where it cannot be sent."""
+    try:
+        return pickle.dumps(read, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+
+
+_HERE: dict[str, Any] = {}
+
+
+def _receive(sent):
+    _HERE['read'] = pickle.loads(sent)  # it comes from the process that started this one
+
+
+def _decode_here(indices, height, width):
+    return _decode(_HERE['read'], indices, height, width)
+
+
 def batches(
     faces: Faces,
     *,
@@ -39,7 +137,7 @@ def batches(
     indices: Sequence[int] | np.ndarray | None = None,
     skip_bad: bool = False,
     skipped: list[tuple[str, str]] | None = None,
-    workers: int = 2,
+    threads: int = 2,
     decoders: Decoders | None = None,
 ) -> Iterator[Batch]:
     """Yields the faces in order; at most four batches are held at a time.
@@ -52,11 +150,16 @@ def batches(
       indices: which faces, in which order; all by default.
       skip_bad: leave unreadable images out instead of stopping at them.
       skipped: receives (path, reason) of each image left out.
-      workers: decoding threads.
-      decoders: of these faces, which read them instead, for any number of calls; stay open.
+      threads: how many decode.
+      decoders: of these faces, used in place of threads started here; they stay open.
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
+
+    >>> from fr_inference.data.faces import from_arrays
+    >>> faces = from_arrays(np.zeros((3, 8, 8, 3), np.uint8), ['ann', 'ann', 'bob'])
+    >>> [batch.mask.tolist() for batch in batches(faces, height=8, width=8, batch_size=2)]
+    [[True, True], [True, False]]
     """
     errors.positive('batch_size', batch_size)
     order = np.arange(len(faces)) if indices is None else np.asarray(indices)
@@ -64,7 +167,7 @@ def batches(
     index: list[int] = []
     with contextlib.ExitStack() as stack:
         if decoders is None:
-            decoders = stack.enter_context(Decoders(faces, threads=max(1, workers)))
+            decoders = stack.enter_context(Decoders(faces, threads=max(1, threads)))
         for position, image in _decoded(decoders, order.tolist(), height, width, batch_size):
             if isinstance(image, BadImageError):
                 if not skip_bad:
@@ -79,30 +182,6 @@ def batches(
                 images, index = np.zeros_like(images), []
         if index:
             yield _batch(images, index)
-
-
-def throughput(
-    faces: Faces, *, height: int, width: int, batch_size: int, decoders: Decoders
-) -> float:
-    """Returns how many images `decoders` read in a second, from the first batch on.
-
-    Args:
-      faces: more than one batch of them.
-      height: of the images, pixels.
-      width: of the images, pixels.
-      batch_size: images in a batch.
-      decoders: of these faces; those that have worked before need no start.
-
-    Raises:
-      InputError: when there is no second batch.
-    """
-    stream = batches(faces, height=height, width=width, batch_size=batch_size, decoders=decoders)
-    next(stream, None)
-    start, count = time.perf_counter(), 0
-    for batch in stream:
-        count += int(batch.mask.sum())
-    errors.require(count, f'{faces.name}: found {len(faces)} images, expected over {batch_size}')
-    return count / (time.perf_counter() - start)
 
 
 def _decoded(decoders, order, height, width, batch_size):

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fr_inference import errors, processes
-from fr_inference.data.faces import Faces
+from fr_inference.data.faces import BadImageError, Faces
 
 _EXAMPLES = 3
 
 
 def readable(faces: Faces, *, skip_bad: bool) -> Faces:
-    """Returns the faces that can be read; stops at the first that can't unless `skip_bad`."""
+    """Returns the faces that can be read; stops at the first unreadable one unless `skip_bad`."""
 
     def fine(index):
         try:
             faces.read(index)
-        except errors.InputError:
+        except BadImageError:
             if not skip_bad:
                 raise
             return False
@@ -31,13 +31,13 @@ def readable(faces: Faces, *, skip_bad: bool) -> Faces:
 def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
     """Returns the SHA-256 (hex) of each image's content; '' for one skipped as unreadable.
 
-    Of several processes each reads its share.
+    Each of several processes reads its share.
     """
 
     def digest(index):
         try:
             return faces.digest(index)
-        except errors.InputError:
+        except BadImageError:
             if not skip_bad:
                 raise
             return ''
@@ -60,13 +60,13 @@ def check_disjoint(
     allow: bool = False,
     identities: bool = True,
 ) -> list[str]:
-    """Looks for the same image content or identity on both sides.
+    """Looks for images with the same content, or the same identity, on both sides.
 
     Args:
       first: one side.
       second: the other.
       digests: `content_digests` of the two.
-      names: how messages call them.
+      names: of the two, in errors and findings; the second is the errors' field.
       allow: return the findings instead of stopping at them.
       identities: whether the same identity name counts; content always does.
 
@@ -74,7 +74,7 @@ def check_disjoint(
       One line for each kind of overlap, empty when there is none.
 
     Raises:
-      InputError: that names up to three examples, unless `allow`.
+      InputError: with up to three examples, unless `allow`.
     """
     found = []
     if identities:
@@ -90,18 +90,20 @@ def check_disjoint(
     ]
     if same:
         found.append(f'{len(same)} images with the same content on both sides ({_listed(same)})')
-    errors.require(
-        allow or not found,
-        f'{names[0]} and {names[1]} overlap: {"; ".join(found)}; separate them, or pass '
-        '--allow_overlap to go on (the report will say so)',
-    )
+    if found and not allow:
+        raise errors.InputError(
+            names[1],
+            ' and '.join(found),
+            hint=f'{names[0]} and {names[1]} overlap: separate them, or go on with allow_overlap, '
+            'which the report will say',
+        )
     return [f'{names[0]} and {names[1]}: {line}' for line in found]
 
 
 def check_all(
     given: Mapping[str, Faces], digests: Mapping[str, Sequence[str]], allow: bool
 ) -> list[str]:
-    """Compares every two parts of an audit; only other images of members share people with another.
+    """Compares every two parts of an audit; members and member_identities may share people.
 
     Args:
       given: name (as 'members') -> faces.
@@ -123,7 +125,7 @@ def check_all(
                 allow=allow,
                 identities=(first, second) != ('members', 'member_identities'),
             )
-    return [f'{line}; --allow_overlap was given, so the figures may mislead.' for line in found]
+    return [f'{line}; allow_overlap was given, so the figures may mislead.' for line in found]
 
 
 def check_training_list(
@@ -161,14 +163,16 @@ def check_training_list(
                     "target's own list of training images."
                 )
         elif inside:
-            errors.require(
-                allow,
-                f"{name}: {len(inside)} images are in the target's own list of training images "
-                f'({_listed(inside)}); separate them, or pass --allow_overlap to go on',
-            )
+            if not allow:
+                raise errors.InputError(
+                    name,
+                    f"{len(inside)} images of the target's own list of training images "
+                    f'({_listed(inside)})',
+                    hint='separate them, or go on with allow_overlap',
+                )
             notes.append(
                 f"{len(inside)} images of {name} are in the target's own list of training images; "
-                '--allow_overlap was given, so the figures may mislead.'
+                'allow_overlap was given, so the figures may mislead.'
             )
     return notes
 

@@ -1,6 +1,7 @@
 """Reads verification pairs: a CSV that says which images to compare and who is on both."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 
@@ -37,63 +38,71 @@ class Pairs:
 
 def open_pairs(
     path: str | os.PathLike,
-    spec: str | os.PathLike,
+    faces: str | os.PathLike,
     *,
-    flag: str = 'pairs',
-    faces_flag: str = 'faces',
+    field: str = 'pairs',
+    faces_field: str = 'faces',
     identity_key: str | None = None,
     data_dir: str | None = None,
 ) -> Pairs:
     """Opens the pairs that a CSV with the columns fold,first,second,same lists.
 
     Args:
-      path: the CSV; `first` and `second` are paths below the faces' folder (or, where the faces are a
-        manifest or procedural, as they stand there); `same` is 1 or 0; `fold` a whole number.
-      spec: the faces, as `sources.open_faces` takes them.
-      flag: how errors call `path`.
-      faces_flag: how errors call `spec`.
+      path: the CSV; `first` and `second` are paths below the folder of the faces, or as a manifest or
+        procedural faces write them; `same` is 1 or 0; `fold` is a whole number.
+      faces: as `sources.open_faces` takes them.
+      field: of errors about `path`.
+      faces_field: of errors about `faces`.
       identity_key: as of `sources.open_faces`.
       data_dir: as of `sources.open_faces`.
 
     Raises:
-      InputError: one line that names the line of the CSV.
+      InputError: that names the line of the CSV.
     """
-    faces = sources.open_faces(spec, faces_flag, identity_key=identity_key, data_dir=data_dir)
-    path, root = pathlib.Path(path), pathlib.Path(spec)
+    source = sources.open_faces(faces, faces_field, identity_key=identity_key, data_dir=data_dir)
+    root = pathlib.Path(faces)
     root = root if root.is_dir() else root.parent
-    errors.require(os.path.isfile(path), f'{flag}: {path!s:.200} not found, expected a CSV file')
-    known = {name: position for position, name in enumerate(faces.paths)}
-    positions: list[tuple[int, int]] = []
-    labels: list[tuple[int, bool]] = []
-    for line, (fold, *names, same) in tables.rows(path, COLUMNS, f'{flag}: {path}'):
-        where = f'{flag}: {path} line {line}'
-        fold, same = fold.strip(), same.strip()
-        errors.require(
-            fold.isdecimal() and len(fold) <= 6,
-            f'{where}: found fold {fold[:40]!r}, expected a whole number',
-        )
-        errors.require(
-            same in ('0', '1'), f'{where}: found same {same[:40]!r}, expected 1 (one person) or 0'
-        )
-        found = []
-        for name in names:
-            position = known.get(name, known.get(str(root / name)))
-            if position is None:
-                raise errors.InputError(
-                    f'{where}: {name[:120]!r} is not among the {len(faces)} images of '
-                    f'{faces_flag} ({spec})'
-                )
-            found.append(position)
-        errors.require(found[0] != found[1], f'{where}: compares an image with itself')
-        positions.append((found[0], found[1]))
-        labels.append((int(fold), same == '1'))
-    errors.require(labels, f'{flag}: {path} lists no pairs')
+    if not os.path.isfile(path):
+        raise errors.InputError(field, f'{path!s:.200}', 'a CSV file')
+    try:
+        positions, labels = _rows(path, source, root)
+    except errors.InputError as error:
+        raise error.within(field) from error
     used, index = np.unique(np.asarray(positions), return_inverse=True)
     first, second = index.reshape(-1, 2).T
     return Pairs(
-        faces=faces.select(used),
+        faces=source.select(used),
         first=first,
         second=second,
         same=np.array([same for _, same in labels]),
         folds=np.array([fold for fold, _ in labels]),
     )
+
+
+def _rows(path, faces, root):
+    """Returns ([(first, second)] positions, [(fold, same)])."""
+    known = {name: position for position, name in enumerate(faces.paths)}
+    positions: list[tuple[int, int]] = []
+    labels: list[tuple[int, bool]] = []
+    for line, (fold, *names, same) in tables.rows(path, COLUMNS):
+        refused = functools.partial(errors.InputError, str(path), inside=f'line {line}')
+        fold, same = fold.strip(), same.strip()
+        if not fold.isdecimal() or len(fold) > 6:
+            raise refused(f'fold {fold[:40]!r}', 'a whole number')
+        if same not in ('0', '1'):
+            raise refused(f'same {same[:40]!r}', '1 (one person) or 0')
+        found = []
+        for name in names:
+            position = known.get(name, known.get(str(root / name)))
+            if position is None:
+                raise refused(
+                    f'{name[:120]!r}', f'one of the {len(faces)} images of {faces.name:.200}'
+                )
+            found.append(position)
+        if found[0] == found[1]:
+            raise refused('an image and itself', 'two images')
+        positions.append((found[0], found[1]))
+        labels.append((int(fold), same == '1'))
+    if not labels:
+        raise errors.InputError(str(path), 'no pairs', 'a row for each')
+    return positions, labels

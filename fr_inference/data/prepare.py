@@ -1,13 +1,14 @@
 """Writes faces as a TensorFlow Datasets set in ArrayRecord files, without TensorFlow.
 
-The set lies in OUT/NAME/1.0.0. Until it is whole it lies in OUT/NAME/unfinished, shard by shard, each
-under another name until it is whole itself: whenever the work is killed, it goes on where it was.
+The complete set lies in OUT/NAME/1.0.0. Until then it lies in OUT/NAME/unfinished, shard by shard, each
+under another name until it is complete: work that is killed at any moment continues where it was.
 """
 
 import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import errors
+from fr_inference import errors, program_config
 from fr_inference.data import shards, sources, workers
 from fr_inference.data.faces import Faces
 
@@ -26,43 +27,17 @@ _PLAN, _LOCK = 'plan.json', 'lock'
 _SUFFIX = 'array_record'
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is written where.
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a set lies.
 
     Attributes:
-      spec: the faces, as `sources.open_faces` takes them.
       out: the folder of all sets (tfds' `data_dir`).
-      name: of the set: small letters, digits and _.
-      shards: files; one for each 4,096 images where None.
-      skip_bad: leave unreadable images out.
-      identity_key: as of `sources.open_faces`.
-      data_dir: as of `sources.open_faces`.
+      name: of the set.
     """
 
-    spec: str
     out: pathlib.Path
     name: str
-    shards: int | None = None
-    skip_bad: bool = False
-    identity_key: str | None = None
-    data_dir: str | None = None
-
-    def __post_init__(self):
-        errors.require(
-            re.fullmatch(r'[a-z][a-z0-9_]*', self.name),
-            f'--name: found {self.name!r:.80}, expected small letters, digits and _',
-        )
-        errors.require(
-            self.shards is None or 1 <= self.shards <= 99_999,
-            f'--shards: found {self.shards}, expected 1 to 99999',
-        )
-
-    def open(self) -> Faces:
-        """Opens the faces."""
-        return sources.open_faces(
-            self.spec, '--faces', identity_key=self.identity_key, data_dir=self.data_dir
-        )
 
     @property
     def unfinished(self) -> pathlib.Path:
@@ -71,7 +46,7 @@ class Plan:
 
     @property
     def finished(self) -> pathlib.Path:
-        """Where the whole set lies."""
+        """Where the complete set lies."""
         return self.out / self.name / VERSION
 
     def shard(self, number: int, total: int) -> pathlib.Path:
@@ -79,90 +54,140 @@ class Plan:
         return self.unfinished / f'{self.name}-{SPLIT}.{_SUFFIX}-{number:05d}-of-{total:05d}'
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A complete set.
+
+    Attributes:
+      place: where it lies.
+      images: how many it holds.
+      left_out: how many images could not be read.
+    """
+
+    place: Place
+    images: int
+    left_out: int
+
+    def __str__(self) -> str:
+        return (
+            f'{self.place.finished}: {self.images} images, {self.left_out} unreadable ones left out; '
+            f'open it as tfds:{self.place.name}:{SPLIT} with data_dir={self.place.out}'
+        )
+
+
+def place_of(options: program_config.Preparation) -> Place:
+    """Returns where the set will lie; without a name it is called after its faces.
+
+    >>> str(place_of(program_config.Preparation(faces='/data/My Faces.rec', out='sets')).finished)
+    'sets/my_faces/1.0.0'
+    """
+    if options.name is not None:
+        return Place(pathlib.Path(options.out), options.name)
+    stem = pathlib.Path(os.path.abspath(options.faces)).stem
+    name = re.sub(r'[^a-z0-9]+', '_', stem.lower()).strip('_')
+    if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
+        raise errors.InputError(
+            'name',
+            f'none, and {stem!r:.80} has no letter to begin with',
+            'small letters, digits and _',
+        )
+    return Place(pathlib.Path(options.out), name)
+
+
 def prepare(
-    plan: Plan, *, processes: int = 1, progress: Callable[..., None] | None = None
-) -> tuple[int, int]:
-    """Writes the set, or the rest of it.
+    options: program_config.Preparation, progress: Callable[..., None] | None = None
+) -> Prepared:
+    """Writes the set, or the rest of it; the result does not depend on the number of workers.
 
     Args:
-      plan: what is written where.
-      processes: that share the work, a shard each at a time; the result does not depend on them.
+      options: what is written where.
       progress: called as progress(label, done, total).
-
-    Returns:
-      (images in the set, images left out as unreadable).
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
-      InputError: when the set is there, or the beginnings of another one, or the disk is full.
+      InputError: when the set exists, another one was begun there, or the disk is full.
     """
-    faces = plan.open()
-    total = min(len(faces), plan.shards or -(-len(faces) // _SHARD_IMAGES))
-    errors.require(
-        not plan.finished.exists(),
-        f'--out: {plan.finished} is there already; choose another --name or --out, or remove it',
-    )
+    place = place_of(options)
+    faces = _open(options)
+    total = min(len(faces), options.shards or -(-len(faces) // _SHARD_IMAGES))
+    if place.finished.exists():
+        raise errors.InputError(
+            'out',
+            f'{place.finished}, which exists',
+            hint='choose another name or out, or remove it',
+        )
     try:
-        plan.unfinished.mkdir(parents=True, exist_ok=True)
-        with open(plan.unfinished / _LOCK, 'a', encoding='utf-8') as lock:
-            _lock(lock, plan)
-            _begin(plan, faces, total)
-            missing = [number for number in range(total) if not plan.shard(number, total).exists()]
+        place.unfinished.mkdir(parents=True, exist_ok=True)
+        with open(place.unfinished / _LOCK, 'a', encoding='utf-8') as lock:
+            _lock(lock, place)
+            _begin(place, faces, total)
+            missing = [n for n in range(total) if not place.shard(n, total).exists()]
             report = progress or (lambda *_: None)
             report('shards', total - len(missing), total)
-            for done, _ in enumerate(_written(plan, faces, missing, total, processes), start=1):
+            for done, _ in enumerate(_written(options, place, faces, missing, total), start=1):
                 report('shards', total - len(missing) + done, total)
-            count = _finish(plan, total)
+            count = _finish(place, total)
     except OSError as error:
         raise errors.InputError(
-            f'--out: {error.filename or plan.out} can not be written: {error.strerror}'
+            'out', f'{error.filename or place.out} that cannot be written ({error.strerror})'
         ) from error
-    return count, len(faces) - count
+    return Prepared(place, count, len(faces) - count)
 
 
-def _lock(file, plan):
-    """Of two at once both would rename what the other removes. A killed process holds no lock."""
+def _open(options: program_config.Preparation) -> Faces:
+    return sources.open_faces(
+        options.faces, identity_key=options.identity_key, data_dir=options.data_dir
+    )
+
+
+def _lock(file, place):
+    """Two processes at once would rename what the other removes. A killed process holds no lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise errors.InputError(
-            f'--out: {plan.unfinished} is being written by another process'
+            'out', f'{place.unfinished}, which another process is writing', hint='wait for its end'
         ) from error
 
 
-def _begin(plan, faces, total):
-    """Notes which faces are written; refuses to go on with others."""
+def _begin(place, faces, total):
+    """Notes which faces are written; refuses to continue with others."""
     names = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         names.update(f'{path}\n{identity}\n'.encode(errors='surrogateescape'))
     wanted = {'faces': names.hexdigest(), 'images': len(faces), 'shards': total}
-    path = plan.unfinished / _PLAN
+    path = place.unfinished / _PLAN
     if path.exists():
         try:
             found = json.loads(path.read_text(encoding='utf-8'))
         except ValueError as error:
-            raise errors.InputError(f'--out: {path} is damaged; remove {path.parent}') from error
-        errors.require(
-            found == wanted,
-            f'--out: {path.parent} holds the beginnings of another set ({found}, now {wanted}); go on '
-            'with the same flags, or remove it',
-        )
+            raise errors.InputError(
+                'out', f'{path}, which is damaged', hint=f'remove {path.parent}'
+            ) from error
+        if found != wanted:
+            raise errors.InputError(
+                'out',
+                f'the beginning of another set in {path.parent} ({found})',
+                f'{wanted}',
+                'continue with the same options, or remove it',
+            )
     else:
         _write(path, json.dumps(wanted))
-    for rest in plan.unfinished.glob(f'*{shards.UNFINISHED}'):
+    for rest in place.unfinished.glob(f'*{shards.UNFINISHED}'):
         rest.unlink()
 
 
-def _written(plan, faces, missing, total, processes):
+def _written(options, place, faces, missing, total):
     """Yields the number of each shard when it is written."""
-    if min(processes, len(missing)) <= 1:
+    processes = min(options.workers or os.cpu_count() or 1, len(missing))
+    if processes <= 1:
         for number in missing:
-            _write_shard(plan, faces, number, total)
+            _write_shard(options, place, faces, number, total)
             yield number
         return
-    pool = workers.pool(min(processes, len(missing)), _open_in_worker, plan)
+    pool = workers.pool(processes, _open_in_worker, options)
     try:
-        jobs = [pool.submit(_write_in_worker, number, total) for number in missing]
+        jobs = [pool.submit(_write_in_worker, place, number, total) for number in missing]
         for number, job in zip(missing, jobs, strict=True):
             job.result()
             yield number
@@ -173,29 +198,30 @@ def _written(plan, faces, missing, total, processes):
 _IN_WORKER: dict[str, Any] = {}
 
 
-def _open_in_worker(plan):
+def _open_in_worker(options):
     jax.config.update('jax_platforms', 'cpu')  # drawings need no accelerator, and no share of one
-    _IN_WORKER['plan'], _IN_WORKER['faces'] = plan, plan.open()
+    _IN_WORKER['options'], _IN_WORKER['faces'] = options, _open(options)
 
 
-def _write_in_worker(number, total):
-    _write_shard(_IN_WORKER['plan'], _IN_WORKER['faces'], number, total)
+def _write_in_worker(place, number, total):
+    _write_shard(_IN_WORKER['options'], place, _IN_WORKER['faces'], number, total)
 
 
-def _write_shard(plan, faces, number, total):
+def _write_shard(options, place, faces, number, total):
     rows = range(number * len(faces) // total, (number + 1) * len(faces) // total)
-    shards.write(faces, rows, plan.shard(number, total), skip_bad=plan.skip_bad)
+    shards.write(faces, rows, place.shard(number, total), skip_bad=options.skip_bad)
 
 
-def _finish(plan, total):
+def _finish(place, total):
     """Writes what tfds reads first, and gives the set its name; returns the number of its images."""
     import tensorflow_datasets as tfds
 
-    paths = [plan.shard(number, total) for number in range(total)]
+    paths = [place.shard(number, total) for number in range(total)]
     lengths = [shards.count(path) for path in paths]
-    errors.require(sum(lengths), f'--faces: none of the images of {plan.spec} could be read')
+    if not sum(lengths):
+        raise errors.InputError('faces', 'no image that can be read')
     template = tfds.core.ShardedFileTemplate(
-        data_dir=plan.unfinished, dataset_name=plan.name, split=SPLIT, filetype_suffix=_SUFFIX
+        data_dir=place.unfinished, dataset_name=place.name, split=SPLIT, filetype_suffix=_SUFFIX
     )
     split = tfds.core.SplitInfo(
         name=SPLIT,
@@ -204,17 +230,17 @@ def _finish(plan, total):
         filename_template=template,
     )
     tfds.folder_dataset.write_metadata(
-        data_dir=plan.unfinished,
+        data_dir=place.unfinished,
         features=shards.features(),
         split_infos=[split],
         version=VERSION,
         filename_template=template,
         check_data=False,  # which takes TensorFlow
-        description='Faces with who is on each and where it came from.',
+        description='Faces, each with its identity and where it came from.',
     )
-    plan.unfinished.rename(plan.finished)
+    place.unfinished.rename(place.finished)
     for name in (_PLAN, _LOCK):
-        (plan.finished / name).unlink()
+        (place.finished / name).unlink()
     return sum(lengths)
 
 

@@ -1,4 +1,4 @@
-"""One ArrayRecord file of faces: written under another name until it is whole."""
+"""One ArrayRecord file of faces, written under another name until it is complete."""
 
 import contextlib
 import errno
@@ -9,14 +9,15 @@ import sys
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.data import image_files
-from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.data.faces import Faces
+from fr_inference.formats import images
+from fr_inference.formats.images import BadImageError
 
 UNFINISHED = '.part'
 
 
 def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> None:
-    """Writes the faces at `rows`; `path` is there when all of it is.
+    """Writes the faces at `rows`; `path` appears when it is complete.
 
     Args:
       faces: the source.
@@ -26,7 +27,7 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
-      OSError: when it can't be written, on a full disk for instance.
+      OSError: when it cannot be written, on a full disk for instance.
     """
     from array_record.python import array_record_module
 
@@ -50,7 +51,7 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
                     'path': _text(faces.paths[index]),
                 }
                 writer.write(kinds.serialize_example(kinds.encode_example(example)))
-    except RuntimeError as error:  # whatever ails the disk
+    except RuntimeError as error:  # whatever is wrong with the disk
         raise OSError(errno.EIO, str(error).partition(';')[0], str(path)) from error
     with open(part, 'rb') as file:
         os.fsync(file.fileno())
@@ -58,11 +59,11 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
 
 
 def _content(faces, index):
-    """Returns the image's own file, which can be decoded, or one of its pixels where it has none."""
+    """Returns the image's file once it is known to decode, or a PNG where it has no file."""
     content = faces.encoded(index)
     if content is None:
-        return image_files.encode_png(faces.read(index))
-    faces.read(index)  # its own words where it can't be decoded: a record's offset, for instance
+        return images.encode_png(faces.read(index))
+    faces.read(index)  # the source's own error where it does not decode, with a record's offset
     return content
 
 
@@ -71,7 +72,7 @@ def _text(name):
 
 
 def features() -> Any:
-    """Returns what tfds calls the parts of a record."""
+    """Returns the features of a record, as tfds describes them."""
     import tensorflow_datasets as tfds
 
     return tfds.features.FeaturesDict(
@@ -84,7 +85,7 @@ def features() -> Any:
 
 
 def count(path: pathlib.Path) -> int:
-    """Returns how many records a whole file holds."""
+    """Returns the number of records of a complete file."""
     from array_record.python import array_record_module
 
     reader = array_record_module.ArrayRecordReader(str(path))

@@ -10,21 +10,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from fr_inference import errors, tables
-from fr_inference.data import image_files, insightface, tfds_source
+from fr_inference.data import insightface, tfds_source
 from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces, concat
-from fr_inference.data.image_files import SUFFIXES
-from fr_inference.data.image_files import read_image as read_image
+from fr_inference.formats import images
 
+_KINDS = (
+    'a folder with one sub-folder per person, a CSV manifest (path,identity), a .rec, tfds:NAME:SPLIT '
+    'or procedural:SPEC'
+)
 _PROCEDURAL = 'procedural:'
 _TFDS = 'tfds:'
-# One image of a source that has no file for each.
+# One image of a source that has no file of its own for each image.
 _NUMBERED = re.compile(r'((?:procedural|tfds):[^#]*)#?(.*)|(.*\.rec)#(\d+)', re.DOTALL)
 
 
 def open_faces(
-    spec: str | os.PathLike,
-    flag: str = 'faces',
+    source: str | os.PathLike,
+    field: str = 'faces',
     *,
     identity_key: str | None = None,
     data_dir: str | None = None,
@@ -32,40 +35,43 @@ def open_faces(
     """Opens a source of faces.
 
     Args:
-      spec: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
-        `identity` (paths relative to its folder, or an image of one of the following, `SPEC#17`);
+      source: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
+        `identity` (paths relative to its folder, or one image of the following sources, `SPEC#17`);
         insightface's `train.rec` beside its `train.idx`; `tfds:NAME:SPLIT`; or `procedural:SPEC`.
-      flag: how errors call `spec`.
-      identity_key: of tfds sets, the feature that says who it is; `label`, else `identity`, by default.
-      data_dir: where tfds sets lie; where tfds keeps them by default.
+      field: of errors, the argument that named the source.
+      identity_key: feature of tfds sets that holds the identity; `label`, else `identity`, by default.
+      data_dir: folder of tfds sets; the one that tfds uses by default.
 
     Raises:
-      InputError: one line, when there is nothing to open or it is not laid out like this.
+      InputError: when there is nothing to open, or it is laid out otherwise.
+
+    >>> faces = open_faces('procedural:easy,people=3,images=2,size=8')
+    >>> len(faces), faces.identities[5], faces.paths[5]
+    (6, 'easy-0-2', 'procedural:easy,people=3,images=2,size=8,seed=0,first=0,start=0#5')
     """
-    spec = str(spec)
-    if spec.startswith(_PROCEDURAL):
-        return procedural.faces(spec.removeprefix(_PROCEDURAL), flag)
-    if spec.startswith(_TFDS):
+    source = str(source)
+    if source.startswith(_PROCEDURAL):
+        return procedural.faces(source.removeprefix(_PROCEDURAL), field)
+    if source.startswith(_TFDS):
         return tfds_source.open_tfds(
-            spec.removeprefix(_TFDS), flag, identity_key=identity_key, data_dir=data_dir
+            source.removeprefix(_TFDS), field, identity_key=identity_key, data_dir=data_dir
         )
-    path = pathlib.Path(spec)
-    errors.require(
-        os.path.exists(path),  # unlike Path.exists, False for a name too long for the system
-        f'{flag}: {spec!r:.200} not found; expected a folder with one sub-folder per person, a CSV with '
-        'the columns path,identity, a .rec, tfds:NAME:SPLIT or procedural:SPEC',
-    )
-    if path.is_dir():
-        return _open_folder(path, flag)
-    if path.suffix.lower() == '.rec':
-        return insightface.open_record(path, flag)
-    errors.require(
-        path.suffix.lower() == '.csv',
-        f'{flag}: {spec!r} is a file that is not a .csv manifest (path,identity) and not a .rec',
-    )
-    return _open_manifest(
-        path, flag, functools.partial(open_faces, identity_key=identity_key, data_dir=data_dir)
-    )
+    path = pathlib.Path(source)
+    if not os.path.exists(path):  # unlike Path.exists, False for a name too long for the system
+        raise errors.InputError(field, f'{source!r:.200}, which does not exist', _KINDS)
+    if path.suffix.lower() == '.rec' and not path.is_dir():
+        return insightface.open_record(path, field)
+    try:
+        if path.is_dir():
+            return _open_folder(path)
+        if path.suffix.lower() == '.csv':
+            return _open_manifest(
+                path,
+                functools.partial(open_faces, identity_key=identity_key, data_dir=data_dir),
+            )
+    except errors.InputError as error:
+        raise error.within(field) from error
+    raise errors.InputError(field, f'the file {source!r:.200}', _KINDS)
 
 
 def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
@@ -77,8 +83,8 @@ def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
     tables.write(path, ('path', 'identity'), zip(paths, faces.identities, strict=True))
 
 
-def _open_folder(root, flag):
-    """What is called like an image is one, or an error when read: a link to nowhere, a folder."""
+def _open_folder(root):
+    """Takes whatever has the suffix of an image; a link to nowhere or a folder fails when it is read."""
     try:
         entries = sorted(root.iterdir())
         files = [
@@ -86,27 +92,27 @@ def _open_folder(root, flag):
             for person in entries
             if person.is_dir()
             for file in sorted(person.iterdir())
-            if file.suffix.lower() in SUFFIXES
+            if file.suffix.lower() in images.SUFFIXES
         ]
     except OSError as error:
         raise errors.InputError(
-            f'{flag}: {error.filename} can not be read: {error.strerror}'
+            str(error.filename), f'a folder that cannot be read ({error.strerror})'
         ) from error
     lost = [entry for entry in entries if not entry.exists() and entry.name[0] != '.']
-    errors.require(not lost, f'{flag}: {lost and lost[0]} is a link to nowhere; remove or mend it')
-    loose = any(entry.suffix.lower() in SUFFIXES for entry in entries)
-    errors.require(
-        files,
-        f'{flag}: {root} holds images but no sub-folders; expected one sub-folder per person'
-        if loose
-        else f'{flag}: no images in sub-folders of {root}; expected one sub-folder per person with '
-        f'{", ".join(SUFFIXES)} files',
-    )
+    if lost:
+        raise errors.InputError(str(lost[0]), 'a link to nowhere', hint='remove or mend it')
+    if not files:
+        loose = any(entry.suffix.lower() in images.SUFFIXES for entry in entries)
+        raise errors.InputError(
+            str(root),
+            'images but no sub-folders' if loose else 'no images in sub-folders',
+            f'one sub-folder per person with {", ".join(images.SUFFIXES)} files',
+        )
     return _from_files(str(root), [file for file, _ in files], [person for _, person in files])
 
 
-def _open_manifest(path, flag, open_source):
-    rows = _read_rows(path, flag)
+def _open_manifest(path, open_source):
+    rows = _read_rows(path)
     numbered: dict[str, list[tuple[int, str]]] = {}
     files = []
     for row, (image, _) in enumerate(rows):
@@ -126,15 +132,17 @@ def _open_manifest(path, flag, open_source):
     order = list(files)
     for spec, members in numbered.items():
         named = spec if spec.startswith((_PROCEDURAL, _TFDS)) else path.parent / spec
-        source = open_source(named, flag)
+        source = open_source(named, str(path))
         for row, number in members:
-            errors.require(
-                number.isdecimal() and len(number) < 20 and int(number) < len(source),
-                f'{flag}: {path} line {row + 2}: found {rows[row][0]!r:.200}, expected an image number '
-                f'below {len(source)} behind #',
-            )
+            if not (number.isdecimal() and len(number) < 20 and int(number) < len(source)):
+                raise errors.InputError(
+                    str(path),
+                    f'{rows[row][0]!r:.200}',
+                    f'an image number below {len(source)} behind #',
+                    inside=f'line {row + 2}',
+                )
         chosen = source.select([int(number) for _, number in members])
-        # The manifest says who it is, as with files.
+        # The identity is the one that the manifest gives, as with files.
         names = tuple(rows[row][1] for row, _ in members)
         parts.append(dataclasses.replace(chosen, identities=names))
         order += [row for row, _ in members]
@@ -142,16 +150,22 @@ def _open_manifest(path, flag, open_source):
     return everything.select(np.argsort(np.asarray(order)))
 
 
-def _read_rows(path, flag):
+def _read_rows(path):
     rows, seen = [], set()
-    for number, values in tables.rows(path, ('path', 'identity'), f'{flag}: {path}'):
+    for number, values in tables.rows(path, ('path', 'identity')):
         image, identity = (value.strip() for value in values)
-        where = f'{flag}: {path} line {number}'
-        errors.require(image and identity, f'{where}: empty path or identity')
-        errors.require(image not in seen, f'{where}: {image!r} stands there twice')
+        if not image or not identity:
+            raise errors.InputError(
+                str(path), 'an empty path or identity', 'both', inside=f'line {number}'
+            )
+        if image in seen:
+            raise errors.InputError(
+                str(path), f'{image!r:.200} twice', 'each image once', inside=f'line {number}'
+            )
         seen.add(image)
         rows.append((image, identity))
-    errors.require(rows, f'{flag}: {path} lists no images')
+    if not rows:
+        raise errors.InputError(str(path), 'no images', 'a row for each')
     return rows
 
 
@@ -168,12 +182,12 @@ def _from_files(name: str, files: Sequence[pathlib.Path], identities: Sequence[s
 
 
 def _read(paths, index):
-    return image_files.read_image(paths[index])
+    return images.read_image(paths[index])
 
 
 def _digest(paths, index):
-    return image_files.content_digest(image_files.read_file(paths[index]))
+    return images.content_digest(images.read_file(paths[index]))
 
 
 def _encoded(paths, index):
-    return image_files.read_file(paths[index])
+    return images.read_file(paths[index])

@@ -1,6 +1,6 @@
-"""TensorFlow Datasets that lie prepared on the disk, read at random without TensorFlow.
+"""TensorFlow Datasets prepared on the disk, read in any order without TensorFlow.
 
-tfds itself, slow to import, is imported when a set is opened.
+tfds itself is slow to import, so it is imported when a set is opened.
 """
 
 import functools
@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from fr_inference import errors
-from fr_inference.data import image_files
-from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.data.faces import Faces
 from fr_inference.data.lazy_names import Numbered, Repeated
+from fr_inference.formats import images
+from fr_inference.formats.images import BadImageError
 
-# A set, its configuration and version, a split and a part of it. No namespaces: those fetch code.
+# A set, its configuration and version, a split and a part of it. No namespaces: those download code.
 _SPEC = re.compile(
     r'(?P<name>\w+(?:/[\w.-]+)?(?::\d[\d.]*)?):(?P<split>[A-Za-z_]\w*(?:\[[^\[\]]*\])?)'
 )
@@ -26,25 +27,29 @@ _KEYS = ('label', 'identity')
 
 
 def open_tfds(
-    spec: str, flag: str = 'faces', *, identity_key: str | None = None, data_dir: str | None = None
+    spec: str, field: str = 'faces', *, identity_key: str | None = None, data_dir: str | None = None
 ) -> Faces:
     """Opens a split of a prepared set in ArrayRecord files; paths are `tfds:SPEC#0`, `tfds:SPEC#1`, ...
 
-    Who is on each image is read once, at opening; images when asked for.
+    Identities are read once, at opening; images when asked for.
 
     Args:
       spec: `NAME:SPLIT`, as `lfw:train`, `my_set/config:1.0.0:train[:10%]`.
-      flag: how errors call it.
-      identity_key: the feature that says who it is; `label`, else `identity`, by default.
-      data_dir: where sets lie; where tfds keeps them by default.
+      field: of errors.
+      identity_key: the feature that holds the identity; `label`, else `identity`, by default.
+      data_dir: folder of the sets; the one that tfds uses by default.
 
     Raises:
-      InputError: when there is no such set, split or feature, or it can't be read without TensorFlow.
+      InputError: when there is no such set, split or feature, or reading it takes TensorFlow.
     """
-    reader = _Reader(spec, flag, identity_key, data_dir)
+    try:
+        reader = _Reader(spec, identity_key, data_dir)
+        identities = reader.identities()
+    except errors.InputError as error:
+        raise error.within(field) from error
     return Faces(
         name=f'tfds:{spec}',
-        identities=reader.identities(),
+        identities=identities,
         paths=Numbered(f'tfds:{spec}#', np.arange(len(reader))),
         read=functools.partial(_read, reader),
         digest=functools.partial(_digest, reader),
@@ -53,24 +58,21 @@ def open_tfds(
 
 
 def _read(reader, index):
-    return image_files.decode(reader.encoded(index), reader.where(index))
+    return images.decode(reader.encoded(index), reader.where(index))
 
 
 def _digest(reader, index):
-    return image_files.content_digest(reader.encoded(index))
+    return images.content_digest(reader.encoded(index))
 
 
 class _Reader:
     """Opens the set; sent to another process, it opens it there again."""
 
-    def __init__(self, spec, flag, identity_key, data_dir):
-        self._arguments = spec, flag, identity_key, data_dir
-        found = _SPEC.fullmatch(spec)
+    def __init__(self, spec, identity_key, data_dir):
+        self._arguments = spec, identity_key, data_dir
+        where, found = f'tfds:{spec:.200}', _SPEC.fullmatch(spec)
         if found is None:
-            raise errors.InputError(
-                f'{flag}: found tfds:{spec:.200}, expected tfds:NAME:SPLIT, as in tfds:lfw:train'
-            )
-        where = f'{flag}: tfds:{spec}'
+            raise errors.InputError(where, expected='tfds:NAME:SPLIT, as in tfds:lfw:train')
         builder = _builder(found['name'], data_dir, where)
         self._spec, self._where = spec, where
         self._image, self._identity = _keys(builder.info.features, identity_key, where)
@@ -91,11 +93,11 @@ class _Reader:
             return bytes(self._source[index][self._image])
         except _damage() as error:
             raise BadImageError(
-                f'{self.where(index)}: can not be read: {str(error)[:200]}'
+                self.where(index), f'a record that cannot be read ({_line(error)})'
             ) from error
 
     def identities(self) -> Repeated:
-        """Reads who is on each image."""
+        """Reads the identity of each image."""
         known: dict[str, int] = {}
         numbers = np.empty(len(self), np.int32)
         for start in range(0, len(self), _AT_ONCE):
@@ -104,8 +106,8 @@ class _Reader:
                 records = self._source.__getitems__(list(rows))
             except _damage() as error:
                 raise errors.InputError(
-                    f'{self._where}: records {start} to {rows[-1]} can not be read: '
-                    f'{" ".join(str(error).split())[:200]}'
+                    self._where,
+                    f'records {start} to {rows[-1]} that cannot be read ({_line(error)})',
                 ) from error
             for row, record in zip(rows, records, strict=True):
                 name = self._name(record[self._identity], row)
@@ -113,20 +115,19 @@ class _Reader:
         return Repeated(known, numbers)
 
     def _name(self, value, row):
-        where = f'{self._where}: record {row}'
+        refused = functools.partial(errors.InputError, self._where, inside=f'record {row}')
         if isinstance(value, bytes | str):
             name = value.decode(errors='surrogateescape') if isinstance(value, bytes) else value
-            errors.require(name, f'{where}: its {self._identity} is empty')
+            if not name:
+                raise refused(f'an empty {self._identity}', 'a name')
             return name
-        errors.require(
-            isinstance(value, int | np.integer),
-            f'{where}: found no {self._identity}; the files are damaged or belong to another set',
-        )
-        if self._names:
-            errors.require(
-                0 <= value < len(self._names),
-                f'{where}: found {self._identity} {value}, expected one of {len(self._names)} classes',
+        if not isinstance(value, int | np.integer):
+            raise refused(
+                f'no {self._identity}', hint='the files are damaged or belong to another set'
             )
+        if self._names:
+            if not 0 <= value < len(self._names):
+                raise refused(f'{self._identity} {value}', f'one of {len(self._names)} classes')
             return self._names[int(value)]
         return str(value)
 
@@ -140,30 +141,37 @@ def _builder(name, data_dir, where):
     except _damage() as error:
         there = data_dir or tfds.core.constants.DATA_DIR
         raise errors.InputError(
-            f'{where}: no such set in {there}, expected {name} below it ({_line(error)}); give the '
-            'folder with --data_dir'
+            where,
+            f'no such set in {there} ({_line(error)})',
+            f'{name} below it',
+            'name the folder of the set as data_dir',
         ) from error
 
 
 def _check_features(name, data_dir, where):
-    """A set's `features.json` names classes, whose modules tfds would import: its own ones only."""
+    """Refuses a `features.json` that names a class outside tfds: tfds would import its module."""
     base = re.split(r'[/:]', name)[0]
     folder = pathlib.Path(os.path.expanduser(data_dir)) / base
     for path in sorted(folder.rglob('features.json')):
         try:
             named = list(_classes(json.loads(path.read_text(encoding='utf-8'))))
         except (OSError, ValueError, RecursionError) as error:
-            raise errors.InputError(f'{where}: {path} can not be read: {_line(error)}') from error
+            raise errors.InputError(
+                where, f'a file that cannot be read ({_line(error)})', inside=str(path)
+            ) from error
         for found in named:
-            errors.require(
-                re.fullmatch(r'tensorflow_datasets\.core\.features\.[\w.]+', found),
-                f'{where}: {path} names the class {found[:80]!r}, expected such of '
-                'tensorflow_datasets.core.features only; nothing was imported',
-            )
+            if not re.fullmatch(r'tensorflow_datasets\.core\.features\.[\w.]+', found):
+                raise errors.InputError(
+                    where,
+                    f'the class {found[:80]!r}',
+                    'classes of tensorflow_datasets.core.features only',
+                    'nothing was imported',
+                    inside=str(path),
+                )
 
 
 def _classes(value):
-    """Yields what could name a class, in texts of JSON within too."""
+    """Yields the values that could name a class, also those of JSON inside a text."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, str) and key in ('pythonClassName', 'python_class_name', 'type'):
@@ -177,7 +185,7 @@ def _classes(value):
         try:
             inside = json.loads(value)
         except ValueError:
-            return  # a text that only looks like it: tfds can't read it either
+            return  # a text that only looks like JSON: tfds cannot read it either
         yield from _classes(inside)
 
 
@@ -185,32 +193,34 @@ def _keys(features, identity_key, where):
     """Returns (the feature of images, the feature of identities)."""
     import tensorflow_datasets as tfds
 
-    errors.require(
-        isinstance(features, tfds.features.FeaturesDict), f'{where}: its features have no names'
-    )
+    if not isinstance(features, tfds.features.FeaturesDict):
+        raise errors.InputError(where, 'features without names', 'a set of named features')
     listed = ', '.join(f'{name} ({type(kind).__name__})' for name, kind in features.items())
     pictures = [name for name, kind in features.items() if isinstance(kind, tfds.features.Image)]
     if 'image' in pictures:
         pictures = ['image']
-    errors.require(
-        len(pictures) == 1, f'{where}: found the features {listed}; expected one image among them'
-    )
+    if len(pictures) != 1:
+        raise errors.InputError(where, f'the features {listed}', 'one image among them')
     names = (identity_key,) if identity_key else _KEYS
     found = [name for name in names if name in features]
-    errors.require(
-        found,
-        f'{where}: none of its features is called {" or ".join(names)}: found {listed}; name the one '
-        'that says who it is with --identity_key',
-    )
+    if not found:
+        raise errors.InputError(
+            where,
+            f'the features {listed}',
+            f'one called {" or ".join(names)}',
+            'name the one that holds the identity as identity_key',
+        )
     kind = features[found[0]]
     whole = isinstance(kind, tfds.features.Text) or (
         kind.shape == () and np.issubdtype(kind.np_dtype, np.integer)
     )
-    errors.require(
-        whole and found[0] != pictures[0],
-        f'{where}: the feature {found[0]} is {type(kind).__name__}, expected a class, a text or a '
-        f'whole number; found {listed}; name another with --identity_key',
-    )
+    if not whole or found[0] == pictures[0]:
+        raise errors.InputError(
+            where,
+            f'{type(kind).__name__} as the feature {found[0]} among {listed}',
+            'a class, a text or a whole number',
+            'name another as identity_key',
+        )
     return pictures[0], found[0]
 
 
@@ -218,20 +228,22 @@ def _data_source(builder, split, image, where) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        # The file of an image as it is: decoding it is ours, the same as for other sources.
+        # The encoded image: we decode it, as those of all other sources.
         return builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
     except NotImplementedError as error:
         raise errors.InputError(
-            f'{where}: not prepared as ArrayRecord files, which alone are read without TensorFlow; '
-            "prepare it with file_format='array_record'"
+            where,
+            'files of another format',
+            'ArrayRecord files, the only ones that are read without TensorFlow',
+            "prepare the set with file_format='array_record'",
         ) from error
     except _damage() as error:
-        raise errors.InputError(f'{where}: {_line(error)}') from error
+        raise errors.InputError(where, _line(error)) from error
 
 
 @functools.cache
 def _damage():
-    """What tfds and its files raise when those are damaged or missing."""
+    """Returns the exceptions that tfds raises for damaged or missing files."""
     from google.protobuf import json_format, message
 
     return (

@@ -1,4 +1,4 @@
-"""Processes that share work on this machine's cores; they end with the one that started them."""
+"""Processes that share work on this machine's cores; they end with the process that started them."""
 
 import concurrent.futures
 import multiprocessing
@@ -13,8 +13,8 @@ def pool(
 ) -> concurrent.futures.ProcessPoolExecutor:
     """Returns `count` processes, each of which calls `prepare(*arguments)` first.
 
-    They start afresh (a copy of a process that runs JAX's threads may hang), and stop within moments
-    when this one is gone, killed or not.
+    They are spawned, not forked: a fork of a process that runs JAX's threads may hang. They end within
+    moments when this process ends, killed or not.
     """
     return concurrent.futures.ProcessPoolExecutor(
         count,
@@ -33,4 +33,4 @@ def _end_with_parent():
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)  # the main thread waits for work that nobody sends, without end
+    os._exit(1)  # the main thread would wait for work for ever

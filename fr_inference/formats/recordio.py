@@ -1,11 +1,12 @@
 """MXNet's RecordIO: records one after the other in a `.rec`, where each begins in an `.idx`.
 
-A record is one part or several. A part is the number 0xCED7230A, a number whose upper three bits say
-which part it is (0 the only one, 1 the first, 2 one between, 3 the last) and whose lower 29 bits its
-length, then its bytes, up to a multiple of four. Between the parts of a record stood that first
-number, which was taken out so that it begins parts only. An image's record begins with a header (flag
-uint32, label float32, id and id2 uint64, little-endian); a flag n above 0 announces n float32 labels
-behind it, in place of its own.
+A record has one part or several. A part starts with the number 0xCED7230A and a second number: its
+upper three bits give the kind of the part (0 the only one, 1 the first, 2 one between, 3 the last), its
+lower 29 bits the length. The bytes follow, padded to a multiple of four. Where the data of a record
+contains 0xCED7230A itself, the writer cuts the record there and leaves the number out; joining the
+parts puts it back. An image's record starts with a header (flag uint32, label float32, id and id2
+uint64, little-endian). A flag n above 0 announces n float32 labels behind the header, which replace its
+own.
 
 Source: the descriptions in dmlc-core's `recordio.h` and MXNet's `image_recordio.h`.
 """
@@ -16,7 +17,6 @@ import pathlib
 import re
 import stat
 import struct
-import threading
 import weakref
 
 import numpy as np
@@ -34,7 +34,7 @@ _ALONE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
 class RecordError(errors.InputError):
-    """A record that can't be read; the message names the file, the record and the byte."""
+    """A record that cannot be read: its field is the file, `inside` names the record and the byte."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Record:
     """One image's record.
 
     Attributes:
-      labels: [L] float32, one at least.
+      labels: [L] float32, at least one.
       content: what follows the header: the image's file.
     """
 
@@ -59,54 +59,61 @@ class RecordFile:
       offsets: [R] int64, the byte at which each begins.
     """
 
-    def __init__(self, path: str | os.PathLike, flag: str):
+    def __init__(self, path: str | os.PathLike):
         """Reads the index.
 
         Args:
           path: the `.rec`; the index lies beside it under the same name.
-          flag: how errors call it.
 
         Raises:
           InputError: when either is missing or damaged, or they do not belong together.
         """
         self.path = str(path)
-        self._flag = flag
         self._open()
         index = pathlib.Path(path).with_suffix('.idx')
-        self.keys, self.offsets = _read_index(index, f'{flag}: {index}')
+        self.keys, self.offsets = _read_index(index)
         # The smallest record has a part's head and no bytes.
         wrong = (self.offsets > self._size - _PART.size) | (self.offsets % 4 != 0)
         if wrong.any():
             first = int(np.argmax(wrong))
             raise errors.InputError(
-                f'{flag}: {index}: record {self.keys[first]} is said to begin at byte '
-                f'{self.offsets[first]}, expected a multiple of 4 within the {self._size} bytes of '
-                f'{self.path}; the two do not belong together, or the .rec is truncated'
+                str(index),
+                f'byte {self.offsets[first]} as its beginning',
+                f'a multiple of 4 within the {self._size} bytes of {self.path}',
+                'the two files do not belong together, or the .rec is truncated',
+                inside=f'record {self.keys[first]}',
             )
 
     def _open(self):
         try:
-            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a pipe
+            # Non-blocking: opening a pipe does not wait for a writer.
+            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise errors.InputError(
-                f'{self._flag}: {self.path} can not be opened: {error.strerror}'
+                self.path, f'a file that cannot be opened ({error.strerror})', 'a .rec'
             ) from error
         weakref.finalize(self, os.close, file)
-        self._lock = threading.Lock()
         self._file, found = file, os.fstat(file)
         self._size = found.st_size
-        errors.require(stat.S_ISREG(found.st_mode), f'{self._flag}: {self.path} is no regular file')
+        if not stat.S_ISREG(found.st_mode):
+            raise errors.InputError(self.path, 'something that is not a regular file', 'a .rec')
 
     def __getstate__(self):
-        return {name: getattr(self, name) for name in ('path', '_flag', 'keys', 'offsets')}
+        return {name: getattr(self, name) for name in ('path', 'keys', 'offsets')}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._open()
 
     def where(self, row: int) -> str:
-        """Returns how errors call the record at `row`."""
-        return f'{self.path} record {self.keys[row]} at byte {self.offsets[row]}'
+        """Returns the place of the record at `row`, as errors give it below the file."""
+        return f'record {self.keys[row]} at byte {self.offsets[row]}'
+
+    def error(
+        self, row: int, found: str, expected: str | None = None, hint: str | None = None
+    ) -> RecordError:
+        """Returns an error of the record at `row`."""
+        return RecordError(self.path, found, expected, hint, inside=self.where(row))
 
     def header(self, row: int) -> tuple[np.ndarray, bool]:
         """Returns the labels of the record at `row`, and whether anything follows; reads no further.
@@ -130,14 +137,14 @@ class RecordFile:
         while True:
             kind, part, _, offset = self._part(row, offset)
             expected = (_MIDDLE, _LAST) if parts else (_ALONE, _FIRST)
-            self._check(
-                kind in expected,
-                row,
-                f'found part {kind} of a record where {" or ".join(map(str, expected))} is due',
-            )
+            if kind not in expected:
+                raise self.error(
+                    row, f'part {kind} of a record', f'part {" or ".join(map(str, expected))}'
+                )
             parts.append(part)
             length += len(part)
-            self._check(length <= MOST_BYTES, row, f'over {MOST_BYTES >> 20} MiB long')
+            if length > MOST_BYTES:
+                raise self.error(row, f'over {MOST_BYTES >> 20} MiB', 'an image')
             if kind in (_ALONE, _LAST):
                 break
         whole = parts[0] if len(parts) == 1 else _MAGIC_BYTES.join(parts)
@@ -145,87 +152,91 @@ class RecordFile:
         return Record(labels, memoryview(whole)[start:])
 
     def _part(self, row, offset, most=MOST_BYTES):
-        """Returns (which part it is, at most so many of its bytes, its length, the offset behind it)."""
+        """Returns (its kind, at most `most` of its bytes, its length, the offset behind it)."""
         head = self._bytes(_PART.size, offset)
-        self._check(
-            len(head) == _PART.size, row, f'the file ends at byte {self._size}, within the record'
-        )
+        if len(head) < _PART.size:
+            raise self.error(
+                row, f'the end of the file at byte {self._size}', 'the rest of the record'
+            )
         magic, number = _PART.unpack(head)
         kind, length = number >> 29, number & 0x1FFFFFFF
-        self._check(
-            magic == MAGIC,
-            row,
-            f'found {magic:#010x} at byte {offset}, expected {MAGIC:#010x}, the beginning of a record; '
-            'the .idx belongs to another file, or this one is damaged',
-        )
+        if magic != MAGIC:
+            raise self.error(
+                row,
+                f'{magic:#010x} at byte {offset}',
+                f'{MAGIC:#010x}, the beginning of a record',
+                'the .idx belongs to another file, or this one is damaged',
+            )
         offset += _PART.size
-        self._check(
-            length <= self._size - offset,
-            row,
-            f'a length of {length} bytes at byte {offset - 4}, where the file has '
-            f'{self._size - offset} more; it is truncated or damaged',
-        )
-        self._check(length <= MOST_BYTES, row, f'{length} bytes long, expected an image')
+        if length > self._size - offset:
+            raise self.error(
+                row,
+                f'a length of {length} bytes at byte {offset - 4}',
+                f'at most the {self._size - offset} bytes that follow in the file',
+                'it is truncated or damaged',
+            )
+        if length > MOST_BYTES:
+            raise self.error(row, f'{length} bytes', 'an image')
         part = self._bytes(min(length, most), offset)
-        self._check(
-            len(part) == min(length, most), row, 'the file became shorter while it was read'
-        )
+        if len(part) < min(length, most):
+            raise self.error(row, 'a file that became shorter while it was read')
         return kind, part, length, offset + -(-length // 4) * 4
 
     def _bytes(self, count, offset):
         try:
             return os.pread(self._file, count, offset)
         except OSError as error:
-            raise RecordError(f'{self.path}: byte {offset}: {error.strerror}') from error
+            raise RecordError(
+                self.path,
+                f'bytes that cannot be read ({error.strerror})',
+                inside=f'byte {offset}',
+            ) from error
 
     def _labels(self, content, row):
-        self._check(len(content) >= _HEADER.size, row, f'{len(content)} bytes, fewer than a header')
+        if len(content) < _HEADER.size:
+            raise self.error(row, f'{len(content)} bytes', f'a header of {_HEADER.size} bytes')
         count, label, _, _ = _HEADER.unpack_from(content)
         if not count:
             return np.array([label], np.float32), _HEADER.size
-        self._check(count <= _MOST_LABELS, row, f'its header announces {count} labels')
+        if count > _MOST_LABELS:
+            raise self.error(
+                row, f'a header that announces {count} labels', f'at most {_MOST_LABELS}'
+            )
         if len(content) == _HEADER.size:  # the header alone was asked for
             start = int(self.offsets[row]) + _PART.size + _HEADER.size
             content += self._bytes(4 * count, start)
         stop = _HEADER.size + 4 * count
-        self._check(
-            len(content) >= stop, row, f'its header announces {count} labels, it holds fewer'
-        )
+        if len(content) < stop:
+            raise self.error(row, f'fewer labels than the {count} that its header announces')
         return np.frombuffer(content[_HEADER.size : stop], '<f4'), stop
 
-    def _check(self, condition, row, message):
-        if not condition:
-            raise RecordError(f'{self.where(row)}: {message}')
 
-
-def _read_index(path, where):
+def _read_index(path):
     """Returns ([R] keys, ascending, [R] offsets) from a line KEY, tab, OFFSET for each record."""
+    expected = 'lines of two numbers (KEY, OFFSET)'
     try:
-        errors.require(
-            stat.S_ISREG(os.stat(path).st_mode), f'{where} is no regular file, expected an index'
-        )
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise errors.InputError(str(path), 'something that is not a regular file', expected)
         text = path.read_bytes()
     except OSError as error:
         raise errors.InputError(
-            f'{where} can not be read: {error.strerror}; expected the index of the .rec beside it'
+            str(path),
+            f'a file that cannot be read ({error.strerror})',
+            'the index of the .rec beside it',
         ) from error
     strange = text.translate(None, _INDEX_ALPHABET)
-    errors.require(
-        not strange, f'{where}: found {strange[:20]!r}, expected lines of two numbers (KEY, OFFSET)'
-    )
-    del strange
-    errors.require(
-        not re.search(rb'\d{19}', text), f'{where}: found a number of more than 18 digits'
-    )
+    if strange:
+        raise errors.InputError(str(path), repr(strange[:20]), expected)
+    if re.search(rb'\d{19}', text):
+        raise errors.InputError(str(path), 'a number of more than 18 digits', expected)
     table = np.fromstring(text, np.int64, sep=' ') if text.strip() else np.zeros(0, np.int64)
     lines = text.count(b'\n') + (text[-1:] != b'\n')
-    errors.require(
-        len(table) == 2 * lines and lines,
-        f'{where}: found {len(table)} numbers on {lines} lines, expected two on each (KEY, OFFSET)',
-    )
+    if not lines or len(table) != 2 * lines:
+        raise errors.InputError(str(path), f'{len(table)} numbers on {lines} lines', expected)
     table = table.reshape(-1, 2)
     order = np.argsort(table[:, 0], kind='stable')
     keys, offsets = table[order].T.copy()
     twice = np.flatnonzero(keys[1:] == keys[:-1])
-    errors.require(not len(twice), f'{where}: record {keys[twice][:1].tolist()} is listed twice')
+    if len(twice):
+        raise errors.InputError(str(path), f'record {keys[twice[0]]} twice', 'each record once')
     return keys, offsets

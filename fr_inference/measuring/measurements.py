@@ -13,8 +13,8 @@ import numpy as np
 
 from fr_inference import devices, errors, processes
 from fr_inference.data import loader, overlap
-from fr_inference.data.decoders import Decoders
 from fr_inference.data.faces import Faces
+from fr_inference.data.loader import Decoders
 from fr_inference.measuring import distances, row_store
 from fr_inference.models.target import Target
 

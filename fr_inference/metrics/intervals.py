@@ -1,8 +1,8 @@
 """Figures of a membership attack with 95 % intervals that resample people, not images.
 
-Images of one person are alike, so that they count as one draw: an interval that resampled images would
-be too narrow. The cluster bootstrap (Field & Welsh 2007, "Bootstrapping clustered data") draws people
-with replacement, each with all their images; see `percentiles` for few people.
+Images of one person are correlated: an interval that resampled images would be too narrow. The cluster
+bootstrap (Field & Welsh 2007, "Bootstrapping clustered data") draws people with replacement, each with
+all their images; see `percentiles` for few people.
 """
 
 import dataclasses
@@ -83,7 +83,7 @@ def figures(
 
     Returns:
       auc, accuracy (balanced: the mean of the two classes' shares of right answers) and, for each rate
-      of `RATES`, tpr_at_fpr (None where it can't be resolved), each with a 95 % interval; the numbers
+      of `RATES`, tpr_at_fpr (None where it cannot be resolved), each with a 95 % interval; the numbers
       of members, non-members and identities.
     """
     ranking = roc.rank(scored.scores, scored.member)

@@ -1,7 +1,7 @@
-"""How alike two sets of images are, in an embedding that has a name.
+"""How similar two sets of images are, by distances in an embedding.
 
-All of it depends on the embedding: the Fréchet distance in a face-recognition embedding is none of the
-"FID" that is measured in Inception's.
+Every figure depends on the embedding: the Fréchet distance in a face-recognition embedding is not
+comparable with the FID, which uses Inception's.
 """
 
 import numpy as np
@@ -36,9 +36,10 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
 def coverage(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[str, float]:
     """Returns precision, recall (arXiv 1904.06991), density and coverage (arXiv 2002.09797).
 
-    Each real (fake) point has a ball that reaches to its k-th neighbour among its kind. Precision: share
-    of fakes inside some real ball; recall: share of reals inside some fake ball; density: real balls
-    around a fake, over k; coverage: share of real balls that hold a fake.
+    Each real (fake) point has a ball that reaches to its k-th neighbour among the real (fake) points.
+    Precision: fraction of fakes inside a real ball; recall: fraction of reals inside a fake ball;
+    density: mean number of real balls around a fake, over k; coverage: fraction of real balls that
+    contain a fake.
 
     Args:
       real: [N, D] embeddings, N > k.
@@ -46,10 +47,11 @@ def coverage(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[st
       neighbours: k.
     """
     real, fake = _checked(real, fake)
-    errors.require(
-        min(len(real), len(fake)) > neighbours,
-        f'found {len(real)} and {len(fake)} images, expected more than {neighbours}',
-    )
+    for name, points in (('real', real), ('fake', fake)):
+        if len(points) <= neighbours:
+            raise errors.InputError(
+                name, f'{len(points)} images', f'more than the {neighbours} neighbours'
+            )
     between = _distances(real, fake)
     reach_real = np.sort(_distances(real, real), axis=1)[:, neighbours]
     reach_fake = np.sort(_distances(fake, fake), axis=1)[:, neighbours]
@@ -69,11 +71,11 @@ def _distances(first, second):
 
 def _checked(first, second):
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    errors.require(
-        first.ndim == second.ndim == 2
-        and first.shape[1] == second.shape[1]
-        and min(len(first), len(second)) >= 2,
-        f'found embeddings {list(first.shape)} and {list(second.shape)}, expected two sets [N, D] of '
-        'two or more',
-    )
+    fine = first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1]
+    if not fine or min(len(first), len(second)) < 2:
+        raise errors.InputError(
+            'embeddings',
+            f'{list(first.shape)} and {list(second.shape)}',
+            'two sets [N, D] of two or more',
+        )
     return first, second

@@ -54,12 +54,14 @@ def rank(scores: np.ndarray, member: np.ndarray) -> Ranking:
       InputError: for scores that are not finite, or one kind only.
     """
     scores, member = np.asarray(scores, np.float64), np.asarray(member, bool)
-    errors.require(scores.shape == member.shape, f'scores {scores.shape}, member {member.shape}')
-    errors.require(np.isfinite(scores).all(), 'scores: found numbers that are not finite')
-    errors.require(
-        member.any() and not member.all(),
-        f'found {int(member.sum())} members among {len(member)} scores, expected both kinds',
-    )
+    if scores.shape != member.shape:
+        raise errors.InputError('scores', f'shape {scores.shape}', f'{member.shape}, as of member')
+    if not np.isfinite(scores).all():
+        raise errors.InputError('scores', 'numbers that are not finite', 'finite numbers')
+    if member.all() or not member.any():
+        raise errors.InputError(
+            'member', f'{int(member.sum())} members among {len(member)} scores', 'both kinds'
+        )
     order = np.argsort(-scores, kind='stable')
     ordered = scores[order]
     return Ranking(
@@ -83,7 +85,7 @@ def true_positive_rates(false: np.ndarray, true: np.ndarray, rates: np.ndarray) 
     Returns:
       [R, F].
     """
-    # The rates are sums of weights: a rate that is met exactly must not fail by rounding.
+    # The rates are sums of weights: rounding must not make a rate that is met exactly fail.
     last = [np.searchsorted(row, rates + 1e-12, side='right') - 1 for row in false]
     return np.take_along_axis(true, np.asarray(last).reshape(len(false), len(rates)), axis=1)
 

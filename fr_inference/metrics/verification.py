@@ -1,7 +1,7 @@
-"""Face verification: same person or not, by the cosine of two embeddings.
+"""Face verification: whether two images show the same person, by the cosine of their embeddings.
 
-The protocol is LFW's (Huang et al. 2007, "unrestricted"): ten folds, the threshold chosen on nine, the
-accuracy measured on the tenth.
+The protocol is LFW's (Huang et al. 2007, "unrestricted"): ten folds; the threshold is chosen on nine and
+the accuracy measured on the tenth.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import numpy as np
 
 from fr_inference import errors, rng
 
-# How the embedding of the mirror image joins the image's own.
+# How the embedding of the mirror image is combined with the embedding of the image.
 MIRRORS = ('none', 'concat', 'add')
 
 
@@ -22,8 +22,8 @@ class Verification:
     Attributes:
       accuracy: mean.
       deviation: standard deviation over the folds (0 for one fold).
-      folds: how many.
-      pairs: how many in all.
+      folds: number of folds.
+      pairs: number of pairs in all.
     """
 
     accuracy: float
@@ -39,7 +39,7 @@ class Verification:
 
 
 def combine_mirror(embeddings: np.ndarray, mirrored: np.ndarray | None, how: str) -> np.ndarray:
-    """Joins the embeddings of an image and of its mirror image.
+    """Combines the embeddings of images and of their mirror images.
 
     Args:
       embeddings: [N, D] of the images.
@@ -64,7 +64,7 @@ def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     ordered, hits = scores[order], same[order].astype(np.int64)
     # Accepting the first k pairs: true accepts so far plus true rejects after.
     correct = np.concatenate([[0], np.cumsum(2 * hits - 1)])
-    # A threshold can not separate equal scores.
+    # A threshold cannot separate equal scores.
     allowed = np.concatenate([[True], np.append(ordered[1:] != ordered[:-1], True)])
     best = int(np.argmax(np.where(allowed, correct, -(1 << 40))))
     if best == 0:
@@ -84,7 +84,10 @@ def verify(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Verificat
       InputError: when there are no pairs, or pairs of one kind only.
     """
     scores, same, folds = np.asarray(scores), np.asarray(same, bool), np.asarray(folds)
-    _check_kinds(same, 'pairs')
+    if same.all() or not same.any():
+        raise errors.InputError(
+            'pairs', f'{int(same.sum())} pairs of one person among {len(same)}', 'both kinds'
+        )
     accuracies = []
     numbers = np.unique(folds)
     for number in numbers:
@@ -97,17 +100,10 @@ def verify(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> Verificat
     )
 
 
-def _check_kinds(same, source):
-    errors.require(
-        same.any() and not same.all(),
-        f'{source}: found {int(same.sum())} pairs of one person among {len(same)}, expected both kinds',
-    )
-
-
 def sample_pairs(
     embeddings: np.ndarray, identities: Sequence[str], *, seed: int, most: int = 3000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws pairs of one person and as many of two people.
+    """Draws pairs of one person, and the same number of pairs of two people.
 
     Args:
       embeddings: [N, D].
@@ -127,11 +123,12 @@ def sample_pairs(
     same = np.array(
         [(a, b) for group in groups for i, a in enumerate(group[:20]) for b in group[i + 1 : 20]]
     ).reshape(-1, 2)
-    errors.require(
-        len(same) and len(names) > 1,
-        f'verification: found {len(names)} people and {len(same)} pairs of images of one person; '
-        'expected two people and two images of one',
-    )
+    if not len(same) or len(names) < 2:
+        raise errors.InputError(
+            'identities',
+            f'{len(names)} people and {len(same)} pairs of images of one person',
+            'two people, and two images of one of them',
+        )
     same = generator.permutation(same)[:most]
     other = generator.integers(len(person), size=(8 * len(same) + 64, 2))
     other = other[person[other[:, 0]] != person[other[:, 1]]][: len(same)]

@@ -10,7 +10,7 @@ import markupsafe
 import numpy as np
 from PIL import Image
 
-from fr_inference.data.loader import fit_image
+from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
 from fr_inference.metrics import intervals
 from fr_inference.report import figures, search_figures

@@ -22,7 +22,7 @@ def faces_of(count, size=8):
 def with_bad(faces, bad):
     def read(index):
         if index in bad:
-            raise BadImageError(f'{faces.paths[index]}: broken')
+            raise BadImageError(faces.paths[index], 'broken bytes')
         return faces.read(index)
 
     return dataclasses.replace(faces, read=read)
@@ -42,10 +42,10 @@ def collect(faces, batch_size, **options):
 
 
 @settings(max_examples=30, deadline=None)
-@given(count=st.integers(1, 30), batch_size=st.integers(1, 12), workers=st.integers(1, 4))
-def test_padding_and_threads_change_neither_order_nor_content(count, batch_size, workers):
+@given(count=st.integers(1, 30), batch_size=st.integers(1, 12), threads=st.integers(1, 4))
+def test_padding_and_threads_change_neither_order_nor_content(count, batch_size, threads):
     faces, images = faces_of(count)
-    found, index = collect(faces, batch_size, workers=workers)
+    found, index = collect(faces, batch_size, threads=threads)
     np.testing.assert_array_equal(index, np.arange(count))
     np.testing.assert_array_equal(found, images)
 
@@ -57,7 +57,7 @@ def test_slow_images_do_not_lose_their_place():
         time.sleep(0.01 if index % 3 == 0 else 0)
         return images[index]
 
-    found, index = collect(dataclasses.replace(faces, read=read), 6, workers=4)
+    found, index = collect(dataclasses.replace(faces, read=read), 6, threads=4)
     np.testing.assert_array_equal(index, np.arange(20))
     np.testing.assert_array_equal(found, images)
 
@@ -78,13 +78,16 @@ def test_skip_bad_leaves_out_and_lists(bad, batch_size):
     good = [number for number in range(14) if number not in bad]
     np.testing.assert_array_equal(index, good)
     np.testing.assert_array_equal(found, images[good])
-    assert skipped == [(f'faces#{number}', f'faces#{number}: broken') for number in sorted(bad)]
+    assert skipped == [
+        (f'faces#{number}', f'faces#{number}: found broken bytes') for number in sorted(bad)
+    ]
 
 
 def test_unreadable_image_stops_by_default():
     faces, _ = faces_of(10)
-    with pytest.raises(BadImageError, match='faces#6: broken'):
+    with pytest.raises(BadImageError) as caught:
         collect(with_bad(faces, {6}), 4)
+    assert caught.value.field == 'faces#6'
 
 
 def test_other_errors_are_not_taken_for_bad_images():
@@ -122,45 +125,6 @@ def test_reads_a_bounded_number_ahead():
 
 
 def test_bad_batch_size():
-    with pytest.raises(InputError, match='batch_size'):
+    with pytest.raises(InputError) as caught:
         collect(faces_of(2)[0], 0)
-
-
-def test_right_size_comes_back_untouched():
-    image = faces_of(1, 16)[1][0]
-    np.testing.assert_array_equal(loader.fit_image(image, 16, 16), image)
-
-
-def test_narrow_network_gets_the_middle_columns():
-    image = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
-    np.testing.assert_array_equal(loader.fit_image(image, 112, 96), image[:, 8:104])
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    *(st.integers(1, 70) for _ in range(4)),
-)
-def test_any_size_to_any_size(rows, columns, height, width):
-    image = np.full((rows, columns, 3), 77, np.uint8)
-    fitted = loader.fit_image(image, height, width)
-    assert fitted.shape == (height, width, 3)
-    assert (fitted == 77).all()
-
-
-def test_scaling_keeps_the_shape_of_things():
-    # The left half dark, the right half light, twice as wide as needed: the edge stays in the middle.
-    image = np.zeros((40, 160, 3), np.uint8)
-    image[:, 80:] = 200
-    fitted = loader.fit_image(image, 20, 20)
-    assert (fitted[:, :9] == 0).all()
-    assert (fitted[:, 11:] == 200).all()
-
-
-def test_a_strip_takes_no_more_memory_than_its_middle():
-    """Scaled as a whole it would take 10^5 x 112 x 112 x 3 bytes."""
-    strip = np.full((1, 100_000, 3), 9, np.uint8)
-    assert (loader.fit_image(strip, 112, 112) == 9).all()
-    assert (loader.fit_image(strip.transpose(1, 0, 2), 112, 96) == 9).all()
-    marked = np.arange(20_001, dtype=np.int64).reshape(1, -1, 1) == 10_000
-    fitted = loader.fit_image(np.repeat(255 * marked, 3, 2).astype(np.uint8), 15, 15)
-    assert (fitted[:, 7] == 255).all()
+    assert caught.value.field == 'batch_size'

@@ -7,14 +7,14 @@ import sys
 PROGRAM = """
 import json, resource, sys
 from fr_inference.data import sources
-from fr_inference.membership import scoring
+from fr_inference.measuring import measurements
 from fr_inference.training import recognizer
 
 faces = sources.open_faces(sys.argv[1])
 target = recognizer.fresh_target('tiny', {}, None, 0)
 peaks, counts = [], []
 for part in (faces.select(range(0, len(faces), 10)), faces):
-    counts.append(len(scoring.measure(target, part)))
+    counts.append(len(measurements.measure(target, part)))
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 print(json.dumps({'counts': counts, 'peaks': peaks}))
 """

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from fr_inference.data import image_files, prepare, sources
+from fr_inference import program_config
+from fr_inference.data import prepare, sources
 from fr_inference.data.faces import BadImageError, from_arrays
 from fr_inference.errors import InputError
+from fr_inference.formats import images
 from tests.data import records
 
 PEOPLE = {label: [records.jpeg(10 * label + n) for n in range(3)] for label in range(7)}
@@ -32,8 +34,14 @@ def given(tmp_path_factory):
 
 
 def plan(given, out, source='faces', **options):
-    settings = {'name': 'toy', 'shards': 4, **options}
-    return prepare.Plan(spec=str(given / source), out=out, **settings)
+    settings = {'name': 'toy', 'shards': 4, 'workers': 1, **options}
+    return program_config.Preparation(faces=str(given / source), out=str(out), **settings)
+
+
+def counts(made):
+    """Returns (images written, images left out)."""
+    found = prepare.prepare(made)
+    return found.images, found.left_out
 
 
 def reopened(out, name='toy'):
@@ -54,8 +62,8 @@ def content(out, name='toy'):
 @pytest.mark.parametrize('shards', [1, 4, None, 500])
 def test_equal_to_its_source(given, tmp_path, source, shards):
     made = plan(given, tmp_path, source, shards=shards)
-    assert prepare.prepare(made) == (21, 0)
-    before, after = made.open(), reopened(tmp_path)
+    assert counts(made) == (21, 0)
+    before, after = sources.open_faces(given / source), reopened(tmp_path)
     assert list(after.identities) == list(before.identities)
     for row in range(21):
         np.testing.assert_array_equal(after.read(row), before.read(row))
@@ -66,8 +74,8 @@ def test_equal_to_its_source(given, tmp_path, source, shards):
 def test_folder_record_and_set_are_one(given, tmp_path):
     prepare.prepare(plan(given, tmp_path))
     # Made from a set, as from anything else.
-    again = prepare.Plan(spec='tfds:toy:train', out=tmp_path, name='again', data_dir=str(tmp_path))
-    prepare.prepare(again)
+    place = {'out': str(tmp_path), 'data_dir': str(tmp_path)}
+    prepare.prepare(program_config.Preparation(faces='tfds:toy:train', name='again', **place))
     opened = [
         sources.open_faces(given / 'faces'),
         sources.open_faces(given / 'train.rec'),
@@ -98,8 +106,8 @@ def test_tfds_itself_reads_it(given, tmp_path):
 def test_images_without_files_become_png(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 9, 7, 3), np.uint8)
     arrays = from_arrays(pixels, 'aabbb')
-    monkeypatch.setattr(prepare.Plan, 'open', lambda self: arrays)
-    prepare.prepare(prepare.Plan(spec='', out=tmp_path, name='drawn'))
+    monkeypatch.setattr(prepare, '_open', lambda options: arrays)
+    prepare.prepare(program_config.Preparation(faces='', out=str(tmp_path), name='drawn'))
     after = reopened(tmp_path, 'drawn')
     assert list(after.identities) == list('aabbb')
     for row in range(5):
@@ -115,26 +123,27 @@ class TestUnreadable:
         return tmp_path
 
     def test_stops_and_goes_on_when_mended(self, bad, given, tmp_path):
-        with pytest.raises(BadImageError, match=r'2/1\.jpg: not a readable image'):
+        with pytest.raises(BadImageError, match=r'2/1\.jpg: found no known image format'):
             prepare.prepare(plan(bad, tmp_path, 'bad'))
         shutil.copy(given / 'faces' / '2' / '1.jpg', bad / 'bad' / '2' / '1.jpg')
-        assert prepare.prepare(plan(bad, tmp_path, 'bad')) == (21, 0)
+        assert counts(plan(bad, tmp_path, 'bad')) == (21, 0)
 
     def test_stops_and_goes_on_without_it(self, bad, tmp_path):
         with pytest.raises(BadImageError):
             prepare.prepare(plan(bad, tmp_path, 'bad'))
-        assert prepare.prepare(plan(bad, tmp_path, 'bad', skip_bad=True)) == (20, 1)
+        assert counts(plan(bad, tmp_path, 'bad', skip_bad=True)) == (20, 1)
 
     def test_left_out(self, bad, tmp_path, capsys):
-        assert prepare.prepare(plan(bad, tmp_path, 'bad', skip_bad=True)) == (20, 1)
-        assert '2/1.jpg: not a readable image' in capsys.readouterr().err
+        assert counts(plan(bad, tmp_path, 'bad', skip_bad=True)) == (20, 1)
+        assert '2/1.jpg: found no known image format' in capsys.readouterr().err
         assert len(reopened(tmp_path)) == 20
 
     def test_nothing_readable(self, tmp_path):
         (tmp_path / 'none' / 'ann').mkdir(parents=True)
         (tmp_path / 'none' / 'ann' / '1.jpg').write_bytes(b'no image')
-        with pytest.raises(InputError, match='none of the images'):
+        with pytest.raises(InputError) as caught:
             prepare.prepare(plan(tmp_path, tmp_path, 'none', skip_bad=True))
+        assert (caught.value.field, caught.value.found) == ('faces', 'no image that can be read')
 
 
 class Killed(BaseException):
@@ -157,7 +166,7 @@ def test_stopped_at_any_moment(given, tmp_path, monkeypatch, call):
         return counted
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_files, 'decode', dying(image_files.decode))
+        patch.setattr(images, 'decode', dying(images.decode))
         patch.setattr(pathlib.Path, 'rename', dying(pathlib.Path.rename))
         with contextlib.suppress(Killed):
             prepare.prepare(plan(given, tmp_path / 'stopped'))
@@ -180,15 +189,16 @@ def stop_at_the_end(made, monkeypatch):
 def test_only_what_is_missing_is_written(given, tmp_path, monkeypatch):
     made = plan(given, tmp_path)
     stop_at_the_end(made, monkeypatch)
-    made.shard(2, 4).unlink()
-    (made.unfinished / 'dataset_info.json').write_text('{"na')  # half written
-    (made.unfinished / 'features.json').write_text('')
-    (made.unfinished / 'x.part').write_text('of a shard')
-    kept = made.shard(1, 4).stat().st_mtime_ns
+    place = prepare.place_of(made)
+    place.shard(2, 4).unlink()
+    (place.unfinished / 'dataset_info.json').write_text('{"na')  # half written
+    (place.unfinished / 'features.json').write_text('')
+    (place.unfinished / 'x.part').write_text('of a shard')
+    kept = place.shard(1, 4).stat().st_mtime_ns
     told = []
     prepare.prepare(made, progress=lambda *line: told.append(line))
     assert told == [('shards', 3, 4), ('shards', 4, 4)]
-    assert (made.finished / made.shard(1, 4).name).stat().st_mtime_ns == kept
+    assert (place.finished / place.shard(1, 4).name).stat().st_mtime_ns == kept
     assert len(reopened(tmp_path)) == 21
 
 
@@ -196,45 +206,47 @@ class TestRefused:
     def refused(self, made, *words):
         with pytest.raises(InputError) as caught:
             prepare.prepare(made)
+        assert caught.value.field == 'out'
         assert '\n' not in str(caught.value)
         for word in words:
             assert word in str(caught.value)
 
     def test_there_already(self, given, tmp_path):
         prepare.prepare(plan(given, tmp_path))
-        self.refused(plan(given, tmp_path), '--out', 'there already')
+        self.refused(plan(given, tmp_path), 'which exists', '1.0.0')
 
     @pytest.mark.parametrize('change', [{'source': 'train.rec'}, {'shards': 5}])
     def test_beginnings_of_another(self, given, tmp_path, monkeypatch, change):
         stop_at_the_end(plan(given, tmp_path), monkeypatch)
-        self.refused(plan(given, tmp_path, **change), '--out', 'another set', 'remove it')
+        self.refused(plan(given, tmp_path, **change), 'another set', 'remove it')
 
     def test_two_at_once(self, given, tmp_path, monkeypatch):
         """The first is still at its images when the second comes."""
         with concurrent.futures.ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
-            decode = image_files.decode
+            decode = images.decode
 
             def slow(*arguments):
                 if not started:
                     started.append(pool.submit(prepare.prepare, plan(given, tmp_path)))
-                    with pytest.raises(InputError, match='written by another process'):
+                    with pytest.raises(InputError, match='another process is writing'):
                         started[0].result()
                 return decode(*arguments)
 
             started: list[concurrent.futures.Future] = []
-            patch.setattr(image_files, 'decode', slow)
-            assert prepare.prepare(plan(given, tmp_path)) == (21, 0)
+            patch.setattr(images, 'decode', slow)
+            assert counts(plan(given, tmp_path)) == (21, 0)
 
     @pytest.mark.parametrize('name', ['', 'Toy', '1toy', '../toy', 'a b', 'toy-2'])
     def test_names(self, given, tmp_path, name):
-        with pytest.raises(InputError, match='expected small letters'):
+        with pytest.raises(InputError) as caught:
             plan(given, tmp_path, name=name)
+        assert caught.value.field == 'name'
 
     def test_not_a_folder(self, given, tmp_path):
         (tmp_path / 'file').write_text('')
-        self.refused(plan(given, tmp_path / 'file'), '--out', 'can not be written')
+        self.refused(plan(given, tmp_path / 'file'), 'cannot be written')
 
     @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
     def test_not_writable(self, given, tmp_path):
         tmp_path.chmod(0o500)
-        self.refused(plan(given, tmp_path), '--out', 'can not be written')
+        self.refused(plan(given, tmp_path), 'cannot be written')

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.data import splits
+from fr_inference import program_config
+from fr_inference.data import sources, splits
 from fr_inference.data.faces import from_arrays
 from fr_inference.errors import InputError
 
@@ -92,17 +93,88 @@ def test_limit_min_and_max_images():
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('options', 'field', 'found'),
     [
-        ({'parts': {}}, 'parts'),
-        ({'parts': {'a': 0.7, 'b': 0.4}}, 'add up to at most 1'),
-        ({'parts': {'a': -0.1}}, 'shares above 0'),
-        ({'parts': {'a': 0.5}, 'holdout': 1.0}, 'holdout: found 1.0'),
-        ({'parts': {'a': 0.5}, 'holdout': -0.5}, 'holdout: found -0.5'),
-        ({'parts': {'a': 0.5}, 'min_images': 3}, "part 'a' is empty"),
-        ({'parts': {'a': 0.9, 'b': 0.001}}, "part 'b' is empty"),
+        ({'parts': {}}, 'parts', '{}'),
+        ({'parts': {'a': 0.7, 'b': 0.4}}, 'parts', "{'a': 0.7, 'b': 0.4}"),
+        ({'parts': {'a': -0.1}}, 'parts', "{'a': -0.1}"),
+        ({'parts': {'a': 0.5}, 'holdout': 1.0}, 'holdout', '1.0'),
+        ({'parts': {'a': 0.5}, 'holdout': -0.5}, 'holdout', '-0.5'),
+        ({'parts': {'a': 0.5}, 'min_images': 3}, 'parts', "nobody for the part 'a'"),
+        ({'parts': {'a': 0.9, 'b': 0.001}}, 'parts', "nobody for the part 'b'"),
     ],
 )
-def test_bad_splits(options, message):
-    with pytest.raises(InputError, match=message):
+def test_bad_splits(options, field, found):
+    with pytest.raises(InputError) as caught:
         splits.split_identities(crowd([2] * 10), seed=0, **options)
+    assert (caught.value.field, caught.value.found) == (field, found)
+
+
+class TestManifests:
+    FACES = 'procedural:easy,people=10,images=4,size=8'
+
+    def written(self, out, **options):
+        """Returns name of the file -> its faces, opened again."""
+        options = program_config.Split(faces=self.FACES, out=str(out), **options)
+        out.mkdir(exist_ok=True)
+        found = dict(splits.write(options))
+        assert {path.name for path in found} <= set(splits.files(options.parts))
+        assert sorted(found) == sorted(out.glob('*.csv'))
+        opened = {path.stem: sources.open_faces(path) for path in found}
+        for path, faces in found.items():
+            assert opened[path.stem].paths == faces.paths
+        return opened
+
+    def test_other_images_of_the_same_people(self, tmp_path):
+        parts = ('members:0.4', ' nonmembers:0.4', 'aux-1:0.2')
+        found = self.written(tmp_path, parts=parts, holdout_images=0.25)
+        people = [set(found[name].identities) for name in ('members', 'nonmembers', 'aux-1')]
+        assert [len(part) for part in people] == [4, 4, 2]
+        assert len(set().union(*people)) == 10
+        for name, count in (('members', 4), ('nonmembers', 4), ('aux-1', 2)):
+            own, other = found[name], found[f'{name}_other']
+            assert set(own.identities) == set(other.identities)
+            assert (len(own), len(other)) == (3 * count, count)
+
+    def test_the_seed_decides(self, tmp_path):
+        first, again, other = (
+            self.written(tmp_path / name, seed=seed)['members'].paths
+            for name, seed in (('first', 0), ('again', 0), ('other', 1))
+        )
+        assert first == again != other
+
+    def test_limited(self, tmp_path):
+        assert len(self.written(tmp_path, limit_images=1)['members']) == 5
+
+    @pytest.mark.parametrize(
+        ('parts', 'found'),
+        [
+            (('members',), "'members'"),
+            (('members:-0.5',), "'members:-0.5'"),
+            (('members:nan',), "'members:nan'"),
+            (('../a:0.5',), "'../a:0.5'"),
+            (('a:0.3', 'a:0.3'), "'a', whose file another part writes"),
+            (('a:0.3', 'a_other:0.3'), "'a_other', whose file another part writes"),
+            (('a_other:0.3', 'a:0.3'), "'a', whose file another part writes"),
+            (('a:0.6', 'b:0.6'), "{'a': 0.6, 'b': 0.6}"),
+        ],
+    )
+    def test_bad_parts(self, tmp_path, parts, found):
+        with pytest.raises(InputError) as caught:
+            self.written(tmp_path, parts=parts)
+        assert (caught.value.field, caught.value.found) == ('parts', found)
+        assert not list(tmp_path.glob('*'))
+
+    @pytest.mark.parametrize(
+        ('options', 'field'),
+        [
+            ({'parts': ()}, 'parts'),
+            ({'holdout_images': 1.0}, 'holdout_images'),
+            ({'limit_images': 0}, 'limit_images'),
+            ({'seed': -1}, 'seed'),
+        ],
+    )
+    def test_bad_options(self, tmp_path, options, field):
+        with pytest.raises(InputError) as caught:
+            program_config.Split(faces=self.FACES, out='out', **options)
+        assert caught.value.field == field

@@ -58,14 +58,14 @@ def folder(tmp_path_factory):
 
 
 def opened(folder, spec='tfds:toy:train', **options):
-    return sources.open_faces(spec, '--members', data_dir=str(folder), **options)
+    return sources.open_faces(spec, 'members', data_dir=str(folder), **options)
 
 
 def refused(folder, spec, **options):
     with pytest.raises(InputError) as caught:
         opened(folder, spec, **options)
     message = str(caught.value)
-    assert message.startswith('--members: ')
+    assert caught.value.field == 'members'
     assert '\n' not in message
     return message
 
@@ -118,18 +118,18 @@ def test_manifest_of_part_of_it(folder, tmp_path):
         ('tfds:huggingface:toy:train', {}, ('expected tfds:NAME:SPLIT',)),
         ('tfds:../toy:train', {}, ('expected tfds:NAME:SPLIT',)),
         ('tfds:toy/x=1:train', {}, ('expected tfds:NAME:SPLIT',)),
-        ('tfds:nothing:train', {}, ('no such set', '--data_dir')),
+        ('tfds:nothing:train', {}, ('no such set', 'data_dir')),
         ('tfds:toy:2.0.0:train', {}, ('no such set',)),
         ('tfds:toy:test', {}, ("'test'", 'train')),
         ('tfds:toy:train[:x]', {}, ('tfds:toy:train[:x]',)),
-        ('tfds:lfw:train', {}, ('not prepared as ArrayRecord files',)),
+        ('tfds:lfw:train', {}, ('expected ArrayRecord files',)),
         ('tfds:toy:train', {'identity_key': 'person'}, ('called person', 'label (ClassLabel)')),
         ('tfds:toy:train', {'identity_key': 'weight'}, ('feature weight', 'whole number')),
-        ('tfds:toy:train', {'identity_key': 'box'}, ('feature box', '--identity_key')),
-        ('tfds:toy:train', {'identity_key': 'image'}, ('feature image is Image',)),
-        ('tfds:nameless:train', {}, ('label or identity', 'who (Text)', '--identity_key')),
+        ('tfds:toy:train', {'identity_key': 'box'}, ('feature box', 'identity_key')),
+        ('tfds:toy:train', {'identity_key': 'image'}, ('Image as the feature image',)),
+        ('tfds:nameless:train', {}, ('label or identity', 'who (Text)', 'identity_key')),
         ('tfds:two:train', {}, ('left (Image)', 'expected one image')),
-        ('tfds:bad:train', {'identity_key': 'who'}, ('record 1: its who is empty',)),
+        ('tfds:bad:train', {'identity_key': 'who'}, ('record 1: found an empty who',)),
     ],
 )
 def test_what_is_wrong(folder, spec, options, words):
@@ -141,7 +141,7 @@ def test_what_is_wrong(folder, spec, options, words):
 
 def test_bad_image(folder):
     faces = opened(folder, 'tfds:bad:train[:1]', identity_key='who')
-    with pytest.raises(BadImageError, match=r'tfds:bad:train\[:1\]#0: not a readable image'):
+    with pytest.raises(BadImageError, match=r'tfds:bad:train\[:1\]#0: '):
         faces.read(0)
 
 
@@ -173,7 +173,7 @@ class TestHostile:
             identity[key] = 'planted.Feature'
         path.write_text(json.dumps(found))
         message = refused(tmp_path, 'tfds:toy:train')
-        assert "names the class 'planted.Feature'" in message
+        assert "found the class 'planted.Feature'" in message
         assert not (tmp_path / 'ran').exists()
 
     @pytest.mark.parametrize('text', ['', '{', '[]', '{"featuresDict": 3}', '[' * 9999])
@@ -204,7 +204,7 @@ class TestHostile:
             except BadImageError as error:
                 bad.append(str(error))
         assert bad
-        assert all(line.startswith('tfds:toy:train#') and 'can not be read' in line for line in bad)
+        assert all(line.startswith('tfds:toy:train#') and 'cannot be read' in line for line in bad)
 
 
 def test_tfds_is_imported_only_when_used():

@@ -10,6 +10,7 @@ import time
 import pytest
 import tensorflow_datasets as tfds
 
+from fr_inference import program_config
 from fr_inference.data import prepare, sources
 from tests.data import records
 from tests.experiments import programs
@@ -67,7 +68,7 @@ def test_says_how_to_open_it(folder, results):
     result = results['left out']
     assert result.code == 0, result.err
     assert '1 images, 1 unreadable ones left out' in result.out
-    assert f'tfds:faces:train with --data_dir={folder / "sets"}' in result.out
+    assert f'tfds:faces:train with data_dir={folder / "sets"}' in result.out
     assert 'left out: ' in result.err
     faces = sources.open_faces('tfds:faces:train', data_dir=str(folder / 'sets'))
     assert list(faces.identities) == ['ann']
@@ -77,11 +78,11 @@ def test_says_how_to_open_it(folder, results):
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
-        ('bad', ('2.jpg: not a readable image',)),
-        ('there already', ('--out', 'there already')),
+        ('bad', ('2.jpg: found no known image format',)),
+        ('there already', ('--out', 'which exists')),
         ('key', ('--faces', 'person', 'identity (Text)')),
         ('name', ('--name', "'A B'")),
-        ('nothing', ('--faces', 'not found')),
+        ('nothing', ('--faces', 'does not exist')),
     ],
 )
 def test_one_line_and_exit_code_2(results, case, words):
@@ -127,11 +128,14 @@ def test_killed_and_started_again(folder, tmp_path):
     subprocess.run([*command[:-1], '--workers=1'], cwd=programs.ROOT, env=environment, check=True)
     finished = out / 'webface' / '1.0.0'
     assert all((finished / name).stat().st_mtime_ns == time for name, time in times.items())
-    whole = prepare.Plan(spec=spec, out=tmp_path / 'whole', name='webface', shards=SHARDS)
-    prepare.prepare(whole)
+    whole = prepare.prepare(
+        program_config.Preparation(
+            faces=spec, out=str(tmp_path / 'whole'), name='webface', shards=SHARDS, workers=1
+        )
+    )
     assert held(out) == held(tmp_path / 'whole')
     assert sorted(path.name for path in finished.iterdir()) == sorted(
-        path.name for path in whole.finished.iterdir()
+        path.name for path in whole.place.finished.iterdir()
     )
 
 

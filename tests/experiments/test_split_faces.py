@@ -1,4 +1,4 @@
-"""The splitting program: manifests that share nobody."""
+"""The splitting program: flags, what it says, exit codes. The cases are in tests/data/test_splits.py."""
 
 import pytest
 
@@ -25,18 +25,11 @@ def results(folder):
         'split_faces',
         {
             'plain': arguments('deep/plain'),
-            'again': arguments('again'),
-            'other_seed': arguments('other_seed', '--seed=1'),
             'three': arguments(
                 'three', '--parts=members:0.4, nonmembers:0.4,aux-1:0.2', '--holdout_images=0.25'
             ),
-            'limited': arguments('limited', '--limit_images=1'),
             'no_share': arguments('refused', '--parts=members'),
-            'negative': arguments('refused', '--parts=members:-0.5'),
             'too_much': arguments('refused', '--parts=a:0.6,b:0.6'),
-            'twice': arguments('refused', '--parts=a:0.3,a:0.3'),
-            'collision': arguments('refused', '--parts=a:0.3,a_other:0.3'),
-            'climbs': arguments('refused', '--parts=../a:0.5'),
             'nobody': arguments('refused', '--min_images=5'),
             'zero': arguments('refused', '--limit_images=0'),
             'seed': arguments('refused', '--seed=-1'),
@@ -61,41 +54,23 @@ def test_parts_share_nobody(folder, results):
     ]
 
 
-def test_the_seed_decides(folder, results):
-    assert results['again'].code == results['other_seed'].code == 0
-    first, again, other = (
-        (folder / out / 'members.csv').read_text() for out in ('deep/plain', 'again', 'other_seed')
-    )
-    assert first == again != other
-
-
 def test_other_images_of_the_same_people(folder, results):
     assert results['three'].code == 0
-    for name, count in (('members', 4), ('nonmembers', 4), ('aux-1', 2)):
-        own, other = (folder / 'three' / f'{name}{end}.csv' for end in ('', '_other'))
-        assert people(own) == people(other)
-        assert len(people(own)) == count
-        assert (len(sources.open_faces(own)), len(sources.open_faces(other))) == (3 * count, count)
-
-
-def test_limited(folder, results):
-    assert results['limited'].code == 0
-    assert len(sources.open_faces(folder / 'limited' / 'members.csv')) == 5
+    written = sorted(path.name for path in (folder / 'three').iterdir())
+    assert written == sorted(
+        f'{name}{end}.csv' for name in ('members', 'nonmembers', 'aux-1') for end in ('', '_other')
+    )
 
 
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
         ('no_share', "--parts: found 'members', expected NAME:SHARE as in members:0.5"),
-        ('negative', "--parts: found 'members:-0.5'"),
-        ('too_much', 'add up to at most 1'),
-        ('twice', "--parts: 'a' would write a file that another part writes"),
-        ('collision', "--parts: 'a_other' would write"),
-        ('climbs', "--parts: found '../a:0.5'"),
-        ('nobody', '0 people have 5 to'),
+        ('too_much', '--parts: '),
+        ('nobody', '--parts: '),
         ('zero', 'limit_images'),
-        ('seed', '--seed=-1'),
-        ('no_faces', "--faces: 'none' not found"),
+        ('seed', '--seed'),
+        ('no_faces', "--faces: found 'none'"),
         ('out_is_a_file', '--out: '),
     ],
 )

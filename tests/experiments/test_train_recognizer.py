@@ -64,7 +64,7 @@ def test_unreadable_images_are_no_members(folder, results):
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
-        ('damaged', '2.png: not a readable image'),
+        ('damaged', '2.png: found an unreadable image'),
         ('few', '--holdout: found 2 images of 1 people, expected two people or more'),
         ('seed', '--seed: found -1'),
         ('rate', 'learning_rate: found inf'),

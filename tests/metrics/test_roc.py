@@ -128,15 +128,16 @@ def test_a_rate_met_exactly_counts():
 
 
 @pytest.mark.parametrize(
-    ('scores', 'member', 'message'),
+    ('scores', 'member', 'field', 'found'),
     [
-        ([1.0, 2.0], [True, True], 'found 2 members among 2'),
-        ([1.0, 2.0], [False, False], 'found 0 members among 2'),
-        ([1.0, np.nan], [True, False], 'not finite'),
-        ([1.0, np.inf], [True, False], 'not finite'),
-        ([1.0, 2.0, 3.0], [True, False], 'scores'),
+        ([1.0, 2.0], [True, True], 'member', '2 members among 2 scores'),
+        ([1.0, 2.0], [False, False], 'member', '0 members among 2 scores'),
+        ([1.0, np.nan], [True, False], 'scores', 'numbers that are not finite'),
+        ([1.0, np.inf], [True, False], 'scores', 'numbers that are not finite'),
+        ([1.0, 2.0, 3.0], [True, False], 'scores', 'shape (3,)'),
     ],
 )
-def test_bad_scores(scores, member, message):
-    with pytest.raises(InputError, match=message):
+def test_bad_scores(scores, member, field, found):
+    with pytest.raises(InputError) as caught:
         roc.auc(scores, member)
+    assert (caught.value.field, caught.value.found) == (field, found)

@@ -1,6 +1,7 @@
 """Procedural faces: drawn people in any number, nobody's photograph.
 
-The same on any machine, but for single pixels that another compiler or processor rounds otherwise.
+They are the same on any machine, except for single pixels that another compiler or processor rounds
+otherwise.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from fr_inference.data.drawn import drawing
 from fr_inference.data.faces import Faces, pixel_digest
 
 _CHUNK = 64
-_KEPT_BYTES = 256 << 20  # of drawn pictures, which are often looked at by several backbones in turn
+_KEPT_BYTES = 256 << 20  # of drawn pictures: several backbones often measure the same ones in turn
 _MOST = 10_000_000  # images; each has a name in memory
 
 
@@ -28,9 +29,9 @@ class Difficulty:
     nuisance: float
 
 
-# 'easy': people differ plainly, a network that learned some tells strangers apart as well. 'hard':
-# people are alike and pictures are not, so that a small set is learned by heart instead. 'studio':
-# hardly anything but the people differs, so that a small generator learns to draw them sharply.
+# 'easy': people differ clearly, and a network that learned some of them tells strangers apart as well.
+# 'hard': people are similar and pictures are not, so that a network memorises a small set instead.
+# 'studio': little differs but the people, so that a small generator learns to draw them sharply.
 DIFFICULTIES = {
     'studio': Difficulty(identity=1.0, nuisance=0.1),
     'easy': Difficulty(identity=1.0, nuisance=0.4),
@@ -72,18 +73,19 @@ class Spec:
             ('start', 0, 2**31 - 1),
         ):
             value = getattr(self, name)
-            errors.require(low <= value <= high, f'{name}: found {value}, expected {low} to {high}')
-        errors.require(
-            self.people * self.images <= _MOST,
-            f'people x images: found {self.people} x {self.images}, expected {_MOST} images at most',
-        )
+            if not low <= value <= high:
+                raise errors.InputError(name, value, f'{low} to {high}')
+        if self.people * self.images > _MOST:
+            raise errors.InputError(
+                'images', f'{self.people} people x {self.images}', f'at most {_MOST} in all'
+            )
 
     def __str__(self):
         rest = (f'{name}={value}' for name, value in dataclasses.asdict(self).items())
         return ','.join([self.difficulty, *list(rest)[1:]])
 
 
-def parse(text: str, flag: str = 'faces') -> Spec:
+def parse(text: str, field: str = 'faces') -> Spec:
     """Reads `DIFFICULTY[,people=128][,images=4][,size=32][,seed=0][,first=0][,start=0]`.
 
     >>> parse('hard,people=8').people
@@ -94,16 +96,18 @@ def parse(text: str, flag: str = 'faces') -> Spec:
     values = {}
     for option in options:
         name, _, value = option.partition('=')
-        errors.require(
-            name in names and value.isdecimal() and len(value) < 20,
-            f'{flag}: found {option!r:.80} in procedural:{text:.80}, expected NAME=NUMBER with NAME '
-            f'one of {", ".join(names)}',
-        )
+        if name not in names or not value.isdecimal() or len(value) >= 20:
+            raise errors.InputError(
+                field,
+                f'{option!r:.80}',
+                f'NAME=NUMBER with a NAME among {", ".join(names)}',
+                inside=f'procedural:{text:.80}',
+            )
         values[name] = int(value)
     try:
         return Spec(difficulty=difficulty, **values)
     except errors.InputError as error:
-        raise errors.InputError(f'{flag}: procedural:{text}: {error}') from error
+        raise error.within(f'procedural:{text:.80}').within(field) from error
 
 
 def sample_identity(key: jax.Array, difficulty: Difficulty) -> jax.Array:
@@ -134,12 +138,12 @@ def _draw_chunk(seed, people, images, difficulty, size):
     return jax.vmap(draw, in_axes=(None, 0, 0, None, None))(seed, people, images, difficulty, size)
 
 
-def faces(text: str, flag: str = 'faces') -> Faces:
+def faces(text: str, field: str = 'faces') -> Faces:
     """Returns the faces of a `parse`-able specification, drawn in chunks when first asked for.
 
     Person p's identity is `seed-p`, so that sets with different `first` share nobody.
     """
-    spec = parse(text, flag)
+    spec = parse(text, field)
     difficulty = DIFFICULTIES[spec.difficulty]
     count = spec.people * spec.images
     person = spec.first + np.arange(count) // spec.images

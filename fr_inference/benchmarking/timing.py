@@ -1,4 +1,4 @@
-"""Times calls side by side, so that noise meets all alike."""
+"""Times calls in turn, so that noise affects all of them alike."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -9,15 +9,15 @@ import numpy as np
 
 Label = TypeVar('Label', bound=Hashable)
 
-# Seconds before each timed call: PyTorch's threads spin for a while after their work, and would take
-# half the processor from what is measured next.
+# Seconds before each timed call: PyTorch's threads spin for a while after their work and would take half
+# the processor from the next call.
 _PAUSE = 0.25
 
 
 def interleaved(
     calls: dict[Label, Callable[[], Any]], rounds: int, progress: Callable[..., None] | None = None
 ) -> dict[Label, list[float]]:
-    """Returns the seconds of every call in every round, side by side so that noise meets all alike.
+    """Returns the seconds of every call in every round; each round times all calls.
 
     Args:
       calls: by label.
@@ -27,9 +27,9 @@ def interleaved(
     seconds: dict[Label, list[float]] = {label: [] for label in calls}
     order = list(calls)
     for i in range(rounds):
-        for label in order if i % 2 else order[::-1]:  # nobody always runs on the other's heels
+        for label in order if i % 2 else order[::-1]:  # no call always follows the same other one
             time.sleep(_PAUSE)
-            timed(calls[label])  # caches as warm as in a long run; awaited, or it is timed as well
+            timed(calls[label])  # warms caches; awaited, or the next call would be timed with it
             seconds[label].append(timed(calls[label])[0])
         if progress is not None:
             progress('rounds', i + 1, rounds)

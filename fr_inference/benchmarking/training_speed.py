@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from experiments import chips, scaling
 from fr_inference import devices
+from fr_inference.benchmarking import chips, scaling
 from fr_inference.training import recognizer
 
 _CLASSES = 1000  # people: the last layer of the training
@@ -14,7 +14,7 @@ _PER_EPOCH = 1000
 
 
 def task(name: str, size: int, dtype: str) -> scaling.Task:
-    """Returns training of a backbone from scratch, `size` random images on each device.
+    """Returns the training of a backbone from scratch, with `size` random images on each device.
 
     A call is one step: its images go to the devices, loss, gradient, update; BatchNorm over the whole
     batch.
@@ -44,7 +44,7 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
             return devices.batch_on_mesh(lambda rows: tuple(x[rows] for x in whole), count, mesh)
 
         def call(compiled):
-            state, metrics = compiled(held.pop(), feed(), seed)  # the step takes the state away
+            state, metrics = compiled(held.pop(), feed(), seed)  # the step donates the state
             held.append(state)
             return state, metrics
 
@@ -53,7 +53,7 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
     flops, device = None, chips.host()
     if device is not None:
         step, state, whole, _ = prepared([device])
-        # No loop over images is in a step: all of one small batch are counted.
+        # A step has no loop over images: the whole batch is counted.
         found = chips.flops(step, state, whole, np.int32(recipe.seed))
         flops = None if found is None else found / size
     return scaling.Task(name=name, size=size, items=size, build=build, flops=flops)

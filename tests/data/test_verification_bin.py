@@ -55,14 +55,14 @@ FORMS = {
 def opened(folder, content):
     path = folder / 'lfw.bin'
     path.write_bytes(content)
-    return verification_bin.open_bin(path, flag='--pairs')
+    return verification_bin.open_bin(path)
 
 
 def refused(folder, content):
     with pytest.raises(InputError) as caught:
         opened(folder, content)
     message = str(caught.value)
-    assert message.startswith('--pairs: ')
+    assert caught.value.field == 'pairs'
     assert '\n' not in message
     assert len(message) < 700
     return message
@@ -103,7 +103,7 @@ def test_ten_folds_in_a_row(tmp_path):
 
 def test_a_bad_image_is_found_when_it_is_read(tmp_path):
     pairs = opened(tmp_path, pickle.dumps(([*IMAGES[:3], b'no image'], [True, False])))
-    with pytest.raises(BadImageError, match=r'lfw\.bin#3: not a readable image'):
+    with pytest.raises(BadImageError, match=r'lfw\.bin#3: '):
         pairs.faces.read(int(pairs.second[1]))
 
 
@@ -123,13 +123,13 @@ def test_arrays_of_mxnet(tmp_path):
     here = f'c{_named.__module__}\n_named\n'.encode()
     assert here in content
     content = content.replace(here, b'cmxnet.ndarray.ndarray\nNDArray\n')
-    assert 'holds arrays of MXNet, which only MXNet can open' in refused(tmp_path, content)
+    assert 'arrays of MXNet, which only MXNet can open' in refused(tmp_path, content)
 
 
 @pytest.mark.parametrize(
     ('value', 'words'),
     [
-        ([], 'expected a list of encoded images'),
+        ([], 'found something else, expected a list of encoded images'),
         ({}, 'expected a list of encoded images'),
         ((IMAGES, SAME, SAME), 'expected a list of encoded images'),
         ((IMAGES[:5], SAME), 'found 5 images and 3 flags'),
@@ -137,11 +137,11 @@ def test_arrays_of_mxnet(tmp_path):
         ((IMAGES, [True, False, 2]), 'other numbers than 0 and 1'),
         ((IMAGES, [True, False, 'x']), 'a str as flag'),
         ((IMAGES, [True, False, None]), 'a NoneType as flag'),
-        ((IMAGES, 7), 'found int'),
+        ((IMAGES, 7), 'a int as flags'),
         ((IMAGES, np.array([1.0, 0, 1])), 'an array of another type'),
-        (([*IMAGES[:5], 'caf\u0113'], SAME), 'image 5: no encoded image'),
-        (([*IMAGES[:5], 12], SAME), 'image 5: no encoded image'),
-        (([*IMAGES[:5], {}], SAME), 'image 5: no encoded image'),
+        (([*IMAGES[:5], 'caf\u0113'], SAME), 'lfw.bin#5: '),
+        (([*IMAGES[:5], 12], SAME), 'lfw.bin#5: '),
+        (([*IMAGES[:5], {}], SAME), 'expected an encoded image'),
         (([*IMAGES[:5], np.zeros((4, 4, 3), np.uint8)], SAME), 'pixels or numbers'),
         (([*IMAGES[:5], np.zeros(4)], SAME), 'an array of another type'),
     ],
@@ -185,7 +185,7 @@ def test_views_of_one_text_over_and_over(tmp_path):
     view = b'c_codecs\nencode\nh\x00h\x01\x86R'
     name = b'U\x06latin1q\x01'
     content = b'\x80\x02' + text + b'0' + name + b'0](' + view * 2000 + b'e](' + b'\x88' * 1000
-    assert 'longer than itself' in refused(tmp_path, content + b'e\x86.')
+    assert 'longer than the file itself' in refused(tmp_path, content + b'e\x86.')
 
 
 @pytest.mark.parametrize('form', ['python 2', 'protocol 2', 'protocol 4', 'arrays, protocol 5'])
@@ -205,11 +205,11 @@ def test_a_huge_declared_length_takes_no_memory(tmp_path):
 
 
 def test_not_a_file(tmp_path):
-    for path, words in ((tmp_path, 'no regular file'), (tmp_path / 'x.bin', 'No such file')):
+    for path, words in ((tmp_path, 'not a regular file'), (tmp_path / 'x.bin', 'No such file')):
         with pytest.raises(InputError, match=words):
             verification_bin.open_bin(path)
     os.mkfifo(tmp_path / 'pipe.bin')
-    with pytest.raises(InputError, match='no regular file'):
+    with pytest.raises(InputError, match='not a regular file'):
         verification_bin.open_bin(tmp_path / 'pipe.bin')
 
 

@@ -122,7 +122,7 @@ def test_spec_round_trip(spec):
         ('hard,people=1.5', "found 'people=1.5'"),
         ('hard,people=0', 'people: found 0, expected 1 to'),
         (f'hard,people={"1" * 5000}', "found 'people=111"),
-        ('hard,people=10000000,images=100000', 'people x images: found 10000000 x 100000'),
+        ('hard,people=10000000,images=100000', 'images: found 10000000 people x 100000'),
         ('hard,size=4', 'size: found 4, expected 8 to 1024'),
         ('hard,size=100000', 'size: found 100000'),
         ('hard,seed=99999999999', 'seed: found 99999999999'),
@@ -131,7 +131,8 @@ def test_spec_round_trip(spec):
 )
 def test_bad_spec(text, message):
     with pytest.raises(InputError) as caught:
-        sources.open_faces(f'procedural:{text}', '--members')
-    assert str(caught.value).startswith('--members: ')
+        sources.open_faces(f'procedural:{text}', 'members')
+    assert caught.value.field == 'members'
+    assert caught.value.inside.startswith(f'procedural:{text:.80}')
     assert message in str(caught.value)
     assert '\n' not in str(caught.value)

@@ -1,6 +1,6 @@
 """Peers of the inversion benchmark: other implementations of StyleGAN2, of the same size.
 
-Neither is a dependency: what is not installed is left out, and said so.
+None is a dependency: the result names those that are not installed, and the reason.
 """
 
 import importlib
@@ -21,13 +21,13 @@ Calls = dict[str, Callable[[], Any]]
 
 
 def flaxmodels_missing() -> str | None:
-    """Returns why flaxmodels can't take part, in one line, or None."""
+    """Returns why flaxmodels cannot take part, in one line, or None."""
     if importlib.util.find_spec('flaxmodels') is None:
         return 'flaxmodels is not installed (pip install flaxmodels==0.1.3 h5py regex requests)'
     try:
         importlib.import_module('flaxmodels')
     except ImportError as error:
-        return f'flaxmodels can not be imported: {error}'
+        return f'flaxmodels cannot be imported: {error}'
     return None
 
 
@@ -67,7 +67,7 @@ def jax_calls(
 
 
 def _allow_newshape(module):
-    """Gives it a `jnp.reshape` that takes `newshape`, which JAX has dropped."""
+    """Gives the module a `jnp.reshape` that takes `newshape`, which JAX has dropped."""
 
     def reshape(x, shape=None, newshape=None):
         return jnp.reshape(x, newshape if shape is None else shape)
@@ -80,15 +80,15 @@ def _allow_newshape(module):
 
 
 def nvidia_missing(folder: str | None) -> str | None:
-    """Returns why NVIDIA's own networks can't take part, in one line, or None."""
+    """Returns why NVIDIA's networks cannot take part, in one line, or None."""
     if folder is None:
-        return 'no --stylegan2_ada, a checkout of NVlabs/stylegan2-ada-pytorch'
+        return 'no stylegan2_ada, a checkout of NVlabs/stylegan2-ada-pytorch'
     if importlib.util.find_spec('torch') is None:
         return "PyTorch is not installed (pip install -e '.[parity]')"
-    errors.require(
-        (pathlib.Path(folder) / 'training' / 'networks.py').is_file(),
-        f'--stylegan2_ada: {folder} has no training/networks.py',
-    )
+    if not (pathlib.Path(folder) / 'training' / 'networks.py').is_file():
+        raise errors.InputError(
+            'stylegan2_ada', f'{folder} without training/networks.py', 'a checkout of that project'
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""The loading benchmark: how fast images are read and decoded, and how many cores feed a device."""
+"""The loading benchmark: images read and decoded per second, and the cores that feed a device."""
 
 import contextlib
 import dataclasses
@@ -14,28 +14,28 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments import timing
+from fr_inference.benchmarking import timing
 from fr_inference.data import loader, sources
-from fr_inference.data.decoders import Decoders
 from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces
+from fr_inference.data.loader import Decoders
 
 _IMAGES = 1024  # of a pass; a smaller source is repeated
 _DRAWN = 'medium,people=32,images=4'
 
 
 def cores() -> int:
-    """Returns how many this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
-def opened(spec: str | None, size: int, flag: str = '--faces') -> Iterator[Faces]:
+def opened(spec: str | None, size: int) -> Iterator[Faces]:
     """Opens the faces; without a `spec` drawn ones of size x size pixels, as JPEG files."""
     if spec is not None:
-        yield sources.open_faces(spec, flag)
+        yield sources.open_faces(spec)
         return
     drawn = procedural.faces(f'{_DRAWN},size={size}')
     with tempfile.TemporaryDirectory(prefix='faces_') as folder:
@@ -44,7 +44,7 @@ def opened(spec: str | None, size: int, flag: str = '--faces') -> Iterator[Faces
             person.mkdir(exist_ok=True)
             picture = Image.fromarray(drawn.read(number))
             picture.save(person / f'{number}.jpg', quality=95)
-        found = sources.open_faces(folder, flag)
+        found = sources.open_faces(folder)
         yield dataclasses.replace(found, name=f'{drawn.name}, as JPEG files')
 
 
@@ -61,18 +61,18 @@ def measure(
     """Times `loader.batches` alone with 1, 2, 4, ... threads and processes, up to this process's cores.
 
     Args:
-      faces: the source; files are read again and again, so from memory after the first pass.
+      faces: the source; after the first pass the operating system holds its files in memory.
       height: of the images, pixels.
       width: of the images, pixels.
       batch_size: images of a batch.
       rounds: timed passes of each.
-      feed: images per second that a device takes, to say how many cores feed it.
+      feed: images per second that a device takes, to compute how many cores feed it.
       progress: called as progress(label, done, total).
 
     Returns:
-      Ready for JSON. Images per core-second count the processor's time, of all threads, so that other
-      work on the machine does not change it; of processes it is not known while they live. Processes
-      are left out where the faces can't be sent to them (drawings).
+      Ready for JSON. Images per core-second use the processor time of all threads, which other work on
+      the machine does not change; that of processes is unknown while they run. Processes are left out
+      where the faces cannot be sent to them (drawings).
     """
     images = max(_IMAGES, batch_size)
     pool = faces.select(np.resize(np.arange(len(faces)), images))
@@ -98,7 +98,7 @@ def measure(
             decoders = stack.enter_context(Decoders(pool, threads=count))
             calls['threads', count] = functools.partial(timed_pass, count, decoders)
         seconds = timing.interleaved(calls, rounds, progress)
-    for count in workers:  # one number after the other: together they would be too many
+    for count in workers:  # not all at once: together they would be too many
         with Decoders(pool, processes=count) as decoders:
             if decoders.separate:
                 call = functools.partial(one_pass, decoders)
@@ -130,7 +130,7 @@ def measure(
 
 
 def table(result: dict[str, Any]) -> str:
-    """Returns the result as lines to read."""
+    """Returns the result as lines of text."""
     lines = [
         f'{result["faces"]}: {result["images"]} images a pass, {result["height"]}x{result["width"]}, '
         f'{result["cores"]} cores; medians and quartiles'

@@ -1,4 +1,4 @@
-"""What a device can do, what it has held, and how much work a program is."""
+"""Peak speed of a device, memory that it has held, and the work of a program."""
 
 import resource
 import sys
@@ -10,7 +10,7 @@ import jax
 _NVIDIA = 'https://www.nvidia.com/en-us/data-center'
 _GOOGLE = 'https://cloud.google.com/tpu/docs'
 # Beginning of the device's kind -> (dense bfloat16 FLOP/s of one device, the vendor's data sheet).
-# NVIDIA's sheets for H100 and H200 give twice as much, "with sparsity". The longest match counts.
+# NVIDIA's sheets for H100 and H200 give twice these values, "with sparsity". The longest match counts.
 PEAKS: dict[str, tuple[float, str]] = {
     'NVIDIA A100': (312e12, f'{_NVIDIA}/a100'),
     'NVIDIA H100 80GB HBM3': (989.5e12, f'{_NVIDIA}/h100'),
@@ -42,7 +42,7 @@ def peak(kind: str) -> tuple[float, str] | None:
 
 
 def peak_bytes(devices: Sequence[jax.Device]) -> tuple[int, str]:
-    """Returns (most bytes held so far, whose: 'device', the fullest one, or this 'process')."""
+    """Returns (most bytes held so far, by what: 'device', the fullest one, or this 'process')."""
     held = [(device.memory_stats() or {}).get('peak_bytes_in_use') for device in devices]
     if all(value is not None for value in held):
         return max(int(value) for value in held if value is not None), 'device'
@@ -51,7 +51,7 @@ def peak_bytes(devices: Sequence[jax.Device]) -> tuple[int, str]:
 
 
 def host() -> jax.Device | None:
-    """Returns the CPU as JAX's device, None where JAX was started without it (JAX_PLATFORMS)."""
+    """Returns the CPU as a JAX device, None where JAX was started without it (JAX_PLATFORMS)."""
     try:
         return jax.devices('cpu')[0]
     except RuntimeError:
@@ -61,24 +61,23 @@ def host() -> jax.Device | None:
 def flops(function: Any, *arguments: Any) -> float | None:
     """Returns the floating-point operations of one call, by XLA's cost analysis.
 
-    Of the program before it is optimised, with direct convolutions: the same number on any device,
-    though on a CPU fewer products are computed (Winograd) and elsewhere more may be, of padding.
-
-    XLA counts the body of a loop once: give a function without loops.
+    They are counted before optimisation, with direct convolutions: the number is the same on any device,
+    although a CPU computes fewer products (Winograd) and others may compute more (padding). XLA counts
+    the body of a loop once: give a function without loops.
 
     Args:
       function: `jax.jit` of something, on the `host` if it is bound to devices.
       *arguments: pytrees of arrays, or of their shapes.
 
     Returns:
-      None without a `host`: backends that are plug-ins do not analyse programs that are not compiled.
+      None without a `host`: plug-in backends do not analyse programs before they are compiled.
     """
     device = host()
     if device is None:
         return None
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
     with jax.default_device(device):
-        # For a TPU every operation is XLA's own, and none a library's that it can not look into.
+        # For a TPU every operation is XLA's own; it cannot count what a library computes.
         lowered = function.trace(*shapes).lower(lowering_platforms=('tpu',))
         analysis = lowered.cost_analysis() or {}
     return analysis.get('flops')

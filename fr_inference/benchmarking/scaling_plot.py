@@ -1,4 +1,4 @@
-"""The benchmark's plot: rate over devices or workers, beside the straight line of perfect scaling."""
+"""The benchmark's plot: rate over devices or workers, with the line of perfect scaling."""
 
 import dataclasses
 import io
@@ -21,7 +21,7 @@ _STYLE: Any = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Line:
-    """Rates of one thing.
+    """Rates of one task.
 
     Attributes:
       label: in the legend.
@@ -40,7 +40,7 @@ def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: st
     Args:
       lines: what is drawn.
       title: above.
-      over: what is counted along the horizontal axis.
+      over: the label of the horizontal axis.
       rate: name and unit of the rates.
       caption: below.
     """
@@ -60,7 +60,7 @@ def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: st
             perfect = [medians[0] * count / line.counts[0] for count in ticks]
             axes.plot(ticks, perfect, '--', color=tint, linewidth=1, alpha=0.7)
         axes.plot([], [], '--', color='0.5', linewidth=1, label='perfect scaling')
-        # On two logarithmic axes perfect scaling is straight for fast and slow ones alike.
+        # On two logarithmic axes perfect scaling is a straight line at any speed.
         axes.set_xscale('log', base=2)
         axes.set_yscale('log')
         axes.set_xticks(ticks, [str(tick) for tick in ticks])

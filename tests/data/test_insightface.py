@@ -1,4 +1,4 @@
-"""insightface's RecordIO sets: what was written is read, and whatever is damaged is said where."""
+"""insightface's RecordIO sets: what was written is read, and errors name what is damaged."""
 
 import concurrent.futures
 import hashlib
@@ -52,7 +52,8 @@ def check(faces, people=PEOPLE):
 
 def refused(path, *words):
     with pytest.raises(InputError) as caught:
-        insightface.open_record(path, '--members')
+        insightface.open_record(path, 'members')
+    assert caught.value.field == 'members'
     message = str(caught.value)
     assert '\n' not in message
     assert len(message) < 600
@@ -137,7 +138,7 @@ def test_manifest_of_part_of_it(path, tmp_path):
     for index, original in enumerate((5, 0, 2)):
         assert part.digest(index) == whole.digest(original)
     (tmp_path / 'part.csv').write_text('path,identity\ntrain.rec#6,x\n')
-    with pytest.raises(InputError, match=r'line 2.*image number below 6'):
+    with pytest.raises(InputError, match=r'line 2: .*image number below 6'):
         sources.open_faces(tmp_path / 'part.csv')
 
 
@@ -145,7 +146,7 @@ def test_a_bad_image_is_left_out(tmp_path):
     people = {1: [records.jpeg(0), b'no image', records.jpeg(1)]}
     records.write(tmp_path / 'train', records.training_set(people))
     faces = sources.open_faces(tmp_path / 'train.rec')
-    with pytest.raises(BadImageError, match=r'train\.rec record 2 at byte \d+: not a readable'):
+    with pytest.raises(BadImageError, match=r'train\.rec: record 2 at byte \d+: '):
         faces.read(1)
     skipped = []
     found = list(
@@ -156,29 +157,6 @@ def test_a_bad_image_is_left_out(tmp_path):
 
 
 class TestDamaged:
-    def test_no_index(self, path):
-        path.with_suffix('.idx').unlink()
-        refused(path, '--members', 'train.idx', 'No such file')
-
-    @pytest.mark.parametrize(
-        ('text', 'words'),
-        [
-            ('', ('0 numbers',)),
-            ('\n', ('0 numbers',)),
-            ('0\t0\n1\n', ('3 numbers on 2 lines',)),
-            ('0\tx\n', ("found b'x'", 'KEY, OFFSET')),
-            ('0\t-8\n', ("found b'-'",)),
-            ('0\t0\n0\t0\n', ('record [0] is listed twice',)),
-            ('0\t0\n1\t2\n', ('record 1', 'byte 2', 'multiple of 4')),
-            ('0\t0\n1\t40000\n', ('record 1', 'byte 40000', 'do not belong together')),
-            ('0\t9999999999999999999999\n', ('more than 18 digits',)),
-            ('\u00b2\t0\n', ('expected lines of two numbers',)),
-        ],
-    )
-    def test_index(self, path, text, words):
-        path.with_suffix('.idx').write_bytes(text.encode())
-        refused(path, '--members', 'train.idx', *words)
-
     def test_index_of_another_file(self, path, tmp_path):
         records.write(tmp_path / 'other', {0: records.header(1) + records.jpeg(9, 64)})
         lines = path.with_suffix('.idx').read_text().splitlines()
@@ -215,7 +193,7 @@ class TestDamaged:
             stream.seek(int(file.offsets[2]))
             stream.write(content)
         reopened = pickle.loads(pickle.dumps(faces.read))
-        with pytest.raises(BadImageError, match='bytes long, expected an image'):
+        with pytest.raises(BadImageError, match='bytes, expected an image'):
             reopened(1)
 
     def test_labels_without_end(self, path):
@@ -240,19 +218,19 @@ class TestDamaged:
     def test_parts_without_end(self, path):
         path.write_bytes(records.part(1, records.header(1) + b'abcd') + records.part(2, b'xyz') * 9)
         path.with_suffix('.idx').write_text('1\t0\n')
-        with pytest.raises(BadImageError, match='the file ends at byte'):
+        with pytest.raises(BadImageError, match='the end of the file at byte'):
             sources.open_faces(path).read(0)
 
     @pytest.mark.parametrize(
         ('change', 'words'),
         [
-            ({0: [8, 10]}, ('3 images belong to no identity',)),
-            ({0: [7, 11]}, ('counts 6 images and 4 identities', 'lists 6 and 3')),
-            ({0: [0, 10]}, ('record 0 at byte 0', 'records 0 to 9')),
+            ({0: [8, 10]}, ('3 images of no identity',)),
+            ({0: [7, 11]}, ('6 images and 4 identities', 'the 6 and 3')),
+            ({0: [0, 10]}, ('record 0 at byte 0', '0 to 9 as the identity records')),
             ({0: [float('nan'), 10]}, ('record 0 at byte 0', 'label nan')),
             ({0: [7.5, 10]}, ('label 7.5',)),
-            ({8: [3, 3]}, ('1 images belong to no identity', '[3]')),
-            ({8: [2, 4]}, ('record 8', 'images 2 to 3', 'another identity')),
+            ({8: [3, 3]}, ('1 images of no identity', 'record 3')),
+            ({8: [2, 4]}, ('record 8', 'images 2 to 3', 'no other identity')),
             ({9: [4, 9]}, ('record 9', 'images 4 to 8', '1 to 6')),
             ({9: [0, 4]}, ('record 9', 'images 0 to 3')),
             ({9: [6, 4]}, ('record 9',)),
@@ -272,16 +250,10 @@ class TestDamaged:
         records.write(tmp_path / 'train', content)
         faces = sources.open_faces(tmp_path / 'train.rec')
         with pytest.raises(
-            BadImageError, match=r'record 2 at byte .* found label 7, where .* has 0'
+            BadImageError,
+            match=r'record 2 at byte .* found label 7, expected 0, the label of ',
         ):
             faces.read(1)
-
-    def test_not_a_regular_file(self, tmp_path, path):
-        os.mkfifo(tmp_path / 'pipe.rec')
-        refused(tmp_path / 'pipe.rec', 'no regular file')
-        path.with_suffix('.idx').unlink()
-        path.with_suffix('.idx').mkdir()
-        refused(path, 'train.idx', 'regular')
 
 
 def attempt(call, *arguments):
@@ -307,16 +279,16 @@ def test_flipped_bits_are_read_or_refused(data):
                 found[data.draw(st.integers(0, len(found) - 1))] = data.draw(st.integers(0, 255))
             stop = len(found) - data.draw(st.integers(0, 8)) * data.draw(st.integers(0, 1))
             file.write_bytes(found[:stop])
-        faces = attempt(insightface.open_record, path.with_suffix('.rec'), '--members')
+        faces = attempt(insightface.open_record, path.with_suffix('.rec'), 'members')
         if isinstance(faces, InputError):
-            assert str(faces).startswith('--members: ')
+            assert faces.field == 'members'
             assert path.name in str(faces)
             return
         for index in range(len(faces)):
             image = attempt(faces.read, index)
             if isinstance(image, InputError):
                 assert isinstance(image, BadImageError)
-                assert re.search(r'train\.rec record \d+ at byte \d+: ', str(image))
+                assert re.search(r'train\.rec: record \d+ at byte \d+: ', str(image))
             else:
                 assert image.dtype == np.uint8
 

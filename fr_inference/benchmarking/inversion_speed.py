@@ -1,4 +1,4 @@
-"""The inversion benchmark: StyleGAN2 beside its peers, and whole steps of the search."""
+"""The inversion benchmark: StyleGAN2 beside other implementations, and whole steps of the search."""
 
 import functools
 import time
@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import chips, scaling, stylegan_peers, timing
 from fr_inference import devices
+from fr_inference.benchmarking import chips, scaling, stylegan_peers, timing
 from fr_inference.inversion import guidance, optimize, programs
 from fr_inference.inversion.objective import Objective
 from fr_inference.inversion.optimize import Plan
@@ -22,14 +22,14 @@ from fr_inference.training import recognizer
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
-_STEPS = 5  # of a timed call: a step alone would be timed with its launch
+_STEPS = 5  # of a timed call: a single step would be timed together with its launch
 
 
 def networks(resolution: int, batch: int, rounds: int, stylegan2_ada: str | None) -> dict[str, Any]:
-    """Times the synthesis network, forward and forward+backward with respect to w, beside its peers.
+    """Times the synthesis network and its peers: forward, and forward+backward with respect to w.
 
     Args:
-      resolution: of the images; 256 is what the figures of BUILD_NOTES.md are for.
+      resolution: of the images, pixels.
       batch: images at a time.
       rounds: timed calls of each.
       stylegan2_ada: a checkout of NVIDIA's networks, or None.
@@ -88,11 +88,11 @@ def opened(generator: str, target: str, resolution: int, dtype: str) -> tuple[Tr
     """Opens the two networks of the search, or makes them with random weights, which are as fast.
 
     Args:
-      generator: as `--generator` names it, or 'random': StyleGAN2 of the resolution.
-      target: as `--target` names it, or a backbone's name.
+      generator: as `open_generator` takes it, or 'random': StyleGAN2 of the resolution.
+      target: as `open_target` takes it, or a backbone's name for random weights.
       resolution: of a random generator's images, pixels.
-      dtype: of the backbone's arithmetic; 'bfloat16': also of a random generator's four largest
-        resolutions, those that NVIDIA's networks compute in half precision.
+      dtype: of the backbone's arithmetic; 'bfloat16' also of a random generator's four largest
+        resolutions, which NVIDIA's networks compute in half precision.
     """
     if target in registry.VARIANTS:
         backbone = recognizer.fresh_target(target, {'dtype': dtype}, None, 0)
@@ -108,7 +108,7 @@ def opened(generator: str, target: str, resolution: int, dtype: str) -> tuple[Tr
 
 
 def tasks(generator: Trained, target: Target, candidates: Sequence[int]) -> list[scaling.Task]:
-    """Returns the search, so many candidates at a time on each device; a call is five steps."""
+    """Returns the search for each number of candidates on each device; a call is five steps."""
     scene, constants = guidance.without_attack(target, generator, seed=0)
     plan, objective = Plan(), Objective(membership='raw')
     begin = optimize.beginning(scene, plan, generator.module.z_dim)
@@ -145,7 +145,7 @@ def tasks(generator: Trained, target: Target, candidates: Sequence[int]) -> list
 
 
 def steps(scaled: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the search on one device, of what `scaling.measure` found."""
+    """Returns the figures of the search on one device, out of those of `scaling.measure`."""
     return [
         {
             'candidates': row['size'],
@@ -160,7 +160,7 @@ def steps(scaled: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Returns the result as lines to read."""
+    """Returns the result as lines of text."""
     made = result['networks']
     lines = [f'StyleGAN2, {made["resolution"]}x{made["resolution"]}, batch {made["batch"]}:']
     for label, value in made['median_seconds'].items():

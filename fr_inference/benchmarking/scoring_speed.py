@@ -7,19 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import chips, scaling, timing, torch_peer
 from fr_inference import devices
+from fr_inference.benchmarking import chips, scaling, timing, torch_peer
 from fr_inference.measuring import distances
 from fr_inference.models import registry
 from fr_inference.weights import targets as opening
 
-# How far the sides may be apart: (relative, of the largest distance). Eight bits of a number are kept
-# in bfloat16, and fewer of a sum of squared differences.
+# Tolerances of the two sides: (relative, fraction of the largest distance). bfloat16 keeps eight bits of
+# a number, and fewer of a sum of squared differences.
 _TOLERANCES = {'float32': (1e-3, 1e-4), 'bfloat16': (0.2, 0.05)}
 
 
 def task(name: str, size: int, dtype: str) -> scaling.Task:
-    """Returns scoring by a backbone with random weights, `size` random images on each device.
+    """Returns the scoring of `size` random images on each device, by a backbone with random weights.
 
     A call is one batch: its images go to the devices, distances and embeddings stay there.
 
@@ -93,7 +93,7 @@ def measure(
     def embed(variables, image):
         return target.apply(variables, target.input.normalize(image)[None])[0]
 
-    # Compiled as scoring is: what is left between them is what the distances cost.
+    # Compiled as scoring is: the difference between them is the cost of the distances.
     plain, _, _ = devices.per_example(embed, (device,))
     variables = place(target.variables)
     calls['scoring'] = lambda: score(variables, images)
@@ -126,7 +126,7 @@ def _summary(batch, first, seconds):
 
 
 def table(result: dict) -> str:
-    """Returns the comparison on one device as lines to read."""
+    """Returns the comparison on one device as lines of text."""
     settings, peer = result['settings'], result['peer']
     versions, devices = result['provenance']['versions'], result['provenance']['devices']
     lines = [

@@ -1,5 +1,6 @@
-"""The peer of the benchmark: the same backbone and the same distances in PyTorch, by forward hooks."""
+"""The benchmark's peer: the same backbone and the same distances in PyTorch, by forward hooks."""
 
+import importlib
 import importlib.util
 import pathlib
 import sys
@@ -11,12 +12,12 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.models.target import InputSpec
 
-# The families are written out once, as the oracle of the parity tests.
-_TESTS = pathlib.Path(__file__).resolve().parent.parent / 'tests'
+# Its backbones are the oracle of the parity tests, which a checkout has and an installed package lacks.
+_TESTS = pathlib.Path(__file__).resolve().parent.parent.parent / 'tests'
 
 
 def missing() -> str | None:
-    """Returns what it lacks here, in one line, or None."""
+    """Returns what the peer lacks here, in one line, or None."""
     if importlib.util.find_spec('torch') is None:
         return "PyTorch is not installed (pip install -e '.[parity]')"
     if not (_TESTS / 'parity' / 'oracle.py').is_file():
@@ -30,14 +31,14 @@ def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray
     Raises:
       InputError: when something is missing.
     """
-    problem = missing()
-    errors.require(problem is None, f'--peer=torch: {problem}')
+    if (problem := missing()) is not None:
+        raise errors.InputError('peer', "'torch'", hint=problem)
     if str(_TESTS.parent) not in sys.path:
         sys.path.insert(0, str(_TESTS.parent))
     import torch
 
-    from tests.parity import cases, oracle
-
+    cases = importlib.import_module('tests.parity.cases')
+    oracle = importlib.import_module('tests.parity.oracle')
     module = oracle.build(architecture, spec)
     state = cases.weights(oracle.shapes(module))
     module.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
@@ -45,7 +46,7 @@ def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray
 
 
 def layouts() -> tuple[str, ...]:
-    """Returns the ways of running it here; 'compiled' by torch.compile, on CUDA alone."""
+    """Returns the ways of running it here; 'compiled' means torch.compile, on CUDA only."""
     import torch
 
     plain = ('contiguous', 'channels_last')
@@ -57,10 +58,10 @@ def scorer(
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Returns a function that computes ([N, L] distances, [N, D] embeddings) of the images.
 
-    On CUDA where there is one; the images go there at every call and the results come back.
+    It runs on CUDA where there is a GPU; every call transfers the images and the results.
 
     Args:
-      module: float32, in eval mode; gets its hooks here, so give each scorer one of its own.
+      module: float32, in eval mode; it gets hooks here, so give each scorer a module of its own.
       spec: how the images are normalised.
       images: [N, H, W, 3] uint8.
       layout: in `layouts()`: memory format of weights and activations (shapes are NCHW either way).
@@ -68,14 +69,13 @@ def scorer(
     """
     import torch
 
-    from tests.parity import oracle
-
+    oracle = importlib.import_module('tests.parity.oracle')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     number = getattr(torch, dtype)
     found: list[torch.Tensor] = []
 
     def hook_of(layer):
-        # Kept aside in float32: rounded statistics would be other statistics.
+        # Kept in float32: rounded statistics would be different statistics.
         mean = layer.running_mean.clone().to(device)
         scale = (layer.running_var + layer.eps).to(device)
 

@@ -1,4 +1,4 @@
-"""Measures one program on growing numbers of devices, with the same batch on each (weak scaling)."""
+"""Measures a program on growing numbers of devices, with the same batch on each (weak scaling)."""
 
 import dataclasses
 import functools
@@ -8,16 +8,16 @@ from typing import Any
 
 import jax
 
-from experiments import chips, timing
 from fr_inference import devices, errors, processes
+from fr_inference.benchmarking import chips, timing
 
 CPU_NOTE = (
     'Scaling over virtual CPU devices says nothing about speed: they share the cores of one '
     'processor.'
 )
 
-# Calls of which all but the last are not waited for, as in real work: what the next one needs goes to
-# the device meanwhile. On a CPU nothing has to go anywhere.
+# Calls in flight: only the last is waited for, as in real work, so that the input of the next one is
+# transferred meanwhile. On a CPU there is no transfer.
 _UNDER_WAY = 4
 
 
@@ -27,7 +27,7 @@ class Program:
 
     Attributes:
       lower: returns the program, traced and not compiled yet.
-      call: does what is timed, with the compiled program: one call, and feeding it.
+      call: runs what is timed, given the compiled program: one call and its transfers.
     """
 
     lower: Callable[[], Any]
@@ -39,11 +39,11 @@ class Task:
     """What is measured on growing numbers of devices.
 
     Attributes:
-      name: what it is about.
+      name: of the networks.
       size: images or candidates on each device.
       items: images or candidate-steps of a call, of each device.
       build: makes the program for the devices it is given.
-      flops: floating-point operations of one item, None where they can not be counted.
+      flops: floating-point operations of one item, None where they cannot be counted.
     """
 
     name: str
@@ -53,40 +53,20 @@ class Task:
     flops: float | None
 
 
-def counts(texts: Sequence[str]) -> list[int]:
-    """Returns the numbers of devices that a flag lists, ascending.
-
-    Raises:
-      InputError: for what is no number of devices, and for more devices than there are.
-    """
-    errors.require(
-        processes.count() == 1,
-        f'--num_processes: found {processes.count()}, expected one process: its devices are measured',
-    )
-    here = len(devices.local())
-    numbers = whole_numbers('--devices', texts)
-    errors.require(
-        max(numbers) <= here,
-        f'--devices: found {max(numbers)}, but this process has {here}; choose fewer (without a GPU or '
-        'TPU, JAX_NUM_CPU_DEVICES=8 in the environment makes eight virtual ones)',
-    )
-    return numbers
-
-
-def whole_numbers(flag: str, texts: Sequence[str]) -> list[int]:
-    """Returns the numbers above 0 that a flag lists, ascending, each once.
-
-    Raises:
-      InputError: for anything else.
-    """
-    errors.require(texts, f'{flag}: found none, expected numbers above 0, as in 1,2,4')
-    for text in texts:
-        text = str(text).strip()
-        errors.require(
-            text.isascii() and text.isdecimal() and len(text) < 8 and int(text) > 0,
-            f'{flag}: found {text!r:.40}, expected numbers above 0, as in 1,2,4',
+def check_devices(counts: Sequence[int]) -> None:
+    """Raises `InputError` for more devices than there are, and for several processes."""
+    if processes.count() > 1:
+        raise errors.InputError(
+            'num_processes', processes.count(), 'one process: its devices are measured'
         )
-    return sorted({int(text) for text in texts})
+    here = len(devices.local())
+    if max(counts) > here:
+        raise errors.InputError(
+            'devices',
+            max(counts),
+            f'at most the {here} of this process',
+            'without a GPU or TPU, JAX_NUM_CPU_DEVICES=8 in the environment makes eight virtual ones',
+        )
 
 
 def measure(
@@ -98,9 +78,9 @@ def measure(
     """Returns every task's figures on every number of devices, ready for JSON.
 
     Args:
-      tasks: taken one after the other, so that they need not be in memory together; the smaller
-        first, so that the peaks of memory are their own.
-      counts: how many, ascending.
+      tasks: measured one after the other, so that they need not fit in memory together; smaller ones
+        first, so that each peak of memory is that of its task.
+      counts: numbers of devices, ascending.
       rounds: timed calls of each.
       progress: called as progress(label, done, total).
     """
@@ -151,7 +131,7 @@ def _rows(task, counts, rounds, peak, progress):
                 'compile_seconds': compiling,
                 'warm_up_seconds': warming,
                 'peak_bytes': held,
-                # Beside its arguments; None where the backend does not tell.
+                # Without its arguments; None where the backend does not tell.
                 'program_bytes': getattr(compiled.memory_analysis(), 'temp_size_in_bytes', None),
             }
         )
@@ -170,14 +150,14 @@ def _named(progress, label, _, done, total):
 
 
 def _call(program, compiled, times):
-    """Returns what the last call does; a device does one after the other."""
+    """Returns the output of the last call; a device runs one after the other."""
     for _ in range(times):
         output = program.call(compiled)
     return output
 
 
 def _figures(task, count, seconds, peak):
-    """What follows from the seconds of the calls on `count` devices."""
+    """Returns the figures that follow from the seconds of the calls on `count` devices."""
     rate = timing.quartiles([count * task.items / value for value in seconds[count]])
     found = {
         'seconds_per_call': timing.quartiles(seconds[count]),
@@ -197,7 +177,7 @@ def _figures(task, count, seconds, peak):
 
 
 def fastest(result: dict[str, Any], name: str) -> int:
-    """Returns the size with the highest rate on the fewest devices, of the task of this name."""
+    """Returns the size with the highest rate on the fewest devices, among the tasks of one name."""
     rows = [row for row in result['rows'] if row['name'] == name]
     fewest = min(row['devices'] for row in rows)
     best = max(
@@ -207,7 +187,7 @@ def fastest(result: dict[str, Any], name: str) -> int:
 
 
 def table(result: dict[str, Any], unit: str) -> str:
-    """Returns the figures as lines to read; `unit`: what the rates count."""
+    """Returns the figures as lines of text; `unit`: what the rates count."""
     names = [f'{row["name"]}, {row["size"]} a device' for row in result['rows']]
     width = max(map(len, names))
     lines = [

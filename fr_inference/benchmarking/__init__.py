@@ -1,0 +1,1 @@
+"""Speed and memory: over numbers of devices, and beside other implementations on one."""

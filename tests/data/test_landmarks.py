@@ -1,0 +1,114 @@
+"""Aligned files: one PNG for each row of landmarks, nothing outside the folder."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fr_inference import program_config
+from fr_inference.data import align, landmarks
+from fr_inference.errors import InputError
+from fr_inference.formats import images
+
+POINTS = align.TEMPLATE * 0.5 + 20
+HEADER = ['path', *landmarks.COLUMNS]
+
+
+def write_csv(path, rows, header=HEADER):
+    with open(path, 'w', newline='') as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def row(name, points=POINTS):
+    return [name, *np.ravel(points).tolist()]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'faces' / 'al').mkdir(parents=True)
+    image = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
+    for name in ('al/1.png', 'al/1.bmp', 'bea.png'):
+        Image.fromarray(image).save(tmp_path / 'faces' / name)
+    (tmp_path / 'faces' / 'text.png').write_text('text')
+    return tmp_path
+
+
+def aligned(folder, rows=(), **options):
+    table = write_csv(folder / 'landmarks.csv', rows) if rows else folder / 'landmarks.csv'
+    given = {'faces': folder / 'faces', 'landmarks': table, 'out': folder / 'out', **options}
+    return landmarks.align_files(
+        program_config.Alignment(**{name: str(value) for name, value in given.items()})
+    )
+
+
+def test_aligned(folder):
+    rows = [row('al/1.png'), row('bea.png', POINTS + 3)]
+    assert aligned(folder, rows) == 2
+    for name, points in (('al/1.png', POINTS), ('bea.png', POINTS + 3)):
+        expected = align.align(images.read_image(folder / 'faces' / name), points)
+        found = images.read_image(folder / 'out' / name)
+        assert found.shape == (112, 112, 3)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ('rows', 'line', 'found'),
+    [
+        ([row('../bea.png')], 2, "'../bea.png', which lies outside out"),
+        (
+            [row('al/1.png'), row('al/1.bmp')],
+            3,
+            "'al/1.bmp', which would overwrite the image of 'al/1.png'",
+        ),
+        ([['bea.png', 1, 2]], 2, "'bea.png'"),
+        ([row('')], 2, "''"),
+        ([row('bea.png', POINTS * np.nan)], 2, "'bea.png'"),
+        ([row('bea.png', POINTS * 0)], 2, 'points that all coincide'),
+        ([row('bea.png', POINTS * 1e200)], 2, 'numbers from '),
+        ([row('a\0.png')], 2, r"'a\x00.png'"),
+        ([row('/')], 2, "'/'"),
+    ],
+)
+def test_bad_rows(folder, rows, line, found):
+    with pytest.raises(InputError) as caught:
+        aligned(folder, rows)
+    assert caught.value.field == 'landmarks'
+    assert caught.value.inside == f'{folder / "landmarks.csv"}: line {line}'
+    assert caught.value.found.startswith(found)
+    assert '\n' not in str(caught.value)
+    assert not (folder / 'bea.png').exists()  # nothing is written outside
+
+
+@pytest.mark.parametrize(
+    ('name', 'found'), [('none.png', 'no such file'), ('text.png', 'no known image format')]
+)
+def test_unreadable_images(folder, name, found):
+    with pytest.raises(images.BadImageError) as caught:
+        aligned(folder, [row(name)])
+    assert caught.value.field.endswith(name)
+    assert caught.value.found == found
+
+
+def test_bad_tables_and_folders(folder):
+    write_csv(folder / 'columns.csv', [], HEADER[:-2])
+    (folder / 'bytes.csv').write_bytes(b'path,\xff\xfe')
+    for options, field, words in (
+        ({'landmarks': folder / 'columns.csv'}, 'landmarks', 'mouth_right_x,mouth_right_y'),
+        ({'landmarks': folder / 'bytes.csv'}, 'landmarks', 'a UTF-8 CSV file'),
+        ({'landmarks': folder / 'none.csv'}, 'landmarks', 'expected a CSV file'),
+        ({'faces': folder / 'none'}, 'faces', 'expected a folder'),
+    ):
+        write_csv(folder / 'landmarks.csv', [row('bea.png')])
+        with pytest.raises(InputError) as caught:
+            aligned(folder, **options)
+        assert caught.value.field == field
+        assert words in str(caught.value)
+
+
+def test_an_output_that_cannot_be_written(folder):
+    (folder / 'out').write_text('a file')
+    with pytest.raises(InputError) as caught:
+        aligned(folder, [row('bea.png')])
+    assert caught.value.field == 'out'
