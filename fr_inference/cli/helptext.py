@@ -5,13 +5,21 @@ import typing
 
 from fr_inference import config, declaring
 from fr_inference.cli.options import Flags, called
+from fr_inference.program_config import Machine
 
 WIDTH = 100
+OF_SEVERAL = [name for name in declaring.flags_of(Machine) if name != 'verbosity']
 _LEFT = 30  # columns of a flag and its kind of value
 
 
-def text(doc: str, flags: Flags) -> str:
-    """Returns what a program does and its flags, group by group."""
+def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
+    """Returns what a program does and its flags, group by group.
+
+    Args:
+      doc: what it does, and how to call it.
+      flags: of the program.
+      shared: whether it shows the flags of several processes.
+    """
     program = called()
     name = program.rpartition('.')[2].rpartition(' ')[2]
     lines = [doc.replace(f'python -m experiments.{name}', program).strip(), '']
@@ -20,7 +28,11 @@ def text(doc: str, flags: Flags) -> str:
         if named in used and said:
             lines += _columns(f'  {named}', said)
     for group, title in config.GROUPS.items():
-        names = [name for name, (*_, known) in flags.options.items() if known.group == group]
+        names = [
+            name
+            for name, (*_, known) in flags.options.items()
+            if known.group == group and (shared or name not in OF_SEVERAL)
+        ]
         if names:
             lines += ['', title]
         for name in sorted(names, key=lambda name: name not in flags.required):

@@ -74,7 +74,7 @@ class Program:
         flags = self.flags()
         try:
             if flags.parse(sys.argv[1:]):
-                _show(helptext.text(self.doc, flags))
+                _show(helptext.text(self.doc, flags, shared=self.shared))
                 return
             machine = flags.read(Machine)
         except errors.InputError as error:
