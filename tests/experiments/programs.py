@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from unittest import mock
 
+from fr_inference import devices
 from fr_inference.cli import bars
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -61,9 +62,13 @@ def call(run, name: str, *arguments: str) -> Result:
 
 
 def run_all(program: str, cases: Mapping[str, Sequence[str]]) -> dict[str, Result]:
-    """Runs it in this process once for each list of arguments, one after the other."""
+    """Runs it in this process once for each list of arguments, one after the other.
+
+    On one device: what is compiled for several takes twice as long, and has tests of its own.
+    """
     run = importlib.import_module(f'experiments.{program}').PROGRAM.run
-    return {name: call(run, f'experiments/{program}.py', *case) for name, case in cases.items()}
+    with devices.using(devices.local()[:1]):
+        return {name: call(run, f'experiments/{program}.py', *case) for name, case in cases.items()}
 
 
 def start(
