@@ -8,19 +8,20 @@ Runs membership inference, and model inversion where --generator and --evaluator
 
 from fr_inference import config
 from fr_inference.batch import single
-from fr_inference.cli import bars, gates, options, program
+from fr_inference.cli import bars, options, program
+from fr_inference.report import gate
 
 
 def main(flags: options.Flags) -> None:
     """Audits, writes, checks the gates."""
-    limits = [gates.parse(gate) for gate in flags.read(config.Gates).fail_above]
+    limits = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     inputs, settings = flags.read(config.Inputs), flags.read(config.Settings)
     search = config.search_of(inputs, flags.given(config.Search))
     output = flags.read(config.Output)
     command = options.command(inputs, settings, search, output, flags.read(config.Gates))
     result = single.run(inputs, settings, search, output, command=command, progress=bars.progress)
     print(single.printed(result, output))
-    gates.check(limits, result.record['membership'])
+    gate.check(limits, result.record)
 
 
 PROGRAM = program.Program(

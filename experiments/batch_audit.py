@@ -23,17 +23,17 @@ and then nothing was audited; 4 stopped by SIGTERM: the same command continues.
 
 from fr_inference import config
 from fr_inference.batch import outcome, running, table
-from fr_inference.cli import folders, gates, options, program
+from fr_inference.cli import folders, options, program
 from fr_inference.program_config import Batch
-from fr_inference.report import comparison
+from fr_inference.report import batch_page, gate
 
 
 def main(flags: options.Flags) -> None:
     """Reads the table, audits every row, writes the comparison, checks the gates."""
-    limits = [gates.parse(gate) for gate in flags.read(config.Gates).fail_above]
+    limits = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     output, batch = flags.read(config.Output), flags.read(Batch)
     rows = table.read(batch.targets, flags.given(*table.KINDS))
-    out = folders.make(output.out, 'out', comparison.FILES)
+    out = folders.make(output.out, 'out', batch_page.FILES)
     entries = running.Batch(rows, out, output.scores).run(per_device=batch.per_device)
     outcome.tell(entries, limits, out)
 

@@ -28,11 +28,11 @@ def main(flags: options.Flags) -> None:
     faces = sources.open_faces(
         asked.faces, 'faces', identity_key=asked.identity_key, data_dir=asked.data_dir
     )
-    embedder = open_target(asked.embedder, flag='--embedder') if asked.embedder else None
+    embedder = open_target(asked.embedder, field='embedder') if asked.embedder else None
     out = folders.make(asked.out, 'out')
     sheets = sample_sheets.Sheets(module, faces, out, embedder)
     variables = generator.train(
-        generator.Recipe(**dataclasses.asdict(recipe)),
+        recipe,
         module,
         discriminator,
         faces,

@@ -15,7 +15,7 @@ from fr_inference.cli import bars, folders, options, program
 from fr_inference.data import sources
 from fr_inference.models import registry
 from fr_inference.program_config import Network, RecognizerTraining
-from fr_inference.training import held_out, margin, recognizer
+from fr_inference.training import held_out, recognizer, records
 from fr_inference.weights import native_targets
 from fr_inference.weights.targets import open_target
 
@@ -33,7 +33,7 @@ def main(flags: options.Flags) -> None:
     start = _start(flags.read(Network), how.seed)
     out = folders.make(asked.out, 'out', ['target.json', 'members.csv', 'run.json'])
     trained = recognizer.train(
-        _recipe(how),
+        how,
         start,
         faces,
         workdir=out,
@@ -42,7 +42,7 @@ def main(flags: options.Flags) -> None:
         progress=bars.progress,
     )
     trained = dataclasses.replace(trained, name=pathlib.Path(out).resolve().name)
-    members = recognizer.training_members(faces, skip_bad=asked.skip_bad)
+    members = records.training_members(faces, skip_bad=asked.skip_bad)
     native_targets.save_target(out, trained, members=members)
     print(f'{out}: {trained.architecture}, {len(members)} training images')
     if others is not None:
@@ -52,21 +52,12 @@ def main(flags: options.Flags) -> None:
 
 def _start(network, seed):
     if network.init is not None:
-        return open_target(network.init, flag='--init')
+        return open_target(network.init, field='init')
     arch = network.arch or 'iresnet18'
     spec = registry.VARIANTS[arch].input
     if network.input_size is not None:
         spec = registry.sized(spec, network.input_size, network.input_size)
     return recognizer.fresh_target(arch, network.config, spec, seed)
-
-
-def _recipe(how):
-    given = {name: getattr(how, name) for name in ('m1', 'm2', 'm3')}
-    given = {name: value for name, value in given.items() if value is not None}
-    values = dataclasses.asdict(how)
-    values = {name: values[name] for name in values if name not in ('m1', 'm2', 'm3', 'scale')}
-    values['margin'] = dataclasses.replace(margin.MARGINS[how.margin], scale=how.scale, **given)
-    return recognizer.Recipe(**values)
 
 
 PROGRAM = program.Program(main=main, kinds=(Network, RecognizerTraining, config.Recipe))

@@ -1,6 +1,7 @@
-"""The audit: every comparison with its controls, as figures, scores and a report.
+"""The audit: checks what was opened, measures, attacks, searches, and records what came of it.
 
-(The module is not called `audit`, because the function `fr_inference.audit` would shadow it.)
+`run(open_inputs(...), ...)` is what the programs do; `audit` is the same for a Python user's own module
+and arrays. (The module is not called `audit`: the function `fr_inference.audit` would shadow it.)
 """
 
 import dataclasses
@@ -9,323 +10,317 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fr_inference import checkpointing, errors, processes, provenance, tables
-from fr_inference.data import overlap, sources
-from fr_inference.data.faces import Faces, from_arrays
-from fr_inference.inversion import reconstructions
-from fr_inference.inversion import stage as inversion_stage
-from fr_inference.inversion.stage import Inversion, Request
-from fr_inference.measuring import distances
+from fr_inference import (
+    checking,
+    checkpointing,
+    config,
+    opening,
+    processes,
+    provenance,
+    runs,
+    tables,
+)
+from fr_inference.data.faces import Faces
+from fr_inference.inversion import guidance, reconstructions, searches
+from fr_inference.inversion.searches import Inversion
+from fr_inference.measuring.features import Feature
 from fr_inference.measuring.measurements import Progress
-from fr_inference.membership import stage
-from fr_inference.membership.measured import Settings, Shadow, measure_all
-from fr_inference.metrics.intervals import Scored
+from fr_inference.membership import study
+from fr_inference.membership.comparison import Comparison
+from fr_inference.membership.study import Findings
+from fr_inference.membership.views import Shadow, Views, measure_views
 from fr_inference.models import registry
-from fr_inference.models.target import Apply, InputSpec, Target
+from fr_inference.models.stylegan2 import Trained
+from fr_inference.models.target import Apply, InputSpec
+from fr_inference.opening import FacesSource, Opened, TargetSource
+from fr_inference.opening import open_inputs as open_inputs
 from fr_inference.training.shadow import train_shadow
 
-SCHEMA = 1
+SCHEMA = 2
 FILES = (
     *('audit.json', 'scores.csv', 'distances.npz', 'report.html'),
     *('reconstructions.csv', 'reconstructions.png'),
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Audit:
     """The result.
 
     Attributes:
       record: what `audit.json` holds.
+      comparisons: every attack with its controls, in the order of the report; empty where membership
+        inference was not run.
       columns: name -> one value for each of the N images: path, identity, member, evaluation, and a
-        logit for each setting.
+        logit for each comparison of an attack on images.
       distances: [N, L] float32.
-      evaluated: name of a comparison -> the scores behind its figures, for the ROC curves.
       faces: the N images, for the report's pictures.
-      inversion: the second stage, where it was run.
+      inversion: the reconstructions, where a generator was given.
     """
 
     record: dict[str, Any]
+    comparisons: Sequence[Comparison]
     columns: dict[str, list[Any]]
     distances: np.ndarray
-    evaluated: dict[str, Scored]
     faces: Faces
     inversion: Inversion | None = None
 
-    def save(self, directory: str | os.PathLike, *, thumbnails: bool = True) -> None:
+    def __repr__(self) -> str:
+        from fr_inference.report.verdict import verdict  # here, for a verdict is seldom asked for
+
+        return f'<Audit of {self.record["target"]["name"]}: {verdict(self.record).headline}>'
+
+    def save(self, folder: str | os.PathLike, *, thumbnails: bool = True) -> None:
         """Writes audit.json, scores.csv, distances.npz and report.html, and the reconstructions.
 
-        Of several processes the first does.
+        Of several processes only process 0 writes.
 
         Args:
-          directory: made where it does not exist.
+          folder: made where it does not exist.
           thumbnails: whether the report shows the faces of the most exposed people.
         """
-        from fr_inference.report import html  # here, for matplotlib takes a second to import
+        from fr_inference.report import page  # here, for matplotlib takes a second to import
 
         if not processes.is_first():
             return
-        directory = pathlib.Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / 'audit.json', json.dumps(self.record, indent=1, allow_nan=False) + '\n')
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = json.dumps(self.record, indent=1, allow_nan=False) + '\n'
+        runs.write_text(folder / 'audit.json', record)
         rows = zip(*self.columns.values(), strict=True)
-        tables.write(directory / 'scores.csv', self.columns, rows)
-        np.savez_compressed(
-            directory / 'distances.npz',
-            distances=self.distances,
-            layers=np.array(self.record['target']['norm_layers'], np.str_),
-            paths=np.array(self.columns['path'], np.str_),
-        )
+        tables.write(folder / 'scores.csv', self.columns, rows)
+        with runs.replacing(folder / 'distances.npz') as file:
+            np.savez_compressed(
+                file,
+                distances=self.distances,
+                layers=np.array(self.record['target']['norm_layers'], np.str_),
+                paths=np.array(self.columns['path'], np.str_),
+            )
         if self.inversion is not None:
-            reconstructions.save(self.inversion, directory)
-        _write(directory / 'report.html', html.render(self, thumbnails=thumbnails))
+            reconstructions.save(self.inversion, folder)
+        html = page.render(self, thumbnails=thumbnails)
+        # Names of files need not be UTF-8.
+        runs.write_text(folder / 'report.html', html.encode(errors='backslashreplace').decode())
 
 
 def audit(
-    apply: Apply,
-    variables: Any,
+    target: TargetSource | Apply,
+    variables: Any = None,
     *,
-    members: Any,
-    nonmembers: Any,
+    members: FacesSource,
+    nonmembers: FacesSource,
     input: InputSpec | None = None,
     name: str = 'custom model',
-    settings: Settings | None = None,
-    **sources_and_shadow: Any,
-) -> Audit:
-    """Audits any Linen module that has BatchNorm layers.
-
-    Args:
-      apply: `apply(variables, images)`: [N, H, W, 3] float32 normalised -> [N, D] embeddings, with
-        `use_running_average=True`. It must call Linen modules (not a compiled export of them).
-      variables: {'params': ..., 'batch_stats': ...}; without BatchNorm (none there, or folded into
-        the weights) {'params': ...}, any pytree of arrays: people can be attacked, images can't.
-      members: training images: a folder or manifest (`sources.open_faces`), `Faces`, or a pair
-        (uint8 images [N, h, w, 3], N identities).
-      nonmembers: the same for people who were not trained on, of the same source.
-      input: size and normalisation of the images.
-      name: how the report calls the model.
-      settings: how the audit is done.
-      **sources_and_shadow: further arguments of `audit_target`.
-
-    Raises:
-      InputError: one line, for anything that is wrong with the input.
-    """
-    errors.require(
-        isinstance(variables, Mapping) and 'params' in variables,
-        f'variables: found {type(variables).__name__} without params, expected '
-        "{'params': ..., 'batch_stats': ...}",
-    )
-    target = Target(name=name, apply=apply, variables=variables, input=input or InputSpec())
-    for key in ('auxiliary', 'member_identities', 'shift'):
-        if sources_and_shadow.get(key) is not None:
-            sources_and_shadow[key] = as_faces(sources_and_shadow[key], key)
-    return audit_target(
-        target,
-        as_faces(members, 'members'),
-        as_faces(nonmembers, 'nonmembers'),
-        settings=settings or Settings(),
-        **sources_and_shadow,
-    )
-
-
-def as_faces(source: Any, name: str) -> Faces:
-    """Returns `Faces` of a folder, manifest or `procedural:` name, `Faces`, or (images, identities)."""
-    if isinstance(source, Faces):
-        return source
-    if isinstance(source, tuple):
-        errors.require(len(source) == 2, f'{name}: expected the pair (images, identities)')
-        return from_arrays(np.asarray(source[0]), source[1], name)
-    errors.require(
-        isinstance(source, str | os.PathLike),
-        f'{name}: found a {type(source).__name__}, expected a path, Faces or (images, identities)',
-    )
-    return sources.open_faces(source, name)
-
-
-def audit_target(
-    target: Target,
-    members: Faces,
-    nonmembers: Faces,
-    *,
-    settings: Settings,
-    auxiliary: Faces | None = None,
+    member_identities: FacesSource | None = None,
+    shift: FacesSource | None = None,
+    auxiliary: FacesSource | None = None,
     shadow: Shadow | None = None,
-    shadow_start: Target | None = None,
-    member_identities: Faces | None = None,
-    shift: Faces | None = None,
-    blind: Target | None = None,
-    training_digests: Sequence[str] | None = None,
-    blind_digests: Sequence[str] | None = None,
-    inversion: Request | None = None,
-    membership: bool = True,
+    shadow_init: TargetSource | None = None,
+    blind: TargetSource | None = None,
+    generator: Trained | str | os.PathLike | None = None,
+    evaluator: TargetSource | None = None,
+    strangers: FacesSource | None = None,
+    settings: config.Settings | None = None,
+    search: config.Search | None = None,
     workdir: str | os.PathLike | None = None,
     scores: str | os.PathLike | None = None,
-    command: str = '',
     progress: Progress | None = None,
 ) -> Audit:
-    """Audits `target`: membership inference, and inversion where it is asked for.
+    """Audits a backbone: a checkpoint, or any function that calls a Linen module.
+
+    >>> import jax, numpy as np, flax.linen as nn
+    >>> class Backbone(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, x):
+    ...         x = nn.BatchNorm(use_running_average=True)(nn.Conv(4, (3, 3), strides=4)(x))
+    ...         return nn.Dense(8)(x.mean((1, 2)))
+    >>> images = np.random.default_rng(0).integers(0, 256, (128, 16, 16, 3), np.uint8)
+    >>> people = np.arange(128) // 2
+    >>> variables = Backbone().init(jax.random.key(0), images[:1].astype(np.float32))
+    >>> found = audit(
+    ...     Backbone().apply,
+    ...     variables,
+    ...     members=(images[:64], people[:64]),
+    ...     nonmembers=(images[64:], people[64:]),
+    ...     input=InputSpec(height=16, width=16),
+    ...     settings=config.Settings(replicates=100),
+    ... )
+    >>> [comparison.key for comparison in found.comparisons]
+    ['bn-distance/partial', 'people/partial']
+    >>> found.comparisons[0].kind  # untrained: nothing can have leaked
+    'open'
 
     Args:
-      target: the backbone.
-      members: images it was trained on.
-      nonmembers: images of other people from the same source.
-      settings: how.
-      auxiliary: faces of people who are neither, for the setting without any known member.
-      shadow: a backbone trained on part of `auxiliary`; trained here when None.
-      shadow_start: what a shadow trained here starts from; random weights when None.
+      target: a path or the name of an embedded target, a `Target`, or a function
+        `apply(variables, images)`: [N, H, W, 3] float32 normalised -> [N, D] embeddings, with
+        `use_running_average=True`. The function must call Linen modules (not a compiled export).
+      variables: of the function: {'params': ..., 'batch_stats': ...}; without BatchNorm (none there, or
+        folded into the weights) {'params': ...}, any pytree of arrays: then attacks on embeddings alone
+        can be run.
+      members: training images. Folders and files are resized to the input; arrays must have its size.
+      nonmembers: images of people who were not trained on, of the same source.
+      input: size and normalisation of the images that a function expects; 112x112, (x - 127.5) / 127.5
+        by default. A checkpoint has its own.
+      name: how the report calls a function's model.
       member_identities: other images of the members' people.
       shift: faces of another source.
+      auxiliary: faces of people who are neither members nor non-members, for the setting without any
+        known member.
+      shadow: a backbone trained on part of `auxiliary`; for a registered architecture one is trained
+        when None.
+      shadow_init: what that starts from; random weights when None.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
-      training_digests: SHA-256 of all images the target was trained on, where they are known.
-      blind_digests: those of `blind`.
-      inversion: generator, evaluator and settings of the second stage; None for the first alone.
-      membership: whether the first stage's figures are wanted; the second needs only its measurements.
-      workdir: where the training of a shadow (`shadow/`) and searches (`search/`) keep their state.
-      scores: folder where distances and embeddings are kept as they come, and taken from, whichever
-        audit they were computed for; `workdir`/scores by default.
-      command: for the record.
+      generator: a StyleGAN2 trained on none of these people, whose latents are searched for members.
+      evaluator: a backbone of another architecture and other training people, which judges that search.
+      strangers: faces of anybody else, from which the search estimates class centres.
+      settings: how the audit is done.
+      search: how the search is done.
+      workdir: folder where the training of a shadow and searches keep their state, and go on from it.
+      scores: folder of measurements shared among audits; `workdir`/scores by default.
       progress: called as progress(label, done, total).
 
     Raises:
-      InputError: one line, for anything that is wrong with the input.
+      InputError: for anything that is wrong with the input.
     """
-    started = time.monotonic()
-    errors.require(
-        membership or inversion is not None, 'found nothing to do: neither stage is wanted'
-    )
-    folder = pathlib.Path(workdir) if workdir is not None else None
-    errors.require(
-        auxiliary is not None or (shadow is None and shadow_start is None),
-        'shadow: found one without auxiliary, the faces it was trained on or is to be trained on',
-    )
-    errors.require(
-        shadow is None or shadow_start is None,
-        'shadow_start: found beside a shadow that is trained already; give one of them',
-    )
-    sides = {
+    backbone = opening.as_backbone(target, variables, input, name)
+    given = {
         'members': members,
         'nonmembers': nonmembers,
         'auxiliary': auxiliary,
         'member_identities': member_identities,
         'shift': shift,
     }
-    given = {name: side for name, side in sides.items() if side is not None}
-    digests = {
-        name: overlap.content_digests(side, skip_bad=settings.skip_bad)
-        for name, side in given.items()
-    }
-    given = {name: _digested(side, digests[name]) for name, side in given.items()}
-    limits = overlap.check_all(given, digests, settings.allow_overlap)
-    limits += overlap.check_training_list(given, digests, training_digests, settings.allow_overlap)
-    for name, trained_on in (
-        ('shadow', shadow.digests if shadow is not None else None),
-        ('blind', blind_digests),
-        ('evaluator', inversion.evaluator_digests if inversion is not None else None),
-    ):
-        limits += _check_untouched(name, trained_on, given, digests, settings.allow_overlap)
-    stage.check_people(given, settings.seed)
-    if auxiliary is not None and shadow is None and distances.layer_names(target):
-        trained, trained_on = train_shadow(
-            target,
-            auxiliary,
-            seed=settings.seed,
-            start=shadow_start,
-            workdir=folder and folder / 'shadow',
-            skip_bad=settings.skip_bad,
-            progress=progress,
-        )
-        shadow = Shadow(target=trained, digests=trained_on)
-        limits.append(_known_of_recipe(target, shadow_start))
-    measured = measure_all(
-        target,
-        given,
-        settings=settings,
+    opened = Opened(
+        target=backbone,
+        faces={
+            field: opening.as_faces(source, field, backbone.input)
+            for field, source in given.items()
+            if source is not None
+        },
         shadow=shadow,
-        blind=blind,
+        shadow_init=opening.as_target(shadow_init, 'shadow_init'),
+        blind=opening.as_target(blind, 'blind'),
+        generator=opening.as_generator(generator),
+        evaluator=opening.as_target(evaluator, 'evaluator'),
+        strangers=None
+        if strangers is None
+        else opening.as_faces(strangers, 'strangers', backbone.input),
+        trained_on=opening.training_lists(
+            {'target': target, 'blind': blind, 'evaluator': evaluator}
+        ),
+    )
+    return run(
+        opened,
+        settings or config.Settings(),
+        search,
+        workdir=workdir,
+        scores=scores,
+        progress=progress,
+    )
+
+
+def run(
+    opened: Opened,
+    settings: config.Settings,
+    search: config.Search | None = None,
+    *,
+    membership: bool = True,
+    workdir: str | os.PathLike | None = None,
+    scores: str | os.PathLike | None = None,
+    command: str = '',
+    progress: Progress | None = None,
+) -> Audit:
+    """Audits a backbone: membership inference, and inversion where a generator was opened.
+
+    Args:
+      opened: by `open_inputs`.
+      settings: how.
+      search: how the generator is searched; by the defaults when None.
+      membership: whether the figures of membership inference are wanted; inversion needs only its
+        measurements.
+      workdir: where the training of a shadow (`shadow/`) and searches (`search/`) keep their state.
+      scores: folder where measurements are kept and taken from, whichever audit made them;
+        `workdir`/scores by default.
+      command: for the record.
+      progress: called as progress(label, done, total).
+
+    Raises:
+      InputError: for anything that is wrong with the input.
+      Stopped: when that was asked for; what was done is kept in `workdir`.
+    """
+    started = time.monotonic()
+    folder = pathlib.Path(workdir) if workdir is not None else None
+    search = checking.wanted_search(opened, search, membership)
+    faces, limits = checking.checked_faces(opened, settings)
+    shadow = opened.shadow
+    if checking.shadow_is_missing(opened):
+        shadow = _trained_shadow(opened, faces, settings, folder, progress)
+        limits.append(_known_of_recipe(opened))
+    views = measure_views(
+        opened.target,
+        faces,
+        settings=settings,
+        features=_features(settings) if membership else (),
+        shadow=shadow,
+        blind=opened.blind,
         scores=scores if scores is not None else folder and folder / 'scores',
         progress=progress,
     )
-    labelled = measured.labelled
-    found = stage.run(measured, given, settings=settings) if membership else stage.nothing(measured)
+    found = study.run(views, faces, settings=settings) if membership else study.nothing(views)
     inverted = None
-    if inversion is not None:
-        inverted = inversion_stage.invert(
-            measured,
-            inversion,
-            settings=settings,
+    if search is not None:
+        inverted = searches.invert(
+            guidance.audited(views),
+            _request(opened, search),
+            seed=settings.seed,
             workdir=folder and folder / 'search',
             progress=progress,
         )
     record = {
         'schema': SCHEMA,
-        'provenance': {
-            **provenance.describe(command),
-            'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-            'seed': settings.seed,
-            'settings': dataclasses.asdict(settings),
-            'target_sha256': target.sha256 or checkpointing.digest(target.variables),
-            'blind': {
-                'name': measured.blind.name,
-                'sha256': measured.blind.sha256 or checkpointing.digest(measured.blind.variables),
-            },
-            'seconds': round(time.monotonic() - started, 2),
-        },
-        'target': {
-            'name': target.name,
-            'architecture': target.architecture,
-            'parameters': registry.count_parameters(target.variables),
-            'norm_layers': list(labelled.measured.layers),
-            'input': dataclasses.asdict(target.input),
-            'recipe': target.recipe,
-            'notes': list(target.notes),
-        },
-        'data': {
-            name: {'source': side.name, 'images': len(side), 'people': len(set(side.identities))}
-            for name, side in given.items()
-        },
-        'skipped': [
-            {'path': path, 'reason': reason} for path, reason in sorted(measured.skipped.items())
-        ],
+        'provenance': _provenance(opened, views, settings, command, started),
+        **_subject(opened, views, faces),
         **({'membership': found.membership, 'exposed': found.exposed} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
-        'limits': limits + found.limits,
+        'limits': [*limits, *found.limits],
     }
-    columns: dict[str, list[Any]] = {
-        'path': [measured.faces.paths[position] for position in labelled.measured.index],
-        'identity': list(labelled.measured.identities),
-        'member': labelled.member.astype(int).tolist(),
-        'evaluation': (~measured.fit).astype(int).tolist(),
-    }
-    for name, values in found.logits.items():
-        columns[f'logit_{name}'] = [float(value) for value in values]
     return Audit(
         record=record,
-        columns=columns,
-        distances=labelled.measured.distances,
-        evaluated=found.evaluated,
-        faces=measured.faces.select(labelled.measured.index),
+        comparisons=found.comparisons,
+        columns=_columns(views, found),
+        distances=views.in_target.distances,
+        faces=views.faces.select(views.in_target.index),
         inversion=inverted,
     )
 
 
-def _digested(faces, digests):
-    """The same faces, whose content is not read again to be digested again."""
-    return dataclasses.replace(faces, digest=lambda index: digests[index])
+def _trained_shadow(opened, faces, settings, folder, progress):
+    trained, trained_on = train_shadow(
+        opened.target,
+        faces['auxiliary'],
+        seed=settings.seed,
+        start=opened.shadow_init,
+        workdir=folder and folder / 'shadow',
+        skip_bad=settings.skip_bad,
+        progress=progress,
+    )
+    return Shadow(target=trained, digests=trained_on)
 
 
-def _known_of_recipe(target, start):
-    """What whoever trained the shadow knew; an outsider may know less."""
+def _known_of_recipe(opened):
+    """What the training of the shadow knew; an outsider may know less."""
+    start = opened.shadow_init
     begin = f'started from {start.name}' if start is not None else 'started from random weights'
-    if 'epochs' in (target.recipe or {}):
+    if 'epochs' in (opened.target.recipe or {}):
         return (
-            f"The shadow was trained by the target's own recipe and {begin}: who does not know the "
-            'recipe may reach less in the auxiliary setting.'
+            f"The shadow was trained by the target's own recipe and {begin}: an attacker who does not "
+            'know the recipe may reach less in the auxiliary setting.'
         )
     return (
         f'The target records no recipe; the shadow was trained by the default one and {begin}: the '
@@ -333,27 +328,69 @@ def _known_of_recipe(target, start):
     )
 
 
-def _check_untouched(name, trained_on, given, digests, allow):
-    """No shadow, blind backbone or evaluator may have learned anybody whom the attack is judged on."""
-    notes = []
-    known = set(trained_on or ()) - {''}  # unreadable there
-    for part in ('members', 'nonmembers'):
-        inside = [
-            path
-            for path, digest in zip(given[part].paths, digests[part], strict=True)
-            if digest in known
-        ]
-        if inside:
-            found = (
-                f'{name}: {len(inside)} images of {part} (as {inside[0]}) are among those that it was '
-                'trained on'
-            )
-            errors.require(allow, f'{found}; take another, or pass --allow_overlap to go on')
-            notes.append(f'{found}; --allow_overlap was given, so the figures may mislead.')
-    return notes
+def _features(settings) -> list[Feature]:
+    """What the chosen attacks need of each image, once each."""
+    return list(dict.fromkeys(one for attack in study.chosen(settings) for one in attack.measured))
 
 
-def _write(path, text):
-    temporary = path.with_name(path.name + '.tmp')
-    temporary.write_text(text, encoding='utf-8', errors='backslashreplace')
-    temporary.rename(path)
+def _request(opened, search):
+    """The search as `inversion` takes it."""
+    return searches.Request(
+        generator=opened.generator,
+        evaluator=opened.evaluator,
+        search=search,
+        strangers=opened.strangers,
+    )
+
+
+def _provenance(opened, views, settings, command, started):
+    target, blind = opened.target, views.blind
+    return {
+        **provenance.describe(command),
+        'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+        'seed': settings.seed,
+        'settings': dataclasses.asdict(settings),
+        'target_sha256': target.sha256 or checkpointing.digest(target.variables),
+        'blind': {
+            'name': blind.name,
+            'sha256': blind.sha256 or checkpointing.digest(blind.variables),
+        },
+        'seconds': round(time.monotonic() - started, 2),
+    }
+
+
+def _subject(opened, views, faces):
+    """What was audited, with which images."""
+    target = opened.target
+    return {
+        'target': {
+            'name': target.name,
+            'architecture': target.architecture,
+            'parameters': registry.count_parameters(target.variables),
+            'norm_layers': list(views.in_target.layers),
+            'recipe': target.recipe,
+            'notes': list(target.notes),
+        },
+        'input': dataclasses.asdict(target.input),
+        'data': {
+            name: {'source': side.name, 'images': len(side), 'people': len(set(side.identities))}
+            for name, side in faces.items()
+        },
+        'skipped': [
+            {'path': path, 'reason': reason} for path, reason in sorted(views.skipped.items())
+        ],
+    }
+
+
+def _columns(views: Views, found: Findings) -> dict[str, list[Any]]:
+    images = views.in_target
+    return {
+        'path': [views.faces.paths[position] for position in images.index],
+        'identity': list(images.identities),
+        'member': images.member.astype(int).tolist(),
+        'evaluation': (~views.fit).astype(int).tolist(),
+        **{
+            f'logit_{key}': [float(value) for value in values]
+            for key, values in found.logits.items()
+        },
+    }

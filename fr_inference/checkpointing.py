@@ -9,7 +9,6 @@ import math
 import os
 import pathlib
 import re
-import shutil
 import threading
 from typing import Any
 
@@ -17,14 +16,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fr_inference import devices, errors, processes
+from fr_inference import devices, errors
 
 _LOG = logging.getLogger(__name__)
 MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
 # Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
 _MAX_EXPANSION = 64
 _SETTLE_SECONDS = 5
-# One thread at a time: the logger and the event loops that are changed meanwhile are the process's.
+# One thread at a time: the logger and the event loop are changed meanwhile for the whole process.
 _ORBAX = threading.Lock()
 
 
@@ -36,49 +35,6 @@ def digest(variables: Any) -> str:
         total.update(f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'.encode())
         total.update(array.view(np.uint8).data if array.size else b'')
     return total.hexdigest()
-
-
-def save_state(directory: str | os.PathLike, step: int, state: Any) -> None:
-    """Saves a training state so that a kill at any moment leaves the last complete one usable.
-
-    Args:
-      directory: holds one sub-folder per step; the newest two are kept.
-      step: whole number, grows.
-      state: pytree of arrays and numbers, the same in all processes.
-    """
-    if not processes.is_first():
-        return
-    directory = pathlib.Path(directory).resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    _save(directory / f'step_{step:09d}', jax.device_get(state))
-    for old in _steps(directory)[:-2]:
-        shutil.rmtree(old)
-
-
-def latest_state(directory: str | os.PathLike, like: Any) -> tuple[int, Any] | None:
-    """Returns (step, state) of the newest complete state below `directory`, or None.
-
-    Of several processes the first reads it, and sends it to the others.
-
-    Args:
-      directory: what `save_state` wrote to.
-      like: pytree of arrays or `jax.ShapeDtypeStruct`s of the expected structure.
-    """
-    directory = pathlib.Path(directory).resolve()
-    expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), like)
-
-    def read():
-        steps = _steps(directory) if directory.is_dir() else []
-        if not steps:
-            return None
-        number = int(steps[-1].name.removeprefix('step_'))
-        leaves = jax.tree.leaves(_restore(steps[-1], expected))
-        return [number, [np.asarray(leaf) for leaf in leaves]]
-
-    found = processes.from_first(read)
-    if found is None:
-        return None
-    return found[0], jax.tree.unflatten(jax.tree.structure(expected), found[1])
 
 
 class States:
@@ -181,9 +137,11 @@ class States:
 
 
 def save_tree(path: str | os.PathLike, tree: Any) -> None:
-    """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing."""
-    if processes.is_first():
-        _save(pathlib.Path(path).resolve(), tree)
+    """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing.
+
+    Called by one process.
+    """
+    _save(pathlib.Path(path).resolve(), tree)
 
 
 def restore_tree(path: str | os.PathLike, expected: Any) -> Any:
@@ -199,12 +157,6 @@ def restore_tree(path: str | os.PathLike, expected: Any) -> Any:
     return _restore(pathlib.Path(path).resolve(), expected)
 
 
-def _steps(directory):
-    # Orbax writes under a temporary name and renames when complete.
-    names = directory.glob('step_' + '[0-9]' * 9)
-    return sorted(path for path in names if is_tree(path))
-
-
 def is_tree(path: pathlib.Path) -> bool:
     """Whether a folder holds a whole tree."""
     return (path / '_CHECKPOINT_METADATA').is_file()
@@ -213,7 +165,7 @@ def is_tree(path: pathlib.Path) -> bool:
 def _save(path, tree):
     with _naming(path), _silence(), _checkpointer() as checkpointer:
         checkpointer.save(path, tree, force=True)
-    # Orbax says there where on this machine it wrote; checkpoints are handed on.
+    # It holds the path on this machine, and checkpoints are handed on.
     (path / 'commit_success.txt').unlink(missing_ok=True)
 
 
@@ -223,7 +175,7 @@ def _naming(path):
     try:
         yield
     except Exception as error:
-        # TensorStore says it in words, Python often without a name.
+        # TensorStore gives the code in its text; Python often gives no file name.
         code = re.search(r"os_error_code='(\d+)'", str(error))
         if code is not None:
             number = int(code[1])
@@ -235,7 +187,7 @@ def _naming(path):
 
 
 def _alone():
-    """This process reads or writes by itself, and waits for no other."""
+    """Returns options by which this process reads or writes without waiting for others."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
     own = jax.process_index()
@@ -249,17 +201,19 @@ def _checkpointer():
 
 
 def _restore(path, expected):
-    errors.require(path.is_dir(), f'{path}: not found, expected the Orbax part of a checkpoint')
+    if not path.is_dir():
+        raise errors.InputError(str(path), 'no folder', 'the Orbax part of a checkpoint')
     large = [
         file.name
         for file in path.iterdir()
         if file.is_file() and file.stat().st_size > MAX_JSON_BYTES
     ]
-    errors.require(
-        not large, f'{path}: {", ".join(large[:3])} of over {MAX_JSON_BYTES} bytes, not ours'
-    )
+    if large:
+        raise errors.InputError(
+            str(path), ', '.join(large[:3]), f'files of at most {MAX_JSON_BYTES} bytes there'
+        )
     with _silence(), _checkpointer() as checkpointer:
-        # Of a damaged checkpoint Orbax and TensorStore raise anything, a bare Exception among it.
+        # For a damaged checkpoint Orbax and TensorStore raise anything, even a bare Exception.
         try:
             metadata = checkpointer.metadata(path).item_metadata
             if metadata is None:
@@ -267,19 +221,21 @@ def _restore(path, expected):
             found = metadata.tree
         except Exception as error:
             raise errors.InputError(
-                f'{path}: not a readable Orbax checkpoint: {brief(error)}'
+                str(path), f'not a readable Orbax checkpoint: {brief(error)}'
             ) from error
         _compare(path, found, expected)
         wanted = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(expected))
         stored = sum(file.stat().st_size for file in path.rglob('*') if file.is_file())
-        errors.require(
-            wanted <= _MAX_EXPANSION * stored + (1 << 20),
-            f'{path}: {stored} bytes on disk claim to hold {wanted} bytes of weights',
-        )
+        if wanted > _MAX_EXPANSION * stored + (1 << 20):
+            raise errors.InputError(
+                str(path), f'{stored} bytes on disk that claim to hold {wanted} bytes of weights'
+            )
         try:
             return checkpointer.restore(path, _on_one_device(expected))
         except Exception as error:
-            raise errors.InputError(f'{path}: damaged Orbax checkpoint: {brief(error)}') from error
+            raise errors.InputError(
+                str(path), f'a damaged Orbax checkpoint: {brief(error)}'
+            ) from error
 
 
 def brief(error: Exception) -> str:
@@ -289,7 +245,7 @@ def brief(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _silence():
-    """Keeps Orbax and TensorStore from printing what is raised, and told in one line, anyway."""
+    """Keeps Orbax and TensorStore from printing errors, which are raised and told in one line."""
     with _ORBAX:
         logger, new_loop = logging.getLogger('absl'), asyncio.new_event_loop
         disabled, logger.disabled = logger.disabled, True
@@ -304,8 +260,8 @@ def _silence():
 class _PatientLoop(asyncio.SelectorEventLoop):
     """Closes when all is done, and keeps quiet.
 
-    Orbax raises at the first damaged array and closes its loop. The reads still under way would each
-    print a traceback, to a loop that is closed, whenever they end.
+    Orbax raises at the first damaged array and closes its loop. Each read still under way would print
+    a traceback when it ends, because its loop is closed.
     """
 
     def close(self) -> None:
@@ -316,7 +272,7 @@ class _PatientLoop(asyncio.SelectorEventLoop):
         super().close()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Says nothing of further errors that nobody asks for: the first is told."""
+        """Drops further errors: the first one is raised."""
 
 
 def _on_one_device(expected):
@@ -346,12 +302,12 @@ def _compare(path, found, expected):
         misshaped=shapes,
     )
     for key, leaf in found.items():
-        # A chunk is allocated whole, however little of it is asked for.
+        # A chunk is allocated whole even if one number of it is read.
         chunk = getattr(getattr(leaf, 'storage', None), 'chunk_shape', None) or ()
-        errors.require(
-            math.prod(chunk) <= math.prod(leaf.shape),
-            f'{path}: {key} is stored in chunks of {list(chunk)}, larger than itself',
-        )
+        if math.prod(chunk) > math.prod(leaf.shape):
+            raise errors.InputError(
+                str(path), f'{key} in chunks of {list(chunk)}, larger than itself'
+            )
 
 
 def _form(leaf):

@@ -165,6 +165,12 @@ class Settings(Measuring):
     """How an audit is done."""
 
     seed: int = option(0, 'Of splits, searches, controls and intervals.', 'attack', **SEED)
+    attacks: tuple[str, ...] = option(
+        (),
+        'Attacks that are run (default: all).',
+        'attack',
+        choices='fr_inference.membership.attacks:NAMES',
+    )
     replicates: int = option(
         1000, 'Of the bootstrap behind each interval.', 'attack', low=100, high=100_000, flag=False
     )

@@ -18,12 +18,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fr_inference import errors, processes
 
-# On a CPU, examples that are computed together: the features of so few images stay in its caches, and
-# XLA takes less memory afresh at every call. 4 and 8 are equally fast; 1 is slow for wide backbones.
+# Examples that are computed together on a CPU: the features of 8 images stay in its caches, and XLA
+# allocates less memory at every call. 4 and 8 are equally fast; 1 is slow for wide backbones.
 CPU_CHUNK = 8
 
-# XLA on CPU hands convolutions, matrix products and reductions to a library (YNNPACK). It is the
-# faster one for reductions, and slower than XLA's own for the convolutions of face backbones.
+# XLA on CPU hands convolutions, matrix products and reductions to a library (YNNPACK), which is faster
+# for reductions and slower than XLA's own code for the convolutions of face backbones.
 _CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE'}
 
 _CHOSEN: contextvars.ContextVar[tuple[jax.Device, ...] | None]
@@ -60,7 +60,7 @@ class Batched:
 
     def share_out(self, batch: Any) -> Any:
         """Puts each part of a batch on its device."""
-        # One of several processes may not leave it to `jit` to share out NumPy arrays.
+        # With several processes `jit` may not be left to share out NumPy arrays.
         return jax.device_put(batch, self.split)
 
     def __call__(self, constants: Any, batch: Any) -> Any:
@@ -135,6 +135,7 @@ class Mapped:
     Attributes:
       program: from `per_candidate`.
       constants: what all examples share, on every device.
+      count: devices of this process that take part.
       width: examples at a time on each device.
     """
 
@@ -270,8 +271,8 @@ def _shardings(mesh):
 def training_mesh(batch_size: int, fewest: int = 1) -> Mesh:
     """Returns the devices that batches of this size can be shared out over evenly.
 
-    Of each process the largest number of devices that divides its part, so that a batch of 30 on 8
-    devices is computed on 6, and no result depends on how many there are.
+    Each process takes the largest number of its devices that divides its part: a batch of 30 on 8
+    devices is computed on 6. No result depends on how many there are.
 
     Args:
       batch_size: images of a batch.
@@ -332,7 +333,7 @@ def data_parallel(
 
 
 def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """Lets each device compute a function of (shared, batch [B, ...]) of its own part alone.
+    """Lets each device compute a function of (shared, batch [B, ...]) for its own part of the batch.
 
     Returns:
       The function of the same arguments that returns the mean over the devices.
@@ -361,7 +362,7 @@ def on_mesh(tree: Any, mesh: Mesh) -> Any:
 
 
 def batch_on_mesh(read: Callable[[slice], Any], size: int, mesh: Mesh) -> Any:
-    """Puts a batch on the mesh of which each process reads its own part alone.
+    """Puts a batch on the mesh; each process reads its own part alone.
 
     Args:
       read: rows of the batch -> pytree of arrays [len(rows), ...].

@@ -1,8 +1,8 @@
 """Several processes (`jax.distributed`) that run the same program on the same input.
 
-Each computes its own share, each gets the whole result, and what stands on a disk is process 0's
-affair: it writes, it reads what was saved, and sends it to the others. So they need no common disk
-for their state, and go on from it whatever their number.
+Each process computes its share and gets the whole result. Process 0 alone reads and writes the disk,
+and sends what it reads to the others. So the processes need no common disk for their state, and work
+resumes with any number of them.
 """
 
 import itertools
@@ -35,12 +35,12 @@ def count() -> int:
 
 
 def meet() -> None:
-    """Returns when all processes are here; they connect the first time, while all of them just start."""
+    """Returns when all processes have called it; the first time they connect."""
     gather_rows(np.zeros(1, np.uint8))
 
 
 def share(total: int) -> slice:
-    """Returns this process's part of `total` rows; the parts differ by one row at most."""
+    """Returns this process's part of `total` rows; parts differ by at most one row."""
     count, index = jax.process_count(), jax.process_index()
     return slice(total * index // count, total * (index + 1) // count)
 
@@ -49,7 +49,7 @@ def gather_rows(tree: Any) -> Any:
     """Returns the rows of all processes, in their order.
 
     Args:
-      tree: pytree of arrays [n, ...] whose n may differ between processes; bit for bit the same after.
+      tree: pytree of arrays [n, ...] whose n may differ between processes; copied bit for bit.
     """
     if jax.process_count() == 1:
         return tree
@@ -68,7 +68,7 @@ def gather_rows(tree: Any) -> Any:
 
 
 def gather_json(value: Any) -> list[Any]:
-    """Returns what each process hands over, in their order; anything that JSON can hold."""
+    """Returns the values of all processes, in their order; anything that JSON can hold."""
     if jax.process_count() == 1:
         return [value]
     data = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -79,10 +79,10 @@ def gather_json(value: Any) -> list[Any]:
 
 
 def each_its_share(work: Callable[[], Any]) -> Any:
-    """Returns what this process's `work` does; bad input that one of them meets stops them all.
+    """Returns what this process's `work` returns; bad input in one process stops all of them.
 
     Raises:
-      InputError: in all of them, the first one's, when `work` does in any.
+      InputError: in all processes, when `work` raises it in one: the error of the first such process.
     """
     if jax.process_count() == 1:
         return work()
@@ -94,7 +94,7 @@ def each_its_share(work: Callable[[], Any]) -> Any:
 
 
 def _tried(work):
-    """Returns (what it returns, None), or (None, its `InputError` as JSON)."""
+    """Returns (the result, None), or (None, the `InputError` as JSON)."""
     try:
         return work(), None
     except errors.InputError as error:
@@ -102,13 +102,13 @@ def _tried(work):
 
 
 def from_first(make: Callable[[], Any]) -> Any:
-    """Returns to all processes what process 0 makes, which alone calls `make`.
+    """Calls `make` in process 0 and returns its result in all processes.
 
     Returns:
       A pytree of lists, dicts, numbers, strings, None and NumPy arrays.
 
     Raises:
-      InputError: in all of them, when `make` does.
+      InputError: in all processes, when `make` raises it.
     """
     if jax.process_count() == 1:
         return make()
@@ -165,21 +165,21 @@ _POINTS = itertools.count()
 
 
 def ask_to_stop() -> None:
-    """Stops the work at the next `stop_point`; for a signal handler.
+    """Stops the work at the next `stop_point`; for a signal handler of a single process.
 
-    Of several processes JAX's own handler is asked, which tells the others.
+    With several processes JAX's own handler is used, which tells the others.
     """
     _ASKED.set()
 
 
 def stop_point(save: Callable[[], None] | None = None) -> None:
-    """Where work can be stopped; all processes pass the same points, and stop at the same one.
+    """A point at which work can be stopped; all processes pass the same points and stop at the same.
 
     Args:
-      save: called first when the work is stopped here.
+      save: called before the work is stopped here.
 
     Raises:
-      Stopped: when that was asked for.
+      Stopped: when a stop was asked for.
     """
     if not _stopping():
         return

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.config import SEED, Backbone, Latents, Measuring, Reading
+from fr_inference.config import SEED, Backbone, Latents, Measuring, Reading, Search
 from fr_inference.declaring import Config, option
 
 
@@ -136,6 +136,12 @@ class Templates(Latents, Reading, Backbone):
             raise errors.InputError('templates', found, 'one of templates and photographs')
         if self.evaluator is not None and self.photographs is None:
             raise errors.InputError('evaluator', 'no photographs', 'photographs to compare with')
+
+    @property
+    def search(self) -> Search:
+        """The same as options of a search, which keeps the best candidate of each template."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(Latents)}
+        return Search(**shared, keep=1, apart=1.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

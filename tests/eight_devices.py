@@ -4,17 +4,15 @@ A process has one number of virtual devices, so that `tests/test_devices.py` run
 own. Sizes divide evenly by neither. Prints, as JSON, the largest difference to one device.
 """
 
-import dataclasses
 import json
 import sys
 
 import jax
 import numpy as np
 
-from fr_inference import devices
+from fr_inference import config, devices
 from fr_inference.data.sources import open_faces
-from fr_inference.inversion import pool, search
-from fr_inference.inversion.objective import Objective
+from fr_inference.inversion import goals, searches
 from fr_inference.measuring import measurements
 from fr_inference.models import registry, stylegan2
 from fr_inference.models.target import InputSpec
@@ -37,22 +35,21 @@ def score():
 
 
 def invert():
-    scene, constants, z_dim = worlds.world('w')
-    plan = dataclasses.replace(worlds.PLAN, draws=13, candidates=5)
-    drawn = pool.draw(scene, plan, constants, z_dim)
-    wanted = np.zeros((1, 16), np.float32)
-    found = search.run(scene, plan, Objective(membership='raw'), constants, drawn, wanted)
-    return found.latents, found.scores, found.draws, found.images.astype(np.float32) / 255
+    how = config.replace(worlds.HOW, draws=13, candidates=5)
+    found = searches.search_faces(
+        *worlds.networks(), goals.membership('raw'), how, seed=worlds.SEED, guide=worlds.guide()
+    )
+    return found.latents, found.objective, found.draws, found.images.astype(np.float32) / 255
 
 
 def train_recognizer(**options):
-    recipe = recognizer.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
+    recipe = config.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
     start = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
     return recognizer.train(recipe, start, open_faces(FACES)).variables
 
 
 def train_generator():
-    recipe = generator.Recipe(images=24, batch_size=12, r1=0.0, seed=1)
+    recipe = config.GeneratorRecipe(images=24, batch_size=12, r1=0.0, seed=1)
     faces = open_faces('procedural:easy,people=12,images=1,size=8,seed=2')
     return generator.train(recipe, *NETWORKS, faces)
 

@@ -6,20 +6,20 @@ import sys
 from collections.abc import Sequence
 
 from fr_inference import errors, processes
-from fr_inference.cli import bars, gates, program
-from fr_inference.report import comparison
-from fr_inference.report.comparison import Entry
+from fr_inference.cli import bars, program
+from fr_inference.report import batch_page, gate
+from fr_inference.report.batch_page import Entry
 
 
 def tell(entries: Sequence[Entry], limits: Sequence[tuple[str, float]], out: pathlib.Path) -> None:
     """Prints the summary; ends the program with a code unless all rows are done within the limits.
 
     Raises:
-      GateCrossedError: when a finished row crossed a gate.
+      GateCrossed: when a finished row crossed a gate.
       InputError: when a row failed by its input.
     """
-    headline, _, sentences = comparison.summary(entries)
-    for line in (headline, *sentences, f'comparison: {out / comparison.FILES[0]}'):
+    headline, _, sentences = batch_page.summary(entries)
+    for line in (headline, *sentences, f'comparison: {out / batch_page.FILES[0]}'):
         bars.say(line)
     bugs, failed = (_errors(entries, status) for status in ('bug', 'failed'))
     if bugs:
@@ -28,7 +28,7 @@ def tell(entries: Sequence[Entry], limits: Sequence[tuple[str, float]], out: pat
     done = [entry.name for entry in entries if entry.status == 'done']
     crossed, unknown = processes.from_first(lambda: _gates(limits, done, out))
     if crossed:
-        raise gates.GateCrossedError('; '.join(crossed))
+        raise gate.GateCrossed('; '.join(crossed))
     if failed or unknown:
         raise errors.InputError('; '.join(failed + unknown))
 
@@ -43,8 +43,8 @@ def _gates(limits, names, out):
     for name in names if limits else ():
         record = json.loads((out / name / 'audit.json').read_text(encoding='utf-8'))
         try:
-            gates.check(limits, record['membership'])
-        except gates.GateCrossedError as error:
+            gate.check(limits, record)
+        except gate.GateCrossed as error:
             crossed.append(f'{name}: {error}')
         except errors.InputError as error:
             unknown.append(f'{name}: {error}')

@@ -13,8 +13,8 @@ from fr_inference import config, devices, errors, processes
 from fr_inference.batch import row_folder, single
 from fr_inference.batch.table import SCORES, Row
 from fr_inference.cli import bars, options
-from fr_inference.report import comparison
-from fr_inference.report.comparison import Entry
+from fr_inference.report import batch_page
+from fr_inference.report.batch_page import Entry
 
 _BAR = 'audits'
 
@@ -164,11 +164,11 @@ class Batch:
     def _publish(self):
         with self._lock:
             if processes.is_first():
-                comparison.write(self.out, self.entries)
+                batch_page.write(self.out, self.entries)
 
 
 def _done(row, record):
-    return comparison.finished(row.name, row.inputs.target, record, f'{row.name}/report.html')
+    return batch_page.finished(row.name, row.inputs.target, record, f'{row.name}/report.html')
 
 
 def _label(number, name):

@@ -9,7 +9,7 @@ from typing import Any
 
 from fr_inference import config, declaring, errors, tables
 from fr_inference.declaring import Config
-from fr_inference.report import comparison
+from fr_inference.report import batch_page
 
 SCORES = 'scores'  # folder beside the rows' folders: measurements that the rows share
 KINDS: tuple[type[Config], ...] = (
@@ -28,7 +28,7 @@ _REQUIRED = [
 _OF_SEARCH = ('evaluator', 'strangers', *declaring.flags_of(config.Search))
 _FILE_TYPES = ('.pth', '.pt', '.ckpt', '.safetensors', '.onnx', '.pkl')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,99}')
-_RESERVED = (*comparison.FILES, SCORES)
+_RESERVED = (*batch_page.FILES, SCORES)
 _SHOWN = 20  # of the errors of one table
 
 

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import devices
+from fr_inference import devices, rng
 from fr_inference.benchmarking import chips, scaling, stylegan_peers, timing
-from fr_inference.inversion import guidance, optimize, programs
-from fr_inference.inversion.objective import Objective
-from fr_inference.inversion.optimize import Plan
+from fr_inference.config import Search
+from fr_inference.inversion import candidate, goals, prior
+from fr_inference.inversion import scene as scenes
+from fr_inference.inversion.candidate import Constants, Optimiser
 from fr_inference.measuring import distances
 from fr_inference.models import registry, stylegan2
 from fr_inference.models.stylegan2 import Trained
@@ -108,27 +109,36 @@ def opened(generator: str, target: str, resolution: int, dtype: str) -> tuple[Tr
 
 
 def tasks(generator: Trained, target: Target, candidates: Sequence[int]) -> list[scaling.Task]:
-    """Returns the search for each number of candidates on each device; a call is five steps."""
-    scene, constants = guidance.without_attack(target, generator, seed=0)
-    plan, objective = Plan(), Objective(membership='raw')
-    begin = optimize.beginning(scene, plan, generator.module.z_dim)
+    """Returns the search, for each number of candidates on each device; a call is five steps."""
+    scene, how = scenes.make(generator.module, target), Search()
     width = distances.embedding_size(target)
+    goal = goals.templates(np.eye(1, width))
+    constants = Constants(
+        generator=generator.variables,
+        target=target.variables,
+        prior=prior.of_generator(scene, generator.variables, seed=0),
+        guide=None,
+        key=rng.stream(jax.random.key(0), 'search'),
+        weights=goal.weights,
+    )
+    optimiser = Optimiser(name=how.optimiser, learning_rate=how.learning_rate, steps=how.steps)
+    begin = candidate.beginning(scene, optimiser)
 
     def advancing(steps):
-        return optimize.advancing(scene, plan, objective.membership, steps)
+        return candidate.advancing(scene, how.pictures, goal.term, optimiser, steps)
 
     def build(size, on):
         numbers = np.arange(size * len(on), dtype=np.int32).reshape(len(on), size)
         wanted = np.zeros((*numbers.shape, width), np.float32)
         start, place, _ = devices.per_candidate(begin, on)
         step: Any = devices.per_candidate(advancing(_STEPS), on)[0]
-        placed = place(programs.ready(constants, plan, objective))
+        placed = place(constants)
         state = start(placed, (numbers, wanted))
         return scaling.Program(
             lower=lambda: step.lower(placed, state), call=lambda compiled: compiled(placed, state)
         )
 
-    ready = programs.ready(constants, plan, objective)
+    ready = devices.replicated(constants)
     example = np.zeros((), np.int32), np.zeros(width, np.float32)
     one = jax.eval_shape(begin, ready, example)
     flops = chips.flops(jax.jit(advancing(1)), ready, one)

@@ -9,9 +9,9 @@ import numpy as np
 
 from fr_inference import devices
 from fr_inference.benchmarking import chips, scaling, timing, torch_peer
-from fr_inference.measuring import distances
+from fr_inference.measuring import distances, measurements
 from fr_inference.models import registry
-from fr_inference.weights import targets as opening
+from fr_inference.weights import families
 
 # Tolerances of the two sides: (relative, fraction of the largest distance). bfloat16 keeps eight bits of
 # a number, and fewer of a sum of squared differences.
@@ -32,7 +32,7 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
     images = _images(target.input, size)
 
     def build(on: Sequence[jax.Device]) -> scaling.Program:
-        score, place, count = distances.scorer(target, on=on)
+        score, place, count = measurements.measurer(target, on=on)
         variables, whole = place(target.variables), np.concatenate([images] * count)
         return scaling.Program(
             lower=lambda: score.program.lower(variables, score.share_out(whole)),
@@ -79,16 +79,16 @@ def measure(
     calls = {}
     if with_peer:
         peer, state = torch_peer.build(name, variant.input)
-        match, tensors, _ = opening.recognise(state, name)
+        match, tensors, _ = families.recognise(state, name)
         abstract = registry.abstract_variables(target.module, variant.input)
-        variables, _ = opening.convert(match, tensors, abstract, name)
+        variables, _ = families.convert(match, tensors, abstract, name)
         target = registry.make_target(name, variables, config=target.config)
         for layout in torch_peer.layouts():
             calls[f'torch {layout}'] = torch_peer.scorer(
                 copy.deepcopy(peer), variant.input, images, layout, dtype
             )
     device = devices.local()[0]
-    score, place, _ = distances.scorer(target, on=(device,))
+    score, place, _ = measurements.measurer(target, on=(device,))
 
     def embed(variables, image):
         return target.apply(variables, target.input.normalize(image)[None])[0]

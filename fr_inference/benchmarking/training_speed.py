@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from fr_inference import devices
+from fr_inference import config, devices
 from fr_inference.benchmarking import chips, scaling
 from fr_inference.training import recognizer
 
@@ -24,7 +24,7 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
       size: images on each device, 2 or more.
       dtype: in `registry.DTYPES`.
     """
-    recipe = recognizer.Recipe(batch_size=size)
+    recipe = config.Recipe(batch_size=size)
     target = recognizer.fresh_target(name, {'dtype': dtype}, None, recipe.seed)
 
     def prepared(on):

@@ -20,11 +20,11 @@ from absl import logging
 
 from fr_inference import errors, processes
 from fr_inference.cli import helptext, joining
-from fr_inference.cli.gates import GateCrossedError
 from fr_inference.cli.joining import EXIT_BAD_INPUT, joined
 from fr_inference.cli.options import Flags
 from fr_inference.declaring import Config
 from fr_inference.program_config import Machine
+from fr_inference.report import gate
 
 EXIT_BUG = 1
 EXIT_GATE = 3
@@ -90,8 +90,8 @@ class Program:
             self.main(flags)
         except errors.InputError as error:
             _stop(_line(error, flags), EXIT_BAD_INPUT)
-        except GateCrossedError as error:
-            _stop(str(error), EXIT_GATE)
+        except gate.GateCrossed as error:
+            _stop(f'--fail_above: {error}', EXIT_GATE)
         except processes.Stopped:
             _stop('stopped; its state is saved, the same command continues', EXIT_STOPPED)
         except Exception as error:
@@ -114,7 +114,12 @@ def _show(text: str) -> None:
 
 
 def _line(error: errors.InputError, flags: Flags) -> str:
-    """The library speaks of arguments, a program of flags."""
+    """The library speaks of arguments (`field`, `skip_bad=True`), a program of flags."""
+
+    def flag(found):
+        return f'--{found[1]}' if found[1] in flags else found[0]
+
+    error.hint = error.hint and re.sub(r'\b(\w+)=True\b', flag, error.hint)
     return error.message(f'--{error.field}' if error.field in flags else error.field)
 
 

@@ -83,7 +83,7 @@ def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'a
     Args:
       images: [N, h, w, 3] uint8 RGB.
       identities: N names or numbers, equal for images of one person.
-      name: in reports.
+      name: in reports, and the field of errors.
 
     Raises:
       InputError: for another shape or dtype.
@@ -95,11 +95,11 @@ def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'a
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise errors.InputError(
-            'images', f'{images.dtype}{list(images.shape)}', 'uint8 [N, h, w, 3]', inside=name
+            name, f'images {images.dtype}{list(images.shape)}', 'uint8 [N, h, w, 3]'
         )
     if len(images) != len(identities):
         raise errors.InputError(
-            'identities', f'{len(identities)}', f'one for each of {len(images)} images', inside=name
+            name, f'{len(images)} images and {len(identities)} identities', 'one for each image'
         )
     return Faces(
         name=name,

@@ -1,7 +1,8 @@
-"""PyTorch's older format, a sequence of pickles and blocks of numbers: whole files, and parts of others.
+"""PyTorch's older format, a sequence of pickles and blocks of numbers.
 
-A file of it holds a number, a version, what wrote it, the value, the keys of its storages, the storages
-(as `torch.serialization` lays them out). NVIDIA's pickles of modules hold such a file for each tensor.
+A file holds a magic number, a version, the system that wrote it, the value, the keys of its
+storages, and the storages (as `torch.serialization` lays them out). NVIDIA's pickles of modules
+hold such a file for each tensor.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fr_inference import errors
-from fr_inference.formats import unpickler
+from fr_inference.formats import limits, unpickler
 from fr_inference.formats.opcodes import Allowance, Stream
 from fr_inference.formats.pickled import Module, Packed, Storage, TensorRef
 
@@ -26,34 +27,38 @@ def read(stream: Stream, mapped: memoryview, source: str) -> tuple[Any, dict[str
     Args:
       stream: over `mapped`.
       mapped: the whole file.
-      source: how errors call it.
+      source: the file, as errors call it.
 
     Returns:
       (the value, the bytes of its storages by key).
+
+    Raises:
+      InputError: for a file that is truncated, damaged or big-endian.
     """
     unpickler.loads(stream, source)  # protocol version
     info = unpickler.loads(stream, source)
     little = not isinstance(info, dict) or info.get('little_endian', True)
-    errors.require(little, f'{source}: big-endian, not supported')
+    if not little:
+        raise errors.InputError(source, 'big-endian numbers', 'little-endian ones')
     value = unpickler.loads(stream, source)
     keys = unpickler.loads(stream, source)
-    errors.require(
-        isinstance(keys, list) and all(isinstance(key, str) for key in keys),
-        f'{source}: damaged list of storages',
-    )
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise errors.InputError(source, 'a damaged list of storages')
     storages = {item.key: item for item in items(value) if isinstance(item, Storage)}
     blocks: dict[str, memoryview] = {}
     position = stream.tell()
     for key in keys:
-        errors.require(key in storages, f'{source}: a storage of unknown type')
+        if key not in storages:
+            raise errors.InputError(source, 'a storage of unknown type')
         width = dtype_of(storages[key]).itemsize
-        errors.require(position + 8 <= len(mapped), f'{source}: truncated file')
+        if position + 8 > len(mapped):
+            raise errors.InputError(source, 'a truncated file')
         (count,) = struct.unpack_from('<q', mapped, position)
         stop = position + 8 + count * width
-        errors.require(
-            count == storages[key].count and stop <= len(mapped),
-            f'{source}: truncated or damaged file (a storage of {count} numbers)',
-        )
+        if count != storages[key].count or stop > len(mapped):
+            raise errors.InputError(
+                source, f'a truncated or damaged file (a storage of {count} numbers)'
+            )
         blocks[key] = mapped[position + 8 : stop]
         position = stop
     return value, blocks
@@ -84,7 +89,11 @@ def _parts(item):
 def unpacked(
     tensors: dict[str, TensorRef], allowance: Allowance, source: str
 ) -> tuple[dict[str, Any], dict[str, memoryview]]:
-    """Returns the tensors with storages in place of `Packed` ones, and the bytes of these by key."""
+    """Returns the tensors with storages in place of `Packed` ones, and the bytes of these by key.
+
+    Raises:
+      InputError: for a block of numbers that is damaged or too small for its tensor.
+    """
     known: dict[int, Storage] = {}
     blocks: dict[str, memoryview] = {}
     for name, ref in tensors.items():
@@ -99,7 +108,9 @@ def unpacked(
             view = ref.offset, ref.shape, ref.strides
             tensors[name] = unpickler.rebuild_tensor(known[content], *view)
         except ValueError as error:
-            raise errors.InputError(f'{source}: {errors.shown(name[:80])}: {error}') from error
+            raise errors.InputError(
+                source, limits.brief(error), inside=errors.shown(name[:80])
+            ) from error
     return tensors, blocks
 
 
@@ -108,18 +119,18 @@ def _unpack(packed, allowance, source):
         content = packed.unpack(allowance)
     except ValueError as error:
         raise errors.InputError(
-            f'{source}: damaged block of numbers: {str(error)[:200]}'
+            source, f'a damaged block of numbers ({limits.brief(error)})'
         ) from error
     stream = Stream(content, allowance)
-    errors.require(
-        unpickler.loads(stream, source) == MAGIC,
-        f'{source}: a block of numbers in a form that torch does not write into pickles',
-    )
+    if unpickler.loads(stream, source) != MAGIC:
+        raise errors.InputError(
+            source, 'a block of numbers in another form', 'the form that torch writes into pickles'
+        )
     storage, blocks = read(stream, content, source)
-    errors.require(
-        isinstance(storage, Storage) and storage.key in blocks,
-        f'{source}: damaged block of numbers: found {type(storage).__name__}, expected a storage',
-    )
+    if not isinstance(storage, Storage) or storage.key not in blocks:
+        raise errors.InputError(
+            source, f'a damaged block of numbers ({type(storage).__name__})', 'a storage'
+        )
     return storage, blocks[storage.key]
 
 

@@ -1,7 +1,7 @@
 """The operations of a pickle, one after the other, at a bounded cost.
 
-As `pickletools.genops`, but that long texts and blocks of bytes are views of the file instead of copies:
-the weights of a generator, and the source code beside them, are not even decoded.
+Unlike in `pickletools.genops`, long texts and blocks of bytes are views of the file instead of copies:
+the weights of a generator, and the source code beside them, are never decoded.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import pickletools
 from collections.abc import Iterator
 from typing import Any
 
-# A state dict takes some 40 operations a tensor; with the optimiser's, iresnet200 stays below 200,000.
+# A state dict takes about 40 operations a tensor; iresnet200 with its optimiser stays below 200,000.
 MAX_OPERATIONS = 500_000
 _MAX_COPIED = 64 << 20
 _MAX_TEXT = 4096

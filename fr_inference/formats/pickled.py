@@ -31,8 +31,8 @@ class Packed:
     """A block of numbers in the pickle itself, as a file of torch's older format.
 
     Attributes:
-      content: that file, or where `text`, its bytes taken for characters of Latin-1 (in UTF-8 if long).
-      text: how protocol 2 writes bytes.
+      content: that file. Where `text`, its bytes as characters of Latin-1 (in UTF-8 if long).
+      text: whether the bytes were written as text, as protocol 2 does.
     """
 
     content: memoryview | str
@@ -42,7 +42,7 @@ class Packed:
         """Returns the file.
 
         Raises:
-          ValueError: where the text holds other characters, or takes more memory than allowed.
+          ValueError: when the text holds other characters, or takes more memory than allowed.
         """
         if not self.text:
             return memoryview(self.content)  # type: ignore[arg-type]
@@ -72,9 +72,9 @@ class Ignored:
     """Stands for harmless bookkeeping (NumPy scalars, argument records) that holds no weights.
 
     Attributes:
-      name: of what a file would have called, which was not.
-      arguments: it would have been called with.
-      state: the object would have been given.
+      name: the function that the file asks for; it is never called.
+      arguments: what the file passes to it.
+      state: what the file would set on the result.
     """
 
     name = ''

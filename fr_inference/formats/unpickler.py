@@ -3,9 +3,9 @@
 Python's own unpickler calls what a file names. This one never looks anything up: a global stays an
 inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. What a file can
 make it do is bounded: opcodes outside the table, unknown names, huge numbers and forward memo
-references are errors, and time and memory grow no faster than the file. (A memoised value costs two
-bytes to mention again, so nothing here may walk, print or hash one each time it is mentioned.) Source
-code that NVIDIA's pickles carry is a text like any other, too long to be even decoded.
+references are errors, and time and memory grow no faster than the file. (A file needs only two bytes
+to mention a memoised value again, so nothing here may walk, print or hash a value each time it is
+mentioned.) The source code in NVIDIA's pickles is a text like any other, too long to be decoded.
 
 Source: the opcode descriptions of the standard library's `pickletools`.
 """
@@ -15,12 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fr_inference import errors
+from fr_inference.formats import limits
 from fr_inference.formats.opcodes import BLOCKS, MAX_OPERATIONS, TEXTS, Stream, operations
 from fr_inference.formats.pickled import DTYPES, Global, Ignored, Module, Packed, Storage, TensorRef
 
-_MAX_NAME = 512
 _MAX_ARGUMENTS = 16
-_MAX_NUMBER = 1 << 48
 _MARK = object()
 
 
@@ -29,14 +28,14 @@ def loads(data: Stream, source: str) -> Any:
 
     Args:
       data: positioned at the start of a pickle, left behind its end.
-      source: how errors call the file.
+      source: the file, as errors call it.
 
     Returns:
       Dicts, lists, tuples, strings, numbers, None, memoryviews (bytes, and strings of over 4 KiB),
       `TensorRef`, `Storage`, `Packed`, `Module`, `Ignored`.
 
     Raises:
-      InputError: for anything else, one line.
+      InputError: for anything else; its field is `source`.
     """
     try:
         with warnings.catch_warnings():
@@ -45,17 +44,20 @@ def loads(data: Stream, source: str) -> Any:
     except errors.InputError:
         raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, EOFError) as error:
-        raise errors.InputError(f'{source}: damaged or not a pickle: {str(error)[:200]}') from error
+        raise errors.InputError(
+            source, f'a damaged pickle, or none ({limits.brief(error)})'
+        ) from error
 
 
 def _interpret(data, source):
     stack: list[Any] = []
-    memo: dict[str, Any] = {}  # by text: of whole numbers a file can choose many that collide
+    memo: dict[str, Any] = {}  # by text: a file can choose whole numbers that collide
     for name, argument in operations(data):
         data.allowance.operations -= 1
-        errors.require(
-            data.allowance.operations >= 0, f'{source}: pickle of over {MAX_OPERATIONS} operations'
-        )
+        if data.allowance.operations < 0:
+            raise errors.InputError(
+                source, 'a pickle of more operations', f'at most {MAX_OPERATIONS}, 40 a tensor'
+            )
         if name == 'STOP':
             return stack.pop()
         if name in _CONSTANTS:
@@ -77,24 +79,28 @@ def _interpret(data, source):
             _ACTIONS[name](stack, source)
         elif name not in ('PROTO', 'FRAME'):
             raise errors.InputError(
-                f'{source}: found pickle operation {name}, which no state dict needs; '
-                'expected tensors and plain containers only'
+                source,
+                f'pickle operation {name}, which no state dict needs',
+                'tensors and plain containers only',
             )
-    raise errors.InputError(f'{source}: damaged or truncated pickle')
+    raise errors.InputError(source, 'a damaged or truncated pickle')
 
 
 def _name(value: Any) -> str:
-    if len(_typed(value, str)) > _MAX_NAME:
+    if len(_typed(value, str)) > limits.MAX_NAME:
         raise ValueError(f'a name of {len(value)} characters')
     return value
 
 
 def _known(name, source):
-    errors.require(
-        str(name) in _BUILDERS or str(name) in _INERT or _storage_dtype(name) is not None,
-        f'{source}: the pickle names {str(name)[:80]!r}, which is not on the list of what weights '
-        'need; nothing was run (if it is a whole pickled model, save its state_dict() instead)',
-    )
+    known = str(name) in _BUILDERS or str(name) in _INERT or _storage_dtype(name) is not None
+    if not known:
+        raise errors.InputError(
+            source,
+            f'a pickle that names {str(name)[:80]!r}',
+            'only the few names that weights need',
+            'nothing was run; if it is a whole pickled model, save its state_dict() instead',
+        )
     return name
 
 
@@ -156,15 +162,15 @@ def _typed(value, kind):
 
 
 def _hashable(key):
-    # Nested tuples that share parts hash in time exponential in the file's size, and whole numbers can
-    # be chosen to collide in a dict.
+    # Hashing nested tuples that share parts takes time exponential in the file's size, and a file can
+    # choose whole numbers that collide in a dict.
     if isinstance(key, str):
         return _name(key)
     if isinstance(key, int) and key.bit_length() > 64:
         raise ValueError(f'a key of {key.bit_length()} bits')
     if not isinstance(key, int | float | None):
         raise TypeError(f'found a {type(key).__name__} as a key of a dict')
-    return (str(key),)  # nobody asks for it; only it must not be taken for a name
+    return (str(key),)  # nobody asks for it, but it must not be mistaken for a name
 
 
 def _dict_from_mark(stack, source):
@@ -189,7 +195,8 @@ def _reduce(stack, source):
         ignored.name, ignored.arguments = name, arguments
         stack.append(ignored)
         return
-    errors.require(name in _BUILDERS, f'{source}: the pickle calls {name}, which is no function')
+    if name not in _BUILDERS:
+        raise errors.InputError(source, f'a pickle that calls {name}', 'a function')
     if len(_typed(arguments, tuple)) > _MAX_ARGUMENTS:
         raise ValueError(f'{name} called with {len(arguments)} arguments')
     stack.append(_BUILDERS[name](*arguments))
@@ -198,14 +205,16 @@ def _reduce(stack, source):
 def _persistent(stack, source):
     saved = _typed(stack.pop(), tuple)
     if len(saved) < 5 or saved[0] != 'storage' or not isinstance(saved[1], Global):
-        raise errors.InputError(f'{source}: found an unknown reference to stored data')
+        raise errors.InputError(source, 'an unknown reference to stored data')
     dtype = _storage_dtype(saved[1])
-    errors.require(dtype is not None, f'{source}: unknown storage type {saved[1]}')
-    errors.require(
-        len(saved) == 5 or saved[5] is None,
-        f'{source}: a storage is a view of another, which only torch before 0.4 wrote: '
-        'save it again with a newer one',
-    )
+    if dtype is None:
+        raise errors.InputError(source, f'unknown storage type {saved[1]}')
+    if len(saved) > 5 and saved[5] is not None:
+        raise errors.InputError(
+            source,
+            'a storage that is a view of another, which only torch before 0.4 wrote',
+            hint='save it again with a newer torch',
+        )
     count = _size(saved[4])
     stack.append(Storage(_name(saved[2]), dtype, count))
 
@@ -214,7 +223,7 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: 
     """Returns a view of a storage.
 
     Raises:
-      ValueError, TypeError: where it leaves its storage. (Of `Packed` ones the size is not known yet.)
+      ValueError, TypeError: when it leaves its storage. (The size of `Packed` ones is not known yet.)
     """
     _typed(storage, Storage | Packed)
     if len(_typed(shape, tuple)) != len(_typed(strides, tuple)) or len(shape) > 8:
@@ -234,7 +243,7 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: 
 
 
 def _size(number):
-    if type(number) is not int or not 0 <= number < _MAX_NUMBER:
+    if type(number) is not int or not 0 <= number < limits.MAX_NUMBER:
         found = f'of {number.bit_length()} bits' if type(number) is int else type(number).__name__
         raise ValueError(f'found a number {found}, expected a size from 0 to 2**48')
     return number

@@ -1,12 +1,12 @@
-"""Where the backbone's training people are: its class centres, estimated from faces of strangers alone.
+"""Class centres of the training people, estimated from faces of strangers alone.
 
-A margin softmax drives everybody it is trained on to a centre of their own, and sees strangers as
-mixtures of those. Centres are then near the independent components of strangers' embeddings: directions
-in which few faces reach far, to one side, and most do not at all. A component's own direction is bent by
-its neighbours; the few faces that reach farthest along it lie closer to the centre, and the better they
-agree with each other, the better the estimate. Neither the classification layer nor a member is needed,
-and no BatchNorm either. (Ours, not of arXiv 2401.13719; the algorithm is FastICA, Hyvärinen 1999, with
-the skewness as contrast.)
+A margin softmax moves every training person to a class centre, and places strangers between the centres.
+The centres are then near the independent components of strangers' embeddings: directions in which a few
+faces reach far, to one side, and most not at all. A component's direction is bent by its neighbours. The
+few faces that reach farthest along it lie closer to the centre, and the better they agree with each
+other, the better the estimate. The method needs neither the classification layer nor a member nor
+BatchNorm. (Ours, not of arXiv 2401.13719; the algorithm is FastICA, Hyvärinen 1999, with the skewness as
+contrast.)
 """
 
 import warnings
@@ -16,53 +16,60 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from fr_inference import errors
-from fr_inference.inversion import evaluate
+from fr_inference.inversion import judge
 
 _STARTS = 8  # of FastICA, whose components depend on where it starts
-_FARTHEST = 512  # one face in so many is among the farthest along a component, but
-_FEWEST, _MOST = 8, 64  # so many at least and at most
+_FARTHEST = 512  # the farthest along a component: one face in this many,
+_FEWEST, _MOST = 8, 64  # but at least and at most these numbers
 _APART = 0.5  # largest cosine of two estimates that are called different
+_RANK_TOLERANCE = 1e-7  # of a standard deviation, relative to the largest
 
 
 def _skewness(x):
-    """The derivative of x^3 / 3 and the mean of its own: what is one-sided, not only heavy-tailed."""
+    """The contrast x^3 / 3 by its first and mean second derivative: one-sided, not only heavy-tailed."""
     return x**2, (2 * x).mean(axis=-1)
 
 
 def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
-    """Returns so many estimated class centres, the most reliable first.
+    """Returns estimated class centres, the most reliable first.
 
     Args:
       embeddings: [N, D] of faces that were not trained on, generated ones for instance; N well above D.
-      count: components, at most D and below N. The number of training people, or more, where that is
-        below D.
+      count: centres, at most D and below N; the number of training people, or more, where D allows it.
       seed: of where the iterations start.
 
     Returns:
       [count, D] float32 of unit length.
 
     Raises:
-      InputError: for more components than the embeddings have dimensions, or can tell apart.
+      InputError: for more centres than the embeddings have dimensions, or can tell apart.
     """
-    unit = evaluate.unit(embeddings)
+    unit = judge.unit(embeddings)
     most = min(unit.shape[1], len(unit) - 1)
-    errors.require(
-        1 <= count <= most,
-        f'centres: found {count}, expected 1 to {most}, for embeddings {list(unit.shape)}',
-    )
+    if not 1 <= count <= most:
+        raise errors.InputError('centres', count, f'1 to {most}, for embeddings {list(unit.shape)}')
+    rank = _rank(unit)
+    if rank < count:
+        raise errors.InputError(
+            'centres',
+            f'{count} for {len(unit)} embeddings that vary in {rank} directions',
+            f'at most {rank}',
+            'more faces of strangers, or more draws where there are none, allow more',
+        )
     means = [
         _farthest(unit, sources)
         for start in range(_STARTS)
         if (sources := _sources(unit, count, seed + start)) is not None
     ]
-    errors.require(
-        means,
-        f'centres: {len(unit)} embeddings do not tell {count} components apart; give more faces '
-        '(--strangers, or --draws where there are none) or fewer centres',
-    )
+    if not means:
+        raise errors.InputError(
+            'centres',
+            f'{count}, which {len(unit)} embeddings do not tell apart',
+            hint='give more faces of strangers, more draws where there are none, or fewer centres',
+        )
     found = np.concatenate(means)
     found = found[np.argsort(-np.linalg.norm(found, axis=1), kind='stable')]
-    directions = evaluate.unit(found)
+    directions = judge.unit(found)
     different: list[int] = []
     for row in range(len(directions)):
         if not different or (directions[different] @ directions[row]).max() <= _APART:
@@ -71,8 +78,14 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     return directions[[*different, *again][:count]].astype(np.float32)
 
 
+def _rank(unit):
+    """In how many directions the embeddings vary beyond rounding: FastICA would divide by the others."""
+    spread = np.linalg.svd(unit - unit.mean(0), compute_uv=False)
+    return int((spread > max(_RANK_TOLERANCE * spread[0], 1e-9)).sum())
+
+
 def _sources(unit, count, seed):
-    """[N, count] how far each face reaches along each component, or None where there is no telling."""
+    """[N, count] how far each face reaches along each component; None where FastICA finds none."""
     analysis = FastICA(
         count,
         fun=_skewness,
@@ -94,7 +107,7 @@ def _sources(unit, count, seed):
 
 
 def _farthest(unit, sources):
-    """[count, D] means of the faces that reach farthest; the longer, the more alike those are."""
+    """[count, D] means of the faces that reach farthest; their length says how alike those are."""
     number = min(len(unit), max(_FEWEST, min(len(unit) // _FARTHEST, _MOST)))
     rows = np.argpartition(-sources, number - 1, axis=0)[:number]
     return unit[rows].mean(0)

@@ -1,150 +1,190 @@
-"""From what stage 1 measured to what guides a search: attack, members, the spread of latents."""
+"""What stage 1 hands to a search: the membership attack as a guide, and the images it has measured.
+
+The only file of the inversion that knows the membership attack.
+"""
 
 import dataclasses
-import functools
-import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import rng
-from fr_inference.inversion import objective as objectives
-from fr_inference.inversion import pool
-from fr_inference.inversion import scene as scenes
-from fr_inference.inversion.optimize import Constants, Plan
-from fr_inference.inversion.pool import Pool, Progress
-from fr_inference.inversion.scene import Scene
-from fr_inference.measuring import distances
-from fr_inference.membership import attack as attacks
-from fr_inference.membership import protocol
-from fr_inference.membership.measured import Measured, Settings
-from fr_inference.models.stylegan2 import Trained
+from fr_inference import errors
+from fr_inference.data.faces import Faces, from_arrays
+from fr_inference.inversion import prior
+from fr_inference.membership import logistic
+from fr_inference.membership.logistic import Logistic
+from fr_inference.membership.views import MADE, Views
 from fr_inference.models.target import Target
 
-_LATENTS = 2048  # random latents that the prior is measured on
+KINDS = ('raw', 'capped', 'density')
+"""Membership terms: the paper's logit; that logit capped at the members' median; a log-density."""
+
+_SHRINKAGE = 0.1
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Guide:
+    """A fitted membership attack, and where the members it was fitted on lie.
+
+    Attributes:
+      attack: fitted on log-distances.
+      level: [] float32, the median logit of those members.
+      mean: [L] float32, the mean of their log-distances.
+      precision: [L, L] float32, the inverse of their covariance, shrunk towards its diagonal.
+    """
+
+    attack: Logistic
+    level: Any
+    mean: Any
+    precision: Any
+
+
+def guide(attack: Logistic, member_features: np.ndarray) -> Guide:
+    """Measures what the membership terms need.
+
+    Args:
+      attack: fitted on log-distances.
+      member_features: [N, L] log-distances of the members it was fitted on (in the auxiliary setting
+        the shadow's members, moved and scaled to the target); N is 2 or more.
+
+    Raises:
+      InputError: for fewer than 2 members.
+    """
+    features = np.asarray(member_features, np.float64)
+    if len(features) < 2:
+        raise errors.InputError('members', f'{len(features)} images to guide by', '2 or more')
+    covariance = prior.shrunk(prior.covariance(features), _SHRINKAGE)
+    return Guide(
+        attack=attack,
+        level=np.float32(np.median(logistic.logit(attack, features.astype(np.float32)))),
+        mean=features.mean(0).astype(np.float32),
+        precision=np.linalg.inv(covariance).astype(np.float32),
+    )
+
+
+def terms(guide: Guide, distances: jax.Array) -> dict[str, jax.Array]:
+    """Returns the membership terms of one picture, by `KINDS`, [] float32 each.
+
+    With log-distances f: raw = the attack's logit; capped = min(logit, level);
+    density = -(f - mean)' precision (f - mean) / 2L.
+
+    The paper (arXiv 2401.13719) maximises the logit. Unbounded, it overshoots: latents are found whose
+    logit is several times a member's, and which only the target believes. Hence the other two, which are
+    highest where members are.
+
+    Args:
+      guide: what was measured.
+      distances: [L] float32, of the picture in the target.
+    """
+    features = logistic.log_distances(distances)
+    logit = logistic.logit(guide.attack, features)
+    away = features - guide.mean
+    return {
+        'raw': logit,
+        'capped': jnp.minimum(logit, guide.level),
+        'density': -0.5 * away @ guide.precision @ away / features.shape[-1],
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """A backbone that is searched.
+    """One backbone, as the audit has measured it.
 
     Attributes:
       target: the backbone.
-      setting: 'auxiliary' or 'partial', whose attack guides.
-      known: [N] bool, the images that it was fitted on.
-      scene: the generator before the backbone.
-      constants: variables, and what was measured.
-      pool: random latents, the same of every backbone.
+      embeddings: [N, D] float32, of the audit's N images.
+      guide: the attack on it; None for a backbone without BatchNorm layers.
+      setting: 'auxiliary' or 'partial', of that attack; None without one.
+      fitted_on: [N] bool, the images that it was fitted on.
+      label: names it in messages about progress.
     """
 
     target: Target
-    setting: str
-    known: np.ndarray
-    scene: Scene
-    constants: Constants
-    pool: Pool
+    embeddings: np.ndarray
+    guide: Guide | None
+    setting: str | None
+    fitted_on: np.ndarray
+    label: str
 
 
-def side(
-    measured: Measured,
-    generator: Trained,
-    plan: Plan,
-    *,
-    blind: bool,
-    settings: Settings,
-    space: str,
-    psi: float,
-    workdir: pathlib.Path | None = None,
-    progress: Progress | None = None,
-) -> Side:
-    """Prepares the search of the target, or (`blind`) of the backbone that never saw the members.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Audited:
+    """The audit's images, and how to measure others.
+
+    Attributes:
+      target: the backbone, as the images look to it.
+      untrained: the same of the backbone that never saw the members.
+      identities: [N] str.
+      member: [N] bool.
+      index: [N] positions in `faces`.
+      faces: members, then non-members.
+      embed: (backbone, faces, label) -> [M, D] embeddings.
+    """
+
+    target: Side
+    untrained: Side
+    identities: np.ndarray
+    member: np.ndarray
+    index: np.ndarray
+    faces: Faces
+    embed: Callable[[Target, Faces, str], np.ndarray]
+
+    def embed_images(self, backbone: Target, images: np.ndarray, label: str) -> np.ndarray:
+        """Returns a backbone's embeddings [M, D] of images [M, R, R, 3] uint8 that were just made."""
+        return self.embed(backbone, from_arrays(images, range(len(images)), MADE), label)
+
+
+def audited(views: Views) -> Audited:
+    """Collects what a search needs of what stage 1 measured.
+
+    The attack of the auxiliary setting guides where there is a shadow: it was fitted on nobody in the
+    audit. Without one, that of the partial setting.
 
     Args:
-      measured: by `measure_all`.
-      generator: whose latents are searched.
-      plan: of the search.
-      blind: which backbone.
-      settings: of stage 1.
-      space: of the latents, in `scene.SPACES`.
-      psi: truncation of the first latents.
-      workdir: keeps the random latents.
-      progress: called as progress(label, done, total).
+      views: of stage 1.
     """
-    target = measured.blind if blind else measured.target
-    labelled = measured.control if blind else measured.labelled
-    shadow, reference = measured.shadow, None
-    if shadow is not None:
-        reference = shadow.blind_reference if blind else shadow.reference
-    if shadow is not None and reference is not None:
-        setting, known = 'auxiliary', np.zeros(len(measured.fit), bool)
-        fitted, _ = protocol.auxiliary(shadow.labelled, reference, labelled, settings.options)
-        seen, member = shadow.labelled.features, shadow.labelled.member
-        features = attacks.carried(seen[member], seen[~member], fitted)
-    else:
-        setting, known = 'partial', measured.fit
-        fitted, _ = protocol.partial(labelled, known, settings.options)
-        features = labelled.features[known & labelled.member]
-    scene = scenes.make(generator.module, target, space=space, psi=psi, scaling=settings.scaling)
-    constants = _constants(scene, target, generator, fitted, features, settings.seed)
-    name = 'untrained target' if blind and measured.untrained else 'blind' if blind else 'target'
-    drawn = pool.draw(
-        scene,
-        plan,
-        constants,
-        generator.module.z_dim,
-        workdir=workdir,
-        label=f'random faces in the {name}',
-        progress=progress,
+    images = views.in_target
+    return Audited(
+        target=_side(views, blind=False),
+        untrained=_side(views, blind=True),
+        identities=np.array(images.identities),
+        member=images.member,
+        index=images.index,
+        faces=views.faces,
+        embed=lambda backbone, faces, label: views.measure(backbone, faces, label).embeddings,
     )
+
+
+def _side(views, *, blind):
+    images = views.in_blind if blind else views.in_target
+    setting, fitted_on, found = None, np.zeros(len(views.fit), bool), None
+    if images.layers:
+        setting, fitted, features = _fitted(views, images, blind)
+        found = guide(fitted, features)
+        fitted_on = views.fit if setting == 'partial' else fitted_on
+    name = 'untrained target' if blind and views.untrained else 'blind' if blind else 'target'
     return Side(
-        target=target,
+        target=views.blind if blind else views.target,
+        embeddings=images.embeddings,
+        guide=found,
         setting=setting,
-        known=known,
-        scene=scene,
-        constants=constants,
-        pool=drawn,
+        fitted_on=fitted_on,
+        label=name,
     )
 
 
-def without_attack(
-    target: Target, generator: Trained, *, seed: int, space: str = 'w', psi: float = 1.0
-) -> tuple[Scene, Constants]:
-    """Prepares the search for given embeddings alone; the backbone needs no BatchNorm layers.
-
-    Args:
-      target: the backbone.
-      generator: whose latents are searched.
-      seed: of the latents that the prior is measured on.
-      space: of the latents, in `scene.SPACES`.
-      psi: truncation of the first latents.
-    """
-    scene = scenes.make(generator.module, target, space=space, psi=psi)
-    layers = len(distances.layer_names(target))
-    zeros = np.zeros(layers, np.float32)
-    nothing = attacks.Attack(
-        mean=zeros, std=zeros + 1, layers=[(zeros[:, None], np.zeros(1, np.float32))]
-    )
-    return scene, _constants(scene, target, generator, nothing, np.zeros((2, layers)), seed)
-
-
-def _constants(scene, target, generator, fitted, features, seed):
-    guide = objectives.make_guide(fitted, features, _latents(scene, generator, seed))
-    return Constants(
-        generator=generator.variables,
-        target=target.variables,
-        guide=guide,
-        key=jax.random.key(seed),
-    )
-
-
-def _latents(scene, generator, seed):
-    """Random latents, [N, w_dim or z_dim]."""
-    draw = rng.numpy_generator(seed, 'latents')
-    z = draw.standard_normal((_LATENTS, generator.module.z_dim), np.float32)
-    latents = np.asarray(_many(scene.to_latent)(generator.variables, z))
-    return latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0]  # in w+ all layers start alike
-
-
-@functools.lru_cache(maxsize=32)
-def _many(to_latent):
-    return jax.jit(jax.vmap(to_latent, in_axes=(None, 0)))
+def _fitted(views, images, blind):
+    """Returns (setting, the fitted attack, log-distances of the members it was fitted on)."""
+    shadow = views.shadow
+    reference = shadow and (shadow.in_blind if blind else shadow.in_target)
+    if reference is not None:
+        seen, member = shadow.in_shadow.log_distances, shadow.in_shadow.member
+        fitted = logistic.standardised_by(logistic.fit(seen, member), reference.log_distances)
+        return 'auxiliary', fitted, logistic.carried(seen[member], seen[~member], fitted)
+    fit, features = views.fit, images.log_distances
+    fitted = logistic.fit(features[fit], images.member[fit])
+    return 'partial', fitted, features[fit & images.member]

@@ -1,4 +1,4 @@
-"""What a latent looks like to the target: image, small transformation, distances and embedding.
+"""What a latent looks like to the target: image, small random moves, distances and embedding.
 
 Pure functions of one latent, to be `vmap`-ed over candidates.
 """
@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 from fr_inference.measuring import distances
-from fr_inference.membership import attack
 from fr_inference.models import stylegan2
 from fr_inference.models.target import InputSpec, Target
 
@@ -22,12 +21,12 @@ SPACES = ('w', 'w+', 'z')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Jitter:
-    """How far a picture is moved before the target sees it; 0 everywhere for not at all.
+    """How far a picture is moved before the target sees it; 0 everywhere: not at all.
 
     Attributes:
-      shift: largest shift along each axis, as a share of the side.
-      zoom: largest change of size, as a share.
-      light: largest change of brightness, as a share of the whole scale.
+      shift: largest shift along each axis, as a share of the side, 0 to 0.5.
+      zoom: largest change of size, as a share, 0 to 0.5.
+      light: largest change of brightness, as a share of the whole scale, 0 to 0.5.
       mirror: whether half of the pictures are mirrored.
     """
 
@@ -39,7 +38,12 @@ class Jitter:
     def __post_init__(self):
         for name in ('shift', 'zoom', 'light'):
             value = getattr(self, name)
-            errors.require(0 <= value <= 0.5, f'{name}: found {value}, expected 0 to 0.5')
+            if not 0 <= value <= 0.5:
+                raise errors.InputError(name, value, '0 to 0.5')
+
+
+MOVED = Jitter()
+STILL = Jitter(shift=0.0, zoom=0.0, light=0.0, mirror=False)
 
 
 @jax.tree_util.register_dataclass
@@ -48,11 +52,11 @@ class Seen:
     """One picture of a latent as the target sees it.
 
     Attributes:
-      features: [L] float32 log-distances.
+      distances: [L] float32, of the BatchNorm layers; L is 0 for a target without any.
       embedding: [D] float32, of unit length.
     """
 
-    features: jax.Array
+    distances: jax.Array
     embedding: jax.Array
 
 
@@ -62,48 +66,45 @@ class Scene:
 
     Attributes:
       render: (generator's variables, latent) -> [R, R, 3] float32, 0 to 255.
-      see: (target's variables, image) -> `Seen`.
-      to_latent: (generator's variables, z [z_dim]) -> the latent that is optimised.
+      see: (target's variables, image [H, W, 3]) -> `Seen`.
+      to_latent: (generator's variables, z [z_dim]) -> the latent that is improved.
       input: what the target expects.
-      kind: space, truncation and scaling, for the record of what a search belongs to.
+      z_dim: length of z.
+      kind: space and truncation, for the description of a search.
     """
 
     render: Callable[[Any, jax.Array], jax.Array]
     see: Callable[[Any, jax.Array], Seen]
     to_latent: Callable[[Any, jax.Array], jax.Array]
     input: InputSpec
-    kind: str = ''
+    z_dim: int
+    kind: str
 
 
 def make(
-    generator: stylegan2.Generator,
-    target: Target,
-    *,
-    space: str = 'w',
-    psi: float = 1.0,
-    scaling: str = 'variance',
+    generator: stylegan2.Generator, target: Target, *, space: str = 'w', psi: float = 1.0
 ) -> Scene:
     """Puts a generator before a target.
+
+    Scenes of one generator module and one backbone module are the same object, whatever the weights:
+    what is compiled for a target serves its controls.
 
     Args:
       generator: its images are RGB.
       target: the backbone.
-      space: what is optimised: 'w' [w_dim], 'w+' (one w for each layer, [styles, w_dim]) or 'z' [z_dim].
+      space: what is improved: 'w' [w_dim], 'w+' (a w for each layer, [styles, w_dim]) or 'z' [z_dim].
       psi: truncation of the latents that the search starts from ('w', 'w+') or of every image ('z').
-      scaling: of the distances, in `distances.SCALINGS`.
 
     Raises:
       InputError: for another space.
     """
     errors.one_of('space', space, SPACES)
     # Compiled programs live on: they must not keep the target's weights.
-    return _make(generator, target.apply, target.input, space, psi, scaling)
+    return _make(generator, target.apply, target.input, space, psi)
 
 
 @functools.lru_cache(maxsize=32)
-def _make(generator, apply, input, space, psi, scaling):
-    """One scene for all weights: what is compiled for one target serves its controls and others."""
-
+def _make(generator, apply, input, space, psi):
     def styles(variables, z):
         w = generator.apply(variables, z[None], method='mapping')
         return generator.apply(variables, w, psi, method='truncate')[0]
@@ -123,17 +124,38 @@ def _make(generator, apply, input, space, psi, scaling):
         return _soft_clip(image[0]) * 127.5 + 127.5
 
     def see(variables, image):
-        normal = input.normalize(image)
-        found, embedding = distances.of_image(apply, variables, normal, scaling)
+        found, embedding = distances.of_image(apply, variables, input.normalize(image))
         length = jnp.sqrt(jnp.sum(jnp.square(embedding)) + 1e-12)
-        return Seen(attack.log_distances(found), embedding / length)
+        return Seen(found, embedding / length)
 
-    return Scene(render, see, to_latent, input, f'{space}, psi {psi:g}, {scaling}')
+    kind = f'{space}, psi {psi:g}'
+    return Scene(render, see, to_latent, input, generator.z_dim, kind)
 
 
 def _soft_clip(x):
     inside = jnp.clip(x, -1.0, 1.0)
     return inside + 0.01 * (x - inside)
+
+
+def pictures(scene: Scene, variables: Any, image: jax.Array, key: jax.Array, count: int) -> Seen:
+    """Looks at one image several times, each time moved at random (`MOVED`).
+
+    Args:
+      scene: whose target looks.
+      variables: of the target.
+      image: [R, R, 3] float32, 0 to 255.
+      key: of the moves, a typed key.
+      count: T, the number of pictures.
+
+    Returns:
+      `Seen`, every field with a leading axis of length T.
+    """
+
+    def look(image, key):
+        return scene.see(variables, transform(key, image, scene.input, MOVED))
+
+    images = jnp.broadcast_to(image, (count, *image.shape))
+    return jax.vmap(look)(images, jax.random.split(key, count))
 
 
 def transform(key: jax.Array, image: jax.Array, input: InputSpec, jitter: Jitter) -> jax.Array:
@@ -167,7 +189,3 @@ def transform(key: jax.Array, image: jax.Array, input: InputSpec, jitter: Jitter
     )
     light = jitter.light * 255 * lit
     return moved + light
-
-
-# Not moved at all.
-STILL = Jitter(shift=0.0, zoom=0.0, light=0.0, mirror=False)

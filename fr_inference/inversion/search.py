@@ -7,43 +7,52 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, processes, provenance
-from fr_inference.inversion import objective as objectives
-from fr_inference.inversion import optimize, programs
-from fr_inference.inversion.objective import Objective
-from fr_inference.inversion.optimize import Constants, Plan
-from fr_inference.inversion.pool import Pool
-from fr_inference.inversion.scene import Scene
+from fr_inference import errors, runs
+from fr_inference.config import Search
+from fr_inference.inversion import candidate, goals
+from fr_inference.inversion.candidate import Optimiser
+from fr_inference.inversion.goals import Goal
+from fr_inference.inversion.subject import Pool, Progress, Subject
 
-Progress = Callable[..., None]
 _BLOCK = 4096  # random latents compared with all wanted embeddings at once
+_LONGEST = 10  # steps between two looks at the clock
+_DESCRIBED = (
+    'draws',
+    'candidates',
+    'steps',
+    'keep',
+    'pictures',
+    'learning_rate',
+    'optimiser',
+    'apart',
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the search returns, the best first.
+    """What a search returns, for each wanted embedding the best first.
 
     Attributes:
       latents: [M, ...] float32, in the search's space.
-      scores: [M] objective, averaged over pictures nobody optimised.
-      logits: [M] membership logit of the picture that was not moved.
-      embeddings: [M, D] the target's unit embedding of it.
+      objective: [M] float32, averaged over moved pictures that no step has seen.
+      logits: [M] float32 membership logits of the pictures that were not moved; None without a guide.
+      embeddings: [M, D] float32, the target's unit embeddings of those pictures.
       images: [M, R, R, 3] uint8.
       draws: [M] number of the random latent that each began as.
       group: [M] row of the wanted embedding that each is for.
-      curve: [steps, 2] mean objective and mean membership logit over the candidates.
-      seconds: of optimisation, this process's share.
+      curve: [steps, 2] float32, mean objective and mean membership logit over the candidates; the logit
+        is NaN without a guide.
+      seconds: of the steps that this call did.
       candidate_steps: done in those seconds.
     """
 
     latents: np.ndarray
-    scores: np.ndarray
-    logits: np.ndarray
+    objective: np.ndarray
+    logits: np.ndarray | None
     embeddings: np.ndarray
     images: np.ndarray
     draws: np.ndarray
@@ -59,203 +68,199 @@ class Found:
 
 
 def run(
-    scene: Scene,
-    plan: Plan,
-    objective: Objective,
-    constants: Constants,
-    pool: Pool,
-    wanted: np.ndarray,
+    subject: Subject,
+    goal: Goal,
+    how: Search,
     *,
     workdir: str | os.PathLike | None = None,
     save_seconds: float = 60.0,
     label: str = 'searching',
     progress: Progress | None = None,
 ) -> Found:
-    """Searches.
+    """Searches a backbone.
 
     Args:
-      scene: generator before target.
-      plan: how.
-      objective: what is maximised.
-      constants: variables and measurements; `key` is replaced by the plan's seed.
-      pool: random latents, of the same scene, constants and seed, of which the first `plan.draws` count.
-      wanted: [G, D] unit embeddings of the targeted mode, each of which gets the plan's candidates and
-        reconstructions; [1, D] zeros without one.
+      subject: the backbone, with `how.draws` random latents or more, of which the first count.
+      goal: what is maximised. Each wanted embedding gets `how.candidates` candidates and `how.keep`
+        reconstructions.
+      how: numbers, steps and diversity.
       workdir: keeps the state for resuming.
       save_seconds: how often at most to save.
       label: of the progress.
-      progress: called as progress(label, done, total).
+      progress: called as progress(label, done, total, objective=...).
 
     Raises:
       Stopped: when that was asked for; the state is saved where there is a `workdir`.
-      InputError: when `workdir` holds another search, or nothing finite was found.
+      InputError: for a goal that needs a guide where there is none, when `workdir` holds another
+        search, or nothing finite was found.
     """
-    errors.require(
-        len(pool) >= plan.draws,
-        f'draws: found a pool of {len(pool)} random latents, expected {plan.draws} or more',
-    )
-    constants = programs.ready(constants, plan, objective)
-    wanted = np.asarray(wanted, np.float32)
-    folder = pathlib.Path(workdir) if workdir is not None else None
-    if folder is not None:
-        described = {
-            'plan': dataclasses.asdict(plan),
-            'objective': dataclasses.asdict(objective),
-            'wanted': checkpointing.digest(wanted),
-            **programs.identified(scene, constants),
+    if len(subject.pool) < how.draws:
+        raise errors.InputError('draws', how.draws, f'at most the {len(subject.pool)} of the pool')
+    if goal.term != 'cosine' and subject.constants.guide is None:
+        raise errors.InputError(
+            'goal',
+            f'{goal.name} for a backbone without a membership attack',
+            'goals.centres or goals.templates, or a guide (BatchNorm statistics are needed)',
+        )
+    wanted = goal.rows(subject.pool.embeddings.shape[1])
+    if workdir is not None:
+        described = {name: getattr(how, name) for name in _DESCRIBED}
+        runs.claim(
+            pathlib.Path(workdir),
+            {'search': described, 'goal': goal.description(), **subject.description()},
+        )
+    count = len(wanted) * how.candidates
+    scene, constants = subject.scene, dataclasses.replace(subject.constants, weights=goal.weights)
+    optimiser = Optimiser(name=how.optimiser, learning_rate=how.learning_rate, steps=how.steps)
+
+    def mapped(make, *static):
+        return candidate.mapped(make, static, constants, total=count, most=how.search_batch)
+
+    def fresh():
+        numbers = best(goal, how, subject.pool, wanted).reshape(-1)
+        begin = mapped(candidate.beginning, scene, optimiser)
+        return {
+            'candidates': begin((numbers, np.repeat(wanted, how.candidates, axis=0))),
+            'curve': np.zeros((how.steps, 2), np.float32),
         }
-        provenance.claim_run(folder, described)
-    state, curve = _begin(scene, plan, objective, constants, pool, wanted, folder)
-    started, done_before = time.monotonic(), int(state['step'][0]) if plan.steps else 0
-    state, curve = _optimise(
-        scene, plan, objective, constants, state, curve, folder, save_seconds, label, progress
+
+    one = jax.eval_shape(candidate.beginning(scene, optimiser), constants, (np.int32(0), wanted[0]))
+    like = {
+        'candidates': jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), one
+        ),
+        'curve': jax.ShapeDtypeStruct((how.steps, 2), np.float32),
+    }
+    size = _segment(how.steps)
+    steps_here = 0
+
+    def advance(state, done):
+        nonlocal steps_here
+        steps = min(size, how.steps - done)
+        step = mapped(candidate.advancing, scene, how.pictures, goal.term, optimiser, steps)
+        candidates, part = step(state['candidates'])
+        curve = np.array(state['curve'])
+        curve[done : done + steps] = part.mean(0)
+        steps_here += steps
+        state = {'candidates': candidates, 'curve': curve}
+        return state, done + steps, {'objective': part[:, -1, 0].mean()}
+
+    started = time.monotonic()
+    state = runs.resume(
+        fresh,
+        how.steps,
+        advance,
+        like=like,
+        folder=workdir,
+        save_seconds=save_seconds,
+        label=label,
+        progress=progress,
     )
     seconds = time.monotonic() - started
-    found = _select(scene, plan, objective, constants, state, curve, len(wanted))
-    steps = (plan.steps - done_before) * plan.candidates * len(wanted)
-    return dataclasses.replace(found, seconds=seconds, candidate_steps=steps)
+    look = mapped(candidate.looking, scene, how.pictures, goal.term)
+    found = _select(look, how, state, len(wanted))
+    return dataclasses.replace(found, seconds=seconds, candidate_steps=steps_here * count)
 
 
-def _begin(scene, plan, objective, constants, pool, wanted, folder):
-    """Takes the best of the pool for each wanted embedding, and returns the candidates' states.
+def best(goal: Goal, how: Search, pool: Pool, wanted: np.ndarray) -> np.ndarray:
+    """Returns the numbers of the pool's best latents for each wanted embedding.
 
-    Where such states were saved, it returns those.
+    Args:
+      goal: what ranks them.
+      how: `draws` and `candidates` count.
+      pool: of `how.draws` latents or more.
+      wanted: [G, D].
+
+    Returns:
+      [G, candidates] int32, the best first; among equals the lower number.
+
+    Raises:
+      InputError: where too few have a finite objective.
     """
-    curve = np.zeros((plan.steps, 2), np.float32)
-    if folder is not None:
-        fresh = optimize.beginning(scene, plan, pool.z_dim)
-        example = (np.int32(0), wanted[0])
-        shapes = jax.eval_shape(fresh, constants, example)
-        like = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                (len(wanted) * plan.candidates, *leaf.shape), leaf.dtype
-            ),
-            shapes,
-        )
-        saved = checkpointing.latest_state(folder / 'state', {'candidates': like, 'curve': curve})
-        if saved is not None:
-            return saved[1]['candidates'], np.array(saved[1]['curve'])
-
-    best = _best(plan, objective, pool, wanted)
-    start = programs.over(optimize.beginning, constants, scene, plan, pool.z_dim)
-    return start((best.reshape(-1), np.repeat(wanted, plan.candidates, axis=0))), curve
-
-
-def _best(plan, objective, pool, wanted):
-    """Numbers of the best latents of the pool for each of G wanted embeddings, [G, candidates]."""
     kept = np.zeros((len(wanted), 0), np.int32)
     values = np.zeros((len(wanted), 0), np.float32)
-    for first in range(0, plan.draws, _BLOCK):
-        rows = slice(first, min(first + _BLOCK, plan.draws))
-        cosines = wanted @ np.asarray(pool.embeddings[rows]).T
-        terms = {name: np.asarray(column[rows]) for name, column in pool.terms.items()}
-        found = np.broadcast_to(
-            objectives.total(objective.membership, objective.weights, terms, cosines), cosines.shape
-        )
+    for first in range(0, how.draws, _BLOCK):
+        rows = slice(first, min(first + _BLOCK, how.draws))
+        terms = {name: column[rows] for name, column in pool.terms.items()}
+        shape = len(wanted), rows.stop - first
+        found = np.broadcast_to(goals.objective(goal.term, goal.weights, terms, wanted), shape)
         numbers = np.arange(rows.start, rows.stop, dtype=np.int32)
-        kept = np.concatenate([kept, np.broadcast_to(numbers, cosines.shape)], 1)
+        kept = np.concatenate([kept, np.broadcast_to(numbers, shape)], 1)
         values = np.concatenate([values, found], 1)
         ranked = np.where(np.isfinite(values), values, -np.inf)
-        order = np.argsort(-ranked, axis=1, kind='stable')[:, : plan.candidates]
+        order = np.argsort(-ranked, axis=1, kind='stable')[:, : how.candidates]
         kept = np.take_along_axis(kept, order, axis=1)
         values = np.take_along_axis(values, order, axis=1)
-    errors.require(
-        np.isfinite(values).all(),
-        f'only {int(np.isfinite(values).all(0).sum())} of {plan.draws} random latents have a finite '
-        f'score, expected {plan.candidates}; are generator and target damaged?',
-    )
+    finite = np.isfinite(values).all(0)
+    if not finite.all():
+        raise errors.InputError(
+            'draws',
+            f'{int(finite.sum())} random latents of {how.draws} with a finite objective',
+            f'{how.candidates} or more',
+            'check whether generator or target is damaged',
+        )
     return kept
 
 
-def _optimise(
-    scene, plan, objective, constants, state, curve, folder, save_seconds, label, progress
-):
-    """Goes on from `state` to the last step, in segments of fixed length."""
-    segment = _segment(plan.steps)
-    done, saved_at = int(state['step'][0]), time.monotonic()
-
-    def save_state():
-        if folder is not None:
-            tree = {'candidates': state, 'curve': curve}
-            checkpointing.save_state(folder / 'state', done, jax.tree.map(np.asarray, tree))
-
-    if progress is not None and done < plan.steps:
-        progress(label, done, plan.steps)
-    while done < plan.steps:
-        count = min(segment, plan.steps - done)
-        advance = programs.over(
-            optimize.advancing, constants, scene, plan, objective.membership, count
-        )
-        state, part = advance(state)
-        curve[done : done + count] = part.mean(0)
-        done += count
-        if progress is not None:
-            progress(label, done, plan.steps, objective=part[:, -1, 0].mean())
-        if done == plan.steps or time.monotonic() - saved_at >= save_seconds:
-            save_state()
-            saved_at = time.monotonic()
-        if done < plan.steps:
-            processes.stop_point(save_state)
-    return state, curve
-
-
 def _segment(steps):
-    """Steps between two looks at the clock; a divisor, where there is one, saves a compilation."""
-    return next((size for size in range(10, 4, -1) if steps % size == 0), min(10, max(1, steps)))
+    """Steps between two stop points; a divisor, where there is one, saves a compilation."""
+    most = min(_LONGEST, max(1, steps // 2))
+    least = 1 if steps <= _LONGEST else 5
+    return next((size for size in range(most, least - 1, -1) if steps % size == 0), most)
 
 
-def _select(scene, plan, objective, constants, state, curve, groups):
+def _select(look, how, state, groups):
     """Looks at the candidates afresh and keeps the best of each group that are not alike."""
-    look = programs.over(optimize.looking, constants, scene, plan, objective.membership)
-    scores, logits, embeddings, images, latents = look(
-        {name: state[name] for name in ('draw', 'wanted', 'white', 'best')}
-    )
-    size = plan.candidates
+    candidates = state['candidates']
+    found = look({name: candidates[name] for name in ('draw', 'wanted', 'white', 'best')})
+    size = how.candidates
     chosen = np.concatenate(
         [
             first
             + varied(
-                scores[first : first + size],
-                embeddings[first : first + size],
-                plan.keep,
-                plan.apart,
+                found['objective'][first : first + size],
+                found['embedding'][first : first + size],
+                how.keep,
+                how.apart,
             )
             for first in range(0, groups * size, size)
         ]
     )
-    lost = int((~np.isfinite(scores[chosen])).sum())
-    errors.require(
-        not lost,
-        f'{lost} of {len(chosen)} reconstructions have no finite score: the search diverged; lower '
-        f'learning_rate (now {plan.learning_rate:g}) or the strength',
-    )
+    lost = int((~np.isfinite(found['objective'][chosen])).sum())
+    if lost:
+        raise errors.InputError(
+            'learning_rate',
+            f'{how.learning_rate:g}, with which {lost} of {len(chosen)} reconstructions diverged',
+            'one that leaves their objective finite',
+            'lower it, or the strength',
+        )
     return Found(
-        latents=latents[chosen],
-        scores=scores[chosen],
-        logits=logits[chosen],
-        embeddings=embeddings[chosen],
-        images=images[chosen],
-        draws=np.asarray(state['draw'])[chosen],
+        latents=found['latent'][chosen],
+        objective=found['objective'][chosen],
+        logits=found['logit'][chosen] if 'logit' in found else None,
+        embeddings=found['embedding'][chosen],
+        images=found['image'][chosen],
+        draws=np.asarray(candidates['draw'])[chosen],
         group=chosen // size,
-        curve=curve,
+        curve=np.asarray(state['curve']),
     )
 
 
-def varied(scores: np.ndarray, embeddings: np.ndarray, keep: int, apart: float) -> np.ndarray:
+def varied(values: np.ndarray, embeddings: np.ndarray, keep: int, apart: float) -> np.ndarray:
     """Returns the rows that are kept: the best first, none too like a better one.
 
     Where that leaves fewer than `keep`, the best of the others fill up.
 
     Args:
-      scores: [K].
+      values: [K] objective.
       embeddings: [K, D] of unit length.
-      keep: rows to return.
-      apart: largest cosine between two.
+      keep: rows to return, at most K.
+      apart: largest cosine between two, -1 to 1.
 
     Returns:
       [keep] row numbers, best first.
     """
-    order = np.argsort(-np.where(np.isfinite(scores), scores, -np.inf), kind='stable')
+    order = np.argsort(-np.where(np.isfinite(values), values, -np.inf), kind='stable')
     chosen: list[int] = []
     for row in order:
         if len(chosen) == keep:
@@ -264,4 +269,4 @@ def varied(scores: np.ndarray, embeddings: np.ndarray, keep: int, apart: float) 
             chosen.append(int(row))
     rest = [int(row) for row in order if int(row) not in set(chosen)]
     chosen += rest[: keep - len(chosen)]
-    return np.array(sorted(chosen, key=lambda row: -scores[row]), int)
+    return np.array(sorted(chosen, key=lambda row: -values[row]), int)

@@ -1,1 +1,1 @@
-"""What is done for a platform's sake, chosen where a program is compiled."""
+"""Faster forms of plain operations for one platform each; `seam` chooses among them."""

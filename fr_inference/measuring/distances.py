@@ -4,26 +4,21 @@ For the i-th BatchNorm layer with input v_i [H, W, C], running mean u_i and scal
 
     d_i = sum over channels of (mean over H, W of v_i - u_i)^2 / b_i
 
-Source: Huang et al., arXiv 2401.13719, section on membership inference. What b_i is it does not say;
-see `SCALINGS`.
+Source: Huang et al., arXiv 2401.13719, section on membership inference. The paper does not say what b_i
+is; here it is the layer's running variance plus its epsilon, channel by channel.
 """
 
 import contextlib
-import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fr_inference import devices, errors
+from fr_inference import errors
 from fr_inference.models.target import Apply, Target
-
-# What b_i may be: the running variance (plus the layer's epsilon), channel by channel; the number of
-# channels; 1.
-SCALINGS = ('variance', 'channels', 'none')
 
 
 @contextlib.contextmanager
@@ -38,17 +33,13 @@ def intercepting(function: Callable[..., Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recording(scaling: str = 'variance') -> Iterator[list[tuple[str, jax.Array]]]:
+def recording() -> Iterator[list[tuple[str, jax.Array]]]:
     """Collects (layer name, distances [N]) of every BatchNorm layer called inside.
-
-    Args:
-      scaling: in `SCALINGS`.
 
     Raises:
       InputError: when a layer is called in training mode: its statistics would change, and the
         distances would be to the batch at hand.
     """
-    errors.one_of('scaling', scaling, SCALINGS)
     found: list[tuple[str, jax.Array]] = []
 
     def intercept(call, arguments, keywords, context):
@@ -61,49 +52,43 @@ def recording(scaling: str = 'variance') -> Iterator[list[tuple[str, jax.Array]]
                 layer.use_running_average,
                 keywords.get('use_running_average', (*arguments, None, None)[1]),
             )
-            errors.require(
-                frozen is True,
-                f'{name}: BatchNorm is in training mode while scoring; the apply function must run '
-                'the model with use_running_average=True',
-            )
+            if frozen is not True:
+                raise errors.InputError(
+                    'apply',
+                    'BatchNorm in training mode',
+                    'use_running_average=True in every layer',
+                    inside=name,
+                )
             calls = sum(other.partition('#')[0] == name for other, _ in found)
-            found.append((f'{name}#{calls + 1}' if calls else name, _distance(layer, x, scaling)))
+            found.append((f'{name}#{calls + 1}' if calls else name, _distance(layer, name, x)))
         return call(*arguments, **keywords)
 
     with intercepting(intercept):
         yield found
 
 
-def _distance(layer, x, scaling):
-    errors.require(
-        layer.axis in (-1, x.ndim - 1),
-        f'{layer.name}: BatchNorm over axis {layer.axis}, expected the last one (NHWC)',
-    )
-    errors.require(
-        layer.has_variable('batch_stats', 'mean'),
-        f'{layer.name}: BatchNorm without statistics; variables must hold them under batch_stats',
-    )
+def _distance(layer, name, x):
+    if layer.axis not in (-1, x.ndim - 1):
+        raise errors.InputError(
+            'apply', f'BatchNorm over axis {layer.axis}', 'the last axis (NHWC)', inside=name
+        )
+    if not layer.has_variable('batch_stats', 'mean'):
+        raise errors.InputError(
+            'variables', 'BatchNorm without statistics', 'them under batch_stats', inside=name
+        )
     mean = jnp.asarray(layer.get_variable('batch_stats', 'mean'), jnp.float32)
+    variance = jnp.asarray(layer.get_variable('batch_stats', 'var'), jnp.float32)
     pooled = jnp.mean(x.astype(jnp.float32), axis=tuple(range(1, x.ndim - 1)))
-    squares = (pooled - mean) ** 2
-    if scaling == 'variance':
-        variance = jnp.asarray(layer.get_variable('batch_stats', 'var'), jnp.float32)
-        squares = squares / (variance + layer.epsilon)
-    elif scaling == 'channels':
-        squares = squares / squares.shape[-1]
-    return squares.sum(-1)
+    return ((pooled - mean) ** 2 / (variance + layer.epsilon)).sum(-1)
 
 
-def of_image(
-    apply: Apply, variables: Any, image: jax.Array, scaling: str = 'variance'
-) -> tuple[jax.Array, jax.Array]:
+def of_image(apply: Apply, variables: Any, image: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns one image's distances and embedding; `jax.vmap` it over images, differentiate it.
 
     Args:
       apply: see `target.Apply`.
       variables: of the backbone; unchanged.
       image: [H, W, 3] float32, normalised.
-      scaling: in `SCALINGS`.
 
     Returns:
       ([L] float32 distances, [D] float32 embedding).
@@ -112,7 +97,7 @@ def of_image(
       InputError: for BatchNorm layers in training mode or without statistics, and for an `apply`
         that returns something else than embeddings.
     """
-    with recording(scaling) as found:
+    with recording() as found:
         embedding = apply(variables, image[None])
     _check_embedding(embedding)
     distances = [distance[0] for _, distance in found]
@@ -122,11 +107,12 @@ def of_image(
 
 def _check_embedding(found):
     shape = getattr(found, 'shape', None)
-    errors.require(
-        shape is not None and shape[:1] == (1,),
-        f'apply: found {shape or type(found).__name__} for one image, expected an array [1, D] of its '
-        'embedding',
-    )
+    if shape is None or shape[:1] != (1,):
+        raise errors.InputError(
+            'apply',
+            f'{shape or type(found).__name__} for one image',
+            'an array [1, D] of its embedding',
+        )
 
 
 def layer_names(target: Target) -> tuple[str, ...]:
@@ -149,31 +135,3 @@ def embedding_size(target: Target) -> int:
     found = jax.eval_shape(target.apply, target.variables, image)
     _check_embedding(found)
     return math.prod(found.shape[1:])
-
-
-def scorer(
-    target: Target, scaling: str = 'variance', on: Sequence[jax.Device] | None = None
-) -> tuple[devices.Batched, Callable[[Any], Any], int]:
-    """Returns what `measure` runs on each batch: `devices.per_example` of `of_image`.
-
-    Args:
-      target: the backbone; its variables are the constants.
-      scaling: in `SCALINGS`.
-      on: the devices that share the work; `devices.local()` by default.
-
-    Returns:
-      (function of (variables, images [B, H, W, 3] on the scale 0 to 255) -> ([B, L] distances,
-      [B, D] embeddings); what puts the variables on every device; their number).
-    """
-    on = tuple(on or devices.local())
-    return _scorer(target.apply, target.input, scaling, on)
-
-
-@functools.lru_cache(maxsize=32)
-def _scorer(apply, input, scaling, on):
-    """Compiles once for all sets of faces, controls and audits, on each device of a batch of them."""
-
-    def one(variables, image):
-        return of_image(apply, variables, input.normalize(image), scaling)
-
-    return devices.per_example(one, on)

@@ -1,28 +1,30 @@
-"""Scoring: the distances and the embedding of every image of a set, whatever its size."""
+"""Measurements of a set of images, whatever its size: distances, embeddings and features."""
 
 import contextlib
 import dataclasses
 import functools
+import json
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import devices, errors, processes
+from fr_inference import checkpointing, devices, errors, processes, runs
 from fr_inference.data import loader, overlap
 from fr_inference.data.faces import Faces
 from fr_inference.data.loader import Decoders
-from fr_inference.measuring import distances, row_store
+from fr_inference.measuring import distances
+from fr_inference.measuring import features as extra_features
+from fr_inference.measuring.features import Feature
+from fr_inference.models import registry
 from fr_inference.models.target import Target
+from fr_inference.row_cache import RowCache
 
 Progress = Callable[..., None]
-
-# Rows are gathered and kept in blocks of about so many seconds, of so many batches or more.
-_BLOCK_SECONDS = 20
-_FIRST_BATCHES = 4
+_SCHEMA = 3  # of the rows in the cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Measurements:
       identities: of the N images.
       index: [N] int32 positions in the source.
       skipped: (path, reason) of images that could not be read.
+      extra: name -> [N, F] float32 of each `Feature` that was asked for.
     """
 
     layers: tuple[str, ...]
@@ -44,6 +47,7 @@ class Measurements:
     identities: tuple[str, ...]
     index: np.ndarray
     skipped: tuple[tuple[str, str], ...] = ()
+    extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -53,30 +57,31 @@ def measure(
     target: Target,
     faces: Faces,
     *,
-    scaling: str = 'variance',
+    features: Sequence[Feature] = (),
     batch_size: int = 64,
     mirror: bool = False,
     skip_bad: bool = False,
     scores: str | os.PathLike | None = None,
     decoders: int = 0,
-    label: str = 'scoring',
+    label: str = 'measuring',
     on: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Measurements:
     """Measures every image; memory does not grow with the number of images but for the results.
 
-    A score never depends on the batch it was in: every image is its own batch of one inside `vmap`. Of
-    several processes each reads and measures its share, and all return the whole.
+    An image's measurements never depend on the batch it was in: each is a batch of one inside `vmap`.
+    Each of several processes reads and measures its share, and all return the whole.
 
     Args:
       target: the backbone.
       faces: N images.
-      scaling: in `distances.SCALINGS`.
+      features: what else is computed of each image.
       batch_size: images at a time in a process, rounded up to a multiple of its devices.
       mirror: measure the mirror images instead.
       skip_bad: leave unreadable images out and list them.
-      scores: folder of rows computed before (`store`), which are not computed again, and where new ones
-        are added as they come; none are kept when None.
+      scores: folder of rows measured before (`row_cache`), which are not measured again, and where new
+        ones are added as they come; none are kept when None, nor for an architecture that is not
+        registered.
       decoders: processes that decode images, where this one's threads would keep the devices waiting.
       label: of the progress.
       on: the devices that share the work; `devices.local()` by default.
@@ -88,118 +93,176 @@ def measure(
       Stopped: when that was asked for; what was measured is in `scores`.
       InputError: when nothing could be read, or the backbone gives numbers that are not finite.
     """
-    errors.one_of('scaling', scaling, distances.SCALINGS)
     layers = distances.layer_names(target)
-    width = len(layers) + distances.embedding_size(target)
-    rows, done = np.zeros((len(faces), width), np.float32), np.zeros(len(faces), bool)
-    skipped: list[tuple[str, str]] = []
-    described = row_store.describe(target, scaling, mirror) if scores is not None else None
-    digests = overlap.content_digests(faces, skip_bad=skip_bad) if described else []
+    widths = [len(layers), distances.embedding_size(target)]
+    image = (target.input.height, target.input.width, 3)
+    shapes = (image, tuple(widths[1:]), tuple(widths[:1]))
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    more, programs = extra_features.described(features, inputs)
+    widths += more
+    cache, keys = None, [''] * len(faces)
+    if scores is not None and target.architecture in registry.VARIANTS:
+        cache = RowCache(scores, _described(target, mirror, programs), sum(widths))
+        keys = overlap.content_digests(faces, skip_bad=skip_bad)
+    lost: dict[int, str] = {}
+    on = tuple(on or devices.local())
+    share = -(-len(faces) // processes.count())
+    batch_size = devices.round_up(min(batch_size, max(1, share)), len(on))
     with contextlib.ExitStack() as stack:
-        kept: row_store.Store | None = None
-        if scores is not None and described is not None:
+        # Neither decoders nor devices are asked before something has to be measured.
+        reading = functools.cache(lambda: stack.enter_context(Decoders(faces, processes=decoders)))
+        compiled = functools.cache(lambda: _placed(target, on, tuple(features)))
 
-            def opened():
-                nonlocal kept
-                kept = stack.enter_context(row_store.Store(scores, described, width))
-                return kept.lookup(digests)
+        def compute(positions: np.ndarray) -> Iterator[np.ndarray]:
+            if not len(positions):
+                return iter(())
+            skipped: list[tuple[str, str]] = []
+            stream = loader.batches(
+                faces,
+                height=target.input.height,
+                width=target.input.width,
+                batch_size=batch_size,
+                indices=positions,
+                skip_bad=skip_bad,
+                skipped=skipped,
+                decoders=reading(),
+            )
+            found = _measured(target, compiled(), stream, mirror)
+            return _in_place(positions, found, sum(widths), skipped, lost)
 
-            known = processes.from_first(opened)
-            done[:], rows[known[0]] = known
-        (todo,), start = np.nonzero(~done), 0
-        stored = len(faces) - len(todo)
-        if progress is not None and stored:
-            progress(label, stored, len(faces), stored=stored)
-        reading = stack.enter_context(Decoders(faces, processes=decoders if len(todo) else 0))
-        score = _scoring(target, faces, reading, width, scaling, batch_size, mirror, skip_bad, on)
-        size = _FIRST_BATCHES * batch_size * processes.count()
-        while start < len(todo):
-            began = time.monotonic()
-            block = todo[start : start + size]
-            over = stored + start
-
-            def advance(count, over=over):
-                if progress is not None and processes.count() == 1:
-                    progress(label, over + count, len(faces))
-
-            own = functools.partial(score, block[processes.share(len(block))], advance)
-            positions, found, bad = processes.each_its_share(own)
-            positions, found = processes.gather_rows((positions, found))
-            skipped += [(path, why) for part in processes.gather_json(bad) for path, why in part]
-            rows[positions], done[positions] = found, True
-            if kept is not None:
-                kept.append([digests[position] for position in positions], found)
-            start += len(block)
-            if progress is not None and processes.count() > 1:
-                progress(label, over + len(block), len(faces))
-            # The slowest process's time, so that all come to the same size.
-            seconds = max(processes.gather_json(time.monotonic() - began))
-            size = max(size, min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1))))
-            if start < len(todo):
-                processes.stop_point()
-    errors.require(done.any(), f'{faces.name}: none of {len(faces)} images could be read')
-    index = np.flatnonzero(done).astype(np.int32)
-    rows = rows if done.all() else rows[done]
+        rows = runs.rows(
+            keys,
+            compute,
+            width=sum(widths),
+            cache=cache,
+            batch=batch_size,
+            label=label,
+            progress=progress,
+            lost=lost,
+        )
+    index = np.array([n for n in range(len(faces)) if n not in lost], np.int32)
+    if not len(index):
+        raise errors.InputError(faces.name, f'no readable image among {len(faces)}')
+    rows = rows[index] if lost else rows
     finite = np.asarray(np.isfinite(rows).all(axis=-1))
-    errors.require(
-        finite.all(),
-        f'{target.name}: {int((~finite).sum())} of {len(finite)} images give features that are not '
-        f'finite, as {faces.paths[int(index[np.argmin(finite)])]}; is the checkpoint damaged?',
-    )
+    if not finite.all():
+        raise errors.InputError(
+            target.name,
+            f'measurements of {int((~finite).sum())} of {len(finite)} images that are not finite, as '
+            f'those of {faces.paths[int(index[np.argmin(finite)])]}',
+            hint='is the checkpoint damaged?',
+        )
+    parts = np.split(rows, np.cumsum(widths)[:-1], axis=1)
     return Measurements(
         layers=layers,
-        distances=rows[:, : len(layers)],
-        embeddings=rows[:, len(layers) :],
+        distances=parts[0],
+        embeddings=parts[1],
+        extra={one.name: part for one, part in zip(features, parts[2:], strict=True)},
         identities=tuple(faces.identities[position] for position in index.tolist()),
         index=index,
-        skipped=tuple(skipped),
+        skipped=tuple((faces.paths[position], lost[position]) for position in sorted(lost)),
     )
 
 
-def _scoring(target, faces, reading, width, scaling, batch_size, mirror, skip_bad, on):
-    """Returns what scores the images at some positions: (positions, rows, what could not be read)."""
-    compiled, place, count = distances.scorer(target, scaling, on)
-    variables = place(target.variables)
-    share = -(-len(faces) // processes.count())
-    size = devices.round_up(min(batch_size, max(1, share)), count)
+def _described(target, mirror, programs):
+    """Returns all that a row depends on besides the image."""
+    described = {
+        'schema': _SCHEMA,
+        'weights': checkpointing.digest(target.variables),
+        'architecture': target.architecture,
+        'config': {name: str(value) for name, value in sorted(dict(target.config).items())},
+        'input': json.dumps(dataclasses.asdict(target.input)),
+        'mirror': mirror,
+        'device': devices.local()[0].device_kind,
+        'jax': jax.__version__,
+    }
+    return {**described, 'features': programs} if programs else described
 
-    def score(positions, advanced):
-        skipped: list[tuple[str, str]] = []
-        rows, index = [], []
-        ahead: list[tuple[Any, np.ndarray, np.ndarray]] = []  # computed while the next is decoded
 
-        def collect():
-            found, mask, where = ahead.pop(0)
-            rows.append(np.concatenate(jax.device_get(found), axis=1)[mask])
-            index.append(where[mask])
-            advanced(sum(map(len, index)) + len(skipped))
+def measurer(
+    target: Target,
+    on: Sequence[jax.Device] | None = None,
+    features: Sequence[Feature] = (),
+) -> tuple[devices.Batched, Callable[[Any], Any], int]:
+    """Returns what `measure` runs on each batch, compiled by `devices.per_example`.
 
-        for batch in loader.batches(
-            faces,
-            height=target.input.height,
-            width=target.input.width,
-            batch_size=size,
-            indices=positions,
-            skip_bad=skip_bad,
-            skipped=skipped,
-            decoders=reading,
-        ):
-            images = batch.images[:, :, ::-1] if mirror else batch.images
-            try:
-                ahead.append((compiled(variables, images), batch.mask, batch.index))
-            except jax.errors.UnexpectedTracerError as error:
-                raise errors.InputError(
-                    f'{target.name}: its BatchNorm layers are called inside nn.remat, nn.scan or '
-                    'another transformation that hides what they see; score the same module without it'
-                ) from error
-            if len(ahead) > 1:
-                collect()
-        while ahead:
-            collect()
-        found = np.concatenate([np.zeros((0, width), np.float32), *rows])
-        return np.concatenate([np.zeros(0, np.int32), *index]), found, skipped
+    Args:
+      target: the backbone; its variables are the constants.
+      on: the devices that share the work; `devices.local()` by default.
+      features: what else is computed of each image.
 
-    return score
+    Returns:
+      (function of (variables, images [B, H, W, 3] on the scale 0 to 255) -> ([B, L] distances,
+      [B, D] embeddings, [B, F] of each feature); what puts the variables on every device; their
+      number).
+    """
+    return _measurer(target.apply, target.input, tuple(on or devices.local()), tuple(features))
+
+
+@functools.lru_cache(maxsize=32)
+def _measurer(apply, input, on, features):
+    """Compiles once for all sets of faces, controls and audits, on each device of a batch of them."""
+
+    def one(variables, image):
+        found, embedding = distances.of_image(apply, variables, input.normalize(image))
+        pixels = image.astype(jnp.float32)
+        return found, embedding, *(part.function(pixels, embedding, found) for part in features)
+
+    return devices.per_example(one, on)
+
+
+def _placed(target, on, features):
+    program, place, _ = measurer(target, on, features)
+    return functools.partial(program, place(target.variables))
+
+
+def _measured(target, compiled, stream, mirror):
+    """Yields ([n] positions, [n, width] rows) of each batch, computed while the next is decoded."""
+    ahead: list[tuple[Any, loader.Batch]] = []
+
+    def collect():
+        found, batch = ahead.pop(0)
+        return batch.index[batch.mask], np.concatenate(jax.device_get(found), axis=1)[batch.mask]
+
+    for batch in stream:
+        images = batch.images[:, :, ::-1] if mirror else batch.images
+        try:
+            ahead.append((compiled(images), batch))
+        except jax.errors.UnexpectedTracerError as error:
+            raise errors.InputError(
+                target.name,
+                'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides what '
+                'they see',
+                'the same module without it',
+            ) from error
+        if len(ahead) > 1:
+            yield collect()
+    while ahead:
+        yield collect()
+
+
+def _in_place(positions, found, width, skipped, lost):
+    """Yields the rows of consecutive positions, NaN for the images that were skipped.
+
+    Args:
+      positions: [n] ascending.
+      found: yields (positions, rows) of the images that could be read, in order.
+      width: numbers in a row.
+      skipped: (path, reason) of the others, in order, once all were read.
+      lost: receives position -> reason of those.
+    """
+    start, there = 0, []
+    for where, values in found:
+        stop = int(np.searchsorted(positions, where[-1])) + 1
+        part = np.full((stop - start, width), np.nan, np.float32)
+        part[np.searchsorted(positions[start:stop], where)] = values
+        there += where.tolist()
+        start = stop
+        yield part
+    if start < len(positions):
+        yield np.full((len(positions) - start, width), np.nan, np.float32)
+    absent = sorted(set(positions.tolist()) - set(there))
+    lost.update({n: why for n, (_, why) in zip(absent, skipped, strict=True)})
 
 
 def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurements:
@@ -212,4 +275,5 @@ def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurem
         embeddings=measured.embeddings[rows],
         identities=tuple(measured.identities[row] for row in rows),
         index=measured.index[rows],
+        extra={name: values[rows] for name, values in measured.extra.items()},
     )

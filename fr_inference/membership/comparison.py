@@ -42,7 +42,9 @@ class Comparison:
         not be run.
       null: the same among strangers only, half of whom are called members; None where it could not.
       excess: {'auc', 'auc_ci95'} of figures over blind; the interval is of the difference.
-      scored: the scores behind `figures`, for curves; absent in what was read from `audit.json`.
+      scored: the scores behind `figures`, for curves; None in what was read from `audit.json`.
+      blind_scored: those behind `blind`.
+      null_scored: those behind `null`.
     """
 
     attack: str
@@ -56,6 +58,8 @@ class Comparison:
     null: Mapping[str, Any] | None = None
     excess: Mapping[str, Any] | None = None
     scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
+    blind_scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
+    null_scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         errors.one_of('access', self.access, ACCESS)

@@ -1,6 +1,6 @@
 """Controls: what the same attack reaches where there is nothing to find.
 
-Null: non-members only, half of the people called members. Blind: a backbone that never saw the members.
+Null: non-members only, half of whom are called members. Blind: a backbone that never saw the members.
 """
 
 import dataclasses
@@ -17,32 +17,47 @@ from fr_inference import errors, rng
 from fr_inference.data import loader
 from fr_inference.data.faces import Faces
 from fr_inference.measuring import distances
+from fr_inference.membership.splits import Labelled
 from fr_inference.models.target import Target
+
+LEAST_STRANGERS = 8
 
 _CALIBRATION_IMAGES = 512
 _BATCH = 64
 
 
-def null_labels(identities: Sequence[str], seed: int) -> np.ndarray:
-    """Calls a random half of the people members: [N] bool."""
+def null_labels(
+    identities: Sequence[str], seed: int, *, least: int = LEAST_STRANGERS
+) -> np.ndarray:
+    """Calls a random half of the people members: [N] bool.
+
+    Raises:
+      InputError: for fewer people than `least`.
+    """
     names = sorted(set(identities))
-    errors.require(
-        len(names) >= 8,
-        f'null control: found {len(names)} people among the non-members, expected 8 or more',
-    )
+    if len(names) < least:
+        raise errors.InputError(
+            'nonmembers', f'{len(names)} people', f'{least} or more, for the null control'
+        )
     order = rng.numpy_generator(seed, 'null control').permutation(len(names))
     chosen = {names[position] for position in order[: len(names) // 2]}
     return np.array([name in chosen for name in identities])
 
 
+def null(images: Labelled, seed: int, *, least: int = LEAST_STRANGERS) -> Labelled:
+    """Returns the non-members among the images, half of them called members."""
+    strangers = images.select(~images.member)
+    return Labelled.of(strangers, null_labels(strangers.identities, seed, least=least))
+
+
 def blind_target(
     target: Target, calibration: Faces, *, seed: int, skip_bad: bool = False
 ) -> Target:
-    """Returns the target's twin that never learned: random weights, statistics measured afresh.
+    """Returns the target's twin that never learned: random weights, statistics measured again.
 
-    Kernels are drawn from a normal distribution with the spread of the trained ones, vectors (biases,
-    scales, slopes) replaced by their mean. The BatchNorm statistics are those of `calibration`, which
-    must hold members and non-members alike.
+    Kernels are drawn from a normal distribution with the spread of the trained kernels; vectors (biases,
+    scales, slopes) are replaced by their mean. The BatchNorm statistics are those of `calibration`,
+    which must hold both members and non-members.
 
     Args:
       target: any target; its module need not be known.
@@ -138,11 +153,13 @@ def _moments(apply, input):
 
 def _with_statistics(variables, path, mean, spread, name):
     def replaced(tree, parts):
-        errors.require(
-            isinstance(tree, Mapping) and (parts[0] if parts else 'mean') in tree,
-            f'{name}: no statistics under {"/".join(path)!r}; give a backbone for the blind control '
-            'yourself (--blind)',
-        )
+        if not isinstance(tree, Mapping) or (parts[0] if parts else 'mean') not in tree:
+            raise errors.InputError(
+                'blind',
+                f'no backbone, and no statistics under {"/".join(path)!r}',
+                'a backbone that never saw the members: random weights cannot be given statistics',
+                inside=name,
+            )
         if not parts:
             return {**tree, 'mean': jnp.asarray(mean), 'var': jnp.asarray(spread)}
         return {**tree, parts[0]: replaced(tree[parts[0]], parts[1:])}

@@ -1,6 +1,5 @@
 """Layers that the backbone families share. NHWC, float32 parameters, `dtype` for the arithmetic."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
-from fr_inference.kernels import winograd
+from fr_inference.kernels import seam
 
 NORMALIZATIONS = ('batch', 'group', 'layer', 'instance')
+
+_ORDER = ('NHWC', 'HWIO', 'NHWC')
 
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'truncated_normal')
 
@@ -41,14 +42,17 @@ def conv(
 ) -> Callable[[jax.Array], jax.Array]:
     """A convolution with symmetric padding, as PyTorch's `Conv2d` (unlike 'SAME' at stride 2).
 
-    A 1x1 convolution is a dense layer over the channels (kernel [C, features]): the same numbers,
-    and on CPU several times faster, its gradient above all.
+    A 1x1 convolution is a dense layer over the channels (kernel [C, features]).
     """
     if kernel == 1:
         dense = nn.Dense(
             features, use_bias=use_bias, dtype=dtype, kernel_init=_conv_init, name=name
         )
         return lambda x: dense(x[:, ::stride, ::stride])
+
+    def convolved(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+        return convolve(x, kernel, stride=stride, padding=padding)
+
     return nn.Conv(
         features,
         (kernel, kernel),
@@ -57,21 +61,28 @@ def conv(
         use_bias=use_bias,
         dtype=dtype,
         kernel_init=_conv_init,
-        conv_general_dilated=convolve,
+        conv_general_dilated=convolved,
         name=name,
     )
 
 
-def convolve(x, kernel, strides, padding, **options):
-    """`jax.lax.conv_general_dilated`, in the form that is fast where it is compiled for."""
+@seam.operation
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0) -> jax.Array:
+    """A convolution with symmetric zero padding.
 
-    def direct(x, kernel):
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
+    Args:
+      x: [N, H, W, C].
+      kernel: [h, w, C, features].
+      stride: in pixels.
+      padding: zeros on each side.
 
-    same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == [(1, 1), (1, 1)]
-    if not (same and winograd.pays(x, kernel)):
-        return direct(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=winograd.conv3x3, default=direct)
+    Returns:
+      [N, (H + 2 padding - h) // stride + 1, (W + 2 padding - w) // stride + 1, features].
+    """
+    pad = (padding, padding)
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), (pad, pad), dimension_numbers=_ORDER
+    )
 
 
 class DepthwiseConv(nn.Module):
@@ -96,14 +107,14 @@ class DepthwiseConv(nn.Module):
         kernel = self.param('kernel', _conv_init, shape, jnp.float32)
         pad = (self.padding, self.padding)
         x = jnp.pad(x.astype(self.dtype), ((0, 0), pad, pad, (0, 0)))
-        return depthwise(x, kernel.astype(self.dtype), self.stride)
+        return depthwise(x, kernel.astype(self.dtype), stride=self.stride)
 
 
-def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Depthwise convolution without padding, in the form that is fast where it is compiled for.
+@seam.operation
+def depthwise(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+    """Depthwise convolution without padding.
 
-    XLA has no fast path for it on CPU: there it is written as shifted multiply-adds, which give the
-    same numbers. A filter as large as its input is one weighted sum on either.
+    A filter as large as its input is computed as one weighted sum.
 
     Args:
       x: [N, H, W, C].
@@ -115,68 +126,14 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """
     if x.shape[1:3] == kernel.shape[:2]:
         return jnp.sum(x * kernel[None, :, :, 0, :], axis=(1, 2), keepdims=True)
-    return jax.lax.platform_dependent(
-        x,
-        kernel,
-        cpu=lambda x, kernel: depthwise_shifted(x, kernel, stride),
-        default=lambda x, kernel: depthwise_grouped(x, kernel, stride),
-    )
-
-
-def depthwise_grouped(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """`depthwise` as one grouped convolution."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
         'VALID',
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+        dimension_numbers=_ORDER,
         feature_group_count=x.shape[-1],
     )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def depthwise_shifted(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """`depthwise` as a sum of shifted, weighted copies of the input."""
-    total = jnp.zeros((), x.dtype)
-    for i, j, window in _windows(x, kernel.shape, stride):
-        total = total + window * kernel[i, j, 0]
-    return total
-
-
-def _windows(x, kernel_shape, stride):
-    """Yields (i, j, the inputs [..., H', W', C] that the filter's element (i, j) meets)."""
-    rows, columns = kernel_shape[:2]
-    height = (x.shape[-3] - rows) // stride
-    width = (x.shape[-2] - columns) // stride
-    for i in range(rows):
-        for j in range(columns):
-            down = slice(i, i + stride * height + 1, stride)
-            across = slice(j, j + stride * width + 1, stride)
-            yield i, j, x[..., down, across, :]
-
-
-def _depthwise_forward(x, kernel, stride):
-    return depthwise_shifted(x, kernel, stride), (x, kernel)
-
-
-def _depthwise_backward(stride, saved, cotangent):
-    x, kernel = saved
-    plain = functools.partial(depthwise_shifted.__wrapped__, stride=stride)  # type: ignore[attr-defined]
-    (x_gradient,) = jax.vjp(lambda x: plain(x, kernel), x)[1](cotangent)
-
-    # One image at a time: XLA on CPU reduces nine slices of the whole batch seven times slower.
-    def add(total, example):
-        image, gradient = example
-        windows = _windows(image, kernel.shape, stride)
-        sums = [jnp.sum(window * gradient, axis=(0, 1)) for _, _, window in windows]
-        return total + jnp.stack(sums).reshape(kernel.shape), None
-
-    kernel_gradient, _ = jax.lax.scan(add, jnp.zeros_like(kernel), (x, cotangent))
-    return x_gradient, kernel_gradient
-
-
-depthwise_shifted.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 def normalization(
@@ -185,9 +142,9 @@ def normalization(
     """Returns `norm(train=..., name=...)`, which builds one normalisation layer of `kind`.
 
     Args:
-      kind: 'batch'; 'group' (up to 32 groups of channels); 'layer' (all of one image's features at
-        once); 'instance' (each channel of one image). Features without height and width, which a
-        group of few channels would erase, have groups of at least 16, or one of all.
+      kind: 'batch'; 'group' (up to 32 groups of channels); 'layer' (all features of one image at
+        once); 'instance' (each channel of one image). Features without height and width get groups of
+        at least 16 channels, or one group, because a group of few channels would erase them.
       dtype: of the output.
       axis_name: mapped axis over which 'batch' averages its statistics while training.
 
@@ -210,16 +167,21 @@ def normalization(
             )
 
         def apply(x: jax.Array) -> jax.Array:
-            channels = x.shape[-1]
-            # Without height and width, a group of one channel would erase everything.
-            most = channels if x.ndim > 2 else max(1, channels // 16)
-            groups = {'group': math.gcd(32, most), 'layer': 1, 'instance': channels}[kind]
-            if x.ndim == 2:
-                groups = math.gcd(32, x.shape[-1]) if kind == 'group' else 1
-                while groups > 1 and x.shape[-1] < 16 * groups:
-                    groups //= 2
+            groups = _group_count(kind, x.shape[-1], flat=x.ndim == 2)
             return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=dtype, name=name)(x)
 
         return apply
 
     return build
+
+
+def _group_count(kind, channels, flat):
+    """Groups of channels that are normalised together; of flat features, at least 16 in each."""
+    if kind == 'layer' or (flat and kind == 'instance'):
+        return 1
+    if kind == 'instance':
+        return channels
+    groups = math.gcd(32, channels)
+    while flat and groups > 1 and channels < 16 * groups:
+        groups //= 2
+    return groups

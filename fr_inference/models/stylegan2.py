@@ -23,15 +23,18 @@ _GAIN = math.sqrt(2)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A generator as data.
+    """A generator as data: its module (the `Generator`) with trained variables.
+
+    `module.apply(variables, z)` maps z [N, z_dim], standard normal, to images [N, H, W, 3] float32, -1
+    black to 1 white.
 
     Attributes:
-      name: how reports call it.
-      module: the `Generator`.
-      variables: {'params', 'buffers'}.
-      sha256: of the file or the variables it came from.
+      name: what reports call it.
+      module: the `Generator`, hyper-parameters only.
+      variables: {'params', 'buffers'}, see `Generator`; float32 arrays.
+      sha256: digest of the file or of the variables, '' when unknown.
       recipe: how it was trained (JSON-able), None when unknown.
-      notes: what the reader has to say, one line each.
+      notes: remarks of the reader, one line each.
     """
 
     name: str
@@ -219,20 +222,18 @@ class Generator(nn.Module):
         """Maps z [N, z_dim], standard normal, to w [N, w_dim]."""
         return self.to_w(z)
 
-    def truncate(self, w: jax.Array, psi: float = 1.0, cutoff: int | None = None) -> jax.Array:
+    def truncate(self, w: jax.Array, psi: float = 1.0) -> jax.Array:
         """Returns one w for every layer, moved towards `w_avg`.
 
         Args:
           w: [N, w_dim].
           psi: 1 for no change, 0 for the mean.
-          cutoff: layers that are moved, from the first on; None for all.
 
         Returns:
           [N, style_count, w_dim].
         """
         ws = jnp.repeat(w[:, None], style_count(self.resolution), axis=1)
-        moved = self.w_avg.value + psi * (ws - self.w_avg.value)
-        return moved if cutoff is None else ws.at[:, :cutoff].set(moved[:, :cutoff])
+        return self.w_avg.value + psi * (ws - self.w_avg.value)
 
     def synthesis(self, ws: jax.Array, noise: Sequence[jax.Array] | None = None) -> jax.Array:
         """Maps ws to images.
@@ -260,11 +261,10 @@ class Generator(nn.Module):
         z: jax.Array,
         *,
         psi: float = 1.0,
-        cutoff: int | None = None,
         noise: Sequence[jax.Array] | None = None,
     ) -> jax.Array:
         """Maps z [N, z_dim] to images; the arguments are those of `truncate` and `synthesis`."""
-        return self.synthesis(self.truncate(self.mapping(z), psi, cutoff), noise)
+        return self.synthesis(self.truncate(self.mapping(z), psi), noise)
 
 
 def noise_sizes(resolution: int) -> list[int]:

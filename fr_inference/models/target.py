@@ -1,4 +1,4 @@
-"""A target: a backbone as data. Whatever file it came from, everything else sees only this."""
+"""A target: a backbone as data. Everything else sees only this, whatever file it came from."""
 
 import dataclasses
 import math
@@ -11,16 +11,21 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 
+_MOST_PIXELS = 4096  # of one side
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """What a backbone expects to see.
+    """The images that a backbone expects: (image - mean) / std of RGB values from 0 to 255.
 
     Attributes:
-      height: pixels.
-      width: pixels.
-      mean: per channel (R, G, B), on the scale 0 to 255.
-      std: per channel, on the scale 0 to 255.
+      height: in pixels, 1 to 4096.
+      width: in pixels, 1 to 4096.
+      mean: of each channel (R, G, B), on the scale 0 to 255.
+      std: of each channel (R, G, B), above 0, on the scale 0 to 255.
+
+    Raises:
+      InputError: for values outside these ranges.
     """
 
     height: int = 112
@@ -29,27 +34,41 @@ class InputSpec:
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
 
     def __post_init__(self):
-        for side in (self.height, self.width):
-            errors.require(
-                1 <= side <= 4096, f'input size: found {side} pixels, expected 1 to 4096'
-            )
-        errors.require(
-            len(self.mean) == len(self.std) == 3
-            and all(map(math.isfinite, (*self.mean, *self.std)))
-            and min(self.std) > 0,
-            f'input mean and std: found {self.mean} and {self.std}, '
-            'expected three numbers each, std above 0',
-        )
+        for name in ('height', 'width'):
+            if not 1 <= getattr(self, name) <= _MOST_PIXELS:
+                raise errors.InputError(
+                    name, f'{getattr(self, name)} pixels', f'1 to {_MOST_PIXELS}'
+                )
+        for name in ('mean', 'std'):
+            values = getattr(self, name)
+            fits = len(values) == 3 and all(map(math.isfinite, values))
+            if not fits or (name == 'std' and min(values) <= 0):
+                above = ' above 0' if name == 'std' else ''
+                raise errors.InputError(
+                    name, values, f'three numbers{above}, one for each of R, G and B'
+                )
 
     def normalize(self, images: jax.Array) -> jax.Array:
-        """Maps [..., H, W, 3] images on the scale 0 to 255 to normalised float32."""
+        """Maps RGB images [..., H, W, 3] of any number type, 0 to 255, to normalised float32.
+
+        >>> spec = InputSpec(height=1, width=1)
+        >>> spec.normalize(jnp.full((1, 1, 3), 255, jnp.uint8)).tolist()
+        [[[1.0, 1.0, 1.0]]]
+        """
         mean = jnp.asarray(self.mean, jnp.float32)
         std = jnp.asarray(self.std, jnp.float32)
         return (images.astype(jnp.float32) - mean) / std
 
 
 Apply = Callable[[Any, jax.Array], jax.Array]
-"""`apply(variables, images)`: [N, H, W, 3] float32 normalised -> [N, D] embeddings, eval mode."""
+"""`apply(variables, images) -> embeddings`, the backbone in eval mode.
+
+variables: the pytree of `Target.variables`, not changed.
+images: [N, H, W, 3] float32, normalised by `InputSpec.normalize`; H and W are the input's.
+embeddings: [N, D] float32, of any length. An image's embedding does not depend on the others.
+
+Pure, so that it can be compiled, differentiated in either mode and mapped over images.
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,16 +76,17 @@ class Target:
     """A backbone as data.
 
     Attributes:
-      name: how reports call it.
-      apply: see `Apply`; must not change the variables.
-      variables: {'params': ..., 'batch_stats': ...} (the latter absent without BatchNorm).
-      input: what images it expects.
+      name: what reports call it.
+      apply: computes embeddings, see `Apply`.
+      variables: {'params': ..., 'batch_stats': ...}, float32 arrays; without BatchNorm there is no
+        'batch_stats'. A custom `apply` may take any pytree.
+      input: the images that it expects.
       architecture: name in `registry.VARIANTS`, or 'custom'.
-      config: overrides of that variant's hyper-parameters (JSON-able).
-      module: the Linen module; None for a bare `apply`.
-      sha256: of the file or the variables it came from, '' when unknown.
+      config: JSON-able overrides of that variant's hyper-parameters.
+      module: the Linen module; None when only `apply` is known.
+      sha256: digest of the file or of the variables, '' when unknown.
       recipe: how it was trained (JSON-able), None when unknown.
-      notes: what the reader has to say (set aside heads, dtype changes), one line each.
+      notes: remarks of the reader (heads that were left out, changed dtypes), one line each.
     """
 
     name: str

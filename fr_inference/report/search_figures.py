@@ -1,4 +1,4 @@
-"""The report's figures of the second stage."""
+"""The report's figures of the inversion stage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fr_inference.report.figures import COLOUR, styled, svg
-from fr_inference.report.verdict import CONTROLS
+from fr_inference.report.svg import COLOUR, styled, svg
+from fr_inference.report.wording import SEARCH_CONTROLS
 
 _SHARES = (
-    ('hit_rate', 'shows a member'),
+    ('hit_rate', 'matches a member'),
     ('nearest_is_member', 'nearest is one'),
     ('top1', 'top-1'),
     ('top5', 'top-5'),
@@ -21,7 +21,9 @@ _SHARES = (
 def success(inversion: Mapping[str, Any]) -> str:
     """Draws hit rate, top-1 and top-5 of the search beside those of its controls."""
     rows = [('the search', inversion, 'member')]
-    rows += [(CONTROLS[name], found, 'muted') for name, found in inversion['controls'].items()]
+    rows += [
+        (SEARCH_CONTROLS[name], found, 'muted') for name, found in inversion['controls'].items()
+    ]
     with styled():
         figure = Figure(figsize=(7.6, 0.9 + 0.36 * len(rows)))
         panels = figure.subplots(1, len(_SHARES), sharey=True)
@@ -59,9 +61,9 @@ def sweep(inversion: Mapping[str, Any]) -> str:
         ends = np.array([one['hit_rate_ci95'] for one in found])
         left.vlines(places, *ends.T, color=COLOUR['member'], alpha=0.4, linewidth=3)
         left.plot(places, [one['hit_rate'] for one in found], 'o-', color=COLOUR['member'])
-        highest = max(control['hit_rate'] for control in inversion['controls'].values())
+        highest = inversion['controls'][inversion['excess']['over']]['hit_rate']
         left.axhline(highest, color=COLOUR['muted'], linestyle='--', label='strongest control')
-        left.set(ylabel='shows a member', ylim=(-0.02, 1.02))
+        left.set(ylabel='matches a member', ylim=(-0.02, 1.02))
         left.legend(fontsize=9.5)
         quality = [(one['realism'] or {}).get('frechet_distance', np.nan) for one in found]
         right.plot(places, quality, 's-', color=COLOUR['people'])
@@ -76,30 +78,32 @@ def sweep(inversion: Mapping[str, Any]) -> str:
         return svg(figure, 'sweep')
 
 
-def curves(found: Mapping[str, np.ndarray], level: float) -> str:
+def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
     """Draws the mean objective and the mean membership logit of the candidates, step by step.
 
     Args:
       found: search -> [steps, 2].
-      level: the members' median logit.
+      level: the members' median logit; None where there is no attack and so no logit to draw.
     """
+    names = ('objective', 'membership logit')[: 1 if level is None else 2]
     with styled():
         figure = Figure(figsize=(7.6, 3))
-        panels = figure.subplots(1, 2)
+        panels = figure.subplots(1, len(names), squeeze=False)[0]
         styles = {'search': ('the search', 'member', '-')}
         for name, values in found.items():
             if not len(values):
                 continue
-            label, colour, line = styles.get(name, (CONTROLS.get(name, name), 'muted', '--'))
+            label, colour, line = styles.get(name, (SEARCH_CONTROLS.get(name, name), 'muted', '--'))
             for column, axes in enumerate(panels):
                 steps = np.arange(1, len(values) + 1)
                 axes.plot(steps, values[:, column], line, color=COLOUR[colour], label=label)
-        panels[1].axhline(level, color=COLOUR['ink'], linestyle=':', label="members' median")
-        for axes, label in zip(panels, ('objective', 'membership logit'), strict=True):
+        if level is not None:
+            panels[1].axhline(level, color=COLOUR['ink'], linestyle=':', label="members' median")
+        for axes, label in zip(panels, names, strict=True):
             axes.set(xlabel='step', ylabel=f'mean {label}')
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(linewidth=0.6)
-        lines, labels = panels[1].get_legend_handles_labels()
+        lines, labels = panels[-1].get_legend_handles_labels()
         figure.legend(lines, labels, fontsize=8, loc='upper center', ncols=len(labels))
         figure.tight_layout(rect=(0, 0, 1, 0.93))
         return svg(figure, 'curves')

@@ -9,11 +9,13 @@ SphereFace (m1; Liu et al., arXiv 1704.08063), CosFace (m3; Wang et al., arXiv 1
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
+from fr_inference.config import Recipe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,12 +35,11 @@ class Margin:
     scale: float = 64.0
 
     def __post_init__(self):
-        errors.require(1 <= self.m1 <= 8, f'm1: found {self.m1}, expected 1 (no margin) to 8')
-        errors.require(
-            0 <= self.m2 <= math.pi,
-            f'm2: found {self.m2}, expected 0 (no margin) to pi, in radians',
-        )
-        errors.require(0 <= self.m3 <= 2, f'm3: found {self.m3}, expected 0 (no margin) to 2')
+        for name, low, high in (('m1', '1', 8), ('m2', '0', math.pi), ('m3', '0', 2)):
+            value = getattr(self, name)
+            if not float(low) <= value <= high:
+                unit = ', in radians' if name == 'm2' else ''
+                raise errors.InputError(name, value, f'{low} (no margin) to {high:g}{unit}')
         errors.positive('scale', self.scale)
 
 
@@ -50,6 +51,22 @@ MARGINS = {
     'combined': Margin(m2=0.3, m3=0.2),
     'softmax': Margin(),
 }
+
+
+def chosen(recipe: Recipe) -> Margin:
+    """Returns the margin that a recipe names, with what it gives in place of the margin's numbers."""
+    given = {name: getattr(recipe, name) for name in ('m1', 'm2', 'm3')}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(MARGINS[recipe.margin], scale=recipe.scale, **changes)
+
+
+def options_of(margin: Margin) -> dict[str, Any]:
+    """Returns the options of a recipe of which `chosen` makes this margin."""
+    for name, named in MARGINS.items():
+        if dataclasses.replace(named, scale=margin.scale) == margin:
+            return {'margin': name, 'scale': margin.scale}
+    return {'margin': 'softmax', **dataclasses.asdict(margin)}
+
 
 # d arccos(c) / dc grows without bound towards |c| = 1: the angle stays 0.0014 rad away from 0 and pi.
 _EDGE = 1e-6

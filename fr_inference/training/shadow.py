@@ -9,7 +9,7 @@ from fr_inference.data import splits
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
 from fr_inference.models.target import Target
-from fr_inference.training import recognizer
+from fr_inference.training import recognizer, records
 
 
 def train_shadow(
@@ -41,22 +41,24 @@ def train_shadow(
     Raises:
       InputError: for a target whose architecture is not registered.
     """
-    errors.require(
-        target.architecture in registry.VARIANTS,
-        f'auxiliary: {target.name} is not of a registered architecture, so that no shadow can be '
-        'trained here; train one yourself and give it as shadow',
-    )
+    if target.architecture not in registry.VARIANTS:
+        raise errors.InputError(
+            'auxiliary',
+            f'a target of no registered architecture ({target.name}), for which no shadow can be '
+            'trained here',
+            hint='train a shadow yourself and give it as shadow',
+        )
     parts = splits.split_identities(auxiliary, {'members': 0.5, 'nonmembers': 0.5}, seed=seed)
     begin = start or recognizer.fresh_target(
         target.architecture, dict(target.config), target.input, seed + 1
     )
     shadow = recognizer.train(
-        recognizer.recorded_recipe(target.recipe, seed=seed + 1),
+        records.recorded_recipe(target.recipe, seed=seed + 1),
         begin,
         parts['members'],
         workdir=workdir,
         skip_bad=skip_bad,
         progress=progress,
     )
-    members = recognizer.training_members(parts['members'], skip_bad=skip_bad)
+    members = records.training_members(parts['members'], skip_bad=skip_bad)
     return dataclasses.replace(shadow, name='shadow'), [digest for _, _, digest in members]

@@ -31,9 +31,10 @@ def load(
         with a set that does not fit in 1 GiB.
     """
     if len(faces) * height * width * 3 > _IN_MEMORY_BYTES:
-        errors.require(
-            not skip_bad, '--skip_bad: not possible with a set that is too large for memory'
-        )
+        if skip_bad:
+            raise errors.InputError(
+                'skip_bad', f'a set of {len(faces)} images, too large for memory', 'False for it'
+            )
 
         def read(positions):
             stream: Iterator[loader.Batch] = loader.batches(
@@ -48,7 +49,8 @@ def load(
     ):
         blocks.append(batch.images[batch.mask])
         index.append(batch.index[batch.mask])
-    errors.require(blocks, f'{faces.name}: no readable images')
+    if not blocks:
+        raise errors.InputError(faces.name, f'no readable image among {len(faces)}')
     pixels = np.concatenate(blocks)
     return lambda positions: pixels[positions], np.concatenate(index)
 

@@ -1,11 +1,10 @@
-"""The one door through which generators come in: files of others, native directories, embedded names.
+"""The one door through which generators come in: files of others, native folders, embedded names.
 
-A native generator is a directory: `generator.json` (hyper-parameters, recipe) and `variables/` (Orbax).
+A native generator is a folder of `generator.json` (hyper-parameters, recipe) and
+`variables.safetensors`.
 """
 
 import dataclasses
-import hashlib
-import json
 import os
 import pathlib
 from typing import Any
@@ -13,113 +12,124 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fr_inference import checkpointing, errors, processes
+from fr_inference import errors
+from fr_inference.formats import limits
 from fr_inference.models import stylegan2
 from fr_inference.models.stylegan2 import Trained
-from fr_inference.weights import native_targets
-from fr_inference.weights import stylegan2_names as files
-from fr_inference.weights.targets import EMBEDDED
+from fr_inference.weights import descriptions, native_folders, rules, stylegan2_files
+from fr_inference.weights.descriptions import naming
+from fr_inference.weights.targets import EMBEDDED, file_digest
 
-SCHEMA = 1
-_RECORD = 'generator.json'
-_MAX_JSON_BYTES = 1 << 20
+RECORD = 'generator.json'
 # Largest whole numbers that a description may hold; of published generators 512, 32768 and 8.
 _LARGEST = {'z_dim': 4096, 'w_dim': 4096, 'channel_max': 4096, 'mapping_layers': 64}
 _LARGEST |= {'channel_base': 1 << 20, 'image_channels': 3, 'low_precision_from': 1024}
+_LARGEST_CLAMP = 1e30  # far below the largest float32
 
 
 def embedded_names() -> list[str]:
     """Returns the names of the generators that come with the package."""
-    return sorted(path.parent.name for path in EMBEDDED.glob(f'*/{_RECORD}'))
+    return sorted(path.name for path in EMBEDDED.glob('*') if is_generator(path))
+
+
+def is_generator(directory: str | os.PathLike) -> bool:
+    """Whether `directory` looks like a native generator."""
+    return (pathlib.Path(directory) / RECORD).is_file()
+
+
+def locate(source: str | os.PathLike) -> pathlib.Path:
+    """Returns the path of a generator, that of an embedded one for its name."""
+    path = pathlib.Path(source)
+    if not os.path.exists(path) and str(source) in embedded_names():
+        return EMBEDDED / str(source)
+    return path
 
 
 def save_generator(directory: str | os.PathLike, generator: Trained) -> None:
-    """Writes a native generator; a reader sees all of it or nothing."""
-    if not processes.is_first():
-        return
-    directory = pathlib.Path(directory).resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / _RECORD).unlink(missing_ok=True)
-    checkpointing.save_tree(directory / 'variables', jax.device_get(generator.variables))
+    """Writes a native generator; a reader sees all of it or nothing. Process 0 alone writes.
+
+    Args:
+      directory: made if absent; an earlier native generator there is replaced.
+      generator: what is written, its variables in their own dtypes.
+
+    Raises:
+      InputError: for a path that cannot be written to.
+      OSError: with the file's name, when the disk is full.
+    """
     record = {
-        'schema': SCHEMA,
         'name': generator.name,
         'stylegan2': stylegan2.options_of(generator.module),
         'recipe': generator.recipe,
-        'source': {'sha256': generator.sha256, 'notes': list(generator.notes)},
+        'source': {
+            'sha256': generator.sha256,
+            'notes': [note for note in generator.notes if note != native_folders.OLD_FORMAT],
+        },
     }
-    temporary = directory / f'{_RECORD}.tmp'
-    temporary.write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
-    temporary.rename(directory / _RECORD)
+    native_folders.save(directory, RECORD, record, generator.variables)
 
 
-def open_generator(source: str | os.PathLike, flag: str = '--generator') -> Trained:
+def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Trained:
     """Opens a generator, whatever it is.
 
+    >>> open_generator('demo_generator').module.resolution
+    32
+
     Args:
-      source: NVIDIA's `.pkl`, rosinality's `.pt`, a native directory, or the name of an embedded one.
-      flag: how errors call `source`.
+      source: NVIDIA's `.pkl`, rosinality's `.pt`, a native folder, or the name of an embedded one.
+      field: the argument that `source` came from, as errors call it.
+
+    Returns:
+      The generator of RGB images, its variables as NumPy arrays.
 
     Raises:
-      InputError: one line, when there is nothing to open or it does not fit.
+      InputError: of `field`, when there is nothing to open or it does not fit.
     """
-    errors.require(str(source), f'{flag}: found an empty name, expected a generator')
-    path = pathlib.Path(source)
-    if not os.path.exists(path) and str(source) in embedded_names():
-        path = EMBEDDED / str(source)
-    errors.require(
-        os.path.exists(path),
-        f'{flag}: {str(source)[:200]!r} not found; expected a StyleGAN2 .pkl (NVIDIA) or .pt '
-        f'(rosinality), a native directory, or one of {", ".join(embedded_names()) or "(none)"}',
-    )
-    if path.is_dir():
-        return _open_native(path, flag)
-    try:
-        module, variables, notes = files.open_generator(path)
-    except errors.InputError as error:
-        raise errors.InputError(f'{flag}: {error}') from error
-    errors.require(
-        module.image_channels == 3,
-        f'{flag}: {path} makes images of {module.image_channels} channels, expected 3 (RGB)',
-    )
-    with open(path, 'rb') as file:
-        digest = hashlib.file_digest(file, 'sha256').hexdigest()
-    return Trained(name=path.stem, module=module, variables=variables, sha256=digest, notes=notes)
-
-
-def _open_native(path, flag):
-    record_path = path / _RECORD
-    errors.require(
-        record_path.is_file(),
-        f'{flag}: {path} is a directory without {_RECORD}, expected a native generator',
-    )
-    errors.require(
-        record_path.stat().st_size <= _MAX_JSON_BYTES, f'{record_path}: over 1 MiB, not ours'
-    )
-    try:
-        record = native_targets.parse_json(record_path.read_text(encoding='utf-8'))
-        errors.require(
-            record['schema'] == SCHEMA,
-            f'found schema {record["schema"]!r:.80}, expected {SCHEMA}',
-        )
-        module = stylegan2.Generator(**_options(record['stylegan2']))
-        name = errors.shown(str(record['name'])[:200])
-        recipe = record.get('recipe')
-        errors.require(recipe is None or isinstance(recipe, dict), f'found recipe {recipe!r:.80}')
-    except errors.InputError as error:
-        raise errors.InputError(f'{record_path}: {error}') from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    path = locate(source)
+    if not str(source) or not os.path.exists(path):
         raise errors.InputError(
-            f'{record_path}: not a generator description: {repr(error)[:200]}'
-        ) from error
-    expected = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, module.z_dim)))
-    variables = checkpointing.restore_tree(path / 'variables', expected)
+            field,
+            f'{str(source)[:200]!r}, which does not exist',
+            'a StyleGAN2 .pkl (NVIDIA) or .pt (rosinality), a native folder, or one of '
+            f'{", ".join(embedded_names()) or "(no embedded generators)"}',
+        )
+    with naming(field):
+        return _open_native(path) if path.is_dir() else _open_file(path)
+
+
+def _open_file(path):
+    module, variables, notes = stylegan2_files.open_generator(path)
+    if module.image_channels != 3:
+        raise errors.InputError(
+            str(path), f'images of {module.image_channels} channels', '3 channels (RGB)'
+        )
+    return Trained(
+        name=path.stem, module=module, variables=variables, sha256=file_digest(path), notes=notes
+    )
+
+
+def _open_native(directory):
+    if not is_generator(directory):
+        raise errors.InputError(
+            str(directory), f'a directory without {RECORD}', 'a native generator or a file'
+        )
+    path = directory / RECORD
+    record = descriptions.read(path, native_folders.SCHEMAS)
+    with descriptions.describing(path):
+        module = stylegan2.Generator(**_options(record['stylegan2']))
+        name = errors.shown(str(record['name'])[: limits.MAX_NAME])
+        recipe = descriptions.recipe(record)
+        notes = descriptions.notes(record)
+        z = jax.ShapeDtypeStruct((1, module.z_dim), jnp.float32)
+        expected = jax.eval_shape(module.init, jax.random.key(0), z)
+    variables, digest, format_notes = native_folders.load_variables(directory, record, expected)
+    rules.check_finite(variables, str(directory))
     return Trained(
         name=name,
         module=module,
         variables=variables,
-        sha256=checkpointing.digest(variables),
+        sha256=digest,
         recipe=recipe,
+        notes=(*notes, *format_notes),
     )
 
 
@@ -131,11 +141,11 @@ def _options(found: dict[str, Any]) -> dict[str, Any]:
         if name == 'resolution':
             stylegan2.resolutions(value)
         elif name == 'clamp':
-            fits = value is None or (isinstance(value, int | float) and value > 0)
-            errors.require(fits, f'clamp: found {value!r:.80}, expected a number above 0')
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and 0 < value <= _LARGEST_CLAMP):
+                raise errors.InputError('clamp', repr(value)[:80], 'a number above 0, to 1e30')
         elif value is not None or name != 'low_precision_from':
-            errors.require(
-                type(value) is int and 1 <= value <= _LARGEST[name],
-                f'{name}: found {value!r:.80}, expected a whole number from 1 to {_LARGEST[name]}',
-            )
+            most = _LARGEST[name]
+            if type(value) is not int or not 1 <= value <= most:
+                raise errors.InputError(name, repr(value)[:80], f'a whole number from 1 to {most}')
     return dict(found)

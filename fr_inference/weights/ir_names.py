@@ -4,10 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+
+from fr_inference.models.backbones.ir import IR
 from fr_inference.models.target import InputSpec
 from fr_inference.weights.rules import Layer, Match, grid_of, input_of, size_of
 
-SIGNATURE = 'body.0.res_layer.0.weight'
+SIGNATURES = ('body.0.res_layer.0.weight',)
 # Number of blocks in the body -> (variant, depths of the stages).
 BODIES = {24: ('50', (3, 4, 14, 3)), 49: ('100', (3, 13, 30, 3)), 50: ('152', (3, 8, 36, 3))}
 
@@ -16,7 +19,7 @@ def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
 ) -> Match | None:
     """Returns the variant that a state dict's names and shapes spell out, None for another family."""
-    if SIGNATURE not in shapes:
+    if SIGNATURES[0] not in shapes:
         return None
     found = (re.match(r'body\.(\d{1,3})\.', name) for name in shapes)
     blocks = max((int(match[1]) for match in found if match), default=0) + 1
@@ -28,6 +31,13 @@ def recognise(
     config: dict[str, Any] = {} if embedding == 512 else {'embedding': embedding}
     spec = input_of(architecture, columns, 512, input)
     return Match(architecture, config, spec, layers(depths, squeeze_excite, grid_of(spec)))
+
+
+def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
+    """Returns the rules of a module of this family, None for another's."""
+    if not isinstance(module, IR):
+        return None
+    return layers(tuple(module.depths), module.squeeze_excite, grid_of(input))
 
 
 def layers(

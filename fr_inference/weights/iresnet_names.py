@@ -4,10 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+
+from fr_inference.models.backbones.iresnet import IResNet
 from fr_inference.models.target import InputSpec
 from fr_inference.weights.rules import Layer, Match, grid_of, input_of, size_of
 
-SIGNATURE = 'layer1.0.bn1.weight'
+SIGNATURES = ('layer1.0.bn1.weight',)
 DEPTHS: dict[tuple[int, ...], str] = {
     (2, 2, 2, 2): 'iresnet18',
     (3, 4, 6, 3): 'iresnet34',
@@ -21,7 +24,7 @@ def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
 ) -> Match | None:
     """Returns the variant that a state dict's names and shapes spell out, None for another family."""
-    if SIGNATURE not in shapes or 'features.weight' not in shapes:
+    if SIGNATURES[0] not in shapes or 'features.weight' not in shapes:
         return None
     blocks: list[set[int]] = [set(), set(), set(), set()]
     for name in shapes:
@@ -42,6 +45,13 @@ def recognise(
         config['embedding'] = embedding
     spec = input_of(architecture, columns, 8 * width, input)
     return Match(architecture, config, spec, layers(depths, grid_of(spec)))
+
+
+def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
+    """Returns the rules of a module of this family, None for another's."""
+    if not isinstance(module, IResNet):
+        return None
+    return layers(tuple(module.depths), grid_of(input))
 
 
 def layers(depths: tuple[int, ...], grid: tuple[int, int]) -> tuple[Layer, ...]:

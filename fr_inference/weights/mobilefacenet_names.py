@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+
 from fr_inference.models import registry
+from fr_inference.models.backbones.mobilefacenet import MobileFaceNet
 from fr_inference.models.target import InputSpec
 from fr_inference.weights.rules import Layer, Match, size_of
 
-SIGNATURES = {'prelu': 'dw_conv1.conv.weight', 'relu6': 'dw_conv.depthwise.weight'}
+_FORMS = {'dw_conv1.conv.weight': 'prelu', 'dw_conv.depthwise.weight': 'relu6'}
+SIGNATURES = tuple(_FORMS)
 BLOCKS = 15
 
 
@@ -15,7 +19,7 @@ def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
 ) -> Match | None:
     """Returns the form that a state dict's names and shapes spell out, None for another family."""
-    forms = [form for form, name in SIGNATURES.items() if name in shapes]
+    forms = [form for name, form in _FORMS.items() if name in shapes]
     if not forms:
         return None
     architecture = f'mobilefacenet_{forms[0]}'
@@ -32,6 +36,11 @@ def recognise(
             spec, 16 * grid[0], 16 * grid[1]
         )  # the last map's size tells the input's
     return Match(architecture, config, spec, layers(forms[0]))
+
+
+def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
+    """Returns the rules of a module of this family, None for another's."""
+    return layers(module.form) if isinstance(module, MobileFaceNet) else None
 
 
 def layers(form: str) -> tuple[Layer, ...]:

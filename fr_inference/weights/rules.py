@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fr_inference import errors
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
 
@@ -141,8 +142,23 @@ def fill(
 
 def by_path(tree: Any) -> dict[str, Any]:
     """Returns the leaves of variables by their paths, parts joined by '/'."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(key, simple=True, separator='/'): leaf for key, leaf in leaves}
+    return {path_of(key): leaf for key, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def path_of(key: Any) -> str:
+    """Returns a key path of a pytree as text, parts joined by '/'."""
+    return jax.tree_util.keystr(key, simple=True, separator='/')
+
+
+def check_finite(variables: Any, source: str) -> None:
+    """Raises an `InputError` that counts the tensors with numbers that are not finite."""
+    leaves = by_path(variables)
+    wrong = [key for key, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()]
+    if wrong:
+        listed = ', '.join(wrong[:4]) + (', ...' if len(wrong) > 4 else '')
+        raise errors.InputError(
+            source, f'{len(wrong)} of {len(leaves)} tensors that are not finite ({listed})'
+        )
 
 
 def size_of(shapes: Mapping[str, tuple[int, ...]], name: str, default: int, axis: int = 0) -> int:

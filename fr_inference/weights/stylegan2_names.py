@@ -1,30 +1,12 @@
-"""StyleGAN2 checkpoints of NVIDIA (stylegan2-ada-pytorch, stylegan3) and of rosinality's PyTorch port.
+"""Names in StyleGAN2 files: NVIDIA's (stylegan2-ada-pytorch, stylegan3) and rosinality's."""
 
-NVIDIA's `.pkl` is a pickle of whole modules that carries their source code, which never runs here: of
-each module only its parameters, buffers and inner modules are kept. rosinality's `.pt` is a state dict.
-"""
-
-import math
-import os
-import pathlib
-import re
-from collections.abc import Mapping
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import errors
-from fr_inference.formats.state_dicts import read_tensors
 from fr_inference.models import stylegan2
 from fr_inference.weights import rules
 
 Entries = dict[str, tuple[str, rules.Transform]]
-
-_FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
-# What is computed from other things or from nothing: the low-pass filters.
-_FILTERS = re.compile(r'(^|\.)(resample_filter|kernel)$')
+"""Name in the file -> (path in the variables, transform)."""
 
 
 def _conv(array):
@@ -58,7 +40,8 @@ def _dense(source: str, target: str) -> Entries:
     }
 
 
-def _nvidia_generator(size: int, layers: int) -> Entries:
+def nvidia_generator(size: int, layers: int) -> Entries:
+    """Returns the table of a generator of `size` pixels, `layers` of them dense."""
     entries: Entries = {
         'mapping.w_avg': ('buffers/w_avg', _same),
         'synthesis.b4.const': ('params/const', _const),
@@ -80,7 +63,8 @@ def _nvidia_generator(size: int, layers: int) -> Entries:
     return entries
 
 
-def _rosinality_generator(size: int, layers: int) -> Entries:
+def rosinality_generator(size: int, layers: int) -> Entries:
+    """Returns the same table under rosinality's names."""
     entries: Entries = {
         'latent_avg': ('buffers/w_avg', _flat),
         'input.input': ('params/const', _const),
@@ -104,7 +88,9 @@ def _rosinality_generator(size: int, layers: int) -> Entries:
     return entries
 
 
-def _nvidia_discriminator(size: int, features: int) -> Entries:
+def nvidia_discriminator(size: int, features: int) -> Entries:
+    """Returns the table of a discriminator of `size` pixels, `features` maps at its end."""
+
     def flat(array):
         maps = array.reshape(array.shape[0], features, 4, 4)
         return maps.transpose(2, 3, 1, 0).reshape(array.shape[1], array.shape[0])
@@ -121,206 +107,3 @@ def _nvidia_discriminator(size: int, features: int) -> Entries:
     entries['b4.fc.weight'] = ('params/b4_fc/kernel', flat)
     entries['b4.fc.bias'] = ('params/b4_fc/bias', _same)
     return entries | _dense('b4.out', 'b4_out')
-
-
-def generator(
-    tensors: Mapping[str, np.ndarray], source: str, options: Mapping[str, float] | None = None
-) -> tuple[stylegan2.Generator, dict[str, Any], tuple[str, ...]]:
-    """Builds the generator that a file's tensors spell out.
-
-    Args:
-      tensors: by dotted name, from the top of the file ('G_ema.mapping.fc0.weight').
-      source: how errors call the file.
-      options: numbers that the file's modules hold; of these `conv_clamp` becomes `clamp`.
-
-    Returns:
-      (module, {'params', 'buffers'} as float32 NumPy arrays, notes).
-
-    Raises:
-      InputError: for a file without a generator, or with one that does not fit, all listed.
-    """
-    errors.require(
-        not any(re.search(r'(^|\.)synthesis\.L\d+_\d+_\d+\.', name) for name in tensors),
-        f'{source}: a StyleGAN3 generator (alias-free layers), not supported; expected StyleGAN2',
-    )
-    groups = [prefix for prefix in ('G_ema.', 'g_ema.', 'G.', 'g.', '') if _looks(tensors, prefix)]
-    errors.require(
-        groups,
-        f'{source}: no StyleGAN2 generator in these {len(tensors)} tensors; expected G_ema or G '
-        '(NVIDIA) or g_ema (rosinality)',
-    )
-    prefix = groups[0]
-    inside = _below(tensors, prefix)
-    errors.require(
-        'mapping.embed.weight' not in inside,
-        f'{source}: a generator with class labels, not supported; expected one without',
-    )
-    shapes = {name: value.shape for name, value in inside.items()}
-    if 'synthesis.b4.const' in inside:
-        sizes = [
-            int(m[1])
-            for name in shapes
-            if (m := re.fullmatch(r'synthesis\.b(\d{1,4})\.conv1\.weight', name))
-        ]
-        size, layers = max(sizes, default=4), _count(inside, r'mapping\.fc(\d{1,2})\.weight')
-        _check_resolution(size, source)
-        widths = {r: _size(shapes, f'synthesis.b{r}.conv1.weight', 0) for r in sizes}
-        dense = 'mapping.fc0.weight'
-        entries = _nvidia_generator(size, layers)
-    else:
-        blocks = _count(inside, r'to_rgbs\.(\d{1,2})\.bias')
-        size, layers = 4 * 2**blocks, _count(inside, r'style\.(\d{1,2})\.weight')
-        _check_resolution(size, source)
-        widths = {4: _size(shapes, 'conv1.conv.weight', 1)}
-        for k, r in enumerate(stylegan2.resolutions(size)[1:]):
-            widths[r] = _size(shapes, f'convs.{2 * k + 1}.conv.weight', 1)
-        dense = 'style.1.weight'
-        entries = _rosinality_generator(size, layers)
-        if 'latent_avg' not in inside and 'latent_avg' in tensors:
-            inside['latent_avg'] = tensors['latent_avg']
-    base, most = _channels(widths)
-    clamp = _clamp(options or {}, f'{prefix}synthesis.', source)
-    module = stylegan2.Generator(
-        resolution=size,
-        z_dim=_size(shapes, dense, 1),
-        w_dim=_size(shapes, dense, 0),
-        channel_base=base,
-        channel_max=most,
-        mapping_layers=layers,
-        clamp=clamp,
-    )
-    notes = [f'recognised as StyleGAN2 at {size}x{size} from {prefix or "the top level"}']
-    if 'latent_avg' in entries and 'latent_avg' not in inside:
-        # rosinality's training checkpoints have none: it is the mean of the mapping.
-        notes.append('without a mean w: taken over 4,096 random latents')
-        entries.pop('latent_avg')
-    expected = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, module.z_dim)))
-    variables = _fit(entries, inside, expected, source)
-    if 'w_avg' not in variables['buffers']:
-        z = np.random.default_rng(0).standard_normal((4096, module.z_dim), np.float32)
-        mapping = stylegan2.Mapping(module.w_dim, layers)
-        w = np.asarray(mapping.apply({'params': variables['params']['mapping']}, z))
-        variables['buffers']['w_avg'] = w.mean(axis=0)
-    _check_finite(variables, source)
-    return module, variables, tuple(notes)
-
-
-def discriminator(
-    tensors: Mapping[str, np.ndarray], source: str, options: Mapping[str, float] | None = None
-) -> tuple[stylegan2.Discriminator, dict[str, Any]]:
-    """Builds NVIDIA's discriminator; arguments and errors as `generator`."""
-    inside = _below(tensors, 'D.') or dict(tensors)
-    shapes = {name: value.shape for name, value in inside.items()}
-    errors.require(
-        'b4.conv.weight' in inside and 'b4.out.weight' in inside,
-        f'{source}: no StyleGAN2 discriminator; expected D (NVIDIA)',
-    )
-    sizes = [
-        int(m[1]) for name in shapes if (m := re.fullmatch(r'b(\d{1,4})\.conv1\.weight', name))
-    ]
-    size = max(sizes, default=4)
-    _check_resolution(size, source)
-    widths = {r // 2: _size(shapes, f'b{r}.conv1.weight', 0) for r in sizes}
-    widths[size] = _size(shapes, f'b{size}.fromrgb.weight', 0)
-    base, most = _channels(widths)
-    clamp = _clamp(options or {}, 'D.', source)
-    module = stylegan2.Discriminator(
-        resolution=size, channel_base=base, channel_max=most, clamp=clamp
-    )
-    image = jnp.zeros((1, size, size, 3))
-    expected = jax.eval_shape(module.init, jax.random.key(0), image)
-    entries = _nvidia_discriminator(size, _size(shapes, 'b4.conv.weight', 0))
-    variables = _fit(entries, inside, expected, source)
-    _check_finite(variables, source)
-    return module, variables
-
-
-def open_generator(
-    path: str | os.PathLike,
-) -> tuple[stylegan2.Generator, dict[str, Any], tuple[str, ...]]:
-    """Reads a generator file of either kind; arguments and errors as `generator`."""
-    path = pathlib.Path(path)
-    state = read_tensors(path, nested=True)
-    module, variables, notes = generator(state.tensors, str(path), state.options)
-    return module, variables, (*notes, *state.notes)
-
-
-def _check_resolution(size, source):
-    try:
-        stylegan2.resolutions(size)
-    except errors.InputError as error:
-        raise errors.InputError(f'{source}: {error}') from error
-
-
-def _check_finite(variables, source):
-    leaves = rules.by_path(variables)
-    wrong = [key for key, leaf in leaves.items() if not np.isfinite(leaf).all()]
-    errors.require(
-        not wrong,
-        f'{source}: damaged: {len(wrong)} of {len(leaves)} tensors hold numbers that are not finite '
-        f'({", ".join(wrong[:4])}{", ..." if len(wrong) > 4 else ""})',
-    )
-
-
-def _clamp(options, prefix, source):
-    """Returns the bound of the features, which NVIDIA's layers keep each for itself; None for none."""
-    found = {
-        value
-        for name, value in options.items()
-        if name.startswith(prefix) and name.endswith('.conv_clamp')
-    }
-    errors.require(
-        len(found) <= 1 and all(value > 0 for value in found),
-        f'{source}: layers of different bounds (conv_clamp), expected one above 0, or none',
-    )
-    return float(found.pop()) if found else None
-
-
-def _looks(tensors, prefix):
-    return any(f'{prefix}{name}' in tensors for name in ('synthesis.b4.const', 'input.input'))
-
-
-def _below(tensors, prefix):
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _count(tensors, pattern):
-    return sum(re.fullmatch(pattern, name) is not None for name in tensors)
-
-
-def _size(shapes, name, axis):
-    shape = shapes.get(name, ())
-    return max(1, shape[axis]) if len(shape) > axis else 1
-
-
-def _channels(widths: Mapping[int, int]) -> tuple[int, int]:
-    """Returns (channel_base, channel_max) that give these widths, or close to them.
-
-    Where they do not, the tensors are misshaped, and the error lists them.
-    """
-    most = max(widths.values(), default=512)
-    cut = [r * width for r, width in widths.items() if width < most]
-    return (cut[0] if cut else most * max(widths, default=4)), most
-
-
-def _fit(entries: Entries, tensors, expected, source):
-    variables, missing, misshaped = rules.fill(entries, tensors, expected)
-    rest = [name for name in tensors if name not in entries]
-    filters = [name for name in rest if _FILTERS.search(name)]
-    for name in filters:
-        taps = np.asarray(tensors[name], np.float32)
-        total = float(taps.sum())
-        fits = taps.shape == (4, 4) and math.isfinite(total) and total > 0
-        if not fits or not np.allclose(taps / total, _FILTER, atol=1e-4):
-            misshaped.append(f'{name} is not the filter [1, 3, 3, 1]')
-    errors.report_mismatch(
-        f'{source} (as StyleGAN2)',
-        unmatched=[name for name in rest if name not in filters],
-        missing=missing,
-        misshaped=misshaped,
-    )
-    return variables

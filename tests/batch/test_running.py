@@ -236,6 +236,6 @@ def test_what_one_row_has_measured_no_other_measures_again(folder, in_turn, monk
         raise AssertionError('measured again')
 
     rows = [row_of(folder, 'other_seed', 'epoch_2', seed=1, blind=str(folder / 'epoch_0'))]
-    monkeypatch.setattr(measurements, '_scoring', lambda *_: measured)
+    monkeypatch.setattr(measurements, '_measured', measured)
     (entry,) = run(rows, folder / 'in_turn')
     assert entry.status == 'done', entry.error

@@ -9,9 +9,10 @@ import pytest
 from absl import logging
 
 from fr_inference import config, errors
-from fr_inference.cli import gates, program
+from fr_inference.cli import program
 from fr_inference.cli.program import Program
 from fr_inference.declaring import Config, option
+from fr_inference.report import gate
 from tests.experiments import programs
 
 
@@ -32,9 +33,9 @@ def main(flags):
     if asked.what == 'input':
         raise errors.InputError('size', 'nothing\n  there')
     if asked.what == 'other':
-        raise errors.InputError('a.csv', 'nothing')
+        raise errors.InputError('a.csv', 'nothing', hint='pass skip_bad=True or other=True')
     if asked.what == 'gate':
-        raise gates.GateCrossedError('--fail_above: auc is 0.9, above 0.6')
+        raise gate.GateCrossed('auc is 0.9, above 0.6')
     if asked.what == 'bug':
         raise RuntimeError('unforeseen')
     if asked.what == 'value':
@@ -58,7 +59,7 @@ def test_done():
     ('arguments', 'code', 'line'),
     [
         (['--what=input'], 2, '--size: found nothing there'),
-        (['--what=other'], 2, 'a.csv: found nothing'),  # a file is not a flag
+        (['--what=other'], 2, 'a.csv: found nothing; pass --skip_bad or other=True'),
         (['--what=gate'], 3, '--fail_above: auc is 0.9, above 0.6'),
         ([], 2, '--what: found no value; --help shows all flags'),
         (['--what='], 2, '--what: found no value; --help shows all flags'),

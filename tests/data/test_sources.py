@@ -260,15 +260,16 @@ class TestArrays:
         assert tall != faces_module.pixel_digest(flat + 1)
 
     @pytest.mark.parametrize(
-        ('images', 'identities', 'field'),
+        ('images', 'identities', 'found'),
         [
-            (np.zeros((2, 8, 8, 3), np.float32), 'ab', 'images'),
-            (np.zeros((2, 8, 8), np.uint8), 'ab', 'images'),
-            (np.zeros((2, 3, 8, 8), np.uint8), 'ab', 'images'),
-            (np.zeros((2, 8, 8, 3), np.uint8), 'abc', 'identities'),
+            (np.zeros((2, 8, 8, 3), np.float32), 'ab', 'images '),
+            (np.zeros((2, 8, 8), np.uint8), 'ab', 'images '),
+            (np.zeros((2, 3, 8, 8), np.uint8), 'ab', 'images '),
+            (np.zeros((2, 8, 8, 3), np.uint8), 'abc', '2 images and 3 identities'),
         ],
     )
-    def test_bad_arrays(self, images, identities, field):
+    def test_bad_arrays(self, images, identities, found):
         with pytest.raises(InputError) as caught:
-            faces_module.from_arrays(images, list(identities))
-        assert caught.value.field == field
+            faces_module.from_arrays(images, list(identities), 'members')
+        assert caught.value.field == 'members'
+        assert caught.value.found.startswith(found)

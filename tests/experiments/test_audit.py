@@ -82,7 +82,7 @@ def test_done(folder, results):
     out = folder / 'plain_out'
     assert {path.name for path in out.iterdir()} >= WRITTEN
     record = json.loads((out / 'audit.json').read_text())
-    assert record['membership']['settings'] == {}
+    assert {one['unit'] for one in record['membership']['comparisons']} == {'person'}
     assert record['provenance']['command'].startswith('python -m experiments.audit --')
     assert result.out.splitlines()[-1] == f'report: {out / "report.html"}'
     assert len(result.out.splitlines()) >= 3
@@ -97,7 +97,9 @@ def test_a_crossed_gate_loses_nothing(folder, results):
     out = folder / 'gate_out'
     assert {path.name for path in out.iterdir()} >= WRITTEN
     record = json.loads((out / 'audit.json').read_text())
-    assert record['membership']['settings']['partial']['auc'] > 0.001
+    headline = record['membership']['comparisons'][0]
+    assert (headline['attack'], headline['setting']) == ('bn-distance', 'partial')
+    assert headline['auc'] > 0.001
     assert record['provenance']['settings']['allow_overlap'] is True
     assert record['provenance']['settings']['batch_size'] == 16
     assert record['provenance']['seed'] == 3
@@ -109,7 +111,7 @@ def test_a_crossed_gate_loses_nothing(folder, results):
     [
         (
             'bad_gate',
-            "--fail_above: found 'area:0.5', expected NAME:LIMIT with one of the names auc",
+            "--fail_above: found 'area:0.5', expected NAME:LIMIT",
         ),
         ('no_target', '--target: '),
         ('no_members', "--members: found 'none', which does not exist"),
@@ -118,9 +120,10 @@ def test_a_crossed_gate_loses_nothing(folder, results):
         ('embedded_list', "images of the target's own list of training images"),
         ('broken', '1.png: found no known image format'),
         ('shadow_alone', '--shadow: found no auxiliary faces'),
-        ('shadow_without_list', 'without members.csv, the list of its training images'),
+        ('shadow_without_list', 'found no members.csv beside the weights'),
         ('no_blind', '--blind: '),
-        ('blind_saw_them', 'blind: 16 images of members'),
+        ('blind_saw_them', '--blind: found 16 images of members'),
+        ('blind_saw_them', 'take another, or go on with --allow_overlap'),
         ('no_auxiliary', "--auxiliary: found 'none', which does not exist"),
         ('dtype', "--dtype: found 'float8', expected one of 'float32', 'bfloat16'"),
         ('decoders', '--decoders: found -1, expected 0 to 1024'),

@@ -108,11 +108,17 @@ def test_the_table_holds_the_figures_of_the_audits(folder, results):
     assert [row['name'] for row in rows] == ['epoch_0', 'broken', 'second', 'epoch_2', 'epoch_3']
     for row in rows[:1] + rows[2:]:
         record = json.loads((folder / 'out' / row['name'] / 'audit.json').read_text())
-        found = record['membership']['settings']['partial']
-        assert float(row['auc_partial']) == found['auc']
-        assert [float(row['auc_partial_low']), float(row['auc_partial_high'])] == found['auc_ci95']
-        excess = record['membership']['controls']['excess']
-        assert float(row['excess']) == excess['auc']
+        compared = record['membership']['comparisons']
+        for found in compared:
+            cells = f'auc {found["attack"]}/{found["setting"]}'
+            assert float(row[cells]) == found['auc']
+            assert [float(row[f'{cells}_{end}']) for end in ('low', 'high')] == found['auc_ci95']
+        (decisive,) = (
+            found
+            for found in compared
+            if f'{found["attack"]}/{found["setting"]}' == row['decided_by']
+        )
+        assert float(row['excess']) == decisive['excess']['auc']
         assert row['images'] == '32'
         assert row['people'] == '16'
         assert row['target_sha256'] == record['provenance']['target_sha256']
@@ -124,7 +130,7 @@ def test_the_table_holds_the_figures_of_the_audits(folder, results):
     ('case', 'code', 'words'),
     [
         ('done', program.EXIT_BAD_INPUT, 'broken: '),
-        ('gate', program.EXIT_GATE, 'epoch_0: --fail_above: auc is 0.'),
+        ('gate', program.EXIT_GATE, '--fail_above: epoch_0: auc is 0.'),
         ('bad', program.EXIT_BAD_INPUT, 'line 2: seed: found '),
         ('bad', program.EXIT_BAD_INPUT, 'line 4: batch_size: found -1'),
         (

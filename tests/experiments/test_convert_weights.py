@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from fr_inference.weights import native_targets
+from fr_inference.weights import generators, native_folders, native_targets
 from fr_inference.weights.targets import open_target
 from tests.experiments import programs
 from tests.formats import states, writer
+from tests.weights import old_folders
 
 HEAD = {'head.weight': np.ones((5, 16), np.float32)}
 
@@ -25,6 +26,11 @@ def folder(tmp_path_factory):
     recorded = open_target(folder / 'with_head.pt')
     members = [('a/1.png', 'a', '0' * 64), ('b,c/2.png', 'b', '1' * 64)]
     native_targets.save_target(folder / 'trained', recorded, members=members)
+    native_targets.save_target(folder / 'old', recorded, members=members)
+    old_folders.age(folder / 'old', 'target.json', recorded.variables)
+    generator = generators.open_generator('demo_generator')
+    generators.save_generator(folder / 'old_generator', generator)
+    old_folders.age(folder / 'old_generator', 'generator.json', generator.variables)
     return folder
 
 
@@ -39,6 +45,10 @@ def results(folder):
         'square': flags('wide.pth', 'square', '--input_size=64'),
         'native': flags('trained', 'native'),
         'embedded': ['--source=demo_leaky', f'--out={folder / "embedded"}'],
+        'old': flags('old', 'old'),
+        'generator': ['--source=demo_generator', f'--out={folder / "generator"}'],
+        'old_generator': flags('old_generator', 'old_generator'),
+        'generator_arch': ['--source=demo_generator', f'--out={folder / "refused"}', '--arch=ir50'],
         'digits': flags('wide.pth', 'refused', f'--input_size={"9" * 5000}'),
         'again': flags('with_head.pt', 'native'),
         'arch': flags('with_head.pt', 'refused', '--arch=iresnet18'),
@@ -99,13 +109,42 @@ def test_the_list_of_training_images_goes_along_and_no_other(folder, results):
     assert native_targets.read_members(folder / 'native') is None  # replaced by one without
 
 
+def test_folders_of_earlier_versions_are_rewritten_where_they_are(folder, results):
+    result = results['old']
+    assert result.code == 0
+    assert native_folders.OLD_FORMAT in result.out
+    assert sorted(path.name for path in (folder / 'old').iterdir()) == [
+        'members.csv',
+        'target.json',
+        'variables.safetensors',
+    ]
+    first, second = (open_target(folder / name) for name in ('trained', 'old'))
+    assert first.sha256 == second.sha256
+    assert first.notes == second.notes
+    assert native_targets.read_members(folder / 'old') == ['0' * 64, '1' * 64]
+
+
+@pytest.mark.parametrize('name', ['generator', 'old_generator'])
+def test_generators(folder, results, name):
+    result = results[name]
+    assert result.code == 0, result.err
+    assert 'architecture: StyleGAN2, 32 x 32 pixels' in result.out
+    assert sorted(path.name for path in (folder / name).iterdir()) == [
+        'generator.json',
+        'variables.safetensors',
+    ]
+    found = generators.open_generator(folder / name)
+    assert found.sha256 == generators.open_generator('demo_generator').sha256
+    assert found.notes == ()
+
+
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
         ('arch', ('as iresnet18', 'missing (')),
         ('too_much', ('1 unmatched (layer9.weight)',)),
         ('empty', ('empty.pt', 'empty file')),
-        ('missing', ('--source', 'none.pt', 'not found')),
+        ('missing', ('--source', 'none.pt', 'demo_leaky')),
         ('directory', ('--source', 'directory without target.json')),
         ('other_size', ('fc.weight', 'misshaped')),
         ('bad_size', ('--input_size', "'112x'", 'HEIGHTxWIDTH')),
@@ -117,6 +156,7 @@ def test_the_list_of_training_images_goes_along_and_no_other(folder, results):
         ('unknown_arch', ('--arch', 'resnet50', 'iresnet50')),
         ('out_is_a_file', ('file',)),
         ('no_out', ('--out',)),
+        ('generator_arch', ('--arch', 'the source is a generator')),
     ],
 )
 def test_one_line_and_exit_code_2(folder, results, case, words):

@@ -88,6 +88,7 @@ def test_done(results, folder):
     assert 'Of 3 reconstructions' in results['done'].out
     record = json.loads((folder / 'done' / 'audit.json').read_text())['inversion']
     assert set(record['controls']) == {'random_latents', 'selected_only', 'nonmember_gallery'}
+    assert (record['goal'], record['setting']) == ('membership', 'partial')
     assert 0 < record['p_value'] <= 1
     assert record['gallery']['members'] == 6
     assert [one['strength'] for one in record['sweep']] == [0, 1]
@@ -112,18 +113,18 @@ def test_centres(results, folder):
     whole = json.loads((folder / 'centres' / 'audit.json').read_text())
     assert 'membership' not in whole
     record = whole['inversion']
-    assert record['guidance'] == 'centres'
+    assert (record['goal'], record['setting']) == ('centres', 'strangers')
     assert record['reconstructions'] == 2
     assert record['gallery']['members'] == 12  # it knows nobody
     assert record['controls']['untrained_target']['reconstructions'] == 2
-    assert record['objective']['membership'] == 'none'
-    assert record['objective']['match'] > 0
+    assert record['settings']['membership'] is None
+    assert 'guidance' not in record
 
 
 def test_fewer_are_kept_than_centres_estimated(results, folder):
     assert results['more'].code == 0, results['more'].err
     record = json.loads((folder / 'more' / 'audit.json').read_text())['inversion']
-    assert record['centres'] == 3
+    assert record['settings']['centres'] == 3
     assert record['reconstructions'] == 2
 
 
@@ -192,7 +193,8 @@ def test_bad_templates_are_one_line(templates):
         ('neither', '--templates: found neither, expected one of templates and photographs'),
         ('narrow.npy', 'expected numbers [P, 16]'),
         ('text.npy', 'expected numbers [P, D] written by numpy.save'),
-        ('absent.npy', 'No such file'),
+        ('absent.npy', 'no such file'),
+        ('zero.npy', '1 rows that are zero or not finite, such as number 1'),
     ):
         assert templates[name].code == 2, name
         assert message in templates[name].err.strip().splitlines()[-1]
@@ -203,8 +205,8 @@ def test_bad_input_is_one_line(results):
         ('wide', 'centres: found 17, expected 1 to 16'),
         ('sweep', "--sweep: found 'much', expected numbers"),
         ('evaluator', '--evaluator: found no value'),
-        ('other', 'holds another run'),
-        ('generator', "--generator: 'nowhere' not found"),
+        ('other', 'found another run'),
+        ('generator', "--generator: found 'nowhere', which does not exist"),
         ('keep', 'expected draws >= candidates >= keep'),
     ):
         assert results[name].code == 2, name

@@ -88,7 +88,7 @@ def test_says_how_to_open_it(folder, results):
 def test_one_line_and_exit_code_2(results, case, words):
     result = results[case]
     assert result.code == 2, result.err
-    message = result.err.splitlines()[-1]
+    message = [line for line in result.err.splitlines() if line.strip()][-1]  # after the bars
     for word in words:
         assert word in message
 

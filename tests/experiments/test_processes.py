@@ -3,6 +3,7 @@
 import json
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from fr_inference.weights import generators, native_targets
+from tests import zygote
 from tests.experiments import networks, programs
 
 FACES = 'procedural:hard,images=3,seed=1,people=11,size=16'
@@ -32,6 +34,26 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp('processes')
     networks.save(made)
     return made
+
+
+@pytest.fixture(scope='module')
+def start():
+    """Starts a program as several processes over loopback; each prints to LOGS.N.out and LOGS.N.err."""
+    with zygote.opened() as opened:
+
+        def start(program, arguments, logs, *, processes, devices=1):
+            with socket.socket() as free:
+                free.bind(('127.0.0.1', 0))
+                port = free.getsockname()[1]
+            together = [f'--coordinator_address=127.0.0.1:{port}', f'--num_processes={processes}']
+            started = []
+            for number in range(processes):
+                joined = [*together, f'--process_id={number}'] if processes > 1 else []
+                log = f'{logs}.{number}'
+                started.append(opened.start(program, [*arguments, *joined], log, devices=devices))
+            return started
+
+        yield start
 
 
 def audit(folder, out):
@@ -70,20 +92,18 @@ def printed(logs, number, kind):
 
 
 @pytest.fixture(scope='module')
-def alone(folder):
+def alone(folder, start):
     """The record of the audit by one process."""
-    assert finish(programs.start('audit', audit(folder, 'one'), folder / 'one', processes=1)) == [0]
+    assert finish(start('audit', audit(folder, 'one'), folder / 'one', processes=1)) == [0]
     return json.loads((folder / 'one' / 'audit.json').read_text())
 
 
 @pytest.fixture(scope='module')
-def killed(folder):
+def killed(folder, start):
     """First process 1, then process 0: (seconds that the other lived on, its exit code)."""
     ends = []
     for victim, reached in ((1, 'random_faces_target'), (0, 'search')):
-        started = programs.start(
-            'audit', audit(folder, 'two'), folder / 'two', processes=2, devices=2
-        )
+        started = start('audit', audit(folder, 'two'), folder / 'two', processes=2, devices=2)
         wait_for((folder / 'two' / 'search' / reached / 'run.json').exists, started)
         started[victim].send_signal(signal.SIGKILL)
         began = time.monotonic()
@@ -115,15 +135,13 @@ def test_the_end_of_one_process_ends_the_other(killed):
         assert code not in (0, None)
 
 
-def test_two_processes_end_in_the_result_of_one(folder, killed, alone):
-    started = programs.start(
-        'audit', audit(folder, 'two'), folder / 'again', processes=2, devices=2
-    )
+def test_two_processes_end_in_the_result_of_one(folder, start, killed, alone):
+    started = start('audit', audit(folder, 'two'), folder / 'again', processes=2, devices=2)
     assert finish(started) == [0, 0]
     found = json.loads((folder / 'two' / 'audit.json').read_text())
     assert len(found['provenance']['devices']) == 4
     same(alone, found)
-    assert alone['inversion']['candidates'] == 5
+    assert alone['inversion']['settings']['candidates'] == 5
     report = printed(folder / 'again', 0, 'out')
     assert 'report:' in report
     assert 'report:' not in printed(folder / 'again', 1, 'out')
@@ -131,7 +149,7 @@ def test_two_processes_end_in_the_result_of_one(folder, killed, alone):
     assert '%' not in printed(folder / 'again', 1, 'err')
 
 
-def test_a_failure_in_one_ends_all(folder):
+def test_a_failure_in_one_ends_all(folder, start):
     """Process 1 alone finds no such folder."""
     started = []
     port = 10_000 + hash(str(folder)) % 20_000
@@ -139,7 +157,7 @@ def test_a_failure_in_one_ends_all(folder):
         arguments = [flag for flag in audit(folder, 'failing') if '--members' not in flag]
         together = (f'--coordinator_address=127.0.0.1:{port}', '--num_processes=2')
         arguments += [f'--members={members}', *together, f'--process_id={number}']
-        started += programs.start('audit', arguments, folder / f'failing{number}', processes=1)
+        started += start('audit', arguments, folder / f'failing{number}', processes=1)
     began = time.monotonic()
     codes = finish(started)
     assert time.monotonic() - began < MINUTE + 30  # both start first
@@ -165,10 +183,10 @@ def test_the_work_of_one():
     assert 'one process' in done.err
 
 
-def train(folder, out, stop=None, **options):
+def train(folder, start, out, stop=None, **options):
     """Returns (exit codes, the trained target); with `stop`, the number of a process, the codes."""
     arguments = [*TRAINING, '--epochs=20', f'--out={folder / out}']
-    started = programs.start('train_recognizer', arguments, folder / out, **options)
+    started = start('train_recognizer', arguments, folder / out, **options)
     if stop is not None:
         log = pathlib.Path(f'{folder / out}.0.err')
         wait_for(lambda: '/80' in log.read_text(), started)
@@ -178,30 +196,30 @@ def train(folder, out, stop=None, **options):
 
 
 @pytest.fixture(scope='module')
-def whole(folder):
+def whole(folder, start):
     """A training that nobody stopped, on two devices of one process."""
-    return train(folder, 'whole', processes=1, devices=2)
+    return train(folder, start, 'whole', processes=1, devices=2)
 
 
 @pytest.mark.parametrize(('processes', 'stop'), [(1, 0), (2, 1)])
-def test_stopped_training_goes_on_to_the_same_result(folder, whole, processes, stop):
+def test_stopped_training_goes_on_to_the_same_result(folder, start, whole, processes, stop):
     """A SIGTERM to one process saves and ends all, with exit code 4; as many as did not save restore."""
     assert whole[0] == [0]
     out, devices = f'stopped{processes}', 2 // processes
-    assert train(folder, out, stop, processes=processes, devices=devices) == [4] * processes
+    assert train(folder, start, out, stop, processes=processes, devices=devices) == [4] * processes
     assert 'same command' in printed(folder / out, 0, 'err')
     assert not native_targets.is_target(folder / out)
-    codes, trained = train(folder, out, processes=3 - processes, devices=processes)
+    codes, trained = train(folder, start, out, processes=3 - processes, devices=processes)
     assert set(codes) == {0}
     assert trained.sha256 == whole[1].sha256
 
 
-def test_two_processes_train_the_same_generator(folder):
+def test_two_processes_train_the_same_generator(folder, start):
     trained = []
     for processes in (1, 2):
         out = folder / f'generator{processes}'
         arguments = [*GENERATOR, f'--out={out}']
-        started = programs.start(
+        started = start(
             'train_generator', arguments, out, processes=processes, devices=2 // processes
         )
         assert set(finish(started)) == {0}

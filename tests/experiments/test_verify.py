@@ -157,7 +157,7 @@ def test_a_verification_set_brings_its_images(results):
         ('bin_half', ('--pairs', 'half.bin', '131 images and 66 flags')),
         ('faces_left_out', ('--faces: found none',)),
         ('pairs_folder', ('--pairs', 'CSV')),
-        ('no_target', ('--target', 'not found')),
+        ('no_target', ('--target', 'does not exist')),
         ('not_a_target', ('pairs.csv', 'not a checkpoint')),
         ('no_faces', ('--faces', 'does not exist')),
         ('no_way', ('--mirror', 'concat')),

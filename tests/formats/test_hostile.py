@@ -19,6 +19,7 @@ from tests.experiments import programs
 from tests.formats import generators, hostile, states, writer
 
 CPU_SECONDS, MEGABYTES = 5, 500
+LISTS = r'\d (missing|unmatched|misshaped) \('  # of weights, all of which are named
 SEARCH = os.pathsep.join([str(programs.ROOT), str(programs.ROOT / 'tests')])
 
 
@@ -56,8 +57,12 @@ def test_one_line_and_exit_code_2(results, name):
     assert result['err'].count('\n') == 1
     assert result['err'].strip().isprintable()
     assert len(result['err']) < 100_000
+    assert len(result['err']) < 1000 or re.search(LISTS, result['err'])
     assert re.search(words, result['err'])
     assert hostile.file_name(name) in result['err']
+    assert len(result['fields']) == 1
+    file = name in hostile.GENERATORS
+    assert result['fields'][0].endswith(hostile.file_name(name) if file else 'source')
 
 
 @pytest.mark.parametrize('name', hostile.CASES)
@@ -193,5 +198,10 @@ def test_a_flipped_bit_in_an_archive_never_changes_a_weight(scratch, position, b
 
 def test_native_directories_do_not_stay_silent(folder):
     """The library says the same without the program."""
-    with pytest.raises(InputError, match='larger than itself'):
+    with pytest.raises(InputError) as caught:
         open_target(folder / 'chunk_larger_than_its_array')
+    assert caught.value.field == 'target'
+    with pytest.raises(InputError) as caught:
+        open_target(folder / 'flipped_bit_in_the_variables', field='blind')
+    assert caught.value.field == 'blind'
+    assert 'SHA-256' in caught.value.found

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -32,6 +33,15 @@ def loads(data):
 
 def run(operations):
     return loads(writer.PROTO + operations + b'.')
+
+
+def refused(operations, reading=run):
+    """The error of operations that must give one."""
+    with pytest.raises(InputError) as caught:
+        reading(operations)
+    assert caught.value.field == 'file'
+    assert '\n' not in str(caught.value)
+    return caught.value
 
 
 @settings(max_examples=200)
@@ -96,23 +106,20 @@ class TestTensors:
         ],
     )
     def test_views_outside_their_storage(self, offset, shape, strides):
-        with pytest.raises(InputError, match='damaged or not a pickle'):
-            run(writer.tensor(self.block, offset, shape, strides))
+        found = refused(writer.tensor(self.block, offset, shape, strides)).found
+        assert found.startswith('a damaged pickle, or none')
 
     @pytest.mark.parametrize('count', [-1, 2**48, 2**80, 'many', None, 1.5])
     def test_storage_sizes(self, count):
-        with pytest.raises(InputError, match='found a number'):
-            run(writer.storage('0', 'float32', count))
+        assert 'found a number' in refused(writer.storage('0', 'float32', count)).found
 
     def test_view_of_a_storage(self):
         parts = ('storage', writer.name_of('torch', 'FloatStorage'), '0', 'cpu', 4, ('1', 0, 4))
-        with pytest.raises(InputError, match=r'torch before 0\.4'):
-            run(writer.body(parts, []) + b'Q')
+        assert 'torch before 0.4' in refused(writer.body(parts, []) + b'Q').found
 
     def test_storage_of_another_type(self):
         parts = ('storage', writer.name_of('torch', 'Size'), '0', 'cpu', 4)
-        with pytest.raises(InputError, match=r'unknown storage type torch\.Size'):
-            run(writer.body(parts, []) + b'Q')
+        assert refused(writer.body(parts, []) + b'Q').found == 'unknown storage type torch.Size'
 
 
 def test_long_texts_and_bytes_stay_where_they_are():
@@ -139,8 +146,8 @@ def test_memory_is_counted():
     packed = Packed(memoryview(b'a' * 100), text=True)
     with pytest.raises(ValueError, match='over 64 MiB'):
         packed.unpack(Allowance(copied=99))
-    with pytest.raises(InputError, match='over 64 MiB'):
-        unpickler.loads(Stream(b'\x80\x02' + b'N0' * 100, Allowance(copied=50)), 'file')
+    stream = Stream(b'\x80\x02' + b'N0' * 100, Allowance(copied=50))
+    assert 'over 64 MiB' in refused(stream, lambda s: unpickler.loads(s, 'file')).found
 
 
 @pytest.mark.parametrize('protocol', [2, 3, 4, 5])
@@ -193,8 +200,8 @@ def test_names_outside_the_list(module, name):
     stacked = writer.body(module, []) + writer.body(name, []) + b'\x93'
     for operations in (writer.name_of(module, name), stacked):
         for pickled in (operations, operations + b'(tR', b'(' + operations + b'o'):
-            with pytest.raises(InputError, match=r'nothing was run|damaged'):
-                run(pickled)
+            error = refused(pickled)
+            assert 'nothing was run' in (error.hint or '') or 'damaged' in error.found
 
 
 class Bomb:
@@ -246,14 +253,11 @@ def test_real_exploits(tmp_path, protocol, wrap):
     ],
 )
 def test_malformed(operations, message):
-    with pytest.raises(InputError, match=message) as caught:
-        run(operations)
-    assert '\n' not in str(caught.value)
+    assert re.search(message, refused(operations).found)
 
 
 def test_without_a_stop():
-    with pytest.raises(InputError, match=r'damaged|truncated'):
-        loads(pickle.dumps([1, 2], 2)[:-1])
+    assert 'damaged' in refused(pickle.dumps([1, 2], 2)[:-1], loads).found
 
 
 def one_line(function, data):

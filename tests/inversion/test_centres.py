@@ -5,7 +5,7 @@ import pytest
 
 from fr_inference import errors
 from fr_inference.data import sources
-from fr_inference.inversion import centres, evaluate
+from fr_inference.inversion import centres, judge
 from fr_inference.measuring import measurements
 from fr_inference.weights import targets as opening
 
@@ -59,11 +59,11 @@ def test_the_people_of_a_trained_backbone_are_found():
 
     def embed(text):
         faces = sources.open_faces(f'procedural:easy,seed=4,{text}', 'faces')
-        return evaluate.unit(measurements.measure(target, faces).embeddings)
+        return judge.unit(measurements.measure(target, faces).embeddings)
 
     found = centres.estimate(embed('people=4096,images=1,first=5000'), 32, seed=0)
     people = {
-        name: evaluate.unit(embed(f'people=32,images=4,first={first}').reshape(32, 4, -1).mean(1))
+        name: judge.unit(embed(f'people=32,images=4,first={first}').reshape(32, 4, -1).mean(1))
         for name, first in (('members', 0), ('others', 32))
     }
     members = found @ people['members'].T
@@ -74,11 +74,21 @@ def test_the_people_of_a_trained_backbone_are_found():
 
 @pytest.mark.parametrize('count', [0, 17])
 def test_too_many_or_none(count):
-    with pytest.raises(errors.InputError, match=f'centres: found {count}, expected 1 to 16'):
+    with pytest.raises(errors.InputError) as caught:
         centres.estimate(mixtures(0)[0], count, seed=0)
+    assert (caught.value.field, caught.value.found) == ('centres', str(count))
+    assert caught.value.expected.startswith('1 to 16')
 
 
 def test_few_that_are_alike():
     embeddings = np.repeat(mixtures(0)[0][:1], 9, axis=0)
-    with pytest.raises(errors.InputError, match='do not tell 3 components apart'):
+    with pytest.raises(errors.InputError) as caught:
         centres.estimate(embeddings, 3, seed=0)
+    assert caught.value.field == 'centres'
+    # Many faces, but in a plane: two directions are all that there is to tell apart.
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, (500, 1))
+    flat = np.cos(angle) * np.eye(16)[0] + np.sin(angle) * np.eye(16)[1]
+    with pytest.raises(errors.InputError) as caught:
+        centres.estimate(flat, 3, seed=0)
+    assert (caught.value.field, caught.value.expected) == ('centres', 'at most 2')
+    assert centres.estimate(flat, 2, seed=0).shape == (2, 16)

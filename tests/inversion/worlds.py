@@ -6,25 +6,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference.inversion import objective, optimize, scene
+from fr_inference.config import Search
+from fr_inference.inversion import guidance, subject
 from fr_inference.measuring import distances
-from fr_inference.membership import attack
+from fr_inference.membership import logistic
 from fr_inference.models import stylegan2
 from tests.membership.backbones import Small, target_of
 
-PLAN = optimize.Plan(
-    draws=12, candidates=6, steps=12, keep=3, pictures=2, learning_rate=0.1, batch=4, seed=3
+SEED = 3
+WIDTH = 16  # of the target's embeddings
+HOW = Search(
+    draws=12, candidates=6, steps=12, keep=3, pictures=2, learning_rate=0.1, search_batch=4
 )
 
 
 @functools.cache
 def networks():
-    """Returns (generator, its variables, target), which compile in a moment."""
-    generator = stylegan2.Generator(
+    """Returns (target, generator), which compile in a moment."""
+    module = stylegan2.Generator(
         8, z_dim=8, w_dim=8, channel_base=128, channel_max=16, mapping_layers=2
     )
-    made = _filled(jax.eval_shape(generator.init, jax.random.key(0), jnp.zeros((1, 8))))
-    return generator, made, target_of(Small(embedding=16), size=16)
+    made = _filled(jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 8))))
+    generator = stylegan2.Trained(name='tiny', module=module, variables=made)
+    return target_of(Small(embedding=WIDTH), size=16), generator
 
 
 def _filled(shapes):
@@ -42,23 +46,17 @@ def _filled(shapes):
 
 
 @functools.cache
-def world(space):
-    """Returns (scene, constants, z_dim)."""
-    generator, made, target = networks()
-    seen = scene.make(generator, target, space=space)
+def guide():
+    """Returns an attack on the target, fitted on numbers that mean nothing."""
     draw = np.random.default_rng(0)
-    layers = len(distances.layer_names(target))
+    layers = len(distances.layer_names(networks()[0]))
     features = draw.normal(size=(40, layers)).astype(np.float32)
     member = np.arange(40) < 20
     features[member] += 0.5
-    fitted = attack.fit(features, member, attack.Options())
-    z = jax.random.normal(jax.random.key(2), (64, 8))
-    latents = jax.jit(jax.vmap(lambda z: seen.to_latent(made, z)))(z)
-    guide = objective.make_guide(fitted, features[member], np.asarray(latents).reshape(-1, 8))
-    constants = optimize.Constants(
-        generator=made,
-        target=target.variables,
-        guide=guide,
-        key=jax.random.key(0),
-    )
-    return seen, constants, 8
+    return guidance.guide(logistic.fit(features, member), features[member])
+
+
+@functools.cache
+def subject_of(how=HOW, seed=SEED, guided=True):
+    """Returns the target with its random latents, the same object at every call."""
+    return subject.prepare(*networks(), how, seed=seed, guide=guide() if guided else None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fr_inference.data.faces import from_arrays
 from fr_inference.measuring.measurements import Measurements
-from fr_inference.membership.protocol import Labelled
+from fr_inference.membership.splits import Labelled
 from fr_inference.models.target import InputSpec, Target
 
 SIZE = 8
@@ -78,7 +78,17 @@ def labelled_of(distances, member, identities, embeddings=None):
         identities=tuple(str(name) for name in identities),
         index=np.arange(count, dtype=np.int32),
     )
-    return Labelled(measured=measured, member=np.asarray(member, bool))
+    return Labelled.of(measured, np.asarray(member))
+
+
+def crowd(people=12, images=4, layers=5, shift=0.0, seed=0):
+    """Log-normal distances and random embeddings; people below half are members, and closer."""
+    generator = np.random.default_rng(seed)
+    person = np.repeat(np.arange(2 * people), images)
+    member = person < people
+    logs = generator.normal(size=(len(person), layers)) - shift * member[:, None]
+    embeddings = generator.normal(size=(len(person), 6))
+    return labelled_of(np.exp(logs), member, [f'p{number}' for number in person], embeddings)
 
 
 def assert_same_bytes(first, second):

@@ -42,8 +42,16 @@ class TestNullLabels:
         np.testing.assert_allclose(drawn, 0.5, atol=0.1)
 
     def test_too_few_people(self):
-        with pytest.raises(InputError, match=r'null control: found 7 people .* expected 8'):
-            controls.null_labels([f'p{number}' for number in range(7)] * 2, 0)
+        names = [f'p{number}' for number in range(7)] * 2
+        with pytest.raises(InputError) as caught:
+            controls.null_labels(names, 0)
+        assert (caught.value.field, caught.value.found) == ('nonmembers', '7 people')
+        assert controls.null_labels(names, 0, least=2).sum() == 6
+
+    def test_of_images(self, images):
+        null = controls.null(images, 0)
+        assert set(null.identities) == {f'p{number}' for number in range(12, 24)}
+        np.testing.assert_array_equal(null.member, controls.null_labels(null.identities, 0))
 
 
 @pytest.fixture(scope='module')
@@ -235,8 +243,10 @@ class TestCustomModules:
             variables={kind: {'net': tree} for kind, tree in inner.variables.items()},
             input=inner.input,
         )
-        with pytest.raises(InputError, match=r"wrapped: no statistics under 'bn'; .*--blind"):
+        with pytest.raises(InputError) as caught:
             controls.blind_target(target, noise_faces(8), seed=0)
+        assert (caught.value.field, caught.value.inside) == ('blind', 'wrapped')
+        assert "no statistics under 'bn'" in caught.value.found
 
 
 def test_the_twin_computes_like_linen_while_it_is_measured(target):

@@ -5,18 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fr_inference import auditing
+from fr_inference import auditing, config
 from fr_inference.data import sources
-from fr_inference.membership import protocol, summary
-from fr_inference.membership.attack import Options
+from fr_inference.membership import attacks, comparing, comparison, controls, splits
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
-from fr_inference.report.verdict import verdict
 from fr_inference.training import recognizer
-from fr_inference.training.margin import MARGINS
 from tests.membership.backbones import labelled_of
 
-OPTIONS = Options()
+DISTANCES, PEOPLE_ATTACK = attacks.get('bn-distance'), attacks.get('people')
 DRAWS = 100
 REPLICATES = 200
 PEOPLE, IMAGES, LAYERS = 24, 3, 6
@@ -35,12 +32,17 @@ def draw(seed, shift=0.0):
 
 
 def halves(images, seed):
-    return protocol.fit_half(images.measured.identities, images.member, seed)
+    return splits.fit_half(images.identities, images.member, seed)
 
 
 def partial(images, seed):
-    fit = halves(images, seed)
-    return images.scored(protocol.partial(images, fit, OPTIONS)[1], ~fit)
+    return comparing.run_attack(DISTANCES, images, halves(images, seed), seed).scored
+
+
+def auxiliary(shadow, reference, images, seed):
+    reference = dataclasses.replace(reference, member=np.zeros(len(reference), bool))
+    judged = ~halves(images, seed)
+    return comparing.transfer_attack(DISTANCES, shadow, reference, images, judged, seed).scored
 
 
 def interval(scored, seed):
@@ -62,10 +64,7 @@ class TestNullDraws:
         inside = 0
         for seed in range(DRAWS):
             images = draw(seed)
-            fit = halves(images, seed)
-            _, logits = protocol.partial(images, fit, OPTIONS)
-            logits = protocol.crossed_logits(images, fit, logits, OPTIONS, seed)
-            _, scored = protocol.identity_level(protocol.people(images, fit, logits), OPTIONS)
+            scored = comparing.run_attack(PEOPLE_ATTACK, images, halves(images, seed), seed).scored
             low, high = interval(scored, seed)
             inside += low <= 0.5 <= high
         assert inside >= 90
@@ -73,10 +72,27 @@ class TestNullDraws:
     def test_auxiliary_with_a_shadow_that_leaks(self):
         inside = 0
         for seed in range(DRAWS):
-            shadow, reference = draw(1000 + seed, shift=1.0), draw(2000 + seed).measured
-            images = draw(seed)
-            _, logits = protocol.auxiliary(shadow, reference, images, OPTIONS)
-            low, high = interval(images.scored(logits, ~halves(images, seed)), seed)
+            shadow, reference = draw(1000 + seed, shift=1.0), draw(2000 + seed)
+            low, high = interval(auxiliary(shadow, reference, draw(seed), seed), seed)
+            inside += low <= 0.5 <= high
+        assert inside >= 90
+
+    def test_null_of_the_auxiliary_setting(self):
+        """Half of the shadow's strangers against the others tell nothing of the target's strangers."""
+        inside = 0
+        for seed in range(DRAWS):
+            learned = controls.null(draw(1000 + seed, shift=1.0), seed, least=2)
+            images = controls.null(draw(seed, shift=1.0), seed)
+            reference = draw(2000 + seed)
+            scored = comparing.transfer_attack(
+                DISTANCES,
+                learned,
+                dataclasses.replace(reference, member=np.zeros(len(reference), bool)),
+                images,
+                np.ones(len(images), bool),
+                seed,
+            ).scored
+            low, high = interval(scored, seed)
             inside += low <= 0.5 <= high
         assert inside >= 90
 
@@ -85,13 +101,13 @@ class TestNullDraws:
         inside = 0
         for seed in range(DRAWS):
             target, blind = draw(seed), draw(5000 + seed)
-            common = 0.5 * np.log(target.measured.distances)
+            common = 0.5 * np.log(target.distances)
             blind = labelled_of(
-                np.exp(common + np.log(blind.measured.distances)),
+                np.exp(common + np.log(blind.distances)),
                 target.member,
-                target.measured.identities,
+                target.identities,
             )
-            found = summary.excess(
+            found = comparing.excess(
                 partial(target, seed), partial(blind, seed), seed=seed, replicates=REPLICATES
             )
             low, high = found['auc_ci95']
@@ -105,7 +121,7 @@ class TestPlantedDistances:
         ours, theirs = partial(draw(0, shift=1.0), 0), partial(draw(1), 0)
         theirs = dataclasses.replace(theirs, identities=ours.identities)
         assert interval(ours, 0)[0] > 0.6
-        found = summary.excess(ours, theirs, seed=0, replicates=REPLICATES)
+        found = comparing.excess(ours, theirs, seed=0, replicates=REPLICATES)
         assert found['auc_ci95'][0] > 0
 
     def test_a_moderate_leak_is_found_in_most_draws(self):
@@ -116,14 +132,13 @@ class TestPlantedDistances:
         assert found >= 15
 
     def test_auxiliary(self):
-        images = draw(0, shift=1.0)
-        _, logits = protocol.auxiliary(draw(1, shift=1.0), draw(2).measured, images, OPTIONS)
-        assert interval(images.scored(logits, ~halves(images, 0)), 0)[0] > 0.6
+        scored = auxiliary(draw(1, shift=1.0), draw(2), draw(0, shift=1.0), 0)
+        assert interval(scored, 0)[0] > 0.6
 
     def test_two_perfect_attacks_do_not_prove_that_nothing_leaks(self):
         """Another source tells itself apart in any backbone: the difference is 0, but not surely."""
         scored = partial(draw(0, shift=50.0), 0)
-        found = summary.excess(scored, scored, seed=0, replicates=REPLICATES)
+        found = comparing.excess(scored, scored, seed=0, replicates=REPLICATES)
         unsure = 1 - intervals.wilson(1.0, PEOPLE // 2)[0]
         assert found['auc'] == 0
         assert found['auc_ci95'] == pytest.approx([-unsure, unsure])
@@ -141,50 +156,50 @@ def fresh():
     return recognizer.fresh_target('tiny', {}, InputSpec(height=16, width=16), 0)
 
 
-SETTINGS = auditing.Settings(replicates=400)
+SETTINGS = config.Settings(replicates=400)
+
+
+def audited(target, faces):
+    opened = auditing.Opened(target=target, faces={'members': faces[0], 'nonmembers': faces[1]})
+    return auditing.run(opened, SETTINGS)
 
 
 class TestRealBackbone:
     def test_learned_by_heart(self, faces, fresh):
-        recipe = recognizer.Recipe(
+        recipe = config.Recipe(
             epochs=60,
             batch_size=32,
             learning_rate=0.05,
             mirror=False,
             weight_decay=0.0,
-            margin=dataclasses.replace(MARGINS['arcface'], scale=16.0),
+            scale=16.0,
         )
         target = recognizer.train(recipe, fresh, faces[0])
         assert target.recipe['accuracy'] == 1
-        audit = auditing.audit_target(target, *faces, settings=SETTINGS)
-        membership = audit.record['membership']
-        partial, controls = membership['settings']['partial'], membership['controls']
-        assert partial['auc'] > 0.7
-        assert partial['auc_ci95'][0] > 0.55
-        assert membership['identity_level']['auc'] > 0.95
-        assert controls['excess']['auc'] > 0.15
-        assert controls['excess']['auc_ci95'][0] > 0.05
-        assert controls['identity_excess']['auc_ci95'][0] > 0.05
-        for name in ('null', 'blind', 'identity_null', 'identity_blind'):
-            low, high = controls[name]['auc_ci95']
-            assert low <= 0.5 <= high, name
+        found = audited(target, faces)
+        images, people = found.comparisons
+        assert images.figures['auc'] > 0.7
+        assert images.figures['auc_ci95'][0] > 0.55
+        assert people.figures['auc'] > 0.95
+        assert images.excess['auc'] > 0.15
+        for one in (images, people):
+            assert one.excess['auc_ci95'][0] > 0.05
+            for block in (one.null, one.blind):
+                low, high = block['auc_ci95']
+                assert low <= 0.5 <= high
+            assert one.kind == 'leak'
         # The last layers know it, the first do not.
-        layers = [layer['auc'] for layer in membership['layers']]
+        layers = [layer['auc'] for layer in found.record['membership']['layers']]
         assert max(layers[-4:]) > max(0.6, *layers[:6])
-        assert verdict(audit.record).kind == 'leak'
+        assert comparison.kind_of(found.comparisons) == 'leak'
 
     def test_untrained(self, faces, fresh):
-        audit = auditing.audit_target(fresh, *faces, settings=SETTINGS)
-        membership = audit.record['membership']
-        blocks = {
-            **membership['settings'],
-            **membership['controls'],
-            'identity_level': membership['identity_level'],
-        }
-        for name in ('partial', 'null', 'blind', 'identity_level', 'identity_null'):
-            low, high = blocks[name]['auc_ci95']
-            assert low <= 0.5 <= high, name
-        for name in ('excess', 'identity_excess'):
-            low, high = blocks[name]['auc_ci95']
-            assert low <= 0 <= high, name
-        assert verdict(audit.record).kind in ('open', 'none')
+        found = audited(fresh, faces)
+        images, people = found.comparisons
+        for block in (images.figures, images.null, images.blind, people.figures, people.null):
+            low, high = block['auc_ci95']
+            assert low <= 0.5 <= high
+        for one in (images, people):
+            low, high = one.excess['auc_ci95']
+            assert low <= 0 <= high
+        assert comparison.kind_of(found.comparisons) in ('open', 'none')

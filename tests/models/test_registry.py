@@ -8,7 +8,9 @@ import pytest
 from fr_inference import errors
 from fr_inference.measuring import distances
 from fr_inference.models import layers, registry
+from fr_inference.models.backbones.mobilefacenet import MobileFaceNet
 from fr_inference.models.target import InputSpec
+from tests.models.drawn import drawn as random_variables
 
 SMALL = InputSpec(height=32, width=32)
 # Flax's BatchNorm subtracts its float32 mean from bfloat16 features: an error in strict mode.
@@ -21,17 +23,7 @@ def abstract(name, input=None, **config):
 
 
 def drawn(module, input=SMALL):
-    """Random variables; compiling the initialisers takes longer than all that is tested here."""
-    rng = np.random.default_rng(7)
-
-    def draw(path, leaf):
-        kind = path[-1].key
-        if kind == 'kernel':
-            return rng.normal(0, np.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(np.float32)
-        low, high = {'bias': (-0.2, 0.2), 'mean': (-0.5, 0.5)}.get(kind, (0.5, 1.5))
-        return rng.uniform(low, high, leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, registry.abstract_variables(module, input))
+    return random_variables(registry.abstract_variables(module, input))
 
 
 def batch_norms(name):
@@ -166,44 +158,60 @@ def test_target_does_not_change_its_variables():
 
 
 @pytest.mark.parametrize(
-    ('name', 'config', 'words'),
+    ('name', 'config', 'field', 'found', 'expected'),
     [
-        ('resnet50', {}, "architecture: found 'resnet50', expected one of 'iresnet18'"),
-        ('tiny', {'widht': 8}, "hyper-parameter of tiny: found 'widht', expected one of"),
-        ('tiny', {'name': 'x'}, "found 'name'"),
-        ('tiny', {'dtype': 'float16'}, "dtype: found 'float16', expected one of 'float32'"),
-        ('tiny', {'norm': 'spectral'}, "norm: found 'spectral', expected one of 'batch'"),
-        ('tiny', {'width': 0}, 'width: found 0, expected a whole number from 1'),
-        ('tiny', {'width': 8.0}, 'width: found 8.0'),
-        ('tiny', {'embedding': 10**9}, 'embedding: found 1000000000'),
-        ('tiny', {'embedding': True}, 'embedding: found True'),
-        ('tiny', {'depths': [1, 1, 1]}, 'depths: found'),
-        ('tiny', {'depths': [1, 1, 1, 0]}, 'depths: found'),
-        ('tiny', {'depths': '1111'}, 'depths: found'),
-        ('tiny', {'depths': [1, 1, 1, 500]}, '128 blocks at most'),
-        ('mobilefacenet_prelu', {'width': 8}, 'hyper-parameter of mobilefacenet_prelu'),
+        ('resnet50', {}, 'architecture', "'resnet50'", "'iresnet18'"),
+        ('tiny', {'widht': 8}, 'config', "'widht'", "a hyper-parameter of tiny: 'depths', 'width'"),
+        ('tiny', {'name': 'x'}, 'config', "'name'", 'of tiny'),
+        ('tiny', {'axis_name': 'x'}, 'config', "'axis_name'", 'of tiny'),
+        ('tiny', {'dtype': 'float16'}, 'dtype', "'float16'", "one of 'float32', 'bfloat16'"),
+        ('tiny', {'norm': 'spectral'}, 'norm', "'spectral'", "one of 'batch'"),
+        ('tiny', {'norm': ['batch']}, 'norm', "['batch']", "one of 'batch'"),
+        ('tiny', {'width': 0}, 'width', '0', 'a whole number from 1'),
+        ('tiny', {'width': 8.0}, 'width', '8.0', 'a whole number'),
+        ('tiny', {'embedding': 10**9}, 'embedding', '1000000000', 'a whole number'),
+        ('tiny', {'embedding': True}, 'embedding', 'True', 'a whole number'),
+        ('tiny', {'depths': [1, 1, 1]}, 'depths', '[1, 1, 1]', '4 whole numbers'),
+        ('tiny', {'depths': [1, 1, 1, 0]}, 'depths', '[1, 1, 1, 0]', 'from 1'),
+        ('tiny', {'depths': '1111'}, 'depths', "'1111'", '4 whole numbers'),
+        ('tiny', {'depths': [1, 1, 1, 500]}, 'depths', '[1, 1, 1, 500]', 'at most 128 in all'),
+        ('ir50', {'depths': [1, 1, 1, 500]}, 'depths', '[1, 1, 1, 500]', 'at most 128 in all'),
+        ('ir50', {'squeeze_excite': 1}, 'squeeze_excite', '1', 'a value like False'),
+        ('mobilefacenet_prelu', {'width': 8}, 'config', "'width'", "'form', 'embedding', 'dtype'"),
+        ('mobilefacenet_prelu', {'form': ''}, 'form', "''", "one of 'prelu', 'relu6'"),
+        ('mobilefacenet_prelu', {'form': 'PReLU'}, 'form', "'PReLU'", "one of 'prelu', 'relu6'"),
     ],
 )
-def test_bad_options(name, config, words):
+def test_bad_options(name, config, field, found, expected):
     with pytest.raises(errors.InputError) as caught:
         registry.build(name, **config)
-    assert words in str(caught.value)
+    assert (caught.value.field, caught.value.found) == (field, found)
+    assert expected in caught.value.expected
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('form', ['', 'PReLU'])
-def test_unknown_form_of_mobilefacenet(form):
-    with pytest.raises(errors.InputError, match="expected one of 'prelu', 'relu6'"):
-        abstract('mobilefacenet_prelu', form=form)
+def test_unknown_form_of_mobilefacenet():
+    """Built without the registry, the module itself refuses it."""
+    with pytest.raises(errors.InputError) as caught:
+        registry.abstract_variables(MobileFaceNet(form='PReLU'), SMALL)
+    assert (caught.value.field, caught.value.found) == ('form', "'PReLU'")
 
 
 @pytest.mark.parametrize(
-    'options',
-    [{'height': 0}, {'width': 5000}, {'std': (1.0, 0.0, 1.0)}, {'mean': (1.0, 2.0)}],
+    ('options', 'field'),
+    [
+        ({'height': 0}, 'height'),
+        ({'width': 5000}, 'width'),
+        ({'std': (1.0, 0.0, 1.0)}, 'std'),
+        ({'std': (1.0, float('nan'), 1.0)}, 'std'),
+        ({'mean': (1.0, 2.0)}, 'mean'),
+        ({'mean': (1.0, float('inf'), 2.0)}, 'mean'),
+    ],
 )
-def test_bad_input_specs(options):
-    with pytest.raises(errors.InputError, match='input'):
+def test_bad_input_specs(options, field):
+    with pytest.raises(errors.InputError) as caught:
         InputSpec(**options)
+    assert caught.value.field == field
 
 
 def test_normalize():

@@ -15,8 +15,7 @@ import pytest
 
 from fr_inference.measuring import distances
 from fr_inference.models import registry
-from fr_inference.weights import ir_names, iresnet_names, mobilefacenet_names
-from fr_inference.weights import targets as opening
+from fr_inference.weights import families, ir_names
 from fr_inference.weights.rules import Match, grid_of
 from tests.parity import cases
 
@@ -53,7 +52,7 @@ def live(name):
 def recognise(case, tensors):
     """The match for a case's state dict: recognised where its depths are a published variant's."""
     if case.architecture.startswith('iresnet') or not case.config:
-        match, inside, aside = opening.recognise(tensors, 'case', input=case.input)
+        match, inside, aside = families.recognise(tensors, 'case', input=case.input)
         assert not aside
         return match, inside
     squeeze_excite = case.architecture.startswith('irse')
@@ -69,7 +68,7 @@ def computed(name, keys):
     match, tensors = recognise(case, state)
     module = registry.build(match.architecture, **match.config)
     abstract = registry.abstract_variables(module, match.input)
-    variables, heads = opening.convert(match, tensors, abstract, 'case')
+    variables, heads = families.convert(match, tensors, abstract, 'case')
     assert not heads
     target = registry.make_target(
         match.architecture, variables, config=match.config, input=match.input
@@ -78,7 +77,7 @@ def computed(name, keys):
 
     @jax.jit
     def evaluate(variables):
-        one = functools.partial(distances.of_image, target.apply, variables, scaling='variance')
+        one = functools.partial(distances.of_image, target.apply, variables)
         distance, embedding = jax.vmap(one)(images)
         readout = cases.readout(embedding.shape[1])
         scalar = lambda images: (target.apply(variables, images) * readout).sum()  # noqa: E731
@@ -195,7 +194,7 @@ def test_full_size_is_recognised(architecture):
         key: np.broadcast_to(np.float32(0), tuple(value.shape))  # takes no memory
         for key, value in _oracle(architecture).state_dict().items()
     }
-    match, tensors, aside = opening.recognise(state, 'oracle')
+    match, tensors, aside = families.recognise(state, 'oracle')
     variant = registry.VARIANTS[architecture]
     assert not aside
     if architecture != 'tiny':
@@ -222,13 +221,9 @@ def test_full_size_is_recognised(architecture):
 
 def test_every_family_has_a_case():
     """A family without a case would pass this file unseen."""
-    families = {
-        ir_names.SIGNATURE,
-        iresnet_names.SIGNATURE,
-        *mobilefacenet_names.SIGNATURES.values(),
-    }
+    signatures = {name for family in families.FAMILIES for name in family.SIGNATURES}
     keys = {key for name in cases.CASES for key in fixture(name)['shapes']}
-    assert families <= keys
+    assert signatures <= keys
     assert {registry.VARIANTS[case.architecture].build.func for case in cases.CASES.values()} == {
         variant.build.func for variant in registry.VARIANTS.values()
     }

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fr_inference.models import stylegan2
-from fr_inference.weights import stylegan2_names as convert
+from fr_inference.weights import stylegan2_files as convert
 from tests.formats import generators
 from tests.parity import stylegan2_cases as cases
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fr_inference import errors
+from fr_inference.config import GeneratorRecipe
 from fr_inference.data.faces import from_arrays
 from fr_inference.models import stylegan2
 from fr_inference.training import augment, generator
@@ -16,7 +17,7 @@ NETWORKS = (
     stylegan2.Generator(8, z_dim=4, w_dim=4, channel_base=64, channel_max=8, mapping_layers=1),
     stylegan2.Discriminator(8, channel_base=64, channel_max=8),
 )
-RECIPE = generator.Recipe(images=64, batch_size=4, r1=0.1, r1_every=4, ema_images=20, seed=1)
+RECIPE = GeneratorRecipe(images=64, batch_size=4, r1=0.1, r1_every=4, ema_images=20, seed=1)
 
 
 @pytest.fixture(scope='module')
@@ -71,7 +72,7 @@ def test_goes_on_to_the_same_result(trained, faces, tmp_path):
     assert list((tmp_path / 'state').iterdir())
     assert same(generator.train(RECIPE, *NETWORKS, faces, **options), trained[0])
     other = dataclasses.replace(RECIPE, seed=2)
-    with pytest.raises(errors.InputError, match='holds another run'):
+    with pytest.raises(errors.InputError, match='found another run'):
         generator.train(other, *NETWORKS, faces, **options)
 
 
@@ -93,9 +94,9 @@ def test_bad_input(faces):
     with pytest.raises(errors.InputError, match='found 8 and 16, expected the same'):
         generator.train(RECIPE, NETWORKS[0], other, faces)
     with pytest.raises(errors.InputError, match="augmentation: found 'ada'"):
-        generator.Recipe(augmentation='ada')
+        GeneratorRecipe(augmentation='ada')
     with pytest.raises(errors.InputError, match='style_mixing: found 2'):
-        generator.Recipe(style_mixing=2)
+        GeneratorRecipe(style_mixing=2)
 
 
 class TestAugment:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fr_inference.config import Recipe
 from fr_inference.errors import InputError
 from fr_inference.training import margin
 from fr_inference.training.margin import MARGINS, Margin
@@ -111,17 +112,30 @@ def test_cosine_of_nothing_has_a_finite_gradient():
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('field', 'value'),
     [
-        ({'m1': 0.5}, 'm1: found 0.5'),
-        ({'m1': 9.0}, 'm1: found 9.0'),
-        ({'m2': -0.1}, 'm2: found -0.1'),
-        ({'m2': 28.6}, 'm2: found 28.6, .*radians'),
-        ({'m3': -0.35}, 'm3: found -0.35'),
-        ({'m3': 3.0}, 'm3: found 3.0'),
-        ({'scale': 0.0}, 'scale: found 0.0'),
+        ('m1', 0.5),
+        ('m1', 9.0),
+        ('m2', -0.1),
+        ('m2', 28.6),
+        ('m3', -0.35),
+        ('m3', 3.0),
+        ('scale', 0.0),
     ],
 )
-def test_bad_margins(options, message):
-    with pytest.raises(InputError, match=message):
-        Margin(**options)
+def test_bad_margins(field, value):
+    with pytest.raises(InputError) as caught:
+        Margin(**{field: value})
+    assert (caught.value.field, caught.value.found) == (field, str(value))
+    assert ('radians' in caught.value.expected) == (field == 'm2')
+
+
+class TestChosen:
+    def test_what_is_given_replaces_what_is_named(self):
+        assert margin.chosen(Recipe()) == MARGINS['arcface']
+        found = margin.chosen(Recipe(margin='cosface', m2=0.1, scale=30.0))
+        assert found == Margin(m2=0.1, m3=0.35, scale=30.0)
+
+    @pytest.mark.parametrize('found', ALL)
+    def test_there_and_back(self, found):
+        assert margin.chosen(Recipe(**margin.options_of(found))) == found

@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 
 from fr_inference import checkpointing, devices
+from fr_inference.config import Recipe
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError, from_arrays
 from fr_inference.errors import InputError
 from fr_inference.measuring import measurements
 from fr_inference.metrics import roc, verification
-from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
-from fr_inference.training import recognizer
-from fr_inference.training.recognizer import Recipe
+from fr_inference.training import margin, recognizer, recognizer_step, records
 from fr_inference.weights import native_targets
 
 SPEC = 'procedural:easy,people=6,images=6,size=16,seed=2'
@@ -94,7 +93,7 @@ class TestLearning:
         trained = uninterrupted[0]
         recipe = trained.recipe
         assert recipe['epochs'] == recipe['trained_epochs'] == 8
-        assert recipe['margin']['m2'] == 0.5
+        assert (recipe['margin'], recipe['scale']) == ('arcface', 64.0)
         assert (recipe['images'], recipe['identities']) == (36, 6)
         assert recipe['faces'] == faces.name
         assert trained.sha256 == checkpointing.digest(trained.variables)
@@ -112,8 +111,9 @@ class TestLearning:
 
     def test_divergence_is_reported(self, faces):
         recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup=0.0)
-        with pytest.raises(InputError, match=r'diverged in epoch .*learning_rate'):
+        with pytest.raises(InputError, match='diverged in epoch') as caught:
             recognizer.train(recipe, fresh(), faces)
+        assert caught.value.field == 'learning_rate'
 
     def test_divergence_in_the_very_last_step_is_reported(self, faces):
         """Its loss is that of the weights before it."""
@@ -139,7 +139,7 @@ class TestSavedEpochs:
         assert native_targets.read_members(workdir / 'epoch_008') == digests
         assert native_targets.read_members(workdir / 'epoch_004') == digests
         assert native_targets.read_members(workdir / 'epoch_000') == []
-        rows = recognizer.training_members(faces)
+        rows = records.training_members(faces)
         assert rows == list(zip(faces.paths, faces.identities, digests, strict=True))
 
 
@@ -173,11 +173,12 @@ class TestResuming:
         program = f"""
 import jax
 jax.config.update('jax_num_cpu_devices', 2)
+from fr_inference.config import Recipe
 from fr_inference.data import sources
 from fr_inference.models.target import InputSpec
-from fr_inference.training import recognizer
+from fr_inference.training import margin, recognizer, recognizer_step, records
 recognizer.train(
-    recognizer.Recipe(epochs=8, batch_size=7, learning_rate=0.05, seed=3),
+    Recipe(epochs=8, batch_size=7, learning_rate=0.05, seed=3),
     recognizer.fresh_target('tiny', {{}}, InputSpec(height=16, width=16), seed=1),
     sources.open_faces({SPEC!r}),
     workdir={str(tmp_path)!r},
@@ -199,14 +200,14 @@ recognizer.train(
 
     def test_an_epoch_is_saved_before_the_state_that_ends_it(self, faces, tmp_path, monkeypatch):
         """However a run is cut short, the epochs that it was to save are there when it is over."""
-        save_state = checkpointing.save_state
+        save = checkpointing.States.save
 
-        def dies_after(directory, step, state):
-            save_state(directory, step, state)
+        def dies_after(states, step, state):
+            save(states, step, state)
             if step % 5 == 0:
                 raise StopHereError
 
-        monkeypatch.setattr(checkpointing, 'save_state', dies_after)
+        monkeypatch.setattr(checkpointing.States, 'save', dies_after)
         recipe = dataclasses.replace(RECIPE, epochs=2)
         options = {'workdir': tmp_path, 'save_epochs': (1, 2), 'save_seconds': -1.0}
         for name in ('epoch_001', 'epoch_002'):
@@ -216,8 +217,9 @@ recognizer.train(
         shutil.rmtree(tmp_path / 'epoch_002')  # as a version left it that saved the state first
         trained = recognizer.train(recipe, fresh(), faces, **options)
         assert_same_weights(native_targets.load_target(tmp_path / 'epoch_002'), trained)
-        with pytest.raises(InputError, match=r'save_epochs: epochs \[0\] are over and were not'):
+        with pytest.raises(InputError, match=r'epochs \[0\], which are over') as caught:
             recognizer.train(recipe, fresh(), faces, workdir=tmp_path, save_epochs=(0, 1))
+        assert caught.value.field == 'save_epochs'
 
     def test_finished_run_is_not_repeated(self, faces, uninterrupted):
         trained, workdir, _ = uninterrupted
@@ -254,16 +256,37 @@ recognizer.train(
 
 class TestRecordedRecipe:
     def test_round_trip(self, uninterrupted):
-        assert recognizer.recorded_recipe(uninterrupted[0].recipe, seed=3) == RECIPE
-        assert recognizer.recorded_recipe({'note': 'x'}, seed=0) == Recipe()
+        assert records.recorded_recipe(uninterrupted[0].recipe, seed=3) == RECIPE
+        assert records.recorded_recipe({'note': 'x'}, seed=0) == Recipe()
+
+    @pytest.mark.parametrize(
+        ('numbers', 'options'),
+        [
+            ({'m1': 1.0, 'm2': 0.5, 'm3': 0.0, 'scale': 64.0}, {}),
+            (
+                {'m1': 1.0, 'm2': 0.3, 'm3': 0.2, 'scale': 16.0},
+                {'margin': 'combined', 'scale': 16.0},
+            ),
+            (
+                {'m1': 2.0, 'm2': 0.1, 'm3': 0.0, 'scale': 8.0},
+                {'margin': 'softmax', 'm1': 2.0, 'm2': 0.1, 'm3': 0.0, 'scale': 8.0},
+            ),
+        ],
+    )
+    def test_of_an_earlier_version(self, numbers, options):
+        """They recorded the margin as four numbers."""
+        found = records.recorded_recipe({'margin': numbers, 'epochs': 9}, seed=2)
+        assert found == Recipe(epochs=9, seed=2, **options)
+        assert dataclasses.asdict(margin.chosen(found)) == numbers
 
     @pytest.mark.parametrize(
         'record',
         [{'margin': {'foo': 1}}, {'margin': 'x'}, {'epochs': '9'}, {'epochs': 1.5}, {'mirror': 1}],
     )
     def test_of_somebody_else(self, record):
-        with pytest.raises(InputError, match=r'none of ours .*give it as shadow'):
-            recognizer.recorded_recipe(record, seed=0)
+        with pytest.raises(InputError, match=r'recorded recipe .*give it as shadow') as caught:
+            records.recorded_recipe(record, seed=0)
+        assert caught.value.field == 'target'
 
 
 class TestInput:
@@ -277,7 +300,7 @@ class TestInput:
 
     def test_a_target_that_is_not_registered(self, faces):
         bare = Target(name='mine', apply=lambda v, x: x, variables={}, input=INPUT)
-        with pytest.raises(InputError, match='mine: only registered architectures'):
+        with pytest.raises(InputError, match='target: found mine'):
             recognizer.train(RECIPE, bare, faces)
 
     def test_unreadable_images(self):
@@ -297,30 +320,35 @@ class TestInput:
         assert (trained.recipe['images'], trained.recipe['identities']) == (6, 3)
 
     @pytest.mark.parametrize(
-        ('options', 'message'),
+        ('field', 'value'),
         [
-            ({'epochs': -1}, 'epochs: found -1'),
-            ({'batch_size': 1}, 'batch_size: found 1'),
-            ({'learning_rate': 0.0}, 'learning_rate: found 0.0'),
-            ({'momentum': 1.0}, 'momentum: found 1.0'),
-            ({'momentum': -0.1}, 'momentum: found -0.1'),
-            ({'weight_decay': -1e-4}, 'weight_decay: found -0.0001'),
-            ({'warmup': 1.0}, 'warmup: found 1.0'),
-            ({'learning_rate': float('nan')}, 'learning_rate: found nan'),
-            ({'learning_rate': float('inf')}, 'learning_rate: found inf'),
-            ({'weight_decay': float('inf')}, 'weight_decay: found inf'),
+            ('epochs', -1),
+            ('batch_size', 1),
+            ('learning_rate', 0.0),
+            ('momentum', 1.0),
+            ('momentum', -0.1),
+            ('weight_decay', -1e-4),
+            ('warmup', 1.0),
+            ('learning_rate', float('nan')),
+            ('learning_rate', float('inf')),
+            ('weight_decay', float('inf')),
         ],
     )
-    def test_bad_recipes(self, options, message):
-        with pytest.raises(InputError, match=message):
-            Recipe(**options)
+    def test_bad_recipes(self, field, value):
+        with pytest.raises(InputError) as caught:
+            Recipe(**{field: value})
+        assert (caught.value.field, caught.value.found) == (field, repr(value))
 
 
 def test_trainings_by_one_recipe_share_what_is_compiled():
     mesh = devices.training_mesh(4)
     steps = [
-        recognizer._make_step(registry.build('tiny'), INPUT, recipe, 5, mesh)
-        for recipe in (RECIPE, dataclasses.replace(RECIPE), dataclasses.replace(RECIPE, epochs=9))
+        recognizer_step.make_step(recipe, fresh(), 5, mesh)
+        for recipe in (
+            RECIPE,
+            dataclasses.replace(RECIPE, seed=9),
+            dataclasses.replace(RECIPE, epochs=9),
+        )
     ]
     assert steps[0] is steps[1]
     assert steps[0] is not steps[2]

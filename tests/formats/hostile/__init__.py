@@ -13,6 +13,7 @@ HONEST: dict[str, Maker] = {
     'honest_zip': lambda path: writer.save(path, tiny()),
     'honest_legacy': lambda path: writer.save(path, tiny(), 'legacy'),
     'honest_native': natives.native,
+    'honest_old_native': natives.old_native,
     'honest_nvidia': modules.honest,
     'honest_rosinality': modules.honest_rosinality,
 }

@@ -11,8 +11,9 @@ import resource
 import sys
 
 from experiments import convert_weights
+from fr_inference import errors
 from fr_inference.cli import options
-from fr_inference.weights import stylegan2_names
+from fr_inference.weights import stylegan2_files
 from tests.formats.hostile import CASES, GENERATORS, HONEST, file_name
 
 
@@ -30,35 +31,42 @@ def _forget_peak() -> None:
         pathlib.Path('/proc/self/clear_refs').write_text('5')
 
 
-def _open(path: pathlib.Path, name: str, flags: options.Flags) -> None:
-    if name in GENERATORS:
-        stylegan2_names.open_generator(path)
-    else:
-        convert_weights.main(flags)
+def _open(path: pathlib.Path, name: str, fields: list[str], flags: options.Flags) -> None:
+    try:
+        if name in GENERATORS:
+            stylegan2_files.open_generator(path)
+        else:
+            convert_weights.main(flags)
+    except errors.InputError as error:
+        fields.append(error.field)
+        raise
 
 
 def _main(folder: pathlib.Path) -> None:
+    gc.freeze()  # what is imported is not looked through again after each file
     results = {}
     for name in (*CASES, *HONEST):
         path = folder / file_name(name)
-        errors, code = io.StringIO(), 0
+        said, code = io.StringIO(), 0
+        fields: list[str] = []
         sys.argv = ['convert_weights', f'--source={path}', f'--out={folder / "out"}']
         _forget_peak()
         started = resource.getrusage(resource.RUSAGE_SELF)
-        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             try:
-                opening = functools.partial(_open, path, name)
+                opening = functools.partial(_open, path, name, fields)
                 dataclasses.replace(convert_weights.PROGRAM, main=opening).run()
             except SystemExit as stop:
                 code = stop.code or 0
             except BaseException as error:  # a bug, told as one
                 code = 1
-                errors.write(repr(error)[:500])
+                said.write(repr(error)[:500])
             gc.collect()  # what is left behind and complains then does so on this file's account
         used = resource.getrusage(resource.RUSAGE_SELF)
         results[name] = {
             'code': code,
-            'err': errors.getvalue(),
+            'err': said.getvalue(),
+            'fields': fields,
             'seconds': used.ru_utime - started.ru_utime,
             'megabytes': _peak_megabytes(),
         }

@@ -11,7 +11,7 @@ from tests.formats import writer
 from tests.formats.hostile.cases import PROTO, STOP, case, tiny
 
 
-@case('compressed')
+@case('a compressed entry')
 def zip_bomb(path):
     pickled = PROTO + b'}' + STOP
     extra = {'archive/data/0': bytes(64 << 20)}
@@ -23,13 +23,13 @@ def climbing(path, name):
     path.write_bytes(writer.zip_bytes(PROTO + b'}' + STOP, extra={name: b'x'}))
 
 
-@case('each once')
+@case('each name once')
 def two_pickles_of_one_name(path):
     data = bytearray(writer.zip_bytes(PROTO + b'}' + STOP, extra={'archive/data.pkX': b'}.'}))
     path.write_bytes(bytes(data).replace(b'archive/data.pkX', b'archive/data.pkl'))
 
 
-@case('found 2 entries called data.pkl')
+@case('an archive with 2 entries called data.pkl')
 def two_pickles(path):
     path.write_bytes(writer.zip_bytes(PROTO + b'}' + STOP, extra={'other/data.pkl': b'}.'}))
 
@@ -58,7 +58,7 @@ def _table_of(path, entries, zip64):
     path.write_bytes(b'PK\x03\x04' + table + end)
 
 
-@case('table of contents', 'plain', 'zip64')
+@case('damaged archive', 'plain', 'zip64')
 def endless_table(path, form):
     _table_of(path, 500_000, zip64=form == 'zip64')
 
@@ -84,6 +84,15 @@ def flipped_bit_in_the_weights(path):
     path.write_bytes(data)
 
 
+@case('damaged archive')
+def name_of_kilobytes_that_differs(path):
+    """Python quotes it in its error, four characters for each byte."""
+    data = bytearray(writer.encode({'w': np.zeros(25_000, np.float32)}))
+    at = data.find(b'archive/data/0')
+    struct.pack_into('<H', data, at - 4, 60_000)  # behind the local header's 30 bytes
+    path.write_bytes(data)
+
+
 @case('empty file')
 def nothing(path):
     path.write_bytes(b'')
@@ -104,7 +113,7 @@ def pipe(path):
     os.mkfifo(path)
 
 
-@case('not found')
+@case('link_to_itself')
 def link_to_itself(path):
     path.symlink_to(path)
 
@@ -149,7 +158,7 @@ def safetensors_of_a_million_tensors(path):
     _safetensors(path, b'{' + b','.join(row % i for i in range(100_000)) + b'}')
 
 
-@case('entries, expected')
+@case('25000 entries')
 def safetensors_of_many_tensors(path):
     row = b'"%05d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     _safetensors(path, b'{' + b','.join(row % i for i in range(25_000)) + b'}')

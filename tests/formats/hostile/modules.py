@@ -172,7 +172,7 @@ def operations_in_blocks(path):
     _write(path, _module(_parameters=tensors))
 
 
-@case('entries, expected')
+@case('20001 entries')
 def tensors_without_end(path):
     """One block, mentioned again and again."""
     start = bytes(_tensor()) + b'q\x000' + bytes(writer.name_of(*_RECONSTRUCT))
@@ -192,7 +192,7 @@ def names_that_speak_to_the_terminal(path, name):
     _write(path, _module(_buffers={evil if name == 'tensor' else 'b': _tensor()}, **{evil: 7}))
 
 
-@case('two tensors are called')
+@case('two tensors called')
 def two_of_one_name(path):
     _write(path, _module(_buffers={'w': _tensor()}, _parameters={'w': _tensor()}))
 
@@ -203,14 +203,28 @@ def attribute_of_megabytes(path):
     _write(path, _module(_buffers={'w': _tensor()}, conv_clamp=number))
 
 
-@case('damaged', 'characters', 'memory')
-def text_in_place_of_bytes(path, name):
-    text = '\u20ac' * 5000 if name == 'characters' else 'a' * (65 << 20)
-    encoded = text.encode()
-    written = writer.Raw(b'X' + struct.pack('<I', len(encoded)) + encoded)
+@case('damaged')
+def text_in_place_of_bytes(path):
+    _with_weight(path, _tensor_of_text('\u20ac'.encode() * 5000))
+
+
+@case('damaged')
+def text_of_megabytes_in_place_of_bytes(path):
+    """A text of zeros, which are a hole on the disk."""
+    marker, size = b'the text' * 1000, 65 << 20
+    _with_weight(path, _tensor_of_text(marker, size))
+    head, tail = path.read_bytes().split(marker)
+    with open(path, 'wb') as file:
+        file.write(head)
+        file.seek(size, 1)
+        file.write(tail)
+
+
+def _tensor_of_text(text, length=None):
+    written = writer.Raw(b'X' + struct.pack('<I', length or len(text)) + text)
     content = writer.call('_codecs', 'encode', written, 'latin1')
     block = writer.call('torch.storage', '_load_from_bytes', content)
-    _with_weight(path, writer.tensor(block, 0, (4,), (1,)))
+    return writer.tensor(block, 0, (4,), (1,))
 
 
 @case('of 1099511627776 bytes', 'bytes', 'text', 'bytearray')

@@ -1,0 +1,112 @@
+"""What must hold before anything is measured: the inputs fit each other, and nobody is on two sides."""
+
+import dataclasses
+
+from fr_inference import config, errors
+from fr_inference.data import overlap
+from fr_inference.data.faces import Faces
+from fr_inference.measuring import distances
+from fr_inference.membership import study
+from fr_inference.opening import Opened
+
+
+def wanted_search(
+    opened: Opened, search: config.Search | None, membership: bool
+) -> config.Search | None:
+    """Returns how the generator is searched, None where there is none.
+
+    Raises:
+      InputError: when there is nothing to do, or what the search needs is not there.
+    """
+    if opened.generator is None:
+        if search is not None or not membership:
+            raise errors.InputError('generator', expected='the StyleGAN2 that is to be searched')
+        return None
+    if opened.evaluator is None:
+        raise errors.InputError(
+            'evaluator',
+            expected='a backbone of another architecture and other training people, which judges the '
+            'reconstructions',
+        )
+    search = search or config.Search()
+    if opened.strangers is not None and not search.centres:
+        raise errors.InputError(
+            'strangers', 'some without centres', 'centres above 0, which are estimated from them'
+        )
+    return search
+
+
+def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, Faces], list[str]]:
+    """Returns the faces, whose content is read only once, and what is to be said of their overlaps.
+
+    Raises:
+      InputError: for an overlap, unless the settings allow it, and for too few people.
+    """
+    faces, limits = dict(opened.faces), []
+    digests = {
+        name: overlap.content_digests(side, skip_bad=settings.skip_bad)
+        for name, side in faces.items()
+    }
+    faces = {name: _digested(side, digests[name]) for name, side in faces.items()}
+    limits += overlap.check_all(faces, digests, settings.allow_overlap)
+    limits += overlap.check_training_list(
+        faces, digests, opened.trained_on.get('target'), settings.allow_overlap
+    )
+    for field, trained_on in (
+        ('shadow', opened.shadow and opened.shadow.digests),
+        ('blind', opened.trained_on.get('blind')),
+        ('evaluator', opened.trained_on.get('evaluator')),
+    ):
+        limits += _check_unseen(field, trained_on, faces, digests, settings.allow_overlap)
+    study.check(faces, settings.seed)
+    return faces, limits
+
+
+def _digested(faces, digests):
+    return dataclasses.replace(faces, digest=lambda index: digests[index])
+
+
+def _check_unseen(field, trained_on, faces, digests, allow):
+    """Rejects a shadow, blind backbone or evaluator that was trained on anyone in the evaluation set."""
+    notes = []
+    known = set(trained_on or ()) - {''}  # '' stands for images that could not be read
+    for part in ('members', 'nonmembers'):
+        inside = [
+            path
+            for path, digest in zip(faces[part].paths, digests[part], strict=True)
+            if digest in known
+        ]
+        if not inside:
+            continue
+        found = f'{len(inside)} images of {part} (as {inside[0]}) among those it was trained on'
+        if not allow:
+            raise errors.InputError(
+                field,
+                found,
+                'a backbone that never saw them',
+                'take another, or go on with allow_overlap=True',
+            )
+        notes.append(f'{field}: {found}; allow_overlap was given, so the figures may mislead.')
+    return notes
+
+
+def shadow_is_missing(opened: Opened) -> bool:
+    """Returns whether a shadow must be trained.
+
+    Raises:
+      InputError: for a shadow without the faces it belongs to, and for one too many.
+    """
+    for field in ('shadow', 'shadow_init'):
+        if getattr(opened, field) is not None and 'auxiliary' not in opened.faces:
+            raise errors.InputError(
+                field, 'one without auxiliary', 'the faces it was or is to be trained on'
+            )
+    if opened.shadow is not None and opened.shadow_init is not None:
+        raise errors.InputError(
+            'shadow_init', 'one beside a shadow that is trained already', 'one of the two'
+        )
+    return (
+        opened.shadow is None
+        and 'auxiliary' in opened.faces
+        and bool(distances.layer_names(opened.target))
+    )

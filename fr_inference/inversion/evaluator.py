@@ -1,0 +1,134 @@
+"""The evaluator: a backbone that the search never saw, with its gallery, which judges what was found."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from fr_inference import errors
+from fr_inference.inversion import judge
+from fr_inference.inversion.guidance import Audited, Side
+from fr_inference.inversion.judge import Gallery, Judged
+from fr_inference.inversion.search import Found
+from fr_inference.metrics import realism
+from fr_inference.models.target import Target
+
+_NEIGHBOURS = 5  # of precision, recall, density and coverage
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """What the evaluator says of M reconstructions.
+
+    Attributes:
+      found: the reconstructions.
+      embeddings: [M, D] of them, by the evaluator.
+      judged: they compared with the gallery.
+      figures: of `judge.figures`, with the median logit where there is an attack, and realism.
+    """
+
+    found: Found
+    embeddings: np.ndarray
+    judged: Judged
+    figures: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """A backbone that judges.
+
+    Attributes:
+      backbone: of another architecture and other training people than the target.
+      audited: the audit's images.
+      embeddings: [N, D] of them, by the evaluator.
+      judging: [N] bool, the images of people on whom no attack was fitted.
+      seed: of galleries and intervals.
+    """
+
+    backbone: Target
+    audited: Audited
+    embeddings: np.ndarray
+    judging: np.ndarray
+    seed: int
+
+    @functools.cached_property
+    def gallery(self) -> Gallery:
+        """All members that may judge and equally many non-members, by the evaluator."""
+        return self.gallery_of(self.embeddings)
+
+    @functools.cached_property
+    def units(self) -> np.ndarray:
+        """[N, D] float64 unit embeddings of the images."""
+        return judge.unit(self.embeddings)
+
+    @property
+    def members(self) -> np.ndarray:
+        """[N] bool, the images of the members in the gallery."""
+        inside = np.isin(self.audited.identities, self.gallery.names)
+        return self.audited.member & self.judging & inside
+
+    @property
+    def nonmembers(self) -> np.ndarray:
+        """[N] bool, the images of all non-members that may judge."""
+        return ~self.audited.member & self.judging
+
+    def gallery_of(self, embeddings: np.ndarray) -> Gallery:
+        """Returns the same people as a backbone with these embeddings [N, D] sees them."""
+        rows = np.flatnonzero(self.judging)
+        names = self.audited.identities[rows].tolist()
+        return judge.gallery(embeddings[rows], names, self.audited.member[rows], seed=self.seed)
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Returns the evaluator's embeddings [M, D] of images [M, R, R, 3] uint8."""
+        return self.audited.embed_images(self.backbone, images, 'judging')
+
+    def look(self, side: Side, found: Found) -> Verdicts:
+        """Judges what a search of one backbone found."""
+        embeddings = self.embed(found.images)
+        # The backbone's own nearest member is what a reconstruction claims to show.
+        claims = judge.claim(found.embeddings, self.gallery_of(side.embeddings))
+        judged = judge.judge(embeddings, self.gallery, claims)
+        figures = judge.figures(judged, self.gallery, seed=self.seed)
+        if found.logits is not None:
+            figures['median_logit'] = float(np.median(found.logits))
+        figures['realism'] = self._realism(embeddings)
+        return Verdicts(found=found, embeddings=embeddings, judged=judged, figures=figures)
+
+    def _realism(self, embeddings):
+        """How far the images look like the members' photographs, to the evaluator."""
+        real = self.units[self.members]
+        if min(len(real), len(embeddings)) <= _NEIGHBOURS:
+            return None
+        unit = judge.unit(embeddings)
+        return {
+            'embedding': self.backbone.name,
+            'frechet_distance': realism.frechet_distance(real, unit),
+            **realism.coverage(real, unit, _NEIGHBOURS),
+            'nearest_training_image_distance': float(np.median(1 - (unit @ real.T).max(1))),
+        }
+
+
+def evaluator(backbone: Target, audited: Audited, *, judging: np.ndarray, seed: int) -> Evaluator:
+    """Measures the audit's images in the backbone that is to judge.
+
+    Args:
+      backbone: of another architecture and other training people than the target.
+      audited: the audit's images.
+      judging: [N] bool, the images of people on whom no attack was fitted.
+      seed: of galleries and intervals.
+
+    Raises:
+      InputError: for the target itself, and a backbone that cannot read the same images.
+    """
+    judge.check_evaluator(backbone, audited.target.target)
+    embeddings = audited.embed(backbone, audited.faces, 'evaluator')
+    if len(embeddings) != len(audited.identities):
+        raise errors.InputError(
+            'evaluator',
+            f'{len(embeddings)} images that it could read',
+            f'the {len(audited.identities)} that the target could read',
+        )
+    return Evaluator(
+        backbone=backbone, audited=audited, embeddings=embeddings, judging=judging, seed=seed
+    )

@@ -1,0 +1,164 @@
+"""The attack on stored templates in an audit: members' faces from one embedding each, with controls."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fr_inference import config, errors, rng
+from fr_inference.config import Search
+from fr_inference.inversion import goals, judge, search
+from fr_inference.inversion.evaluator import Evaluator
+from fr_inference.inversion.guidance import Side
+from fr_inference.inversion.outcome import Outcome
+from fr_inference.inversion.search import Found
+from fr_inference.inversion.subject import Progress, Subject
+from fr_inference.metrics import intervals
+
+_CANDIDATES = 4  # for each template; the best is kept
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FromTemplates:
+    """Reconstructions of P members of an audit, from one template each.
+
+    Attributes:
+      record: what `audit.json` holds under 'targeted'.
+      found: the reconstructions.
+      photographs: [P] row, among the audit's images, of the image behind each template.
+      similarity: [P] cosine, by the evaluator, with other photographs of the same person.
+      rank: [P] 0 where that person is the most similar of all members.
+    """
+
+    record: dict[str, Any]
+    found: Found
+    photographs: np.ndarray
+    similarity: np.ndarray
+    rank: np.ndarray
+
+
+def run(
+    judges: Evaluator,
+    sides: Mapping[str, Side],
+    subjects: Mapping[str, Subject],
+    how: Search,
+    *,
+    random: np.ndarray,
+    workdir: pathlib.Path | None = None,
+    progress: Progress | None = None,
+) -> FromTemplates:
+    """Reconstructs members from the embedding of one of their photographs each.
+
+    The evaluator compares with their other photographs only. Controls: random latents; the best random
+    latent for each template, without any step; the same search against an untrained target; and
+    templates of non-members, looked for among non-members, which tells whether training matters.
+
+    Args:
+      judges: the evaluator.
+      sides: 'target', and 'untrained_target' for that control.
+      subjects: the same, to be searched.
+      how: the options of the audit; `targeted` members are reconstructed at most.
+      random: [M, D] embeddings of random latents' images, by the evaluator.
+      workdir: where the searches keep their states.
+      progress: called as progress(label, done, total).
+
+    Raises:
+      InputError: when nobody has two photographs.
+    """
+    audited, seed = judges.audited, judges.seed
+    names, member = audited.identities, audited.member
+    rows = {
+        'members': _templates(names, member, how.targeted, seed),
+        'nonmembers': _templates(names, ~member, how.targeted, seed),
+    }
+    others = np.ones(len(names), bool)
+    others[np.concatenate(list(rows.values()))] = False
+    gallery = judge.gallery(
+        judges.embeddings[others], names[others].tolist(), member[others], seed=seed
+    )
+    among = {
+        'members': gallery,
+        'nonmembers': dataclasses.replace(gallery, member=~gallery.member),
+    }
+    place = {name: position for position, name in enumerate(gallery.names)}
+    rows = {side: [row for row in found if names[row] in place] for side, found in rows.items()}
+    claims = {side: np.array([place[names[row]] for row in found]) for side, found in rows.items()}
+    each = config.replace(how, candidates=min(_CANDIDATES, how.candidates), keep=1, apart=1.0)
+
+    def attack(name, how, people='members', side='target'):
+        goal = goals.templates(sides[side].embeddings[rows[people]])
+        found = search.run(
+            subjects[side],
+            goal,
+            how,
+            workdir=workdir and workdir / name,
+            label=name.replace('_', ' '),
+            progress=progress,
+        )
+        judged = judge.judge(judges.embed(found.images), among[people], claims[people])
+        return found, judged, _figures(judged, gallery.threshold)
+
+    found, judged, figures = attack('templates', each)
+    controls = {
+        'selected_only': attack('templates_selected', config.replace(each, steps=0))[2],
+        'nonmembers': attack('templates_nonmembers', each, people='nonmembers')[2],
+    }
+    if 'untrained_target' in sides:
+        controls['untrained_target'] = attack('templates_untrained', each, side='untrained_target')[
+            2
+        ]
+    # Every random latent is taken for a reconstruction of every member.
+    count = len(rows['members'])
+    anybody = judge.judge(
+        np.repeat(random, count, axis=0), gallery, np.tile(claims['members'], len(random))
+    )
+    controls['random_latents'] = {
+        name: float(values.mean()) for name, values in _shares(anybody, gallery.threshold).items()
+    }
+    return FromTemplates(
+        record={
+            'people': count,
+            'gallery': int(gallery.member.sum()),
+            'candidates': each.candidates,
+            'steps': each.steps,
+            **Outcome(figures=figures, controls=controls).to_json(),
+        },
+        found=found,
+        photographs=np.array(rows['members'], int),
+        similarity=judged.own_similarity,
+        rank=judged.rank,
+    )
+
+
+def _templates(names, side, people, seed):
+    """One row for each of at most `people` identities that have two or more images on that side."""
+    first: dict[str, int] = {}
+    several = set()
+    for row in np.flatnonzero(side):
+        if first.setdefault(names[row], int(row)) != row:
+            several.add(names[row])
+    if not several:
+        raise errors.InputError(
+            'targeted', 'nobody with two photographs', 'two, one of which is the template'
+        )
+    order = rng.numpy_generator(seed, 'templates').permutation(sorted(several))
+    return sorted(first[name] for name in order[:people])
+
+
+def _shares(judged, threshold):
+    return {
+        'top1': judged.rank == 0,
+        'top5': judged.rank < 5,
+        'accepted': judged.own_similarity >= threshold,
+    }
+
+
+def _figures(judged, threshold):
+    """Shares of the templates, each of another person, with Wilson's intervals."""
+    figures: dict[str, Any] = {}
+    for name, values in _shares(judged, threshold).items():
+        figures[name] = float(values.mean())
+        figures[f'{name}_ci95'] = list(intervals.wilson(figures[name], len(values)))
+    return figures

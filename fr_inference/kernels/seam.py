@@ -1,0 +1,83 @@
+"""The one place where an operation of the models gets another form on some platform.
+
+`models/` defines every operation plainly. `FORMS` says which platform computes which operation in
+another way. The choice is made where a program is compiled (`jax.lax.platform_dependent`), not where
+Python runs: a program that a CPU compiles ahead of time for a TPU has the TPU's forms.
+
+A form returns the numbers of the plain operation up to rounding, and can be differentiated in
+forward and in reverse mode any number of times (tests/kernels).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec
+
+import jax
+
+from fr_inference.kernels import phases, shifted_depthwise, winograd
+
+P = ParamSpec('P')
+
+
+def _always(*arrays: jax.Array, **options: Any) -> bool:
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """Another way to compute an operation.
+
+    Attributes:
+      compute: takes what the plain operation takes.
+      pays: whether it is the faster one, of the same arguments; reads shapes and dtypes only.
+    """
+
+    compute: Callable[..., jax.Array]
+    pays: Callable[..., bool] = _always
+
+
+# Operation -> platform ('cpu', 'tpu', 'cuda', 'rocm') -> form. Every other pair is computed plainly.
+FORMS: Mapping[str, Mapping[str, Form]] = {
+    'convolve': {'cpu': Form(winograd.convolve, winograd.pays)},
+    'depthwise': {'cpu': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
+    'upsample': {'cpu': Form(phases.upsample)},
+    'downsample': {'cpu': Form(phases.downsample)},
+    'upsample_conv': {'cpu': Form(phases.upsample_conv)},
+    'downsample_conv': {'cpu': Form(phases.downsample_conv)},
+}
+
+
+def operation(plain: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
+    """Makes a plain operation one that takes the form of the platform it is compiled for.
+
+    Args:
+      plain: a function of arrays (positional) and static options (keywords). Its name is its row in
+        `FORMS`; the function itself stays available as `__wrapped__`.
+
+    Raises:
+      KeyError: for a name without a row.
+    """
+    forms = FORMS[plain.__name__]
+
+    @functools.wraps(plain)
+    def chosen(*arrays: P.args, **options: P.kwargs) -> jax.Array:
+        given = tuple(options.items())
+        branches = {
+            platform: _bound(form.compute, given)
+            for platform, form in forms.items()
+            if form.pays(*arrays, **options)
+        }
+        if not branches:
+            return plain(*arrays, **options)
+        default = _bound(plain, given)
+        found: jax.Array = jax.lax.platform_dependent(*arrays, **branches, default=default)
+        return found
+
+    return chosen
+
+
+@functools.cache
+def _bound(function, options):
+    """A function with its options: one object, so that JAX traces it once for the same shapes."""
+    return functools.partial(function, **dict(options))

@@ -1,0 +1,249 @@
+"""One attack in one setting, beside its own controls: the only place where the two are paired."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from fr_inference import config, errors
+from fr_inference.membership import controls, logistic, splits
+from fr_inference.membership.attack import Attack, Examples
+from fr_inference.membership.comparison import Comparison
+from fr_inference.membership.logistic import Logistic
+from fr_inference.membership.splits import Labelled
+from fr_inference.membership.views import Views
+from fr_inference.metrics import intervals
+from fr_inference.metrics.intervals import Scored
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trial:
+    """An attack, fitted and applied in one backbone.
+
+    Attributes:
+      examples: images or people.
+      model: fitted on examples that the evaluation leaves out.
+      logits: [E] of all examples.
+      judged: [E] bool, the examples that evaluate it.
+    """
+
+    examples: Examples
+    model: Logistic
+    logits: np.ndarray
+    judged: np.ndarray
+
+    @property
+    def scored(self) -> Scored:
+        """The scores that figures are made of."""
+        return Scored(
+            scores=self.logits[self.judged],
+            member=self.examples.member[self.judged],
+            identities=tuple(self.examples.names[row] for row in np.flatnonzero(self.judged)),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trials:
+    """The same attack, four times at most.
+
+    Attributes:
+      target: in the target.
+      blind: in a backbone that never saw the members; None where it cannot be run there.
+      null: in the target among strangers, half of whom are called members; None for too few of them.
+    """
+
+    target: Trial
+    blind: Trial | None
+    null: Trial | None
+
+
+def compare(
+    attack: Attack, setting: str, views: Views, settings: config.Settings, *, headline: bool = False
+) -> tuple[Comparison, Trials] | None:
+    """Runs an attack in one setting, in the target and as its own controls.
+
+    Args:
+      attack: of `attacks.get`.
+      setting: 'partial' or 'auxiliary'.
+      views: by `views.measure_views`, with what the attack needs measured.
+      settings: seed and replicates.
+      headline: whether it was chosen to head the report before the data were seen.
+
+    Returns:
+      (its figures beside those of its controls, the scores behind them); None where it cannot be run.
+
+    Raises:
+      InputError: for another setting, or one that the attack has not.
+    """
+    errors.one_of('setting', setting, [name for name in _SETTINGS if name in attack.settings])
+    trials = _SETTINGS[setting](attack, views, settings.seed)
+    if trials is None:
+        return None
+
+    def figures(trial):
+        return trial and intervals.figures(
+            trial.scored, seed=settings.seed, replicates=settings.replicates
+        )
+
+    scored = trials.target.scored
+    blind_scored = trials.blind and trials.blind.scored
+    found = Comparison(
+        attack=attack.name,
+        title=attack.title,
+        access=trials.target.examples.access or attack.access,
+        setting=setting,
+        unit=attack.unit,
+        headline=headline,
+        figures=figures(trials.target),
+        blind=figures(trials.blind),
+        null=figures(trials.null),
+        excess=blind_scored
+        and excess(scored, blind_scored, seed=settings.seed, replicates=settings.replicates),
+        scored=scored,
+        blind_scored=blind_scored,
+        null_scored=trials.null and trials.null.scored,
+    )
+    return found, trials
+
+
+def _partial(attack, views, seed):
+    """Fitted on half of the members and strangers, judged on the other half."""
+    target = run_attack(attack, views.in_target, views.fit, seed)
+    if target is None:
+        return None
+    null = controls.null(views.in_target, seed)
+    half = splits.fit_half(null.identities, null.member, seed, least=2)
+    return Trials(
+        target=target,
+        blind=run_attack(attack, views.in_blind, views.fit, seed),
+        null=run_attack(attack, null, half, seed),
+    )
+
+
+def run_attack(attack: Attack, images: Labelled, fit: np.ndarray, seed: int) -> Trial | None:
+    """Fits an attack on one half of the people and judges it on the other.
+
+    Args:
+      attack: of `attacks.get`.
+      images: N images in one backbone.
+      fit: [N] bool, by `splits.fit_half`.
+      seed: of splits within the half.
+
+    Returns:
+      What came of it, or None where the attack cannot be run, or a half has too few people.
+    """
+    examples = attack.examples(images, fit, seed)
+    if examples is None or not examples.enough:
+        return None
+    model = logistic.fit(examples.features[examples.fit], examples.member[examples.fit])
+    return _applied(model, examples, ~examples.fit)
+
+
+def _auxiliary(attack, views, seed):
+    """Fitted on a shadow's members and strangers, moved to the target, judged as `_partial` is."""
+    shadow = views.shadow
+    if shadow is None:
+        return None
+    learned, reference, judged = shadow.in_shadow, shadow.in_target, ~views.fit
+    target = transfer_attack(attack, learned, reference, views.in_target, judged, seed)
+    if target is None:
+        return None
+    blind = null = None
+    if shadow.in_blind is not None:
+        blind = transfer_attack(attack, learned, shadow.in_blind, views.in_blind, judged, seed)
+    if len(splits.people_in(learned.identities, ~learned.member)) >= 2:
+        strangers = controls.null(views.in_target, seed)
+        null = transfer_attack(
+            attack,
+            controls.null(learned, seed, least=2),
+            reference,
+            strangers,
+            np.ones(len(strangers), bool),  # nobody of them was fitted on
+            seed,
+        )
+    return Trials(target=target, blind=blind, null=null)
+
+
+def transfer_attack(
+    attack: Attack,
+    learned: Labelled,
+    reference: Labelled,
+    images: Labelled,
+    judged: np.ndarray,
+    seed: int,
+) -> Trial | None:
+    """Fits an attack in one backbone and applies it in another.
+
+    Everything that the attack is fitted on, and that its features are standardised by, is auxiliary.
+
+    Args:
+      attack: of `attacks.get`, on images.
+      learned: auxiliary faces in the shadow, some of whom it was trained on.
+      reference: the same in the backbone that is attacked: strangers there.
+      images: N images in the backbone that is attacked.
+      judged: [N] bool, the images that evaluate it.
+      seed: of splits.
+
+    Returns:
+      What came of it, or None where the attack cannot be run.
+    """
+
+    def examples_of(part):
+        return attack.examples(part, np.ones(len(part), bool), seed)
+
+    known, strangers = examples_of(learned), examples_of(reference)
+    examples = examples_of(images)
+    if known is None or strangers is None or examples is None:
+        return None
+    if known.features.shape[1] != examples.features.shape[1]:
+        raise errors.InputError(
+            'shadow',
+            f'{known.features.shape[1]} features of {attack.title}',
+            f"{examples.features.shape[1]}: a shadow has the target's architecture",
+        )
+    model = logistic.fit(known.features, known.member)
+    return _applied(logistic.standardised_by(model, strangers.features), examples, judged)
+
+
+def _applied(model, examples, judged):
+    logits = np.asarray(logistic.logit(model, examples.features.astype(np.float32)))
+    return Trial(examples=examples, model=model, logits=logits, judged=judged)
+
+
+_SETTINGS = {'partial': _partial, 'auxiliary': _auxiliary}
+
+
+def excess(ours: Scored, theirs: Scored, *, seed: int, replicates: int) -> dict[str, Any]:
+    """Returns what the target gives away beyond a backbone that never saw the members.
+
+    Args:
+      ours: scores in the target.
+      theirs: scores of the same images or people in the other; the interval is of the difference, both
+        resampled together.
+      seed: of the bootstrap.
+      replicates: of the bootstrap.
+
+    Returns:
+      {'auc', 'auc_ci95'}.
+
+    Raises:
+      InputError: when the two are not of the same images.
+    """
+    if ours.identities != theirs.identities:
+        raise errors.InputError(
+            'blind', 'other images that could be read', 'the same images as in the target'
+        )
+    values, sampled = intervals.aucs(
+        np.stack([ours.scores, theirs.scores]),
+        ours.member,
+        ours.identities,
+        seed=seed,
+        replicates=replicates,
+    )
+    value, sample = float(values[0] - values[1]), sampled[:, 0] - sampled[:, 1]
+    people = min(intervals.people_per_side(ours.identities, ours.member))
+    low, high = intervals.percentiles(sample, people)
+    if np.ptp(sample) < 1e-9:  # both perfect: a difference that does not vary is not certain
+        unsure = 1 - intervals.wilson(1.0, people)[0]
+        low, high = value - unsure, value + unsure
+    return {'auc': value, 'auc_ci95': [low, high]}

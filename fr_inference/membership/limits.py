@@ -1,0 +1,70 @@
+"""What the figures cannot say, one sentence each."""
+
+from collections.abc import Sequence
+
+from fr_inference.membership.attack import Attack
+from fr_inference.membership.comparison import Comparison
+from fr_inference.membership.views import Views
+from fr_inference.metrics import intervals
+
+# With fewer people on a side, intervals miss the truth more often than they say: in simulations with 2
+# people a third of them did, with 3 up to 9 %.
+_FEW_PEOPLE = 6
+
+
+def of_views(views: Views) -> list[str]:
+    """Returns what follows from what could be measured."""
+    found = []
+    target = views.target
+    if not views.in_target.layers:
+        unseen = (
+            'calls no flax.linen.BatchNorm that uses its statistics'
+            if target.variables.get('batch_stats')
+            else 'has no BatchNorm statistics (another normalisation, or folded into the weights)'
+        )
+        found.append(f'{target.name} {unseen}: only attacks that need embeddings alone can be run.')
+    if views.untrained:
+        found.append(
+            'The blind control is this backbone with random weights: where members and non-members '
+            'were collected in different ways, trained features may tell them apart better than '
+            'random ones without having learned anyone. A backbone trained on other faces (blind) '
+            'excludes that.'
+        )
+    return found
+
+
+def of_attacks(chosen: Sequence[Attack], comparisons: Sequence[Comparison]) -> list[str]:
+    """Returns which of the chosen attacks could not be run, and why."""
+    ran = {comparison.attack for comparison in comparisons}
+    return [
+        f'{attack.title}: not run; the attack needs {attack.needs}.'
+        for attack in chosen
+        if attack.name not in ran
+    ]
+
+
+def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:
+    """Returns what is too small to be resolved; rates are those of the first comparison."""
+    found = []
+    figures = comparisons[0].figures
+    unresolved = [rate for rate, value in figures['tpr_at_fpr'].items() if value is None]
+    if unresolved:
+        percent = ', '.join(f'{100 * float(rate):g} %' for rate in unresolved)
+        needed = intervals.RESOLVABLE / float(unresolved[-1])
+        found.append(
+            f'With {figures["nonmembers"]} non-members in the evaluation, true-positive rates at '
+            f'{percent} false positives cannot be resolved ({needed:,.0f} would be needed for the '
+            'lowest).'
+        )
+    few = min(
+        min(intervals.people_per_side(scored.identities, scored.member))
+        for one in comparisons
+        for scored in (one.scored, one.blind_scored, one.null_scored)
+        if scored is not None
+    )
+    if few < _FEW_PEOPLE:
+        found.append(
+            f'Some comparisons have only {few} people on a side: with fewer than {_FEW_PEOPLE}, 95 % '
+            'intervals contain the truth less often than that.'
+        )
+    return found

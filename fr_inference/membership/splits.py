@@ -1,0 +1,93 @@
+"""Measured images whose membership is known, and their split: which people an attack is fitted on.
+
+Nobody is on both sides of an attack's fit and its evaluation.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fr_inference import errors, rng
+from fr_inference.measuring import measurements
+from fr_inference.measuring.measurements import Measurements
+from fr_inference.membership import logistic
+
+LEAST_PEOPLE = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Labelled(Measurements):
+    """Measurements of N images, and who of them is a member.
+
+    Attributes:
+      member: [N] bool.
+    """
+
+    member: np.ndarray
+
+    @classmethod
+    def of(cls, measured: Measurements, member: np.ndarray) -> 'Labelled':
+        """Returns measurements with their labels ([N] bool)."""
+        return cls(**vars(measured) | {'member': np.asarray(member, bool)})
+
+    @property
+    def log_distances(self) -> np.ndarray:
+        """[N, L] float32."""
+        return np.asarray(logistic.log_distances(self.distances))
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> 'Labelled':
+        """Returns the images at `rows` (positions or a mask)."""
+        chosen: Any = measurements.select(self, rows)
+        return dataclasses.replace(chosen, member=self.member[np.asarray(rows)])
+
+
+def fit_half(
+    identities: Sequence[str], member: np.ndarray, seed: int, *, least: int = LEAST_PEOPLE
+) -> np.ndarray:
+    """Draws the half of the people on which an attack is fitted; the others evaluate it.
+
+    >>> names = ['a', 'a', 'b', 'b', 'c', 'd']
+    >>> fit_half(names, np.array([True] * 4 + [False] * 2), seed=0, least=2).tolist()
+    [False, False, True, True, True, False]
+
+    Args:
+      identities: of the N images.
+      member: [N] bool.
+      seed: of the draw.
+      least: people that each side needs.
+
+    Returns:
+      [N] bool; members, non-members and people who are both are halved separately.
+
+    Raises:
+      InputError: when a side has fewer than `least` people.
+    """
+    member = np.asarray(member, bool)
+    sides: dict[str, int] = {}
+    for name, inside in zip(identities, member.tolist(), strict=True):
+        sides[name] = sides.get(name, 0) | (1 if inside else 2)
+    for side, label in ((1, 'members'), (2, 'nonmembers')):
+        count = sum(bool(mask & side) for mask in sides.values())
+        if count < least:
+            raise errors.InputError(
+                label,
+                f'{count} people',
+                f'{least} or more: the attack is fitted on half of them and judged on the others',
+            )
+    chosen: set[str] = set()
+    for side in (1, 2, 3):
+        people = sorted(name for name, mask in sides.items() if mask == side)
+        order = rng.numpy_generator(seed, f'halves {side}').permutation(len(people))
+        chosen |= {people[position] for position in order[: (len(people) + 1) // 2]}
+    return np.array([name in chosen for name in identities])
+
+
+def people_in(identities: Sequence[str], mask: np.ndarray) -> set[str]:
+    """Returns the people of the images in `mask` ([N] bool).
+
+    >>> sorted(people_in(['a', 'b', 'b'], np.array([False, True, True])))
+    ['b']
+    """
+    return {name for name, inside in zip(identities, mask, strict=True) if inside}

@@ -1,0 +1,185 @@
+"""Membership inference as a whole: every attack in every setting, and what else is reported of it."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fr_inference import config, errors
+from fr_inference.data.faces import Faces
+from fr_inference.membership import (
+    attacks,
+    comparing,
+    controls,
+    exposed,
+    layer_figures,
+    limits,
+    populations,
+    splits,
+)
+from fr_inference.membership.attack import Attack
+from fr_inference.membership.comparing import Trials
+from fr_inference.membership.comparison import Comparison
+from fr_inference.membership.views import Views
+from fr_inference.metrics import intervals
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What membership inference found.
+
+    Attributes:
+      comparisons: every attack with its controls; the first was chosen to head the report.
+      logits: comparison's key -> [N] membership logits of all images, for attacks on images.
+      membership: what `audit.json` holds under that name.
+      exposed: members of the evaluated half, the most recognisable first.
+      limits: what the figures cannot say, one sentence each.
+    """
+
+    comparisons: Sequence[Comparison]
+    logits: Mapping[str, np.ndarray]
+    membership: Mapping[str, Any]
+    exposed: Sequence[Mapping[str, Any]]
+    limits: Sequence[str]
+
+
+def chosen(settings: config.Settings) -> list[Attack]:
+    """Returns the attacks that the settings ask for, all by default, in the order of the report."""
+    wanted = settings.attacks or attacks.names()
+    return [attacks.get(name) for name in attacks.names() if name in wanted]
+
+
+def check(faces: Mapping[str, Faces], seed: int) -> None:
+    """Finds what names alone tell, before anything is measured: too few people, nobody of that name.
+
+    Args:
+      faces: as in `run`, and 'members' and 'nonmembers'.
+      seed: of the settings.
+
+    Raises:
+      InputError: that `run` would raise at its end (and may yet, where images cannot be read).
+    """
+    both = (*faces['members'].identities, *faces['nonmembers'].identities)
+    member = np.arange(len(both)) < len(faces['members'])
+    fit = splits.fit_half(both, member, seed)
+    controls.null_labels(faces['nonmembers'].identities, seed)
+    if 'member_identities' in faces:
+        judged = splits.people_in(both, member & ~fit)
+        populations.check_others(judged, faces['member_identities'].identities)
+
+
+def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) -> Findings:
+    """Runs every attack that was asked for, in every setting that the faces allow.
+
+    Args:
+      views: by `measure_views`, with the features of `chosen(settings)`.
+      faces: 'member_identities' and 'shift' where there are any.
+      settings: how.
+
+    Raises:
+      InputError: when none of the attacks can be run, and for anything that is wrong with the input.
+    """
+    wanted = chosen(settings)
+    ran = _compare(wanted, views, settings)
+    comparisons = [comparison for comparison, _ in ran]
+    of_scores = functools.partial(
+        intervals.figures, seed=settings.seed, replicates=settings.replicates
+    )
+    membership: dict[str, Any] = {'comparisons': [one.to_json() for one in comparisons]}
+    by_image = _first(ran, 'image')
+    if by_image is not None:
+        comparison, trials = by_image
+        membership['populations'] = {
+            'members_vs_nonmembers': comparison.figures,
+            **populations.figures(
+                attacks.get(comparison.attack),
+                trials.target,
+                views,
+                faces,
+                settings.seed,
+                of_scores,
+            ),
+        }
+    if views.in_target.layers:
+        membership['layers'] = layer_figures.figures(views.in_target, views.fit, seed=settings.seed)
+    if views.shadow is not None:
+        membership['shadow'] = _shadow(ran, views, settings, of_scores)
+    return Findings(
+        comparisons=comparisons,
+        logits={one.key: trials.target.logits for one, trials in ran if one.unit == 'image'},
+        membership=membership,
+        exposed=_exposed(views, by_image, _first(ran, 'person')),
+        limits=[
+            *limits.of_views(views),
+            *limits.of_attacks(wanted, comparisons),
+            *limits.of_numbers(comparisons),
+        ],
+    )
+
+
+def _compare(wanted, views, settings):
+    """[(comparison, trials)] in the order of the report; the first heads it."""
+    found: list[tuple[Comparison, Trials]] = []
+    for attack in wanted:
+        for setting in attack.settings:
+            pair = comparing.compare(attack, setting, views, settings, headline=not found)
+            if pair is not None:
+                found.append(pair)
+    if not found:
+        raise errors.InputError(
+            'attacks',
+            f'nothing that can be run on {views.target.name}',
+            '; or '.join(f'{attack.needs} ({attack.name})' for attack in wanted),
+        )
+    return found
+
+
+def _first(ran, unit):
+    """The first comparison of a unit in which half of the members are known, with its trials."""
+    return next(
+        ((one, trials) for one, trials in ran if (one.unit, one.setting) == (unit, 'partial')), None
+    )
+
+
+def _shadow(ran, views, settings, of_scores):
+    """What the shadow is, and what the attack that was moved from it reaches in the shadow itself."""
+    images = views.shadow.in_shadow
+    found = {
+        'name': views.shadow.name,
+        'recipe': views.shadow.recipe,
+        'members': int(images.member.sum()),
+        'nonmembers': int((~images.member).sum()),
+    }
+    moved = next((one for one, _ in ran if one.setting == 'auxiliary'), None)
+    if moved is not None:
+        fit = splits.fit_half(images.identities, images.member, settings.seed)
+        own = comparing.run_attack(attacks.get(moved.attack), images, fit, settings.seed)
+        assert own is not None, 'it was fitted on these images before'
+        found['on_itself'] = of_scores(own.scored)
+    return found
+
+
+def _exposed(views, by_image, by_person):
+    logits, person_logits = None, {}
+    if by_image is not None:
+        logits = by_image[1].target.logits
+    if by_person is not None:
+        trial = by_person[1].target
+        examples = trial.examples
+        person_logits = {
+            name: float(logit)
+            for name, logit, member in zip(
+                examples.names, trial.logits, examples.member, strict=True
+            )
+            if member
+        }
+    return exposed.exposed(views.in_target, views.fit, logits, person_logits)
+
+
+def nothing(views: Views) -> Findings:
+    """Returns findings without figures: only the limits that follow from what could be measured."""
+    return Findings(
+        comparisons=(), logits={}, membership={}, exposed=(), limits=limits.of_views(views)
+    )

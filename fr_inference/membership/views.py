@@ -1,0 +1,220 @@
+"""Every image in the target and in its controls: measured once, attacked in many ways."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from fr_inference import config, errors, rng
+from fr_inference.data import overlap
+from fr_inference.data.faces import Faces, concat
+from fr_inference.measuring import measurements
+from fr_inference.measuring.features import Feature
+from fr_inference.measuring.measurements import Measurements, Progress
+from fr_inference.membership import controls, splits
+from fr_inference.membership.splits import Labelled
+from fr_inference.models.target import Target
+
+MADE = 'reconstructions'  # name of faces that nobody keeps
+
+Measure = Callable[..., Measurements]
+"""(backbone, faces, label of the progress, features=()) -> measurements."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """A backbone that the auditor trained on some of the auxiliary faces.
+
+    Attributes:
+      target: the backbone.
+      digests: SHA-256 of each image it was trained on.
+    """
+
+    target: Target
+    digests: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShadowViews:
+    """The auxiliary faces, for the setting without any known member.
+
+    Attributes:
+      name: of the shadow.
+      recipe: of the shadow, or None.
+      in_shadow: them in the shadow, which was trained on some of them.
+      in_target: them in the target, which was trained on none.
+      in_blind: them in the blind backbone; None where its layers are not the shadow's.
+    """
+
+    name: str
+    recipe: Mapping | None
+    in_shadow: Labelled
+    in_target: Labelled
+    in_blind: Labelled | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Views:
+    """What attacks are fitted and judged on.
+
+    Attributes:
+      faces: members, then non-members.
+      target: the backbone.
+      in_target: the N images that could be read, in the target.
+      fit: [N] bool, the half of the people that attacks are fitted on.
+      blind: a backbone that never saw them.
+      untrained: whether that is the target with random weights.
+      in_blind: the same images in it.
+      shadow: the auxiliary faces, where there is a shadow.
+      skipped: path -> reason, of images that could not be read; `measure` adds to it.
+      measure: measures other faces with the same settings.
+    """
+
+    faces: Faces
+    target: Target
+    in_target: Labelled
+    fit: np.ndarray
+    blind: Target
+    untrained: bool
+    in_blind: Labelled
+    shadow: ShadowViews | None
+    skipped: dict[str, str]
+    measure: Measure
+
+
+def measure_views(
+    target: Target,
+    faces: Mapping[str, Faces],
+    *,
+    settings: config.Settings,
+    features: Sequence[Feature] = (),
+    shadow: Shadow | None = None,
+    blind: Target | None = None,
+    scores: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> Views:
+    """Measures members, non-members and auxiliary faces in every backbone that they are attacked in.
+
+    Args:
+      target: the backbone.
+      faces: 'members', 'nonmembers' and, where there is a shadow, 'auxiliary'.
+      settings: how.
+      features: what the attacks need of each image besides distances and embedding.
+      shadow: trained on part of 'auxiliary'.
+      blind: a backbone that never saw the members nor the non-members; the target with random weights
+        when None.
+      scores: folder of rows that were computed before, of `measurements.measure`.
+      progress: called as progress(label, done, total).
+
+    Raises:
+      InputError: for anything that is wrong with the input.
+    """
+    skipped: dict[str, str] = {}
+
+    def measure(backbone: Target, images: Faces, label: str, features=()) -> Measurements:
+        measured = measurements.measure(
+            backbone,
+            images,
+            features=features,
+            batch_size=settings.batch_size,
+            decoders=settings.decoders,
+            skip_bad=settings.skip_bad,
+            # Pictures that were made a moment ago are not seen again.
+            scores=None if images.name == MADE else scores,
+            label=label,
+            progress=progress,
+        )
+        skipped.update(measured.skipped)
+        return measured
+
+    everyone = concat([faces['members'], faces['nonmembers']], 'members and non-members')
+
+    def labelled(backbone, label):
+        measured = measure(backbone, everyone, label, features)
+        return Labelled.of(measured, measured.index < len(faces['members']))
+
+    in_target = labelled(target, 'target')
+    fit = splits.fit_half(in_target.identities, in_target.member, settings.seed)
+    other = blind or _untrained(target, everyone, in_target, fit, settings)
+    in_blind = _blind_view(in_target, labelled(other, 'blind control'))
+    by_shadow = None
+    if shadow is not None and in_target.layers:
+        by_shadow = _shadow_views(
+            shadow,
+            faces,
+            {'target': target, 'blind': other},
+            {'target': in_target.layers, 'blind': in_blind.layers},
+            settings.skip_bad,
+            functools.partial(measure, features=features),
+        )
+    return Views(
+        faces=everyone,
+        target=target,
+        in_target=in_target,
+        fit=fit,
+        blind=other,
+        untrained=blind is None,
+        in_blind=in_blind,
+        shadow=by_shadow,
+        skipped=skipped,
+        measure=measure,
+    )
+
+
+def _untrained(target, faces, images, fit, settings):
+    """The target with random weights; its statistics are those of the `fit` half."""
+    order = rng.numpy_generator(settings.seed, 'calibration').permutation(images.index[fit])
+    return controls.blind_target(
+        target, faces.select(order), seed=settings.seed, skip_bad=settings.skip_bad
+    )
+
+
+def _blind_view(images, blind):
+    """What the attacks may see of the blind backbone: what they see of the target."""
+    if images.layers and not blind.layers:
+        raise errors.InputError(
+            'blind', 'a backbone without BatchNorm statistics', 'one that has them, as the target'
+        )
+    if not images.layers:
+        return dataclasses.replace(blind, layers=(), distances=blind.distances[:, :0])
+    return blind
+
+
+def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
+    if 'auxiliary' not in faces:
+        raise errors.InputError(
+            'shadow', 'one without auxiliary', 'the faces that it was trained on part of'
+        )
+    auxiliary = faces['auxiliary']
+    seen = measure(shadow.target, auxiliary, 'shadow')
+    if len(seen.layers) != len(layers['target']):
+        raise errors.InputError(
+            'shadow',
+            f'{len(seen.layers)} BatchNorm layers',
+            f"{len(layers['target'])}: a shadow has the target's architecture",
+        )
+    digests = overlap.content_digests(auxiliary, skip_bad=skip_bad)
+    known = set(shadow.digests)
+    member = np.array([digests[position] in known for position in seen.index])
+    if not member.any() or member.all():
+        raise errors.InputError(
+            'shadow',
+            f'{int(member.sum())} of {len(member)} auxiliary images among the {len(known)} that it '
+            'was trained on',
+            'some of them, and not all',
+        )
+
+    def strangers(backbone, label):
+        measured = measure(backbone, auxiliary, label)
+        return Labelled.of(measured, np.zeros(len(measured), bool))
+
+    alike = len(layers['blind']) == len(seen.layers)
+    return ShadowViews(
+        name=shadow.target.name,
+        recipe=shadow.target.recipe,
+        in_shadow=Labelled.of(seen, member),
+        in_target=strangers(backbones['target'], 'auxiliary faces'),
+        in_blind=strangers(backbones['blind'], 'auxiliary faces, blind') if alike else None,
+    )

@@ -1,0 +1,194 @@
+"""What an audit works on: backbones, faces and generator, opened from names or taken from Python."""
+
+import dataclasses
+import os
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fr_inference import config, errors, processes
+from fr_inference.data import sources
+from fr_inference.data.faces import Faces, from_arrays
+from fr_inference.membership.views import Shadow
+from fr_inference.models.stylegan2 import Trained
+from fr_inference.models.target import Apply, InputSpec, Target
+from fr_inference.weights import native_targets
+from fr_inference.weights.generators import open_generator
+from fr_inference.weights.targets import locate, open_target
+
+FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
+
+FacesSource = Faces | str | os.PathLike | tuple[np.ndarray, Sequence[object]]
+"""`Faces`, a path or name for `open_faces`, or (uint8 images [N, H, W, 3], N identities)."""
+TargetSource = Target | str | os.PathLike
+"""A `Target`, or a path or name for `open_target`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What an audit works on.
+
+    Attributes:
+      target: the backbone.
+      faces: 'members' and 'nonmembers', and where there are any 'auxiliary', 'member_identities' and
+        'shift', as in `config.Inputs`.
+      shadow: trained on part of 'auxiliary'; trained by the audit when None.
+      shadow_init: what a shadow that the audit trains starts from; random weights when None.
+      blind: a backbone that never saw the members nor the non-members; the target with random weights
+        when None.
+      generator: trained on none of these people; None for membership inference alone.
+      evaluator: a backbone of another architecture and other training people.
+      strangers: faces of anybody else, from which class centres are estimated; pictures of random
+        latents when None.
+      trained_on: 'target', 'blind' or 'evaluator' -> SHA-256 of its training images, where known.
+    """
+
+    target: Target
+    faces: Mapping[str, Faces]
+    shadow: Shadow | None = None
+    shadow_init: Target | None = None
+    blind: Target | None = None
+    generator: Trained | None = None
+    evaluator: Target | None = None
+    strangers: Faces | None = None
+    trained_on: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+
+
+def open_inputs(inputs: config.Inputs) -> Opened:
+    """Opens everything that an audit is about.
+
+    >>> opened = open_inputs(config.Inputs(
+    ...     target='demo_few',
+    ...     members='procedural:easy,images=2,people=8',
+    ...     nonmembers='procedural:easy,images=2,people=8,first=8',
+    ... ))
+    >>> opened.target.architecture, len(opened.faces['members'])
+    ('iresnet18', 16)
+
+    Raises:
+      InputError: in every process, for what any of them cannot open.
+    """
+    return processes.each_its_share(lambda: _open(inputs))
+
+
+def _open(inputs):
+    reading = {'identity_key': inputs.identity_key, 'data_dir': inputs.data_dir}
+
+    def faces(field):
+        value = getattr(inputs, field)
+        return None if value is None else sources.open_faces(value, field, **reading)
+
+    return Opened(
+        target=as_target(inputs.target, 'target', inputs.dtype),
+        faces={field: found for field in FACES if (found := faces(field)) is not None},
+        shadow=_open_shadow(inputs) if inputs.shadow else None,
+        shadow_init=as_target(inputs.shadow_init, 'shadow_init', inputs.dtype),
+        blind=as_target(inputs.blind, 'blind', inputs.dtype),
+        generator=as_generator(inputs.generator),
+        evaluator=as_target(inputs.evaluator, 'evaluator'),
+        strangers=faces('strangers'),
+        trained_on=training_lists(
+            {'target': inputs.target, 'blind': inputs.blind, 'evaluator': inputs.evaluator}
+        ),
+    )
+
+
+def _open_shadow(inputs):
+    digests = native_targets.read_members(locate(inputs.shadow))
+    if digests is None:
+        raise errors.InputError(
+            'shadow',
+            'no members.csv beside the weights',
+            'a native checkpoint with the list of its training images',
+            inside=str(inputs.shadow),
+        )
+    return Shadow(target=as_target(inputs.shadow, 'shadow', inputs.dtype), digests=digests)
+
+
+def training_lists(given: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Returns field -> SHA-256 of the training images that a native checkpoint lists, where one does.
+
+    Args:
+      given: field -> what was given for a backbone; only paths and names have a list.
+    """
+    paths = {field: one for field, one in given.items() if isinstance(one, str | os.PathLike)}
+    lists = {field: native_targets.read_members(locate(path)) for field, path in paths.items()}
+    return {field: digests for field, digests in lists.items() if digests is not None}
+
+
+def as_backbone(
+    target: TargetSource | Apply, variables: Any, input: InputSpec | None, name: str
+) -> Target:
+    """Returns the target of `auditing.audit`, whose arguments these are."""
+    if isinstance(target, Target | str | os.PathLike):
+        for field, value in (('variables', variables), ('input', input)):
+            if value is not None:
+                raise errors.InputError(
+                    field, 'one beside a target that has its own', 'one for a function alone'
+                )
+        return as_target(target, 'target')
+    if not isinstance(variables, Mapping) or 'params' not in variables:
+        raise errors.InputError(
+            'variables',
+            f'{type(variables).__name__} without params',
+            "{'params': ..., 'batch_stats': ...}",
+        )
+    return Target(name=name, apply=target, variables=variables, input=input or InputSpec())
+
+
+@typing.overload
+def as_target(source: TargetSource, field: str, dtype: str | None = None) -> Target: ...
+@typing.overload
+def as_target(source: None, field: str, dtype: str | None = None) -> None: ...
+def as_target(source, field, dtype=None):
+    """Returns the backbone of any source, None for None; errors call it `field`."""
+    if source is None or isinstance(source, Target):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        raise errors.InputError(field, f'a {type(source).__name__}', 'a path, a name or a Target')
+    return open_target(source, dtype=dtype, field=field)
+
+
+def as_generator(source: Trained | str | os.PathLike | None) -> Trained | None:
+    """Returns the generator of any source, None for None."""
+    if source is None or isinstance(source, Trained):
+        return source
+    return open_generator(source)
+
+
+def as_faces(source: FacesSource, field: str, input: InputSpec | None = None) -> Faces:
+    """Returns the faces of any source.
+
+    Args:
+      source: `Faces`, a path or name for `open_faces`, or (uint8 images [N, H, W, 3], N identities).
+      field: how errors call it.
+      input: whose size arrays must have, where it is known.
+
+    Raises:
+      InputError: for anything else.
+    """
+    if isinstance(source, Faces):
+        return source
+    if isinstance(source, tuple):
+        if len(source) != 2:
+            raise errors.InputError(
+                field, f'a tuple of {len(source)}', 'the pair (images, identities)'
+            )
+        images = np.asarray(source[0])
+        faces = from_arrays(images, source[1], field)
+        if input is not None and images.shape[1:3] != (input.height, input.width):
+            height, width = images.shape[1:3]
+            raise errors.InputError(
+                field,
+                f'images of {height}x{width}',
+                f"{input.height}x{input.width}, the size of the target's input",
+                f'pass input=InputSpec(height={height}, width={width}), or resize them',
+            )
+        return faces
+    if not isinstance(source, str | os.PathLike):
+        raise errors.InputError(
+            field, f'a {type(source).__name__}', 'a path, Faces or (images, identities)'
+        )
+    return sources.open_faces(source, field)

@@ -1,0 +1,282 @@
+"""Many audits side by side: one page, readable offline, in light and dark, and the same as CSV."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import markupsafe
+
+from fr_inference import runs, tables
+from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison, decisive
+from fr_inference.report import batch_figure, page, wording
+from fr_inference.report.verdict import comparisons, verdict
+
+FILES = ('comparison.html', 'comparison.csv')
+STATES = ('waiting', 'running', 'done', 'failed', 'bug')
+# Of the attack that the verdict rests on, and of the search: three columns each in the CSV.
+INTERVALS = ('auc', 'blind', 'null', 'excess', 'tpr_at_1_percent', 'hit_rate')
+_PLAIN = ('architecture', 'images', 'people')
+_CALLED = {
+    LEAK: 'leak',
+    NONE: 'no leak found',
+    OPEN: 'inconclusive',
+    INVALID: 'inconclusive: control failed',
+    'failed': 'failed',
+    'bug': 'failed: bug',
+}
+_NAMED = 6  # in one sentence
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One audit.
+
+    Attributes:
+      name: how the page calls it; letters, digits and ._- only.
+      target: the backbone that was asked for.
+      status: in `STATES`; 'failed' by its input, 'bug' by ours.
+      error: one line, where it failed.
+      report: its report, relative to the page.
+      kind: the verdict's, where it is done.
+      headline: the verdict's.
+      figures: name -> text or number; 'hit_rate' -> (value, low, high); what was not measured is absent.
+      comparisons: every attack with its controls.
+    """
+
+    name: str
+    target: str
+    status: str = 'waiting'
+    error: str = ''
+    report: str = ''
+    kind: str = ''
+    headline: str = ''
+    figures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def decisive(self) -> Comparison | None:
+        """The comparison that the verdict rests on."""
+        return decisive(self.comparisons) if self.comparisons else None
+
+    @property
+    def measured(self) -> dict[str, tuple[float, float, float]]:
+        """Returns name -> (value, low, high) of those of `INTERVALS` that were measured."""
+        found = {}
+        if (one := self.decisive) is not None:
+            blocks = {
+                'auc': one.figures,
+                'blind': one.blind,
+                'null': one.null,
+                'excess': one.excess,
+            }
+            found = {name: _interval(block) for name, block in blocks.items() if block is not None}
+            if (rate := one.figures['tpr_at_fpr'].get('0.01')) is not None:
+                found['tpr_at_1_percent'] = (rate, *one.figures['tpr_at_fpr_ci95']['0.01'])
+        if 'hit_rate' in self.figures:
+            found['hit_rate'] = self.figures['hit_rate']
+        return found
+
+    @property
+    def brief(self) -> str:
+        """The figure that matters and the seconds, for a line of progress."""
+        parts = [f'{self.figures["seconds"]:.0f} s']
+        one = self.decisive
+        if one is not None and not one.valid:
+            parts.insert(0, wording.not_counted(one))
+        else:
+            for name, called in (('auc', 'AUC'), ('hit_rate', 'hit rate')):
+                if name in self.measured:
+                    value, low, high = self.measured[name]
+                    parts.insert(0, f'{called} {value:.3f}, {low:.3f} to {high:.3f}')
+                    break
+        return '; '.join(parts)
+
+
+def finished(name: str, target: str, record: Mapping[str, Any], report: str) -> Entry:
+    """Returns the entry of an audit that is done.
+
+    Args:
+      name: how the page calls it.
+      target: the backbone that was asked for.
+      record: its `audit.json`.
+      report: its report, relative to the page.
+    """
+    said = verdict(record)
+    sides = (record['data']['members'], record['data']['nonmembers'])
+    figures: dict[str, Any] = {
+        'architecture': record['target']['architecture'],
+        'images': sum(side['images'] for side in sides),
+        'people': sum(side['people'] for side in sides),
+        'seconds': record['provenance']['seconds'],
+        'target_sha256': record['provenance']['target_sha256'],
+    }
+    if 'inversion' in record:
+        inversion = record['inversion']
+        figures['hit_rate'] = (inversion['hit_rate'], *inversion['hit_rate_ci95'])
+    return Entry(
+        name=name,
+        target=target,
+        status='done',
+        report=report,
+        kind=said.kind,
+        headline=said.headline,
+        figures=figures,
+        comparisons=tuple(comparisons(record)),
+    )
+
+
+def _interval(block):
+    return block['auc'], *block['auc_ci95']
+
+
+def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
+    """Writes comparison.html and comparison.csv; a reader sees all of the old or all of the new.
+
+    Args:
+      folder: is there.
+      entries: in the order of the page.
+    """
+    folder = pathlib.Path(folder)
+    report, table = (folder / name for name in FILES)
+    with runs.replacing(report) as path:
+        path.write_text(render(entries), encoding='utf-8', errors='backslashreplace')
+    keys = _labels(entries)
+    columns = ['name', 'target', 'status', 'error', 'verdict', *_PLAIN, 'decided_by', 'not_counted']
+    names = [*INTERVALS, *(f'auc {key}' for key in keys)]
+    columns += [f'{name}{end}' for name in names for end in ('', '_low', '_high')]
+    columns += ['seconds', 'target_sha256', 'report']
+    with runs.replacing(table) as path:
+        tables.write(path, columns, (_line(entry, keys) for entry in entries))
+
+
+def _line(entry, keys):
+    figures, first, measured = entry.figures, entry.decisive, entry.measured
+    line = [entry.name, entry.target, entry.status, entry.error, entry.kind]
+    line += [figures.get(name, '') for name in _PLAIN]
+    line.append(first.key if first is not None else '')
+    line.append(' '.join(one.key for one in entry.comparisons if not one.valid))
+    for name in INTERVALS:
+        line += measured.get(name, ('', '', ''))
+    found = {one.key: one for one in entry.comparisons}
+    for key in keys:
+        line += _interval(found[key].figures) if key in found else ('', '', '')
+    return [*line, figures.get('seconds', ''), figures.get('target_sha256', ''), entry.report]
+
+
+def _labels(entries):
+    """Returns the key of every comparison that occurs -> its label, in the order of the audits."""
+    found: dict[str, tuple[int, str]] = {}
+    for entry in entries:
+        for place, one in enumerate(entry.comparisons):
+            before, _ = found.get(one.key, (place, ''))
+            found[one.key] = min(place, before), wording.label(one)
+    return {key: label for key, (_, label) in sorted(found.items(), key=lambda item: item[1][0])}
+
+
+def render(entries: Sequence[Entry]) -> str:
+    """Returns the page, which refers to the reports beside it and to nothing else."""
+    headline, tone, sentences = summary(entries)
+    labels = _labels(entries)
+    drawn = batch_figure.targets(entries, labels) if labels else ''
+    return page.template('batch_page.html').render(
+        entries=entries,
+        called=_CALLED,
+        breakable=_breakable,
+        labels=labels,
+        not_counted=wording.not_counted,
+        label=wording.label,
+        headline=headline,
+        tone=tone,
+        sentences=[_labelled(sentence) for sentence in sentences],
+        interval=_interval,
+        void_ones=[(entry, one) for entry in entries for one in entry.comparisons if not one.valid],
+        inverted=any('hit_rate' in entry.figures for entry in entries),
+        unfinished=any(entry.status in ('waiting', 'running') for entry in entries),
+        failed=[entry for entry in entries if entry.error],
+        drawing=markupsafe.Markup(drawn),
+    )
+
+
+def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
+    """Returns (headline, verdict's kind, sentences): which leaks most, which nothing, which failed."""
+    kinds = {kind: [entry for entry in entries if entry.kind == kind] for kind in _CALLED}
+    states = {state: [entry for entry in entries if entry.status == state] for state in STATES}
+    done, leaking = len(states['done']), kinds[LEAK]
+    if leaking:
+        tone, headline = (
+            LEAK,
+            f'{len(leaking)} of {_count(done, "backbone")} give away training data',
+        )
+        if len(leaking) == 1:
+            headline = f'1 of {_count(done, "backbone")} gives away training data'
+    elif done and len(kinds[NONE]) == done:
+        tone, headline = NONE, f'No leak found in {_count(done, "backbone")}'
+    elif done:
+        tone, headline = OPEN, f'Inconclusive for {_count(done, "backbone")}: no leak is shown'
+    else:
+        tone, headline = OPEN, 'Nothing audited yet'
+    sentences = [
+        f'{_count(len(entries), "audit")}: '
+        + ', '.join(
+            f'{len(found)} {words}'
+            for words, found in (
+                ('done', states['done']),
+                ('failed', states['failed'] + states['bug']),
+                ('running', states['running']),
+                ('waiting', states['waiting']),
+            )
+            if found
+        )
+        + '.'
+    ]
+    if shown := [(entry, one) for entry in leaking if (one := _shown(entry)) is not None]:
+        most, one = max(shown, key=lambda pair: pair[1].excess['auc'])
+        low, high = (100 * end for end in one.excess['auc_ci95'])
+        sentences.append(
+            f'Leaks most: {most.name}. Of 100 pairs of a member and a stranger, the attack on '
+            f'{wording.judged(one.unit)} gets {100 * one.excess["auc"]:.0f} more right ({low:.0f} to '
+            f'{high:.0f}) than on a backbone that never saw them.'
+        )
+    if len(leaking) > 1:
+        excess = {entry.name: one.excess['auc'] for entry, one in shown}
+        leaking = sorted(leaking, key=lambda entry: -excess.get(entry.name, 0))
+        sentences.append(f'Leaks shown, the strongest first: {_names(leaking)}.')
+    for words, found in (
+        ('No leak found', kinds[NONE]),
+        ('Inconclusive', kinds[OPEN]),
+        ('Inconclusive, because a control failed', kinds[INVALID]),
+        ('Failed, with the reason below', states['failed'] + states['bug']),
+    ):
+        if found:
+            sentences.append(f'{words}: {_names(found)}.')
+    return headline, tone, sentences
+
+
+def _shown(entry):
+    """Returns the comparison that shows a leak; None where only a search does."""
+    one = entry.decisive
+    return one if one is not None and one.kind == LEAK else None
+
+
+def _labelled(sentence):
+    label, _, text = sentence.partition(': ')
+    return label, text  # every sentence of a summary begins with a label
+
+
+def _breakable(name):
+    """The name as text that may be broken where its parts meet."""
+    text = markupsafe.escape(name)
+    for sign in '_-.':
+        text = text.replace(sign, markupsafe.Markup(f'{sign}<wbr>'))
+    return text
+
+
+def _names(entries):
+    names = ', '.join(entry.name for entry in entries[:_NAMED])
+    return f'{names} and {len(entries) - _NAMED} more' if len(entries) > _NAMED else names
+
+
+def _count(number, noun):
+    return f'{number} {noun}{"s" if number != 1 else ""}'

@@ -1,0 +1,266 @@
+"""The report: one HTML file, readable offline, in light and dark."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import markupsafe
+import numpy as np
+from PIL import Image
+
+from fr_inference.formats.images import fit_image
+from fr_inference.inversion import reconstructions
+from fr_inference.membership.comparison import LEAK, decisive, kind_of
+from fr_inference.metrics import intervals
+from fr_inference.report import membership_figures, search_figures, wording
+from fr_inference.report.verdict import LABELS, in_order, verdict
+
+_FACE_PIXELS = 72
+_SHOWN = 12  # reconstructions in the report; all are beside it
+_POPULATIONS = {
+    'members_vs_nonmembers': (
+        'Training images against strangers of the same source',
+        'The leak itself, provided that both sides were collected alike.',
+    ),
+    'member_identities_vs_nonmembers': (
+        "Other photographs of the members' people against strangers",
+        'Above 0.5, the person is given away and not only the photograph.',
+    ),
+    'members_vs_same_identities': (
+        'Training images against other photographs of the same people',
+        'Above 0.5, the very photograph is given away.',
+    ),
+    'nonmembers_vs_shift': (
+        'Strangers of the same source against another source',
+        'Not a leak, whatever it says: how well the attack tells two collections apart.',
+    ),
+}
+
+
+def render(audit: Any, *, thumbnails: bool = True) -> str:
+    """Returns the report of an audit as HTML without references to other files.
+
+    Args:
+      audit: an `auditing.Audit`: record, comparisons with their scores, columns, distances, faces,
+        inversion.
+      thumbnails: whether to show the faces of the most exposed people.
+    """
+    record = audit.record
+    membership = record.get('membership', {})
+    said = verdict(record)
+    return template('page.html').render(
+        record=record,
+        verdict=said,
+        sentences=[labelled(sentence) for sentence in said.sentences],
+        trained=_trained(record['target']['recipe']),
+        convention=convention(record['input']),
+        thumbnails=thumbnails,
+        membership=membership,
+        inversion=record.get('inversion'),
+        drawings={
+            name: markupsafe.Markup(svg)  # drawn here, labels escaped
+            for name, svg in _drawings(audit).items()
+        },
+        **(_membership(audit, thumbnails) if membership else {}),
+        **(_inversion(audit, thumbnails) if audit.inversion is not None else {}),
+    )
+
+
+def template(name: str) -> jinja2.Template:
+    """Returns a template of this folder; whatever is put into it is text, never markup."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader('fr_inference', 'report'),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters['number'] = lambda value: f'{value:,}'
+    return environment.get_template(name)
+
+
+def _trained(recipe):
+    """How the target was trained, in one sentence where the recipe is one of ours."""
+    if not recipe:
+        return ''
+    counts = [recipe.get(key) for key in ('trained_epochs', 'epochs', 'images', 'identities')]
+    if not all(type(count) is int for count in counts):
+        return json.dumps(recipe)[:1000]
+    done, epochs, images, people = counts
+    faces = recipe.get('faces')
+    return f'{done} of {epochs} epochs on {images:,} images of {people:,} people ({faces})'
+
+
+def labelled(sentence: str) -> tuple[str, str]:
+    """Returns (label, text) of a sentence of a verdict; the label may be ''.
+
+    >>> labelled('Asked: does it leak?')
+    ('Asked', 'does it leak?')
+    >>> labelled('It leaks: much.')
+    ('', 'It leaks: much.')
+    """
+    label, colon, text = sentence.partition(': ')
+    known = bool(colon) and label in LABELS
+    return (label if known else ''), (text if known else sentence).replace(' %', '\u00a0%')
+
+
+def convention(input: Mapping[str, Any]) -> str:
+    """Returns the input that a backbone expects, in a line.
+
+    >>> convention({'height': 112, 'width': 96, 'mean': [127.5] * 3, 'std': [128.0] * 3})
+    '112 × 96 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 128'
+    """
+
+    def number(values):
+        same = len(set(values)) == 1
+        return f'{values[0]:g}' if same else f'({", ".join(f"{value:g}" for value in values)})'
+
+    return (
+        f'{input["height"]} × {input["width"]} pixels (height × width), RGB, each value v of 0 to 255 '
+        f'as (v − {number(input["mean"])}) / {number(input["std"])}'
+    )
+
+
+def _membership(audit, thumbnails):
+    """What the template shows of the membership stage."""
+    record = audit.record
+    populations = record['membership'].get('populations', {})
+    shown = _scored(audit.comparisons)
+    counted = {one.unit for one in audit.comparisons if one.valid}
+    return {
+        'counted': counted,
+        'unshown': [
+            f'{wording.label(one)} is {wording.not_counted(one)}'
+            for one in audit.comparisons
+            if one.unit not in counted
+        ],
+        'comparisons': in_order(audit.comparisons),
+        'details': wording.details,
+        'not_counted': wording.not_counted,
+        'shown_label': wording.label(shown) if shown is not None else '',
+        'rates': intervals.RATES,
+        'populations': [
+            (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)
+            for name, block in populations.items()
+        ],
+        'leaks': kind_of(audit.comparisons) == LEAK,
+        'people': [
+            {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
+            for person in record.get('exposed', ())
+        ],
+    }
+
+
+def _scored(comparisons):
+    """Returns the attack on photographs whose scores are drawn, None without any that is counted."""
+    found = [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
+    return decisive(found) if found else None
+
+
+def _inversion(audit, thumbnails):
+    """What the template shows of the second stage."""
+    record, result = audit.record['inversion'], audit.inversion
+    table = reconstructions.rows(result)
+    sheet = []
+    for number in _first(result.found.group):
+        member, other = result.alike[number]
+        pictures = {
+            'reconstruction': result.found.images[number],
+            'member': audit.faces.read(int(member)),
+            'stranger': audit.faces.read(int(other)),
+        }
+        row = {name: values[number] for name, values in table.items()}
+        sheet.append(row | {'faces': _cells(pictures) if thumbnails else []})
+    searches = [('the search', record)]
+    searches += [
+        (wording.SEARCH_CONTROLS[name], found) for name, found in record['controls'].items()
+    ]
+    shown: dict[str, Any] = {
+        'sheet': sheet,
+        'searches': searches,
+        'knowing': wording.knowing(record['setting']),
+    }
+    if result.from_templates is not None:
+        targeted = result.from_templates
+        attacks = [('the search', record['targeted'])]
+        attacks += [
+            (wording.TEMPLATE_CONTROLS[name], found)
+            for name, found in record['targeted']['controls'].items()
+        ]
+        shown |= {
+            'template_attacks': attacks,
+            'template_sheet': [
+                {
+                    'identity': audit.columns['identity'][row],
+                    'similarity': targeted.similarity[number],
+                    'rank': int(targeted.rank[number]) + 1,
+                    'faces': _cells(
+                        {
+                            'photograph': audit.faces.read(int(row)),
+                            'reconstruction': targeted.found.images[number],
+                        }
+                    )
+                    if thumbnails
+                    else [],
+                }
+                for number, row in enumerate(targeted.photographs[:_SHOWN])
+            ],
+        }
+    return shown
+
+
+def _first(group):
+    """Returns which reconstructions are shown: the best of every centre, then the second best."""
+    place = np.array([(group[:row] == group[row]).sum() for row in range(len(group))])
+    return np.argsort(place, kind='stable')[:_SHOWN]
+
+
+def _drawings(audit):
+    drawings = _membership_drawings(audit) if 'membership' in audit.record else {}
+    record = audit.record.get('inversion')
+    if record is not None:
+        drawings['success'] = search_figures.success(record)
+        level = record.get('members_median_logit')
+        if any(len(curve) for curve in audit.inversion.curves.values()):
+            drawings['curves'] = search_figures.curves(audit.inversion.curves, level)
+        if 'sweep' in record:
+            drawings['sweep'] = search_figures.sweep(record)
+    return drawings
+
+
+def _membership_drawings(audit):
+    membership = audit.record['membership']
+    found = in_order(audit.comparisons)
+    drawings = {'overview': membership_figures.overview(found)}
+    if any(one.scored is not None for one in found):
+        drawings['roc'] = membership_figures.roc(found, audit.record['provenance']['seed'])
+    if (shown := _scored(audit.comparisons)) is not None:
+        drawings['scores'] = membership_figures.scores(shown.scored)
+    if membership.get('layers'):
+        judged = np.array(audit.columns['evaluation'], bool)
+        member = np.array(audit.columns['member'], bool)[judged]
+        drawings |= {
+            'distances': membership_figures.distances(
+                audit.distances[judged], member, membership['layers']
+            ),
+            'layers': membership_figures.layers(membership['layers']),
+        }
+    return drawings
+
+
+def _cells(pictures):
+    return [(_encoded(picture), label) for label, picture in pictures.items()]
+
+
+def _face(audit, row):
+    return _encoded(audit.faces.read(row))
+
+
+def _encoded(picture):
+    buffer = io.BytesIO()
+    face = fit_image(picture, _FACE_PIXELS, _FACE_PIXELS)
+    Image.fromarray(face).save(buffer, format='JPEG', quality=85)
+    return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'

@@ -1,0 +1,83 @@
+"""SVG that takes its colours from the page, and so follows light and dark."""
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+# Colours that stand for variables of the page's style sheet.
+_VARIABLES = {
+    '#000001': '--ink',
+    '#000002': '--line',
+    '#000003': '--member',
+    '#000004': '--stranger',
+    '#000005': '--people',
+    '#000006': '--auxiliary',
+    '#000007': '--muted',
+    '#000008': '--paper',
+}
+COLOUR = {name.strip('-'): placeholder for placeholder, name in _VARIABLES.items()}
+STYLE: Any = {
+    'svg.fonttype': 'none',
+    'font.family': 'sans-serif',
+    'font.size': 11,
+    'text.color': COLOUR['ink'],
+    'axes.edgecolor': COLOUR['line'],
+    'axes.labelcolor': COLOUR['ink'],
+    'axes.facecolor': 'none',
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'xtick.color': COLOUR['line'],
+    'ytick.color': COLOUR['line'],
+    'xtick.labelcolor': COLOUR['ink'],
+    'ytick.labelcolor': COLOUR['ink'],
+    'grid.color': COLOUR['line'],
+    'legend.frameon': False,
+    'figure.facecolor': 'none',
+}
+# Matplotlib's settings are the whole process's: one thread draws at a time.
+_DRAWING = threading.RLock()
+# Of the attacks, in the order in which they are reported.
+_TINTS = ('member', 'people', 'auxiliary', 'stranger')
+_LINES = ('-', '--', '-.')
+_MARKERS = 'osD^'
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Draws everything inside in the report's style, one thread at a time."""
+    with _DRAWING, matplotlib.rc_context(STYLE):
+        yield
+
+
+def look(place: int, *, counted: bool = True) -> tuple[str, str, str]:
+    """Returns (colour, line style, marker) of the attack at `place`; grey where it is not counted."""
+    if not counted:
+        return COLOUR['muted'], '-.', 'x'
+    turn, tint = divmod(place, len(_TINTS))
+    return COLOUR[_TINTS[tint]], _LINES[turn % len(_LINES)], _MARKERS[tint]
+
+
+def svg(figure: Figure, salt: str) -> str:
+    """Returns the figure as an SVG element for the page, coloured by its variables.
+
+    Args:
+      figure: drawn inside `styled`.
+      salt: the figure's name on the page; parts of two figures must not share names.
+    """
+    buffer = io.StringIO()
+    with _DRAWING, matplotlib.rc_context({'svg.hashsalt': salt}):
+        figure.savefig(buffer, format='svg', metadata={'Date': None}, bbox_inches='tight')
+    text = buffer.getvalue()
+    text = text[text.index('<svg') :]
+    for placeholder, variable in _VARIABLES.items():
+        text = text.replace(placeholder, f'var({variable})')
+    return (
+        text.replace('id="', f'id="{salt}-')
+        .replace('href="#', f'href="#{salt}-')
+        .replace('url(#', f'url(#{salt}-')
+    )

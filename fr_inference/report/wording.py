@@ -1,0 +1,87 @@
+"""The report's words for an attack, its settings and its failed controls.
+
+Verdict, tables, figures and batch page take them from here, so that all of them say the same. They are
+made from the fields of a `Comparison`: a new attack appears everywhere without words of its own.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fr_inference.membership.comparison import Comparison
+
+# What the attacker knows: within a sentence, and as a label.
+_SETTINGS = {
+    'partial': ('knowing some of the training images', 'some members known'),
+    'auxiliary': ('knowing none of the training images', 'no member known'),
+    'strangers': ('knowing images of strangers only', 'strangers known only'),
+}
+# What is judged: within a sentence, and as a label.
+_UNITS = {
+    'image': ('photographs', 'photographs'),
+    'person': ('people with several photographs', 'people'),
+}
+
+SEARCH_CONTROLS = {
+    'random_latents': 'random faces',
+    'selected_only': 'the best random faces, not improved',
+    'untrained_target': 'the same search against an untrained backbone',
+    'nonmember_gallery': 'people who are not members',
+}
+"""Controls of an inversion, as the report calls them."""
+
+TEMPLATE_CONTROLS = SEARCH_CONTROLS | {'nonmembers': 'templates of people who are not members'}
+"""Controls of the inversion of stored templates."""
+
+
+def knowing(setting: str) -> str:
+    """Returns what the attacker knows.
+
+    >>> knowing('partial')
+    'knowing some of the training images'
+    """
+    return _SETTINGS[setting][0]
+
+
+def judged(unit: str) -> str:
+    """Returns what an attack judges.
+
+    >>> judged('person')
+    'people with several photographs'
+    """
+    return _UNITS[unit][0]
+
+
+def details(one: Comparison) -> str:
+    """Returns the label below an attack's title, such as 'photographs, some members known'."""
+    return f'{_UNITS[one.unit][1]}, {_SETTINGS[one.setting][1]}'
+
+
+def label(one: Comparison) -> str:
+    """Returns the label of an attack in one line."""
+    return f'{one.title} ({details(one)})'
+
+
+def not_counted(one: Comparison) -> str:
+    """Returns why an attack is not counted, '' for a valid one.
+
+    Wherever the attack's figures are shown, these words stand beside them.
+    """
+    reasons = []
+    if one.null_failed:
+        reasons.append(
+            f'among strangers the same attack reaches {auc(one.null)}, which should include 0.5'
+        )
+    if one.blind_failed:
+        reasons.append(
+            'on a backbone that never saw these people the same attack reaches '
+            f'{auc(one.blind)}, which should not lie above 0.5'
+        )
+    return f'not counted: {"; ".join(reasons)}' if reasons else ''
+
+
+def auc(block: Mapping[str, Any] | None) -> str:
+    """Returns an AUC with its 95 % interval, such as '0.875 (0.574 to 1.000)'."""
+    if block is None:
+        return 'unknown'
+    low, high = block['auc_ci95']
+    return f'{block["auc"]:.3f} ({low:.3f} to {high:.3f})'

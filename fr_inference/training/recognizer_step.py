@@ -1,0 +1,148 @@
+"""One step of a backbone's training: margin softmax, SGD, BatchNorm statistics."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from fr_inference import devices, rng
+from fr_inference.config import Recipe
+from fr_inference.models.target import Target
+from fr_inference.training import margin as margins
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a training step carries; `totals` are the epoch's loss and accuracy so far, summed."""
+
+    params: Any
+    batch_stats: Any
+    centres: jax.Array
+    momentum: Any
+    step: jax.Array
+    totals: jax.Array
+
+
+def initial_state(recipe: Recipe, target: Target, classes: int) -> State:
+    """Returns the state before the first step.
+
+    Args:
+      recipe: its seed draws the class centres.
+      target: where to start.
+      classes: people to be told apart.
+    """
+    params = jax.tree.map(jnp.array, target.variables['params'])
+    width = jax.eval_shape(
+        target.apply,
+        target.variables,
+        jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32),
+    ).shape[-1]
+    key = rng.stream(jax.random.key(recipe.seed), 'class centres')
+    centres = 0.01 * jax.random.normal(key, (classes, width))
+    optimiser = _optimiser(recipe, optax.constant_schedule(0.0))
+    return State(
+        params=params,
+        batch_stats=jax.tree.map(jnp.array, target.variables.get('batch_stats', {})),
+        centres=centres,
+        momentum=optimiser.init({**params, 'centres': centres}),
+        step=jnp.zeros((), jnp.int32),
+        totals=jnp.zeros(2),
+    )
+
+
+def make_step(
+    recipe: Recipe, target: Target, per_epoch: int, mesh: Any
+) -> Callable[[State, Any, Any], tuple[State, dict[str, jax.Array]]]:
+    """Returns the step on the mesh.
+
+    Args:
+      recipe: how; the step is given the seed.
+      target: of a registered architecture; only its module and input matter.
+      per_epoch: steps in an epoch.
+      mesh: the devices, from `devices.training_mesh`.
+
+    Returns:
+      `jax.jit` of (state, (images [B, H, W, 3] uint8, labels [B] int32, example ids [B] int32), seed)
+      -> (state, metrics), which takes the state away.
+    """
+    module = cast(nn.Module, target.module)
+    return _compiled(module, target.input, dataclasses.replace(recipe, seed=0), per_epoch, mesh)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(module, input, recipe, per_epoch, mesh):
+    """Compiles once for all shadows of one architecture and recipe."""
+    optimiser, margin = _optimiser(recipe, _schedule(recipe, per_epoch)), margins.chosen(recipe)
+
+    def forward(shared, batch):
+        (weights, batch_stats), (images, labels) = shared, batch
+        params = {name: value for name, value in weights.items() if name != 'centres'}
+        variables = {'params': params, 'batch_stats': batch_stats}
+        embeddings, updated = module.apply(variables, images, train=True, mutable=['batch_stats'])
+        cosine = margins.cosines(embeddings, weights['centres'])
+        logits = margins.logits(cosine, labels, margin)
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        accuracy = (cosine.argmax(-1) == labels).mean(dtype=jnp.float32)
+        return loss, (updated.get('batch_stats', {}), accuracy)
+
+    whole = forward if recipe.cross_replica else devices.by_device(forward, mesh)
+
+    def loss_function(weights, batch_stats, images, labels):
+        return whole((weights, batch_stats), (images, labels))
+
+    def step(state: State, batch, seed):
+        """One step: (state, (images uint8, labels, example ids), seed) -> (state, metrics)."""
+        images, labels, ids = batch
+        key = jax.random.fold_in(rng.stream(jax.random.key(seed), 'training'), state.step)
+        images = input.normalize(images)
+        if recipe.mirror:
+            flips = jax.vmap(jax.random.bernoulli)(rng.per_example(key, ids))
+            images = jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
+        weights = {**state.params, 'centres': state.centres}
+        (loss, (batch_stats, accuracy)), gradient = jax.value_and_grad(loss_function, has_aux=True)(
+            weights, state.batch_stats, images, labels
+        )
+        updates, momentum = optimiser.update(gradient, state.momentum, weights)
+        weights = dict(optax.apply_updates(weights, updates))
+        centres = weights.pop('centres')
+        earlier = jnp.where(state.step % per_epoch == 0, 0.0, state.totals)
+        totals = earlier + jnp.stack([loss, accuracy])
+        state = State(weights, batch_stats, centres, momentum, state.step + 1, totals)
+        return state, {'loss': loss, 'accuracy': accuracy}
+
+    return devices.data_parallel(step, mesh)
+
+
+def _schedule(recipe, per_epoch):
+    total = max(2, recipe.epochs * per_epoch)  # one step to rise, one to fall
+    cosine = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, max(1, round(recipe.warmup * total)), total
+    )
+    # optax counts in whole numbers and multiplies them: an error under strict dtype promotion.
+    return lambda count: cosine(jnp.asarray(count, jnp.float32))
+
+
+def _optimiser(recipe, schedule):
+    def decays(tree):
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: path[-1].key in ('kernel', 'centres'), tree
+        )
+
+    def frozen(tree):
+        # The reference keeps the last normalisation's scale at 1.
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: [part.key for part in path][-2:] == ['features', 'scale'], tree
+        )
+
+    return optax.chain(
+        optax.add_decayed_weights(recipe.weight_decay, mask=decays),
+        optax.trace(decay=recipe.momentum),
+        optax.scale_by_learning_rate(schedule),
+        optax.masked(optax.set_to_zero(), frozen),
+    )

@@ -1,0 +1,129 @@
+"""What is recorded of a training: the recipe in the target, the training images, chosen epochs."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from fr_inference import checkpointing, config, errors, processes
+from fr_inference.config import Recipe
+from fr_inference.data import overlap
+from fr_inference.data.faces import Faces
+from fr_inference.models import registry
+from fr_inference.models.target import Target
+from fr_inference.training import margin as margins
+from fr_inference.training.recognizer_step import State
+from fr_inference.weights import native_targets
+
+
+def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
+    """Returns the recipe that a checkpoint records, under another seed.
+
+    The default recipe takes the place of None, and of a record with none of a recipe's settings. Earlier
+    versions recorded the margin as its four numbers.
+
+    Raises:
+      InputError: for settings that are not ours.
+    """
+    known = config.options_of(Recipe)
+    values = {name: value for name, value in (record or {}).items() if name in known}
+    try:
+        if isinstance(values.get('margin'), Mapping):
+            values |= margins.options_of(margins.Margin(**values['margin']))
+        return Recipe(**{**values, 'seed': seed})
+    except (TypeError, errors.InputError) as error:
+        raise errors.InputError(
+            'target',
+            f'a recorded recipe that is not of this version ({error})',
+            hint='train a shadow yourself and give it as shadow',
+        ) from error
+
+
+def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str, str, str]]:
+    """Returns (path, identity, SHA-256 of the content) of every image; `skip_bad`: that can be read."""
+    if skip_bad:
+        faces = overlap.readable(faces, skip_bad=True)
+    digests = overlap.content_digests(faces)
+    return list(zip(faces.paths, faces.identities, digests, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A training, of which `trained` and `save_epoch` write down how far it came.
+
+    Attributes:
+      recipe: how.
+      target: where it started.
+      faces: the training images.
+      per_epoch: steps in an epoch.
+    """
+
+    recipe: Recipe
+    target: Target
+    faces: Faces
+    per_epoch: int
+
+    def trained(self, state: State, epochs: int) -> Target:
+        """Returns the target after some epochs, on the host."""
+        variables: dict[str, Any] = {'params': state.params}
+        if state.batch_stats:
+            variables['batch_stats'] = state.batch_stats
+        variables = jax.device_get(variables)
+        return registry.make_target(
+            self.target.architecture,
+            variables,
+            config=self.target.config,
+            input=self.target.input,
+            name=self.target.name,
+            sha256=checkpointing.digest(variables),
+            recipe={
+                **dataclasses.asdict(self.recipe),
+                'trained_epochs': epochs,
+                'faces': self.faces.name,
+                'images': len(self.faces),
+                'identities': len(set(self.faces.identities)),
+                'start': {'sha256': self.target.sha256, 'recipe': self.target.recipe},
+                'loss': float(state.totals[0]) / self.per_epoch if epochs else None,
+                'accuracy': float(state.totals[1]) / self.per_epoch if epochs else None,
+            },
+        )
+
+    def save_epoch(self, workdir: pathlib.Path, state: State, epoch: int) -> None:
+        """Writes the native checkpoint `workdir`/epoch_NNN."""
+        members = training_members(self.faces) if epoch else []
+        target = self.trained(state, epoch)
+        native_targets.save_target(_folder(workdir, epoch), target, members=members)
+
+    def check_epochs(
+        self, workdir: pathlib.Path | None, save_epochs: Sequence[int], done: float
+    ) -> None:
+        """Raises InputError for epochs that are past and were not saved, or never come.
+
+        Args:
+          workdir: where they are saved.
+          save_epochs: that are to be saved.
+          done: epochs so far.
+        """
+        beyond = [epoch for epoch in save_epochs if not 0 <= epoch <= self.recipe.epochs]
+        if beyond:
+            raise errors.InputError(
+                'save_epochs', beyond, f'0 to {self.recipe.epochs}, the last epoch'
+            )
+        if workdir is None:
+            return
+        past = [epoch for epoch in save_epochs if epoch < done]
+        lost = processes.from_first(
+            lambda: [n for n in past if not native_targets.is_target(_folder(workdir, n))]
+        )
+        if lost:
+            raise errors.InputError(
+                'save_epochs',
+                f'epochs {lost}, which are over and were not saved',
+                hint=f'choose another folder than {workdir}, or leave them out',
+            )
+
+
+def _folder(workdir, epoch):
+    return workdir / f'epoch_{epoch:03d}'

@@ -1,0 +1,106 @@
+"""The JSON files that describe native networks: read with bounds, one line when wrong."""
+
+import contextlib
+import json
+import math
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fr_inference import errors
+from fr_inference.formats import limits
+
+_MAX_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
+_WRONG = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
+
+@contextlib.contextmanager
+def naming(field: str) -> Iterator[None]:
+    """Makes every `InputError` inside one of `field`, the argument that led there."""
+    try:
+        yield
+    except errors.InputError as error:
+        raise error.within(field) from error
+
+
+@contextlib.contextmanager
+def describing(path: pathlib.Path) -> Iterator[None]:
+    """Makes whatever a description's values cause an `InputError` whose field is the file."""
+    try:
+        with naming(str(path)):
+            yield
+    except errors.InputError:
+        raise
+    except _WRONG as error:
+        words = errors.shown(repr(error)[:200])
+        raise errors.InputError(
+            str(path), f'a description that cannot be used ({words})'
+        ) from error
+
+
+def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
+    """Returns what a description says.
+
+    Args:
+      path: the JSON file.
+      schemas: the numbers of the forms that are understood.
+
+    Raises:
+      InputError: when it is absent, too large, no JSON, or of another form.
+    """
+    if not path.is_file():
+        raise errors.InputError(str(path), 'no such file', 'the description in a native folder')
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise errors.InputError(str(path), f'{size} bytes', '4 MiB at most')
+    try:
+        record = parse(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError, OSError) as error:
+        raise errors.InputError(
+            str(path), f'a damaged description ({limits.brief(error)})', 'a JSON object'
+        ) from error
+    if not isinstance(record, dict):
+        raise errors.InputError(str(path), type(record).__name__, 'a JSON object')
+    with naming(str(path)):
+        errors.one_of('schema', record.get('schema'), schemas)
+    return record
+
+
+def parse(text: str) -> Any:
+    """Reads JSON; `ValueError` for what is none, numbers that are not finite included."""
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(constant):
+    raise ValueError(f'the number {constant}, which is no JSON and would spoil every record of it')
+
+
+def _finite(text):
+    return float(text) if math.isfinite(float(text)) else _refuse(text[:20])
+
+
+def notes(record: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the notes in a description's `source`, printable."""
+    return tuple(
+        errors.shown(str(note)[:1000]) for note in record.get('source', {}).get('notes', ())[:100]
+    )
+
+
+def recipe(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns how the network was trained, None when unknown.
+
+    Raises:
+      InputError: for anything but an object or null.
+    """
+    found = record.get('recipe')
+    if found is not None and not isinstance(found, dict):
+        raise errors.InputError('recipe', repr(found)[:80], 'an object or null')
+    return found

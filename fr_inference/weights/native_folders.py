@@ -1,0 +1,165 @@
+"""Native folders: a description in JSON, and all variables in one `variables.safetensors`.
+
+The names in the file are the paths of the variables, parts joined by '/' ('params/conv1/kernel').
+The description holds the SHA-256 of the variables (`checkpointing.digest`): a file that was damaged
+or exchanged is an error. Earlier versions wrote an Orbax folder, `variables/`, which is still read.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from fr_inference import checkpointing, errors, processes, runs
+from fr_inference.formats import safetensors_file
+from fr_inference.weights import rules
+
+VARIABLES = 'variables.safetensors'
+SCHEMA = 2
+SCHEMAS = (1, SCHEMA)  # 1: variables in an Orbax folder
+OLD_FORMAT = (
+    'weights in the Orbax folder of earlier versions; to convert them into one .safetensors file: '
+    'python -m experiments.convert_weights --source=FOLDER --out=FOLDER'
+)
+_ORBAX = 'variables'
+_METADATA = {'format': 'fr_inference'}
+
+
+def save(
+    directory: str | os.PathLike,
+    name: str,
+    record: dict[str, Any],
+    variables: Any,
+    *,
+    beside: dict[str, Callable[[pathlib.Path], None] | None] | None = None,
+) -> None:
+    """Writes a native folder: a reader sees the earlier one, the new one or none, never a mixture.
+
+    All files are written under temporary names. Then the old description is removed, the new files
+    take their places, and the new description does so last. Process 0 alone writes.
+
+    Args:
+      directory: made if absent; a native folder there is replaced.
+      name: of the description, such as 'target.json'.
+      record: what the description says; 'schema' and 'variables_sha256' are added.
+      variables: pytree of arrays, dtypes preserved.
+      beside: further files by name, with a function that writes each to a path; None removes an
+        earlier one.
+
+    Raises:
+      InputError: for a path that cannot be written to, or that holds somebody else's file.
+      OSError: with the file's name, when the disk is full.
+    """
+    if not processes.is_first():
+        return
+    directory = pathlib.Path(directory).resolve()
+    _check_place(directory, name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.InputError(
+            str(directory), f'a folder that cannot be made: {error.strerror}', hint='choose another'
+        ) from error
+    variables = jax.device_get(variables)
+    record = {'schema': SCHEMA, **record, 'variables_sha256': checkpointing.digest(variables)}
+    leaves = {path: np.asarray(leaf) for path, leaf in rules.by_path(variables).items()}
+    others = beside or {}
+    with contextlib.ExitStack() as stack:
+        # What is entered first takes its place last: the description.
+        temporary = {
+            file: stack.enter_context(runs.replacing(directory / file))
+            for file in (name, *(file for file, write in others.items() if write), VARIABLES)
+        }
+        safetensors_file.write(temporary[VARIABLES], leaves, _METADATA)
+        for file, write in others.items():
+            if write is not None:
+                write(temporary[file])
+        temporary[name].write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
+        (directory / name).unlink(missing_ok=True)
+        for file, write in others.items():
+            if write is None:
+                (directory / file).unlink(missing_ok=True)
+    if checkpointing.is_tree(directory / _ORBAX):
+        shutil.rmtree(directory / _ORBAX)
+
+
+def load_variables(
+    directory: pathlib.Path, record: dict[str, Any], expected: Any
+) -> tuple[Any, str, tuple[str, ...]]:
+    """Reads the variables of a native folder of any version.
+
+    Args:
+      directory: the folder.
+      record: its description, of a schema in `SCHEMAS`.
+      expected: abstract variables of the module; nothing is allocated for what does not fit them.
+
+    Returns:
+      (variables as NumPy arrays in the structure of `expected`, their SHA-256, notes about the
+      format).
+
+    Raises:
+      InputError: whose field is the file: absent, damaged, other numbers than described, or other
+        shapes.
+    """
+    if record['schema'] == 1:
+        folder = directory / _ORBAX
+        _check_regular(folder)
+        variables = jax.device_get(checkpointing.restore_tree(folder, expected))
+        return variables, checkpointing.digest(variables), (OLD_FORMAT,)
+    path = directory / VARIABLES
+    found = safetensors_file.read(path)
+    _compare(found, rules.by_path(expected), str(path))
+    views = jax.tree_util.tree_map_with_path(lambda key, _: found[rules.path_of(key)], expected)
+    digest = checkpointing.digest(views)
+    if digest != record.get('variables_sha256'):
+        raise errors.InputError(
+            str(path),
+            'other numbers than its description has the SHA-256 of',
+            'the file that was written with it',
+            'copy or download the folder again',
+        )
+    return jax.tree.map(np.array, views), digest, ()
+
+
+def _compare(found, expected, source):
+    """Raises an `InputError` that lists what the file lacks, has too much of, or has misshaped."""
+    errors.report_mismatch(
+        source,
+        unmatched=sorted(found.keys() - expected.keys()),
+        missing=sorted(expected.keys() - found.keys()),
+        misshaped=[
+            f'{key} is {_form(found[key])} instead of {_form(expected[key])}'
+            for key in sorted(found.keys() & expected.keys())
+            if _form(found[key]) != _form(expected[key])
+        ],
+    )
+
+
+def _form(leaf):
+    return f'{leaf.dtype}{list(leaf.shape)}'
+
+
+def _check_place(directory, name):
+    """Raises `InputError` where writing would replace something that this module did not write."""
+    if directory.is_file():
+        raise errors.InputError(str(directory), 'a file', 'a folder to write to')
+    file = directory / VARIABLES
+    ours = (directory / name).is_file() or safetensors_file.metadata(file) == _METADATA
+    if os.path.lexists(file) and not (file.is_file() and ours):
+        raise errors.InputError(
+            str(file), "somebody else's file, which would be replaced", 'another folder to write to'
+        )
+
+
+def _check_regular(folder):
+    """Raises `InputError` for an Orbax folder with a pipe, a device or a link to a folder inside."""
+    for entry in folder.rglob('*'):
+        plain = entry.is_file() or (entry.is_dir() and not entry.is_symlink())
+        if not plain:
+            raise errors.InputError(str(entry), 'not a regular file', 'files and folders only')

@@ -1,0 +1,119 @@
+"""An audit's searches: every goal with its controls, and what each leaves in the record."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fr_inference import config, errors
+from fr_inference.data.faces import from_arrays
+from fr_inference.inversion import guidance, outcome, reconstructions, searches
+from fr_inference.measuring import measurements
+from tests.inversion import worlds
+from tests.membership.backbones import Plain, Small, target_of
+
+PEOPLE = 6
+HOW = config.replace(worlds.HOW, steps=2, keep=6)
+
+
+def embed(backbone, faces, label=''):
+    return measurements.measure(backbone, faces, label=label).embeddings
+
+
+def side(target, faces, guide, label):
+    rows = len(faces)
+    return guidance.Side(
+        target=target,
+        embeddings=embed(target, faces),
+        guide=guide,
+        setting='partial' if guide is not None else None,
+        fitted_on=np.arange(rows) % 4 < 2 if guide is not None else np.zeros(rows, bool),
+        label=label,
+    )
+
+
+def audited(target, untrained, guide):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (8 * PEOPLE, 16, 16, 3)).astype(np.uint8)
+    names = [f'p{row // 2:02d}' for row in range(8 * PEOPLE)]
+    faces = from_arrays(images, names, 'noise')
+    return guidance.Audited(
+        target=side(target, faces, guide, 'target'),
+        untrained=side(untrained, faces, guide, 'untrained target'),
+        identities=np.array(names),
+        member=np.arange(len(faces)) < 4 * PEOPLE,
+        index=np.arange(len(faces)),
+        faces=faces,
+        embed=embed,
+    )
+
+
+@pytest.fixture(scope='module')
+def request_of():
+    _, generator = worlds.networks()
+    evaluator = target_of(Small(embedding=12), size=16, seed=5, name='evaluator')
+
+    def make(**options):
+        how = config.replace(HOW, **options)
+        return searches.Request(generator=generator, evaluator=evaluator, search=how)
+
+    return make
+
+
+@pytest.fixture(scope='module')
+def guided():
+    target, _ = worlds.networks()
+    untrained = target_of(Small(embedding=worlds.WIDTH), size=16, seed=9)
+    return audited(target, untrained, worlds.guide())
+
+
+@pytest.fixture(scope='module')
+def by_membership(guided, request_of):
+    return searches.invert(guided, request_of(sweep=(0.5, 1.0), targeted=2), seed=worlds.SEED)
+
+
+def test_membership(by_membership, guided):
+    record = by_membership.record
+    assert (record['goal'], record['setting']) == ('membership', 'partial')
+    assert set(record['controls']) == set(outcome.CONTROLS) - {'nonmembers'}
+    assert [one['strength'] for one in record['sweep']] == [0.5, 1]
+    assert record['sweep'][1]['hit_rate'] == record['hit_rate']
+    assert record['members_median_logit'] == pytest.approx(float(worlds.guide().level))
+    # Half of the people guided, and are in no gallery.
+    assert record['gallery'] == {'members': PEOPLE, 'nonmembers': PEOPLE}
+    fitted = set(guided.identities[guided.target.fitted_on].tolist())
+    assert not fitted & set(by_membership.gallery.names)
+    assert record['settings']['draws'] == HOW.draws
+    templates = record['targeted']
+    assert set(templates['controls']) == set(outcome.CONTROLS) - {'nonmember_gallery'}
+    assert templates['people'] == 2
+    assert outcome.Outcome.from_json(record).excess['over'] in record['controls']
+
+
+def test_the_table(by_membership):
+    table = reconstructions.rows(by_membership)
+    assert {len(values) for values in table.values()} == {HOW.keep}
+    assert np.mean(table['hit']) == pytest.approx(by_membership.record['hit_rate'])
+    assert table['membership_logit'] == by_membership.found.logits.tolist()
+
+
+def test_centres_need_neither_batchnorm_nor_an_attack(request_of):
+    plain, other = (target_of(Plain(), size=16, seed=seed) for seed in (1, 2))
+    faces = audited(plain, other, None)
+    found = searches.invert(faces, request_of(centres=2, targeted=2), seed=worlds.SEED)
+    record = found.record
+    assert (record['goal'], record['setting']) == ('centres', 'strangers')
+    assert record['gallery']['members'] == 2 * PEOPLE  # it knows nobody
+    assert not {'members_median_logit', 'median_logit'} & set(record)
+    assert 'membership_logit' not in reconstructions.rows(found)
+    assert sorted(set(found.found.group.tolist())) == [0, 1]
+    with pytest.raises(errors.InputError) as caught:
+        searches.invert(faces, request_of(), seed=worlds.SEED)
+    assert caught.value.field == 'target'
+
+
+def test_the_target_does_not_judge_itself(guided, request_of):
+    request = dataclasses.replace(request_of(), evaluator=guided.target.target)
+    with pytest.raises(errors.InputError) as caught:
+        searches.invert(guided, request, seed=worlds.SEED)
+    assert caught.value.field == 'evaluator'

@@ -1,0 +1,1 @@
+"""The faster forms of single platforms against the plain operations."""

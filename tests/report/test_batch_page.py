@@ -1,0 +1,225 @@
+"""The page says which leaks, which does not and which failed; it stands alone, as HTML and CSV."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import re
+
+import pytest
+
+from fr_inference.report import batch_page, wording
+from fr_inference.report.batch_page import Entry
+from tests.report import demo
+from tests.report.comparisons import BAD_NULL, block, brightness, comparison, on_people
+from tests.report.test_page import Elements
+
+NASTY = '</script><script>alert("x")</script> & Søn'
+
+
+def entry(name, kind, auc=0.8, *, more=(), **figures):
+    found = comparison(
+        figures=block(auc, auc - 0.03, auc + 0.03, rates=(0.4, None, None)),
+        blind=block(0.5, 0.45, 0.55),
+        over=(auc - 0.56, auc - 0.44),
+    )
+    return Entry(
+        name=name,
+        target=f'/models/{name}.pth',
+        status='done',
+        report=f'{name}/report.html',
+        kind=kind,
+        headline='said',
+        figures={
+            **{'architecture': 'iresnet50', 'images': 3054, 'people': 610, 'seconds': 12.3},
+            'target_sha256': '0' * 64,
+            **figures,
+        },
+        comparisons=(found, *more),
+    )
+
+
+FAILED = Entry(name='broken', target=NASTY, status='failed', error=f'--target: {NASTY} not found')
+BUG = Entry(name='odd', target='odd.pth', status='bug', error='ZeroDivisionError: by zero')
+SHADOWED = comparison(setting='auxiliary', figures=block(0.6, 0.5, 0.7), null=None)
+VOID = on_people(null=BAD_NULL)
+ENTRIES = [
+    entry('first', 'none', 0.5),
+    entry('second', 'leak', 0.7, more=[on_people(over=(0.1, 0.3))]),
+    FAILED,
+    entry('third', 'leak', 0.9, hit_rate=(0.25, 0.1, 0.4), more=[VOID]),
+    BUG,
+    entry('a-name_of.many-parts_' * 4 + 'end', 'open', 0.55, more=[SHADOWED, brightness()]),
+    Entry(name='later', target='later.pth'),
+]
+
+
+@pytest.fixture(scope='module')
+def page():
+    return batch_page.render(ENTRIES)
+
+
+def test_the_summary_says_what_matters_first():
+    headline, tone, sentences = batch_page.summary(ENTRIES)
+    assert (headline, tone) == ('2 of 4 backbones give away training data', 'leak')
+    text = '\n'.join(sentences)
+    for line in (
+        '7 audits: 4 done, 2 failed, 1 waiting.',
+        'Leaks most: third. Of 100 pairs of a member and a stranger, the attack on photographs gets 40 '
+        'more right (34 to 46) than on a backbone that never saw them.',
+        'Leaks shown, the strongest first: third, second.',
+        'No leak found: first.',
+        'Failed, with the reason below: broken, odd.',
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    ('entries', 'headline', 'tone'),
+    [
+        ([FAILED], 'Nothing audited yet', 'open'),
+        ([entry('a', 'none'), FAILED], 'No leak found in 1 backbone', 'none'),
+        ([entry('a', 'none'), entry('b', 'open')], 'Inconclusive for 2 backbones', 'open'),
+        ([entry('a', 'invalid')], 'Inconclusive for 1 backbone', 'open'),
+        ([entry('a', 'leak')], '1 of 1 backbone gives away', 'leak'),
+    ],
+)
+def test_headlines(entries, headline, tone):
+    found = batch_page.summary(entries)
+    assert found[0].startswith(headline)
+    assert found[1] == tone
+    assert batch_page.render(entries)
+
+
+def test_a_leak_that_only_a_search_shows_has_no_excess():
+    """The attack of the first stage may stay open beside it."""
+    one = dataclasses.replace(
+        entry('a', 'leak', hit_rate=(0.4, 0.3, 0.5)), comparisons=(comparison(over=(-0.2, 0.3)),)
+    )
+    assert not any(text.startswith('Leaks most') for text in batch_page.summary([one])[2])
+
+
+def test_many_names_are_counted():
+    _, _, sentences = batch_page.summary([entry(f'e{number}', 'none') for number in range(9)])
+    assert sentences[-1] == 'No leak found: e0, e1, e2, e3, e4, e5 and 3 more.'
+
+
+def test_no_reference_leaves_the_folder(page):
+    for tag, attributes in Elements(page).found:
+        assert tag not in ('link', 'iframe', 'object', 'img')
+        assert 'src' not in attributes
+        for name in ('href', 'xlink:href'):
+            value = attributes.get(name) or ''
+            assert value == '' or value[0] == '#' or re.fullmatch(r'[\w.-]+/report\.html', value)
+    assert not re.search(r'url\((?!#)', page)
+
+
+def test_text_of_others_is_text(page):
+    assert page.count('<script>') == 1
+    assert '&lt;script&gt;' in page
+    assert 'Søn' in page
+
+
+def rows_of(page):
+    body = page[page.index('<tbody>') : page.index('</tbody>')]
+    return body.split('<tr>')[1:]
+
+
+def test_a_row_for_each_with_values_to_sort_by(page):
+    rows = rows_of(page)
+    heads = len(re.findall('<th[ >]', page))
+    assert [row.count('<td') for row in rows] == [heads] * len(ENTRIES)
+    assert 'data-value="0.9"' in rows[3]
+    assert 'data-value="0.25"' in rows[3]
+    # Name and verdict: nothing was measured.
+    assert len(re.findall('data-value="[^"]', rows[2])) == 2
+    assert '<a href="#failed-3">' in rows[2]
+    assert 'id="failed-3"' in page
+    assert 'odd/error.txt' in page
+
+
+def test_columns_without_a_figure_are_left_out():
+    page = batch_page.render([entry('a', 'none')])
+    assert 'Faces found' not in page
+    assert 'no member known' not in page
+    assert 'still running' not in page
+    assert 'What is not counted' not in page
+
+
+def test_a_newcomers_attack_has_its_column(page):
+    head = page[page.index('<thead>') : page.index('</thead>')]
+    assert head.count('<th>AUC, ') == 4
+    assert wording.label(brightness()) in head
+    figure = page[page.index('<svg') : page.index('</svg>')]
+    assert wording.label(brightness()) in figure
+
+
+def test_what_is_not_counted_is_grey_and_says_why(page):
+    assert rows_of(page)[3].count('class=void') == 1
+    assert [row.count('class=void') for row in rows_of(page)[:3]] == [0, 0, 0]
+    assert wording.not_counted(VOID) in page[page.index('What is not counted') :]
+    figure = page[page.index('<svg') : page.index('</svg>')]
+    assert 'not counted: a control failed' in figure
+
+
+def test_an_attack_whose_control_failed_decides_only_where_there_is_no_other():
+    one = dataclasses.replace(entry('a', 'open'), comparisons=(VOID, comparison(over=(-0.1, 0.1))))
+    assert one.decisive.key == 'bn-distance/partial'
+    alone = dataclasses.replace(one, comparisons=(VOID,), kind='invalid')
+    assert alone.brief == f'{wording.not_counted(VOID)}; 12 s'
+
+
+def test_figures_follow_the_colours_of_the_page(page):
+    assert page.count('<svg') == 1
+    defined = set(re.findall(r'(--[a-z]+):', page))
+    assert set(re.findall(r'var\((--[a-z]+)', page)) <= defined
+    assert not re.search(r'#00000[1-8]', page)
+    assert 'a-name_of.many-pa…' in page
+
+
+def test_csv_holds_the_same_figures(tmp_path):
+    batch_page.write(tmp_path, ENTRIES)
+    assert {path.name for path in tmp_path.iterdir()} == set(batch_page.FILES)
+    with open(tmp_path / 'comparison.csv', encoding='utf-8', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(ENTRIES)
+    for row, one in zip(rows, ENTRIES, strict=True):
+
+        def cells(name, row=row):
+            return [row[f'{name}{end}'] for end in ('', '_low', '_high')]
+
+        assert (row['name'], row['target'], row['error']) == (one.name, one.target, one.error)
+        for name in batch_page.INTERVALS:
+            assert cells(name) == [str(value) for value in one.measured.get(name, ('', '', ''))]
+        for found in one.comparisons:
+            expected = [found.figures['auc'], *found.figures['auc_ci95']]
+            assert cells(f'auc {found.key}') == [str(value) for value in expected]
+        assert row['decided_by'] == (one.decisive.key if one.comparisons else '')
+    assert rows[3]['not_counted'] == 'people/partial'
+    assert rows[0]['auc brightness/strangers'] == ''
+    batch_page.write(tmp_path, ENTRIES[:1])  # replaced
+    assert 'second' not in (tmp_path / 'comparison.html').read_text()
+
+
+def test_an_entry_is_made_of_a_record():
+    record = demo.record_of('few')
+    one = batch_page.finished('few', 'few.pth', record, 'few/report.html')
+    assert (one.kind, one.decisive.key) == ('leak', 'bn-distance/partial')
+    first = record['membership']['comparisons'][0]
+    assert one.measured['excess'] == (first['excess']['auc'], *first['excess']['auc_ci95'])
+    assert one.measured['hit_rate'][0] == record['inversion']['hit_rate']
+    assert one.figures['images'] == 1024
+    without = {name: value for name, value in record.items() if name != 'membership'}
+    searched = batch_page.finished('few', 'few.pth', without, 'few/report.html')
+    assert searched.brief.startswith('hit rate 0.391')
+
+
+def test_brief():
+    assert ENTRIES[1].brief == 'AUC 0.700, 0.670 to 0.730; 12 s'
+    figures = {'seconds': 2.0, 'hit_rate': (0.5, 0.2, 0.8)}
+    bare = dataclasses.replace(ENTRIES[1], figures=figures, comparisons=())
+    assert bare.brief == 'hit rate 0.500, 0.200 to 0.800; 2 s'
+
+
+def test_threads_do_not_draw_over_each_other(page):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(batch_page.render, [ENTRIES] * 4)) == {page}

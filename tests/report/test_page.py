@@ -1,0 +1,284 @@
+"""The report stands alone, shows what was run and nothing else, and trusts no name."""
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+
+import markupsafe
+import numpy as np
+import pytest
+
+from fr_inference.membership.comparison import Comparison
+from fr_inference.report import membership_figures, page, svg, wording
+from fr_inference.report.verdict import comparisons, verdict
+from tests.report import demo
+from tests.report.comparisons import BAD_BLIND, BAD_NULL, brightness, comparison, on_people
+
+NASTY = '<script>alert("x")</script> & Søn'
+
+
+def nasty(record):
+    """The record with a name that is markup wherever a stranger may choose one."""
+    record['target']['name'] = NASTY
+    record['provenance']['command'] = f'python -m experiments.audit --out={NASTY}'
+    record['data']['members']['source'] = NASTY
+    record['exposed'][0]['identity'] = NASTY
+    record['limits'].append(NASTY)
+    record['skipped'].append({'path': NASTY, 'reason': NASTY})
+    return record
+
+
+@pytest.fixture(scope='module', params=demo.NAMES)
+def audit(request):
+    return demo.audit_of(nasty(demo.record_of(request.param)))
+
+
+@pytest.fixture(scope='module')
+def rendered(audit):
+    return page.render(audit)
+
+
+class Elements(HTMLParser):
+    """Collects every element and its attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def test_no_reference_leaves_the_file(rendered):
+    for tag, attributes in Elements(rendered).found:
+        assert tag not in ('script', 'link', 'iframe', 'object')
+        for name in ('src', 'href', 'xlink:href'):
+            value = attributes.get(name) or ''
+            assert value == '' or value.startswith(('data:image/jpeg;base64,', '#')), (tag, value)
+    assert not re.search(r'url\((?!#)', rendered)
+    assert '@import' not in rendered
+
+
+def test_names_are_text(rendered):
+    assert '<script' not in rendered
+    assert '&lt;script&gt;' in rendered
+    assert 'Søn' in rendered
+
+
+def test_every_part_is_there(audit, rendered):
+    leak = verdict(audit.record).kind == 'leak'
+    for text in (
+        'What was found, beside its controls',
+        'How many are found at what price',
+        'How members and strangers differ',
+        'Who is compared with whom',
+        'Most exposed people' if leak else 'Members with the highest scores',
+        'Limits',
+        'Provenance',
+        '32 × 32 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 127.5',
+    ):
+        assert text in rendered
+    assert ('Most exposed' in rendered) == leak
+    searched = 'inversion' in audit.record
+    assert rendered.count('<svg') == 5 + 2 * searched
+    populations = audit.record['membership']['populations']
+    assert len(re.findall(r'<small>.* against .* images</small>', rendered)) == len(populations)
+    assert ('What was reconstructed' in rendered) == searched
+
+
+def test_figures_follow_the_colours_of_the_page(rendered):
+    assert 'prefers-color-scheme: dark' in rendered
+    defined = set(re.findall(r'(--[a-z]+):', rendered))
+    assert set(re.findall(r'var\((--[a-z]+)\)', rendered)) <= defined
+    assert not re.search(r'#00000[1-8]', rendered)  # every placeholder was replaced
+
+
+def test_references_inside_figures_are_unique_and_meet(rendered):
+    names = re.findall(r'\sid="([^"]+)"', rendered)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', rendered)) <= set(names)
+
+
+def test_tables_and_figures_may_be_wider_than_the_window(rendered):
+    """They move sideways inside boxes of their own; only the provenance breaks its lines instead."""
+    boxed = len(re.findall(r'<div class="wide">\s*<table>', rendered))
+    assert boxed == rendered.count('<table') - rendered.count('<table class="provenance">') > 2
+    assert rendered.count('<svg') == rendered.count('<div class="drawing"><svg')
+
+
+def test_figures_of_the_table_are_those_of_the_record(audit, rendered):
+    for entry in audit.record['membership']['comparisons']:
+        assert f'{entry["auc"]:.3f}' in rendered
+        assert f'{entry["accuracy"]:.3f}' in rendered
+        for control in ('blind', 'null'):
+            if control in entry:
+                assert f'{entry[control]["auc"]:.3f}' in rendered
+        assert f'{entry["excess"]["auc"]:+.3f}' in rendered
+    assert 'not resolvable' in rendered  # 0.1 % of these strangers are fewer than ten
+
+
+def test_thumbnails_can_be_left_out(audit, rendered):
+    images = sum(len(person['rows']) for person in audit.record['exposed'])
+    if 'inversion' in audit.record:
+        images += 3 * 12 + 2 * audit.record['inversion']['targeted']['people']
+    assert rendered.count('<img') == images > 0
+    without = page.render(audit, thumbnails=False)
+    assert '<img' not in without
+    assert 'faces were left out on request' in without
+
+
+def with_comparisons(name, *found):
+    record = demo.record_of(name)
+    record['membership']['comparisons'] = [one.to_json() for one in found]
+    return demo.audit_of(record)
+
+
+def test_parts_that_were_not_run_are_absent():
+    """Without BatchNorm only people can be attacked."""
+    record = demo.record_of('easy')
+    record['membership'] = {'comparisons': [on_people().to_json()]}
+    record['target']['norm_layers'] = []
+    text = page.render(demo.audit_of(record))
+    assert text.count('<svg') == 2  # overview and ROC of the attack on people
+    assert 'Who is compared with whom' not in text
+    assert 'How members and strangers differ' not in text
+
+
+def test_a_search_alone_has_no_attacks():
+    record = demo.record_of('few')
+    del record['membership'], record['exposed']
+    text = page.render(demo.audit_of(record))
+    assert 'What was reconstructed' in text
+    assert 'What was found' not in text
+
+
+def test_a_search_without_an_attack_has_no_logits():
+    """Class centres can be searched for in a backbone without BatchNorm."""
+    record = demo.record_of('few')
+    del record['membership'], record['exposed'], record['inversion']['members_median_logit']
+    del record['inversion']['median_logit']
+    audit = demo.audit_of(record)
+    text = page.render(audit, thumbnails=False)
+    assert "the members' median is" not in text
+    assert 'membership logit' not in words_of_figure(text, 'curves')
+
+
+def test_same_audit_same_report():
+    audit = demo.audit_of(demo.record_of('easy'))
+    assert page.render(audit) == page.render(audit)
+
+
+FAILED = [
+    (comparison, {'null': BAD_NULL}),
+    (on_people, {'null': BAD_NULL}),
+    (on_people, {'blind': BAD_BLIND}),
+    (brightness, {'null': BAD_NULL, 'blind': BAD_BLIND}),
+]
+
+
+def words_of_figure(text, name):
+    """All words of one figure, in the order of its SVG."""
+    start = text.index(f'id="{name}-')
+    drawn = text[text.rindex('<svg', 0, start) : text.index('</svg>', start)]
+    return html.unescape(' '.join(re.findall(r'<text[^>]*>([^<]*)</text>', drawn)))
+
+
+@pytest.mark.parametrize(('make', 'controls'), FAILED)
+def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, controls):
+    failed = make(**controls)
+    others = [one for one in (comparison(), on_people(), brightness()) if one.key != failed.key]
+    text = page.render(with_comparisons('easy', failed, *others))
+    words = wording.not_counted(failed)
+    box = text[text.index('<section class="verdict') : text.index('</section>')]
+    assert words in html.unescape(box)
+    tables = re.findall(r'<table>.*?</table>', text, re.DOTALL)[:2]
+    for table in tables:
+        assert words in html.unescape(table)
+        (row,) = re.findall(r'<tr class=void>.*?</tr>', table, re.DOTALL)
+        assert failed.title in html.unescape(row)
+        rows = re.findall(r'<tr.*?</tr>', table, re.DOTALL)
+        assert rows.index(row) == len(rows) - 2  # the last, before its reason
+    assert words in words_of_figure(text, 'overview')
+    assert f'{wording.label(failed)}, not counted' in words_of_figure(text, 'roc')
+    shown = text[text.index('How members and strangers differ') :]
+    assert f'{wording.label(failed)}: the score' not in html.unescape(shown)
+
+
+def test_a_failed_attack_is_grey_in_the_figure():
+    colour, _, sign = svg.look(0, counted=False)
+    assert (colour, sign) == ('#000007', 'x')
+    drawn = membership_figures.overview([on_people(null=BAD_NULL)])
+    assert 'var(--muted)' in drawn
+    for tint in ('--member', '--people', '--auxiliary', '--stranger'):
+        assert f'var({tint})' not in drawn
+
+
+def test_scores_of_an_attack_that_is_not_counted_name_nobody():
+    """The demo's third report: its people are scored by an attack whose null control failed."""
+    audit = demo.audit_of(demo.record_of('few'))
+    text = page.render(audit, thumbnails=False)
+    assert audit.record['exposed'][0]['person_logit'] is not None
+    exposed = text[text.index('Most exposed people') : text.index('What was reconstructed')]
+    assert ' · images +' in exposed
+    assert ' · person ' not in exposed
+    (people,) = [one for one in audit.comparisons if one.unit == 'person']
+    assert wording.not_counted(people) in html.unescape(exposed)
+
+
+def test_the_controls_of_the_first_attack_stand_beside_its_curve():
+    audit = demo.audit_of(demo.record_of('easy'))
+    words = words_of_figure(page.render(audit, thumbnails=False), 'roc')
+    assert 'blind control of the first' in words
+    assert 'null control of the first' in words
+
+
+def test_the_auxiliary_attack_shows_its_own_null():
+    shadowed = comparison(setting='auxiliary', null=BAD_NULL)
+    text = page.render(with_comparisons('easy', comparison(), shadowed))
+    assert '0.875<small>0.574 to 1.000</small>' in text
+    assert '0.510<small>0.450 to 0.570</small>' in text
+    assert text.count('<tr class=void>') == 2
+
+
+def test_a_newcomers_attack_appears_everywhere():
+    text = html.unescape(page.render(with_comparisons('easy', comparison(), brightness())))
+    assert 'the attack on photographs (Brightness)' in text
+    assert '<td>Brightness<small>photographs, strangers known only</small></td>' in text
+    assert 'Brightness photographs, strangers known only' in words_of_figure(text, 'overview')
+    assert wording.label(brightness()) in words_of_figure(text, 'roc')
+
+
+def test_records_without_scores_have_no_curves():
+    audit = demo.audit_of(demo.record_of('easy'))
+    audit.comparisons = comparisons(audit.record)
+    text = page.render(audit)
+    assert 'How many are found at what price' not in text
+    assert text.count('<svg') == 3
+
+
+def test_the_converted_records_are_schema_2():
+    for name in demo.NAMES:
+        for entry in demo.record_of(name)['membership']['comparisons']:
+            assert Comparison.from_json(entry).to_json() == entry
+
+
+@pytest.mark.parametrize('recipe', [{'note': 'x <b>'}, {'trained_epochs': 'x', 'epochs': 1}])
+def test_a_recipe_of_somebody_else_is_shown_as_it_is(recipe):
+    record = demo.record_of('easy')
+    record['target']['recipe'] = recipe
+    text = page.render(demo.audit_of(record), thumbnails=False)
+    assert str(markupsafe.escape(json.dumps(recipe))) in text
+
+
+def test_our_own_recipe_is_a_sentence():
+    recipe = {'trained_epochs': 3, 'epochs': 20, 'images': 5120, 'identities': 64, 'faces': 'F'}
+    assert page._trained(recipe) == '3 of 20 epochs on 5,120 images of 64 people (F)'
+
+
+def test_one_reconstruction_of_each_centre_is_shown_first():
+    expected = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]
+    assert page._first(np.repeat(np.arange(4), 3)).tolist() == expected
+    assert page._first(np.zeros(20, int)).tolist() == list(range(12))
+    assert page._first(np.arange(20)).tolist() == list(range(12))

@@ -1,0 +1,1 @@
+"""Checkpoints as variables: names of each family, native folders, embedded networks."""

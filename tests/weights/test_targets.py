@@ -1,0 +1,243 @@
+"""Targets come out of every kind of file as they went in, and what does not fit is named."""
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from fr_inference.errors import InputError
+from fr_inference.weights import native_targets
+from fr_inference.weights.targets import open_target
+from tests.formats import states, writer
+
+TINY = states.iresnet()
+CONFIG = {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 16}
+
+
+def leaves(target):
+    found = jax.tree_util.tree_leaves_with_path(target.variables)
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in found}
+
+
+def same(first, second):
+    first, second = leaves(first), leaves(second)
+    assert first.keys() == second.keys()
+    for name, leaf in first.items():
+        assert leaf.dtype == second[name].dtype == np.float32
+        np.testing.assert_array_equal(leaf, second[name])
+
+
+@pytest.fixture(scope='module')
+def tiny():
+    return states.filled(TINY)
+
+
+@pytest.fixture(scope='module')
+def plain(tiny, tmp_path_factory):
+    """The target of the plain state dict."""
+    return open_target(writer.save(tmp_path_factory.mktemp('plain') / 'plain.pt', tiny))
+
+
+def test_what_a_target_says(plain):
+    assert (plain.name, plain.architecture, plain.config) == ('plain', 'iresnet50', CONFIG)
+    assert (plain.input.height, plain.input.width) == (32, 32)
+    assert len(plain.sha256) == 64
+    assert plain.notes == ()
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), np.float32)
+    assert jax.eval_shape(plain.apply, plain.variables, images).shape == (2, 16)
+
+
+def test_layouts(plain, tiny):
+    """By hand, on one tensor of each kind: NCHW becomes NHWC."""
+    found = leaves(plain)
+    np.testing.assert_array_equal(
+        found['params/layer2_0/conv1/kernel'], tiny['layer2.0.conv1.weight'].transpose(2, 3, 1, 0)
+    )
+    np.testing.assert_array_equal(
+        found['params/layer2_0/downsample_conv/kernel'],
+        tiny['layer2.0.downsample.0.weight'][:, :, 0, 0].T,
+    )
+    columns = tiny['fc.weight'].reshape(16, 64, 2, 2)  # output, channel, row, column
+    kernel = np.asarray(found['params/fc/kernel']).reshape(2, 2, 64, 16)
+    np.testing.assert_array_equal(kernel[1, 0, 5], columns[:, 5, 1, 0])
+    np.testing.assert_array_equal(found['batch_stats/bn2/var'], tiny['bn2.running_var'])
+
+
+@pytest.mark.parametrize('form', writer.FORMATS)
+@pytest.mark.parametrize('outer', [None, 'state_dict', 'net_state_dict', 'model', 'backbone'])
+@pytest.mark.parametrize('prefix', ['', 'module.', 'backbone.', 'module.backbone.'])
+def test_nesting_and_prefixes(tmp_path, tiny, plain, form, outer, prefix):
+    value = {prefix + name: array for name, array in tiny.items()}
+    value = value if outer is None else {'epoch': 3, outer: value}
+    target = open_target(writer.save(tmp_path / 'file.pth', value, form))
+    same(target, plain)
+    assert (target.architecture, target.config) == (plain.architecture, plain.config)
+
+
+def test_safetensors(tmp_path, tiny, plain):
+    safetensors.numpy.save_file(tiny, tmp_path / 'file.safetensors')
+    same(open_target(tmp_path / 'file.safetensors'), plain)
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float64, jax.numpy.bfloat16])
+def test_other_precisions(tmp_path, tiny, dtype):
+    """Widened exactly, or narrowed to float32."""
+    cast = {name: a.astype(dtype) if a.ndim else a for name, a in tiny.items()}
+    wide = {name: array.astype(np.float32) for name, array in cast.items()}
+    same(
+        open_target(writer.save(tmp_path / 'cast.pt', cast)),
+        open_target(writer.save(tmp_path / 'wide.pt', wide)),
+    )
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ['head.weight'],
+        ['classifier.weight', 'classifier.bias'],
+        ['margin.weight'],
+        ['arcface.kernel'],
+        ['metric_fc.weight'],
+        ['module.loss.weight'],
+    ],
+)
+def test_heads_are_set_aside_and_named(tmp_path, tiny, plain, names):
+    extra = {name: np.ones((9, 16), np.float32) for name in names}
+    target = open_target(writer.save(tmp_path / 'file.pt', {**tiny, **extra}))
+    same(target, plain)
+    assert len(target.notes) == 1
+    for name in names:
+        assert name in target.notes[0]
+
+
+def test_what_stands_beside_the_backbone_is_named(tmp_path, tiny, plain):
+    value = {f'backbone.{name}': array for name, array in tiny.items()}
+    value['product.weight'] = np.ones((9, 16), np.float32)
+    target = open_target(writer.save(tmp_path / 'file.pt', value))
+    same(target, plain)
+    assert target.notes == ('set aside (not part of the backbone): product.weight',)
+
+
+class TestWhatDoesNotFit:
+    @pytest.fixture
+    def fails(self, tmp_path):
+        def check(state, **options):
+            path = writer.save(tmp_path / 'file.pt', state)
+            with pytest.raises(InputError) as caught:
+                open_target(path, **options)
+            assert '\n' not in str(caught.value)
+            return caught.value
+
+        return check
+
+    def test_all_kinds_are_listed(self, fails, tiny):
+        state = dict(tiny)
+        lost = [name for name in tiny if name.startswith('layer3.0.') and 'num' not in name]
+        for name in lost:
+            del state[name]
+        state |= {f'stranger{i}.weight': np.ones(2, np.float32) for i in range(6)}
+        state['bn1.weight'] = np.ones(9, np.float32)
+        state['conv1.weight'] = state['conv1.weight'][..., 0]
+        error = fails(state)
+        assert error.field == 'target'
+        assert error.inside.endswith('file.pt: as iresnet50')
+        message = error.found
+        assert '6 unmatched' in message
+        assert f'{len(lost)} missing' in message
+        assert '2 misshaped' in message
+        for name in (*lost, *(f'stranger{i}.weight' for i in range(6))):
+            assert name in message
+        assert 'bn1.weight is [9], expected what gives [8]' in message
+
+    def test_no_statistics(self, fails, tiny):
+        state = {name: a for name, a in tiny.items() if 'running' not in name and a.ndim}
+        error = fails(state)
+        assert error.found.startswith('iresnet50 without BatchNorm statistics')
+        assert 'state_dict()' in error.hint
+
+    def test_some_statistics(self, fails, tiny):
+        state = {name: a for name, a in tiny.items() if name != 'bn2.running_var'}
+        assert '1 missing (bn2.running_var)' in fails(state).found
+
+    def test_another_arch(self, fails, tiny):
+        error = fails(tiny, arch='iresnet18')
+        assert error.field == 'target'
+        assert 'as iresnet18' in error.inside
+        assert 'missing' in error.found
+        assert 'layer1.1.bn1.weight' in error.found
+        assert 'missing' in fails(tiny, arch='mobilefacenet_relu6').found
+
+    def test_unknown_arch(self, fails, tiny):
+        error = fails(tiny, arch='resnet')
+        assert (error.field, error.found) == ('arch', "'resnet'")
+        assert 'iresnet50' in error.expected
+
+    def test_another_network(self, fails):
+        error = fails({'layer1.0.conv1.weight': np.ones((2, 2)), 'fc.weight': np.ones((2, 2))})
+        assert 'no known backbone in these 2 tensors (layer1.0.conv1.weight' in error.found
+
+    def test_another_input(self, fails, tiny):
+        assert 'misshaped' in fails(tiny, input={'height': 64, 'width': 64}).found
+
+
+def test_arch_of_the_right_name(tmp_path, tiny, plain):
+    same(open_target(writer.save(tmp_path / 'file.pt', tiny), arch='iresnet50'), plain)
+
+
+def test_arch_chooses_the_same_rules(tmp_path):
+    """The embedded variant's depths and widths, under its own name."""
+    shapes = states.iresnet(embedding=32)
+    path = writer.save(tmp_path / 'file.pt', states.filled(shapes))
+    target = open_target(path, arch='tiny')
+    assert (target.architecture, target.config) == ('tiny', {})
+    same(target, open_target(path))
+
+
+def test_input_and_dtype(tmp_path, tiny):
+    shapes = states.iresnet(side=64)
+    path = writer.save(tmp_path / 'file.pt', states.filled(shapes))
+    assert open_target(path).input.width == 64
+    wide = open_target(path, input={'height': 32, 'width': 128, 'mean': (1.0, 2.0, 3.0)})
+    assert (wide.input.height, wide.input.width, wide.input.mean) == (32, 128, (1.0, 2.0, 3.0))
+    with jax.numpy_dtype_promotion('standard'):  # Linen's BatchNorm mixes them
+        half = open_target(path, dtype='bfloat16')
+    assert half.config['dtype'] == 'bfloat16'
+    same(half, open_target(path))
+
+
+def test_native_directory(tmp_path, plain):
+    native_targets.save_target(tmp_path / 'native', plain)
+    target = open_target(tmp_path / 'native', arch='iresnet50')
+    same(target, plain)
+    assert (target.name, target.architecture, target.config) == ('plain', 'iresnet50', CONFIG)
+    moved = open_target(tmp_path / 'native', input={'mean': (0.0, 0.0, 0.0)})
+    assert moved.input.mean == (0.0, 0.0, 0.0)
+    same(moved, plain)
+    with pytest.raises(InputError) as caught:
+        open_target(tmp_path / 'native', arch='ir50')
+    assert (caught.value.field, caught.value.found) == ('arch', "'ir50'")
+    with pytest.raises(InputError) as caught:
+        open_target(tmp_path / 'native', input={'height': 64, 'width': 64})
+    assert (caught.value.field, caught.value.found) == ('input', '64x64')
+
+
+@pytest.mark.parametrize('name', ['none', 'x' * 5000, ''])
+def test_nothing_there(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        open_target(tmp_path / name if name == 'none' else name, field='blind')
+    assert (caught.value.field, caught.value.inside) == ('blind', '')
+    assert name[:9] in caught.value.found
+    assert 'demo_leaky' in caught.value.expected
+
+
+def test_a_directory(tmp_path):
+    with pytest.raises(InputError) as caught:
+        open_target(tmp_path)
+    assert caught.value.field == 'target'
+    assert 'without target.json' in caught.value.found
+
+
+def test_dtype_is_checked_first(tmp_path):
+    with pytest.raises(InputError) as caught:
+        open_target(tmp_path / 'none', dtype='float8')
+    assert (caught.value.field, caught.value.found) == ('dtype', "'float8'")
