@@ -1,27 +1,21 @@
-"""Aligns photographs by five landmarks to the 112 x 112 template that face networks are trained on."""
+"""Aligns photographs by five landmarks to the 112 x 112 template that face networks are trained on.
 
-from absl import flags
+python -m experiments.align_faces --faces=FOLDER --landmarks=landmarks.csv --out=FOLDER
+"""
 
-from experiments import cli
-from fr_inference import config
+from fr_inference.cli import folders, options, program
 from fr_inference.data import landmarks
-
-_FACES = flags.DEFINE_string('faces', None, 'Folder the paths are relative to.', required=True)
-_LANDMARKS = flags.DEFINE_string(
-    'landmarks',
-    None,
-    'CSV with the columns path and x, y of left eye, right eye, nose, left and right mouth corner.',
-    required=True,
-)
-_OUT = flags.DEFINE_string('out', None, 'Folder for the aligned PNG images.', required=True)
+from fr_inference.program_config import Alignment
 
 
-def main() -> None:
+def main(flags: options.Flags) -> None:
     """Writes OUT/PATH.png for each row of the landmarks."""
-    options = config.Alignment(faces=_FACES.value, landmarks=_LANDMARKS.value, out=_OUT.value)
-    out = cli.make_folder(options.out, '--out').resolve()
-    print(f'{out}: {landmarks.align_files(options)} aligned images')
+    asked = flags.read(Alignment)
+    out = folders.make(asked.out, 'out').resolve()
+    print(f'{out}: {landmarks.align_files(asked)} aligned images')
 
+
+PROGRAM = program.Program(main=main, kinds=(Alignment,), shared=False, saves=False)
 
 if __name__ == '__main__':
-    cli.run(main, shared=False, saves=False)
+    PROGRAM.run()

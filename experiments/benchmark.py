@@ -21,57 +21,22 @@ torch.compile on CUDA and needs memory that XLA_PYTHON_CLIENT_PREALLOCATE=false 
 """
 
 import pathlib
-import sys
-from typing import Any
 
-from absl import flags
-
-from experiments import cli
-from fr_inference import config, errors
 from fr_inference.benchmarking import suite
-
-_FLAGS = (
-    flags.DEFINE_string('what', 'scoring', 'scoring, inversion, training or loading.'),
-    flags.DEFINE_string('dtype', 'float32', 'Arithmetic of backbones.'),
-    flags.DEFINE_string(
-        'generator', 'demo_generator', 'Inversion: a generator, or random (--resolution).'
-    ),
-    flags.DEFINE_string(
-        'target', 'demo_leaky', 'Inversion: what is searched; a name of --arch: random weights.'
-    ),
-    flags.DEFINE_integer('resolution', 256, "Inversion: of the networks' images."),
-    flags.DEFINE_string('faces', None, 'Loading: which; drawn ones by default.'),
-    flags.DEFINE_float('feed', None, 'Loading: images/s of a device that is to be fed.'),
-    flags.DEFINE_integer('rounds', 20, 'Timed calls of each.'),
-    flags.DEFINE_string('peer', 'auto', 'What to compare with: auto, torch or none.'),
-    flags.DEFINE_string('stylegan2_ada', None, 'A checkout of NVlabs/stylegan2-ada-pytorch.'),
-    flags.DEFINE_string('out', None, 'File for the result as JSON; a plot (.svg) beside it.'),
-)
-_ARCH = flags.DEFINE_list('arch', ['iresnet50', 'mobilefacenet_prelu'], 'Backbones.')
-_NUMBERS = (
-    flags.DEFINE_list('candidates', ['16', '32', '64'], 'Inversion: on each device.'),
-    flags.DEFINE_list('devices', ['1'], 'Over how many devices, e.g. 1,2,4,8.'),
-    flags.DEFINE_list('batch_size', ['16'], 'Images at a time on each device.'),
-)
+from fr_inference.cli import bars, folders, options, program
+from fr_inference.program_config import Benchmark
 
 
-def main() -> None:
+def main(flags: options.Flags) -> None:
     """Measures, prints tables, writes the JSON and the plot."""
-    given: dict[str, Any] = {flag.name: flag.value for flag in _FLAGS}
-    given |= {flag.name: tuple(_whole(flag)) for flag in _NUMBERS}
-    options = config.Benchmark(arch=tuple(_ARCH.value), **given)
-    if options.out is not None:
-        out = pathlib.Path(options.out)
-        cli.make_folder(out.parent, '--out', [out.name, out.with_suffix('.svg').name])
-    suite.run(options, command=' '.join(sys.argv), progress=cli.progress)
+    asked = flags.read(Benchmark)
+    if asked.out is not None:
+        out = pathlib.Path(asked.out)
+        folders.make(out.parent, 'out', [out.name, out.with_suffix('.svg').name])
+    suite.run(asked, command=options.command(asked), progress=bars.progress)
 
 
-def _whole(flag):
-    for text in map(str.strip, flag.value):
-        if not (text.isascii() and text.isdecimal() and len(text) < 8):
-            raise errors.InputError(flag.name, f'{text!r:.40}', 'numbers above 0, as in 1,2,4')
-        yield int(text)
-
+PROGRAM = program.Program(main=main, kinds=(Benchmark,), saves=False)
 
 if __name__ == '__main__':
-    cli.run(main, saves=False)
+    PROGRAM.run()

@@ -1,41 +1,43 @@
-"""Inverts a target: searches a generator for faces it was trained on, and measures what was found.
+"""Inverts a backbone: searches a generator for faces it was trained on, and judges what was found.
 
-  python -m experiments.invert --target=T --generator=G --evaluator=E --members=M --nonmembers=N --out=D
+  python -m experiments.invert --target=BACKBONE --generator=GENERATOR --evaluator=BACKBONE \\
+      --members=FACES --nonmembers=FACES --out=FOLDER
 
-The second stage of experiments.audit alone, with the same files as its result, and reconstructions.csv,
-reconstructions.png and every reconstruction below D. With --auxiliary the attack that guides was
-fitted on a shadow, and all members and non-members are in the gallery; without it, the half that it
-was not fitted on.
+Runs only the model inversion of experiments.audit. Writes the same files, and reconstructions.csv,
+reconstructions.png and every reconstruction below FOLDER. With --auxiliary the attack that guides the
+search is fitted on a shadow, and the gallery holds all members and non-members; without it, the half
+that the attack was not fitted on. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command
+continues.
 """
 
-import pathlib
-
-from absl import flags
-
-from experiments import cli, inputs, job, search_flags
-from fr_inference import errors
-from fr_inference.report.verdict import verdict
-
-for _module in (inputs, search_flags):
-    flags.adopt_module_key_flags(_module)
-flags.mark_flags_as_required(job.REQUIRED)
+from fr_inference import config
+from fr_inference.batch import single
+from fr_inference.cli import bars, options, program
 
 
-def main() -> None:
-    """Opens everything, searches, judges, writes."""
-    asked = job.of_values(inputs.values(inputs.OPTIONS, search_flags.OPTIONS))
-    errors.require(asked.search is not None, '--generator: missing; it is what is searched')
-    out = inputs.OUT.value
-    result = job.run(
-        asked,
-        out,
-        command=inputs.command('experiments.invert'),
+def main(flags: options.Flags) -> None:
+    """Searches, judges, writes."""
+    inputs, settings = flags.read(config.Inputs), flags.read(config.Settings)
+    search = config.search_of(inputs, flags.given(config.Search))
+    output = flags.read(config.Output)
+    result = single.run(
+        inputs,
+        settings,
+        search,
+        output,
+        command=options.command(inputs, settings, search, output),
         membership=False,
-        scores=inputs.SCORES.value,
-        progress=cli.progress,
+        progress=bars.progress,
     )
-    print(f'{verdict(result.record)}\nreport: {pathlib.Path(out) / "report.html"}')
+    print(single.printed(result, output))
 
+
+PROGRAM = program.Program(
+    main=main,
+    kinds=(config.Inputs, config.Settings, config.Search, config.Output),
+    required=('generator', 'evaluator'),
+    hidden=('member_identities', 'shift'),
+)
 
 if __name__ == '__main__':
-    cli.run(main)
+    PROGRAM.run()

@@ -1,138 +1,66 @@
-"""Trains a face-recognition backbone, or fine-tunes one, so that it can be audited."""
+"""Trains a face-recognition backbone, or fine-tunes one, so that it can be audited.
+
+  python -m experiments.train_recognizer --faces=FACES --arch=iresnet50 --out=FOLDER
+  python -m experiments.train_recognizer --faces=FACES --init=BACKBONE --epochs=3 --out=FOLDER
+
+Writes a native checkpoint with the list of its training images (members.csv), and prints the accuracy on
+the held-out people. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command continues.
+"""
 
 import dataclasses
 import pathlib
 
-import numpy as np
-from absl import flags
-
-from experiments import cli, faces_flags
-from fr_inference import errors
-from fr_inference.config import Recipe
-from fr_inference.data import overlap, sources, splits
-from fr_inference.measuring import measurements
-from fr_inference.metrics import verification
+from fr_inference import config
+from fr_inference.cli import bars, folders, options, program
+from fr_inference.data import sources
 from fr_inference.models import registry
-from fr_inference.models.layers import NORMALIZATIONS
-from fr_inference.training import margin, recognizer, records
+from fr_inference.program_config import Network, RecognizerTraining
+from fr_inference.training import held_out, recognizer, records
 from fr_inference.weights import native_targets
 from fr_inference.weights.targets import open_target
 
-flags.adopt_module_key_flags(faces_flags)
-_FACES = flags.DEFINE_string('faces', None, faces_flags.SOURCES, required=True)
-_OUT = flags.DEFINE_string('out', None, 'Folder for the native checkpoint.', required=True)
-_ARCH = flags.DEFINE_enum('arch', 'iresnet18', list(registry.VARIANTS), 'Backbone, from scratch.')
-_INIT = flags.DEFINE_string('init', None, 'Checkpoint to start from instead (it says its --arch).')
-_DEPTHS = flags.DEFINE_list('depths', None, 'Blocks in each of the four stages, e.g. 1,1,1,1.')
-_WIDTH = flags.DEFINE_integer('width', None, 'Channels of the first stage.')
-_EMBEDDING = flags.DEFINE_integer('embedding', None, 'Length of the embedding.')
-_SIZE = flags.DEFINE_integer('input_size', None, 'Height and width of the images, pixels.')
-_NORM = flags.DEFINE_enum('norm', None, NORMALIZATIONS, 'Normalisation layers (IResNet).')
-_MARGIN = flags.DEFINE_enum('margin', 'arcface', list(margin.MARGINS), 'Margin softmax.')
-_M1 = flags.DEFINE_float('m1', None, 'Factor on the angle, in place of the usual one.')
-_M2 = flags.DEFINE_float('m2', None, 'Added to the angle, radians, in place of the usual one.')
-_M3 = flags.DEFINE_float('m3', None, 'Taken from the cosine, in place of the usual one.')
-_SCALE = flags.DEFINE_float('scale', 64.0, 'Scale of the softmax.')
-_EPOCHS = flags.DEFINE_integer('epochs', 20, 'Passes over the images.')
-_BATCH = flags.DEFINE_integer('batch_size', 64, 'Images per step.')
-_RATE = flags.DEFINE_float('learning_rate', 0.1, 'Peak learning rate of SGD.')
-_DECAY = flags.DEFINE_float('weight_decay', 5e-4, 'Weight decay.')
-_MIRROR = flags.DEFINE_bool('mirror', True, 'Mirror images at random.')
-_CROSS = flags.DEFINE_bool(
-    'cross_replica', True, "BatchNorm over the whole batch, not over each device's part of it."
-)
-_SEED = cli.define_seed('Of weights, order and mirroring.')
-_SAVE = flags.DEFINE_list('save_epochs', [], 'Write OUT/epoch_NNN after these epochs, e.g. 0,3,10.')
-_HOLDOUT = flags.DEFINE_float('holdout', 0.1, 'Share of the people kept out for verification.')
-_SKIP_BAD = flags.DEFINE_bool('skip_bad', False, 'Leave unreadable images out.')
 
-
-def main() -> None:
+def main(flags: options.Flags) -> None:
     """Trains, saves, verifies on people never trained on."""
-    faces = sources.open_faces(_FACES.value, 'faces', **faces_flags.options())
-    held_out = None
-    if _HOLDOUT.value:
-        errors.require(
-            0 < _HOLDOUT.value < 1,
-            f'--holdout: found {_HOLDOUT.value!r}, expected a number between 0 and 1',
-        )
-        parts = {'train': 1 - _HOLDOUT.value, 'held_out': _HOLDOUT.value}
-        both = splits.split_identities(faces, parts, seed=_SEED.value)
-        faces = both['train']
-        held_out = overlap.readable(both['held_out'], skip_bad=_SKIP_BAD.value)
-        people = len(set(held_out.identities))
-        errors.require(
-            1 < people < len(held_out),
-            f'--holdout: found {len(held_out)} images of {people} people, expected two people or more '
-            'and two images of one of them, to be verified; give a larger share, or 0 for none',
-        )
-    recipe = Recipe(
-        margin=_MARGIN.value,
-        m1=_M1.value,
-        m2=_M2.value,
-        m3=_M3.value,
-        scale=_SCALE.value,
-        epochs=_EPOCHS.value,
-        batch_size=_BATCH.value,
-        learning_rate=_RATE.value,
-        weight_decay=_DECAY.value,
-        mirror=_MIRROR.value,
-        cross_replica=_CROSS.value,
-        seed=_SEED.value,
+    asked, how = flags.read(RecognizerTraining), flags.read(config.Recipe)
+    reading = {'identity_key': asked.identity_key, 'data_dir': asked.data_dir}
+    faces, others = held_out.split(
+        sources.open_faces(asked.faces, 'faces', **reading),
+        asked.holdout,
+        seed=how.seed,
+        skip_bad=asked.skip_bad,
     )
-    save_epochs = _whole_numbers('--save_epochs', _SAVE.value)
-    start = _start()
-    cli.make_folder(_OUT.value, '--out', ['target.json', 'members.csv', 'run.json'])
+    start = _start(flags.read(Network), how.seed)
+    out = folders.make(asked.out, 'out', ['target.json', 'members.csv', 'run.json'])
     trained = recognizer.train(
-        recipe,
+        how,
         start,
         faces,
-        workdir=_OUT.value,
-        save_epochs=save_epochs,
-        skip_bad=_SKIP_BAD.value,
-        progress=cli.progress,
+        workdir=out,
+        save_epochs=asked.save_epochs,
+        skip_bad=asked.skip_bad,
+        progress=bars.progress,
     )
-    name = pathlib.Path(_OUT.value).resolve().name
-    trained = dataclasses.replace(trained, name=name)
-    members = records.training_members(faces, skip_bad=_SKIP_BAD.value)
-    native_targets.save_target(_OUT.value, trained, members=members)
-    print(f'{pathlib.Path(_OUT.value)}: {trained.architecture}, {len(members)} training images')
-    if held_out is not None:
-        measured = measurements.measure(trained, held_out, progress=cli.progress)
-        scores, same = verification.sample_pairs(
-            measured.embeddings, measured.identities, seed=_SEED.value
-        )
-        folds = np.zeros(len(scores), int)
-        print(f'held-out people: {verification.verify(scores, same, folds)}')
+    trained = dataclasses.replace(trained, name=pathlib.Path(out).resolve().name)
+    members = records.training_members(faces, skip_bad=asked.skip_bad)
+    native_targets.save_target(out, trained, members=members)
+    print(f'{out}: {trained.architecture}, {len(members)} training images')
+    if others is not None:
+        found = held_out.verify(trained, others, seed=how.seed, progress=bars.progress)
+        print(f'held-out people: {found}')
 
 
-def _start():
-    config = {
-        'depths': _whole_numbers('--depths', _DEPTHS.value) if _DEPTHS.value else None,
-        'width': _WIDTH.value,
-        'embedding': _EMBEDDING.value,
-        'norm': _NORM.value,
-    }
-    config = {name: value for name, value in config.items() if value is not None}
-    if _INIT.value is not None:
-        errors.require(
-            not config and _SIZE.value is None,
-            '--init: the checkpoint says depths, width, embedding, norm and input size itself',
-        )
-        return open_target(_INIT.value, field='init')
-    spec = registry.VARIANTS[_ARCH.value].input
-    if _SIZE.value is not None:
-        spec = registry.sized(spec, _SIZE.value, _SIZE.value)
-    return recognizer.fresh_target(_ARCH.value, config, spec, _SEED.value)
+def _start(network, seed):
+    if network.init is not None:
+        return open_target(network.init, field='init')
+    arch = network.arch or 'iresnet18'
+    spec = registry.VARIANTS[arch].input
+    if network.input_size is not None:
+        spec = registry.sized(spec, network.input_size, network.input_size)
+    return recognizer.fresh_target(arch, network.config, spec, seed)
 
 
-def _whole_numbers(flag, values):
-    errors.require(
-        all(value.strip().isdecimal() and len(value) < 9 for value in values),
-        f'{flag}: found {",".join(values)!r:.40}, expected whole numbers as in 0,3,10',
-    )
-    return [int(value) for value in values]
-
+PROGRAM = program.Program(main=main, kinds=(Network, RecognizerTraining, config.Recipe))
 
 if __name__ == '__main__':
-    cli.run(main)
+    PROGRAM.run()

@@ -44,7 +44,8 @@ make_environment() {
 
 # The programs that can be launched, one a line.
 list_programs() {
-  grep -l '^if __name__ ==' experiments/*.py | sed 's|^experiments/||; s|\.py$||'
+  local file
+  for file in experiments/[!_]*.py; do basename "$file" .py; done
 }
 
 # Prints the module of the program called $1.

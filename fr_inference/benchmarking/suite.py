@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fr_inference import config, errors, provenance
+from fr_inference import errors, program_config, provenance
 from fr_inference.benchmarking import (
     inversion_speed,
     loading_speed,
@@ -23,7 +23,7 @@ Progress = Callable[..., None]
 
 
 def run(
-    options: config.Benchmark,
+    options: program_config.Benchmark,
     *,
     command: str = '',
     say: Callable[[str], None] = print,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fr_inference import config, errors, tables
+from fr_inference import errors, program_config, tables
 from fr_inference.data import align
 from fr_inference.formats import images
 
@@ -14,7 +14,7 @@ POINTS = ('left_eye', 'right_eye', 'nose', 'mouth_left', 'mouth_right')
 COLUMNS = tuple(f'{point}_{axis}' for point in POINTS for axis in 'xy')
 
 
-def align_files(options: config.Alignment) -> int:
+def align_files(options: program_config.Alignment) -> int:
     """Writes OUT/PATH.png for each row of the landmarks; returns how many.
 
     Raises:

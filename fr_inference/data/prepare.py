@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import config, errors
+from fr_inference import errors, program_config
 from fr_inference.data import shards, sources, workers
 from fr_inference.data.faces import Faces
 
@@ -75,10 +75,10 @@ class Prepared:
         )
 
 
-def place_of(options: config.Preparation) -> Place:
+def place_of(options: program_config.Preparation) -> Place:
     """Returns where the set will lie; without a name it is called after its faces.
 
-    >>> str(place_of(config.Preparation(faces='/data/My Faces.rec', out='sets')).finished)
+    >>> str(place_of(program_config.Preparation(faces='/data/My Faces.rec', out='sets')).finished)
     'sets/my_faces/1.0.0'
     """
     if options.name is not None:
@@ -94,7 +94,9 @@ def place_of(options: config.Preparation) -> Place:
     return Place(pathlib.Path(options.out), name)
 
 
-def prepare(options: config.Preparation, progress: Callable[..., None] | None = None) -> Prepared:
+def prepare(
+    options: program_config.Preparation, progress: Callable[..., None] | None = None
+) -> Prepared:
     """Writes the set, or the rest of it; the result does not depend on the number of workers.
 
     Args:
@@ -132,7 +134,7 @@ def prepare(options: config.Preparation, progress: Callable[..., None] | None = 
     return Prepared(place, count, len(faces) - count)
 
 
-def _open(options: config.Preparation) -> Faces:
+def _open(options: program_config.Preparation) -> Faces:
     return sources.open_faces(
         options.faces, identity_key=options.identity_key, data_dir=options.data_dir
     )

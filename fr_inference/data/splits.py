@@ -5,12 +5,12 @@ import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from fr_inference import config, errors, rng
+from fr_inference import errors, program_config, rng
 from fr_inference.data import sources
 from fr_inference.data.faces import Faces
 
 
-def write(options: config.Split) -> Iterator[tuple[pathlib.Path, Faces]]:
+def write(options: program_config.Split) -> Iterator[tuple[pathlib.Path, Faces]]:
     """Splits the faces, writes a manifest for each part and yields (its path, its faces).
 
     Raises:

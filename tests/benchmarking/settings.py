@@ -1,6 +1,6 @@
 """A benchmark that takes seconds."""
 
-from fr_inference import config
+from fr_inference import program_config
 
 QUICK = {
     'arch': ('tiny',),
@@ -13,4 +13,4 @@ QUICK = {
 
 
 def quick(**options):
-    return config.Benchmark(**{**QUICK, **options})
+    return program_config.Benchmark(**{**QUICK, **options})

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from fr_inference import config, errors
+from fr_inference import errors, program_config
 from fr_inference.benchmarking import inversion_speed, scaling, scoring_speed, suite, timing
 from fr_inference.models import stylegan2
 from tests.benchmarking.settings import quick
@@ -136,4 +136,4 @@ def test_what_is_not_there(options, field, hint):
 
 
 def test_the_defaults_are_options():
-    assert config.Benchmark().what == 'scoring'
+    assert program_config.Benchmark().what == 'scoring'

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_inference import config
+from fr_inference import program_config
 from fr_inference.data import align, landmarks
 from fr_inference.errors import InputError
 from fr_inference.formats import images
@@ -39,7 +39,7 @@ def aligned(folder, rows=(), **options):
     table = write_csv(folder / 'landmarks.csv', rows) if rows else folder / 'landmarks.csv'
     given = {'faces': folder / 'faces', 'landmarks': table, 'out': folder / 'out', **options}
     return landmarks.align_files(
-        config.Alignment(**{name: str(value) for name, value in given.items()})
+        program_config.Alignment(**{name: str(value) for name, value in given.items()})
     )
 
 

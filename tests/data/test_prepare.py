@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from fr_inference import config
+from fr_inference import program_config
 from fr_inference.data import prepare, sources
 from fr_inference.data.faces import BadImageError, from_arrays
 from fr_inference.errors import InputError
@@ -35,7 +35,7 @@ def given(tmp_path_factory):
 
 def plan(given, out, source='faces', **options):
     settings = {'name': 'toy', 'shards': 4, 'workers': 1, **options}
-    return config.Preparation(faces=str(given / source), out=str(out), **settings)
+    return program_config.Preparation(faces=str(given / source), out=str(out), **settings)
 
 
 def counts(made):
@@ -75,7 +75,7 @@ def test_folder_record_and_set_are_one(given, tmp_path):
     prepare.prepare(plan(given, tmp_path))
     # Made from a set, as from anything else.
     place = {'out': str(tmp_path), 'data_dir': str(tmp_path)}
-    prepare.prepare(config.Preparation(faces='tfds:toy:train', name='again', **place))
+    prepare.prepare(program_config.Preparation(faces='tfds:toy:train', name='again', **place))
     opened = [
         sources.open_faces(given / 'faces'),
         sources.open_faces(given / 'train.rec'),
@@ -107,7 +107,7 @@ def test_images_without_files_become_png(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 9, 7, 3), np.uint8)
     arrays = from_arrays(pixels, 'aabbb')
     monkeypatch.setattr(prepare, '_open', lambda options: arrays)
-    prepare.prepare(config.Preparation(faces='', out=str(tmp_path), name='drawn'))
+    prepare.prepare(program_config.Preparation(faces='', out=str(tmp_path), name='drawn'))
     after = reopened(tmp_path, 'drawn')
     assert list(after.identities) == list('aabbb')
     for row in range(5):

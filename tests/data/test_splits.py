@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference import config
+from fr_inference import program_config
 from fr_inference.data import sources, splits
 from fr_inference.data.faces import from_arrays
 from fr_inference.errors import InputError
@@ -115,7 +115,7 @@ class TestManifests:
 
     def written(self, out, **options):
         """Returns name of the file -> its faces, opened again."""
-        options = config.Split(faces=self.FACES, out=str(out), **options)
+        options = program_config.Split(faces=self.FACES, out=str(out), **options)
         out.mkdir(exist_ok=True)
         found = dict(splits.write(options))
         assert {path.name for path in found} <= set(splits.files(options.parts))
@@ -176,5 +176,5 @@ class TestManifests:
     )
     def test_bad_options(self, tmp_path, options, field):
         with pytest.raises(InputError) as caught:
-            config.Split(faces=self.FACES, out='out', **options)
+            program_config.Split(faces=self.FACES, out='out', **options)
         assert caught.value.field == field

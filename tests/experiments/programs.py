@@ -1,19 +1,20 @@
-"""Runs a program many times in one process of its own: imports once, flags parsed afresh each time.
-
-Programs define flags of the same names, so no two of them can be imported into the test process.
-"""
+"""Runs programs: in this process where that is enough, in processes of their own where it matters."""
 
 import contextlib
 import dataclasses
 import importlib
 import io
-import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from unittest import mock
+
+from fr_inference import devices
+from fr_inference.cli import bars
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -40,26 +41,34 @@ def command_line(program: str, *arguments: str) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def run_all(
-    program: str, cases: Mapping[str, Sequence[str]], devices: int = 1
-) -> dict[str, Result]:
-    """Runs it once for each list of arguments, one after the other; all start from fresh flags."""
-    done = subprocess.run(
-        [sys.executable, __file__, program],
-        input=json.dumps({name: list(arguments) for name, arguments in cases.items()}),
-        cwd=ROOT,
-        env={
-            **os.environ,
-            'JAX_PLATFORMS': 'cpu',
-            'PYTHONPATH': str(ROOT),
-            'JAX_NUM_CPU_DEVICES': str(devices),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return {name: Result(**result) for name, result in json.loads(done.stdout).items()}
+def call(run, name: str, *arguments: str) -> Result:
+    """Calls what reads `sys.argv`, prints, and ends with `SystemExit`; restores what it changes."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with (
+            mock.patch.object(sys, 'argv', [name, *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            run()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    result = Result(code, out.getvalue(), err.getvalue())
+    bars.drop('')  # of work that failed
+    return result
+
+
+def run_all(program: str, cases: Mapping[str, Sequence[str]]) -> dict[str, Result]:
+    """Runs it in this process once for each list of arguments, one after the other.
+
+    On one device: what is compiled for several takes twice as long, and has tests of its own.
+    """
+    run = importlib.import_module(f'experiments.{program}').PROGRAM.run
+    with devices.using(devices.local()[:1]):
+        return {name: call(run, f'experiments/{program}.py', *case) for name, case in cases.items()}
 
 
 def start(
@@ -88,28 +97,3 @@ def start(
                 )
             )
     return started
-
-
-def _main(name: str) -> None:
-    from absl.testing import flagsaver
-
-    from experiments import cli
-
-    program = importlib.import_module(f'experiments.{name}')
-    results = {}
-    for case, arguments in json.loads(sys.stdin.read()).items():
-        out, err, code = io.StringIO(), io.StringIO(), 0
-        saved = flagsaver.save_flag_values()
-        sys.argv = [f'experiments/{name}.py', *arguments]
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                cli.run(program.main)
-            except SystemExit as stop:
-                code = stop.code or 0
-        flagsaver.restore_flag_values(saved)
-        results[case] = {'code': code, 'out': out.getvalue(), 'err': err.getvalue()}
-    print(json.dumps(results))
-
-
-if __name__ == '__main__':
-    _main(sys.argv[1])

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from experiments import cli
+from fr_inference.cli import program
 from tests.experiments import programs, targets
 from tests.experiments.targets import MEMBERS, OTHERS
 
+FURTHER = 'procedural:hard,people=8,images=2,size=16,first=200'
 WRITTEN = {'audit.json', 'scores.csv', 'distances.npz', 'report.html'}
 
 
@@ -40,7 +41,7 @@ def results(folder):
             'gate': arguments(
                 'gate_out',
                 '--fail_above=auc:0.001,tpr@fpr=0.001:0.5',
-                '--scaling=none',
+                '--allow_overlap',
                 '--seed=3',
                 f'--blind={folder / "blind"}',
             ),
@@ -55,12 +56,16 @@ def results(folder):
             ],
             'broken': arguments('refused', others=str(folder / 'broken')),
             'shadow_alone': arguments('refused', f'--shadow={folder / "target"}'),
-            'shadow_without_list': arguments('refused', f'--shadow={folder / "plain"}'),
+            'shadow_without_list': arguments(
+                'refused', f'--shadow={folder / "plain"}', f'--auxiliary={FURTHER}'
+            ),
             'no_blind': arguments('refused', '--blind=none'),
             'blind_saw_them': arguments('refused', f'--blind={folder / "target"}', target='plain'),
             'no_auxiliary': arguments('refused', '--auxiliary=none'),
-            'scaling': arguments('refused', '--scaling=std'),
-            'hidden': arguments('refused', '--hidden=-1'),
+            'dtype': arguments('refused', '--dtype=float8'),
+            'decoders': arguments('refused', '--decoders=-1'),
+            'search_alone': arguments('refused', '--steps=3'),
+            'centres_alone': arguments('refused', '--centres=3'),
             'out_is_a_file': arguments('file'),
             'out_is_proc': [*arguments('refused')[:-2], '--out=/proc'],
             'record_is_a_folder': arguments('taken'),
@@ -77,8 +82,8 @@ def test_done(folder, results):
     out = folder / 'plain_out'
     assert {path.name for path in out.iterdir()} >= WRITTEN
     record = json.loads((out / 'audit.json').read_text())
-    assert record['membership']['settings'] == {}
-    assert record['provenance']['command'].startswith('python -m experiments.audit --target=')
+    assert {one['unit'] for one in record['membership']['comparisons']} == {'person'}
+    assert record['provenance']['command'].startswith('python -m experiments.audit --')
     assert result.out.splitlines()[-1] == f'report: {out / "report.html"}'
     assert len(result.out.splitlines()) >= 3
     assert 'target: 100%' in result.err
@@ -86,14 +91,16 @@ def test_done(folder, results):
 
 def test_a_crossed_gate_loses_nothing(folder, results):
     result = results['gate']
-    assert result.code == cli.EXIT_GATE
+    assert result.code == program.EXIT_GATE
     assert result.err.splitlines()[-1].startswith('--fail_above: auc is 0.')
     assert 'above 0.001' in result.err
     out = folder / 'gate_out'
     assert {path.name for path in out.iterdir()} >= WRITTEN
     record = json.loads((out / 'audit.json').read_text())
-    assert record['membership']['settings']['partial']['auc'] > 0.001
-    assert record['provenance']['settings']['scaling'] == 'none'
+    headline = record['membership']['comparisons'][0]
+    assert (headline['attack'], headline['setting']) == ('bn-distance', 'partial')
+    assert headline['auc'] > 0.001
+    assert record['provenance']['settings']['allow_overlap'] is True
     assert record['provenance']['settings']['batch_size'] == 16
     assert record['provenance']['seed'] == 3
     assert f'report: {out / "report.html"}' in result.out
@@ -102,31 +109,37 @@ def test_a_crossed_gate_loses_nothing(folder, results):
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
-        ('bad_gate', "fail_above: found 'area:0.5', expected NAME:LIMIT"),
+        (
+            'bad_gate',
+            "--fail_above: found 'area:0.5', expected NAME:LIMIT",
+        ),
         ('no_target', '--target: '),
         ('no_members', "--members: found 'none', which does not exist"),
-        ('same', 'nonmembers: found 8 identities on both sides (hard-0-0, '),
+        ('same', '--nonmembers: found 8 identities on both sides (hard-0-0, '),
         ('own_list', "nonmembers: found 16 images of the target's own list of training images"),
         ('embedded_list', "images of the target's own list of training images"),
         ('broken', '1.png: found no known image format'),
-        ('shadow_alone', 'shadow: found one without auxiliary'),
-        ('shadow_without_list', 'has no members.csv, the list of its training images'),
+        ('shadow_alone', '--shadow: found no auxiliary faces'),
+        ('shadow_without_list', 'found no members.csv beside the weights'),
         ('no_blind', '--blind: '),
-        ('blind_saw_them', 'blind: 16 images of members'),
+        ('blind_saw_them', '--blind: found 16 images of members'),
+        ('blind_saw_them', 'take another, or go on with --allow_overlap'),
         ('no_auxiliary', "--auxiliary: found 'none', which does not exist"),
-        ('scaling', '--scaling=std: value should be one of <variance|channels|none>'),
-        ('hidden', 'hidden: found -1, expected 0 to 4096 units'),
+        ('dtype', "--dtype: found 'float8', expected one of 'float32', 'bfloat16'"),
+        ('decoders', '--decoders: found -1, expected 0 to 1024'),
+        ('search_alone', '--steps: found no generator'),
+        ('centres_alone', '--centres: found no generator'),
         ('out_is_a_file', '--out: '),
-        ('out_is_proc', '--out: /proc can not be written to'),
-        ('record_is_a_folder', 'audit.json is there and is no file that can be replaced'),
-        ('seed', '--seed=2147483648'),
+        ('out_is_proc', '--out: found /proc, which cannot be written to'),
+        ('record_is_a_folder', 'audit.json, which is not a file that can be replaced'),
+        ('seed', '--seed: found 2147483648, expected 0 to 2147483647'),
         ('long', "--members: found 'xxxx"),
         ('no_flags', '--target'),
     ],
 )
 def test_bad_input_is_one_line(folder, results, case, words):
     result = results[case]
-    assert result.code == cli.EXIT_BAD_INPUT
+    assert result.code == program.EXIT_BAD_INPUT
     assert words in result.err
     assert len(result.err.splitlines()) == 1
     assert 'report' not in result.out
@@ -137,6 +150,6 @@ def test_help_is_no_failure():
     result = programs.command_line('audit', '--helpshort')
     assert result.code == 0
     for flag in ('target', 'members', 'nonmembers', 'auxiliary', 'fail_above', '[no]thumbnails'):
-        assert f'--{flag}:' in result.out
-    assert 'Exit code 2: bad input, 3: a gate' in result.out
+        assert f'  --{flag}' in result.out
+    assert '2 bad input, 3 a gate' in result.out
     assert max(map(len, result.out.splitlines())) <= 110

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import cli
+from fr_inference.cli import program
 from tests.experiments import programs
 
 
@@ -21,7 +21,7 @@ def results(folder):
         {
             'scoring': [*quick, f'--out={folder / "deep" / "speed.json"}'],
             'arch': ['--arch=resnet50'],
-            'devices': [*quick, '--devices=2'],
+            'devices': [*quick, '--devices=64'],
             'number': [*quick, '--devices=two'],
             'what': ['--what=speed'],
             'out': [*quick, '--out=speed.svg'],
@@ -42,7 +42,7 @@ def test_scoring(folder, results):
     ('case', 'words'),
     [
         ('arch', "--arch: found 'resnet50'"),
-        ('devices', '--devices: found 2'),
+        ('devices', '--devices: found 64'),
         ('number', "--devices: found 'two'"),
         ('what', "--what: found 'speed'"),
         ('out', '--out: found speed.svg'),
@@ -50,6 +50,6 @@ def test_scoring(folder, results):
 )
 def test_bad_input_is_one_line(results, case, words):
     result = results[case]
-    assert result.code == cli.EXIT_BAD_INPUT
+    assert result.code == program.EXIT_BAD_INPUT
     assert words in result.err
     assert result.err.count('\n') == 1

@@ -190,7 +190,7 @@ def test_templates(templates, folder):
 
 def test_bad_templates_are_one_line(templates):
     for name, message in (
-        ('neither', 'expected one of --templates and --photographs'),
+        ('neither', '--templates: found neither, expected one of templates and photographs'),
         ('narrow.npy', 'expected numbers [P, 16]'),
         ('text.npy', 'expected numbers [P, D] written by numpy.save'),
         ('absent.npy', 'no such file'),
@@ -204,9 +204,9 @@ def test_bad_input_is_one_line(results):
     for name, message in (
         ('wide', 'centres: found 17, expected 1 to 16'),
         ('sweep', "--sweep: found 'much', expected numbers"),
-        ('evaluator', '--evaluator: missing'),
+        ('evaluator', '--evaluator: found no value'),
         ('other', 'found another run'),
-        ('generator', "generator: found 'nowhere', which does not exist"),
+        ('generator', "--generator: found 'nowhere', which does not exist"),
         ('keep', 'expected draws >= candidates >= keep'),
     ):
         assert results[name].code == 2, name

@@ -10,7 +10,7 @@ import time
 import pytest
 import tensorflow_datasets as tfds
 
-from fr_inference import config
+from fr_inference import program_config
 from fr_inference.data import prepare, sources
 from tests.data import records
 from tests.experiments import programs
@@ -129,7 +129,7 @@ def test_killed_and_started_again(folder, tmp_path):
     finished = out / 'webface' / '1.0.0'
     assert all((finished / name).stat().st_mtime_ns == time for name, time in times.items())
     whole = prepare.prepare(
-        config.Preparation(
+        program_config.Preparation(
             faces=spec, out=str(tmp_path / 'whole'), name='webface', shards=SHARDS, workers=1
         )
     )

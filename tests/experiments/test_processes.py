@@ -229,7 +229,7 @@ def test_two_processes_train_the_same_generator(folder, start):
 
 def test_others_that_never_come():
     alone = (
-        'import runpy; from experiments import cli; cli._JOIN_SECONDS = 1; '
+        'import runpy; from fr_inference.cli import joining; joining.JOIN_SECONDS = 1; '
         "runpy.run_module('experiments.verify', run_name='__main__')"
     )
     together = ('--coordinator_address=127.0.0.1:1', '--num_processes=2', '--process_id=1')

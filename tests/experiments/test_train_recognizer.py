@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli
+from fr_inference.cli import program
 from fr_inference.weights import native_targets
 from tests.experiments import programs
 
@@ -44,6 +44,7 @@ def results(folder):
             'rate': flags('refused', '--learning_rate=inf', '--holdout=0'),
             'beyond': flags('beyond', '--holdout=0.3', '--save_epochs=2'),
             'digits': flags('refused', f'--save_epochs={"9" * 5000}', '--holdout=0'),
+            'init': flags('refused', '--init=demo_easy', '--holdout=0.3'),
             'taken': flags('taken', '--holdout=0.3'),
             'proc': [f'--faces={FACES}', '--out=/proc', *TINY, '--holdout=0.3'],
         },
@@ -65,17 +66,18 @@ def test_unreadable_images_are_no_members(folder, results):
     [
         ('damaged', '2.png: found an unreadable image'),
         ('few', '--holdout: found 2 images of 1 people, expected two people or more'),
-        ('seed', '--seed=-1'),
+        ('seed', '--seed: found -1'),
         ('rate', 'learning_rate: found inf'),
         ('beyond', 'save_epochs: found [2], expected 0 to 1'),
         ('digits', "--save_epochs: found '9999"),
-        ('taken', 'target.json is there and is no file that can be replaced'),
-        ('proc', '--out: /proc can not be written to'),
+        ('init', '--width: found a checkpoint to start from'),
+        ('taken', 'target.json, which is not a file that can be replaced'),
+        ('proc', '--out: found /proc, which cannot be written to'),
     ],
 )
 def test_refused_before_training(folder, results, case, words):
     result = results[case]
-    assert result.code == cli.EXIT_BAD_INPUT, result.err
+    assert result.code == program.EXIT_BAD_INPUT, result.err
     assert words in result.err
     assert result.err.count('\n') == 1
     assert len(result.err) < 500

@@ -147,7 +147,7 @@ class Project:
             shutil.copy(ROOT / name, self.root)
         program = "if __name__ == '__main__':\n    pass\n"
         (self.root / 'experiments' / 'audit.py').write_text(program)
-        (self.root / 'experiments' / 'cli.py').write_text('')
+        (self.root / 'experiments' / '__init__.py').write_text('')
         for name, body in TOOLS.items():
             path = tools / name
             path.write_text(RECORD + body)

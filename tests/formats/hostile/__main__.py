@@ -1,6 +1,7 @@
 """Opens every hostile file in a folder, one after the other, and prints what each attempt took."""
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import io
@@ -9,10 +10,9 @@ import pathlib
 import resource
 import sys
 
-from absl.testing import flagsaver
-
-from experiments import cli, convert_weights
+from experiments import convert_weights
 from fr_inference import errors
+from fr_inference.cli import options
 from fr_inference.weights import stylegan2_files
 from tests.formats.hostile import CASES, GENERATORS, HONEST, file_name
 
@@ -31,12 +31,12 @@ def _forget_peak() -> None:
         pathlib.Path('/proc/self/clear_refs').write_text('5')
 
 
-def _open(path: pathlib.Path, name: str, fields: list[str]) -> None:
+def _open(path: pathlib.Path, name: str, fields: list[str], flags: options.Flags) -> None:
     try:
         if name in GENERATORS:
             stylegan2_files.open_generator(path)
         else:
-            convert_weights.main()
+            convert_weights.main(flags)
     except errors.InputError as error:
         fields.append(error.field)
         raise
@@ -49,13 +49,13 @@ def _main(folder: pathlib.Path) -> None:
         path = folder / file_name(name)
         said, code = io.StringIO(), 0
         fields: list[str] = []
-        saved = flagsaver.save_flag_values()
         sys.argv = ['convert_weights', f'--source={path}', f'--out={folder / "out"}']
         _forget_peak()
         started = resource.getrusage(resource.RUSAGE_SELF)
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             try:
-                cli.run(functools.partial(_open, path, name, fields))
+                opening = functools.partial(_open, path, name, fields)
+                dataclasses.replace(convert_weights.PROGRAM, main=opening).run()
             except SystemExit as stop:
                 code = stop.code or 0
             except BaseException as error:  # a bug, told as one
@@ -63,7 +63,6 @@ def _main(folder: pathlib.Path) -> None:
                 said.write(repr(error)[:500])
             gc.collect()  # what is left behind and complains then does so on this file's account
         used = resource.getrusage(resource.RUSAGE_SELF)
-        flagsaver.restore_flag_values(saved)
         results[name] = {
             'code': code,
             'err': said.getvalue(),

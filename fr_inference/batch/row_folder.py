@@ -1,6 +1,6 @@
-"""What a batch keeps of a row on disk: its folder, whose job it holds, and how that ended.
+"""What a batch keeps of a row on disk: its folder, which options it belongs to, and how it ended.
 
-The audit itself writes its results and the state that lets it go on into the same folder.
+The audit itself writes its results, and the state of an interrupted audit, into the same folder.
 """
 
 import dataclasses
@@ -12,66 +12,72 @@ import pathlib
 import shutil
 from typing import Any
 
-from experiments import cli, job, search
-from fr_inference import auditing, errors, processes
+from fr_inference import auditing, declaring, errors, processes, runs
+from fr_inference.batch.table import Row
+from fr_inference.cli import folders
 from fr_inference.data import sources
 from fr_inference.weights.targets import EMBEDDED
 
 JOB, ERROR = 'job.json', 'error.txt'
-SCORES = 'scores'  # beside the rows' folders: what one of them has measured no other measures again
-_SCHEMA = 1
+_SCHEMA = 2
 _MAX_BYTES = 64 << 20
-# What a row that is audited afresh must not meet again: it belongs to another job.
+# Removed before a folder is used for other options.
 _FILES = (*auditing.FILES, ERROR, JOB)
 _FOLDERS = ('search', 'shadow', 'reconstructions')
 
 
-def describe(asked: job.Job) -> dict[str, Any]:
-    """Returns what a job's result belongs to: its values, and the contents of what they name.
+def describe(row: Row) -> dict[str, Any]:
+    """Returns what a row's result belongs to: its options, and the contents of what they name.
 
-    Backbones and generators are read whole. Of a collection of faces the list counts, with size and
-    time of change of every file.
+    Backbones and generators are read whole. For a collection of faces the list counts, with size and
+    modification time of every file.
 
     Raises:
-      InputError: when the faces can't be listed.
+      InputError: when the faces cannot be listed.
     """
-    values = dataclasses.asdict(asked)
-    values |= values.pop('search') or {}
+    values: dict[str, Any] = {}
     contents = {}
-    for name in (*job.BACKBONES, *search.BACKBONES):
-        if values.get(name):
-            contents[name] = _content(values[name])
-    for name in (*job.FACES, *search.FACES):
-        if values.get(name):
-            contents[name] = _listing(values[name], name, asked.reading)
+    for one in row.configs:
+        values |= dataclasses.asdict(one)
+        for name, (_, known) in declaring.options_of(type(one)).items():
+            value = getattr(one, name)
+            if value and known.names in ('BACKBONE', 'GENERATOR'):
+                contents[name] = _content(value)
+            elif value and known.names == 'FACES':
+                contents[name] = _listing(value, name, row)
     run = {'schema': _SCHEMA, 'values': values, 'contents': contents}
     return json.loads(json.dumps(run))  # as it will be read again
 
 
-def finished(folder: pathlib.Path, asked: job.Job) -> dict[str, Any] | None:
-    """Returns the record of the finished audit in `folder`; None where there is none of this job."""
-    held, run = _read(folder / JOB), describe(asked)
+def finished(folder: pathlib.Path, row: Row) -> dict[str, Any] | None:
+    """Returns the record of the finished audit in `folder`; None without one of these options."""
+    held, run = _read(folder / JOB), describe(row)
     if held is None or held.get('status') != 'done' or not _same(held, run):
         return None
     return _read(folder / 'audit.json')
 
 
-def claim(folder: pathlib.Path, asked: job.Job) -> dict[str, Any]:
-    """Makes the folder ready for a job: the state of the same is kept, all of another is removed.
+def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
+    """Prepares the folder for a row: keeps the state of the same options, removes that of others.
 
     Returns:
-      Its description, for `close`.
+      The row's description, for `close`.
 
     Raises:
-      InputError: when the folder can't be written to, or holds what no batch has written.
+      InputError: when the folder cannot be written to, or holds files that no batch has written.
     """
-    run = describe(asked)
-    cli.make_folder_here(folder, '--out')
+    run = describe(row)
+    folders.make_here(folder, 'out')
     held = _read(folder / JOB)
-    errors.require(
-        held is not None or not set(os.listdir(folder)) - {JOB, f'{JOB}.tmp'},
-        f'--out: {folder} holds files and no readable {JOB}; choose another folder or name',
-    )
+    # A killed batch may have left the beginning of a job's file.
+    others = [name for name in os.listdir(folder) if name != JOB and not name.startswith('.job.')]
+    if held is None and others:
+        raise errors.InputError(
+            'out',
+            f'files and no readable {JOB}',
+            hint='choose another folder or name',
+            inside=str(folder),
+        )
     if held is not None and not _same(held, run):
         for name in _FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -83,13 +89,13 @@ def claim(folder: pathlib.Path, asked: job.Job) -> dict[str, Any]:
 
 
 def close(folder: pathlib.Path, run: dict[str, Any]) -> None:
-    """Marks the run as done, after everything of it was written (by the first process)."""
+    """Marks the row as done, after all its results were written (by process 0)."""
     if processes.is_first():
         _write(folder, run, 'done')
 
 
 def fail(folder: pathlib.Path, trace: str) -> None:
-    """Keeps the traceback of a bug; the run stays open, and is tried again."""
+    """Keeps the traceback of a bug; the row stays open and is tried again."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ERROR).write_text(trace, encoding='utf-8', errors='backslashreplace')
 
@@ -99,7 +105,7 @@ def _same(held, run):
 
 
 def _read(path):
-    """What is damaged counts as not there, and is done again."""
+    """A damaged file counts as absent, and the row is done again."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return None
@@ -110,14 +116,11 @@ def _read(path):
 
 
 def _write(folder, run, status):
-    temporary = folder / f'{JOB}.tmp'
-    text = json.dumps({**run, 'status': status}, indent=1)
-    temporary.write_text(text + '\n', encoding='utf-8', errors='surrogatepass')
-    temporary.rename(folder / JOB)
+    runs.write_text(folder / JOB, json.dumps({**run, 'status': status}, indent=1) + '\n')
 
 
 def _content(source):
-    """SHA-256 of a file, or of all files of a native checkpoint; None for what is not there."""
+    """SHA-256 of a file, or of all files of a native checkpoint; None where nothing is there."""
     path = pathlib.Path(source)
     if not os.path.exists(path) and (EMBEDDED / source).is_dir():
         path = EMBEDDED / source
@@ -138,8 +141,11 @@ def _digest(path, _stamp):
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def _listing(source, name, reading):
-    faces = sources.open_faces(source, name, **reading)
+def _listing(source, name, row):
+    inputs = row.inputs
+    faces = sources.open_faces(
+        source, name, identity_key=inputs.identity_key, data_dir=inputs.data_dir
+    )
     total = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         text = f'{path}\0{identity}\0{_stamp(path)}\n'
@@ -150,6 +156,6 @@ def _listing(source, name, reading):
 def _stamp(path):
     try:
         status = os.stat(path)
-    except (OSError, ValueError):  # drawn, or not there, which its reader will tell
+    except (OSError, ValueError):  # a drawn image, or a missing one, which its reader reports
         return ''
     return f'{status.st_size} {status.st_mtime_ns}'

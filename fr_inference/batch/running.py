@@ -9,9 +9,10 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
-from experiments import batch_folder, cli, job
-from experiments.batch_table import Row
-from fr_inference import devices, errors, processes
+from fr_inference import config, devices, errors, processes
+from fr_inference.batch import row_folder, single
+from fr_inference.batch.table import SCORES, Row
+from fr_inference.cli import bars, options
 from fr_inference.report import batch_page
 from fr_inference.report.batch_page import Entry
 
@@ -19,38 +20,33 @@ _BAR = 'audits'
 
 
 class Batch:
-    """The rows, what has become of each, and the page that shows it.
+    """The rows, the outcome of each, and the page that shows it.
 
     Everything that threads share is changed under one lock, and every change is written at once.
     """
 
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        out: pathlib.Path,
-        command: Callable[[job.Job, pathlib.Path], str],
-        scores: str | None = None,
-    ):
-        """Takes the rows, the batch's folder, what says which command does a row's job alone, and the
-        folder of what was measured before, below the batch's by default.
+    def __init__(self, rows: Sequence[Row], out: pathlib.Path, scores: str | None = None):
+        """Takes the rows, the batch's folder, and the folder of earlier measurements (default: below
+        the batch's).
         """
-        self.scores = pathlib.Path(scores) if scores else out / batch_folder.SCORES
-        self.rows, self.out, self.command = rows, out, command
-        self.entries = [Entry(name=row.name, target=row.job.target) for row in rows]
+        self.scores = scores or str(out / SCORES)
+        self.rows, self.out = rows, out
+        self.entries = [Entry(name=row.name, target=row.inputs.target) for row in rows]
         self._lock = threading.Lock()
 
     def run(self, *, per_device: bool = False) -> list[Entry]:
-        """Audits every row that is not done yet; returns what has become of each.
+        """Audits every row that is not done yet; returns the outcome of each.
 
         Args:
           per_device: one row on each device at a time, instead of one after the other on all.
         """
-        errors.require(
-            not per_device or processes.count() == 1,
-            f'--per_device: found {processes.count()} processes, which work on one row together; '
-            'leave it out, or start a batch of its own on each machine',
-        )
-        cli.progress(_BAR, 0, len(self.rows))
+        if per_device and processes.count() > 1:
+            raise errors.InputError(
+                'per_device',
+                f'{processes.count()} processes, which work on one row together',
+                hint='leave it out, or start a batch of its own on each machine',
+            )
+        bars.progress(_BAR, 0, len(self.rows))
         pending = [number for number in range(len(self.rows)) if not self._kept(number)]
         self._publish()
         try:
@@ -60,14 +56,14 @@ class Batch:
                 for number in pending:
                     self._audit(number)
         finally:
-            cli.drop_bars(_BAR)  # one that was stopped is not full
+            bars.drop(_BAR)  # the bar of a stopped batch is not full
         return self.entries
 
     def _kept(self, number):
-        """Whether nothing is left to do for a row: it is done already, or what it names is not there."""
+        """Whether nothing is left to do for a row: it is done already, or its faces are missing."""
 
         def look(row, folder):
-            record = processes.from_first(lambda: batch_folder.finished(folder, row.job))
+            record = processes.from_first(lambda: row_folder.finished(folder, row))
             return record and _done(row, record)  # None: it is to be audited
 
         entry = self._guarded(number, look)
@@ -77,15 +73,17 @@ class Batch:
 
     def _audit(self, number):
         def work(row, folder):
-            run = processes.from_first(lambda: batch_folder.claim(folder, row.job))
-            result = job.run(
-                row.job,
-                str(folder),
-                command=self.command(row.job, folder),
-                scores=self.scores,
+            run = processes.from_first(lambda: row_folder.claim(folder, row))
+            shown = row.report.thumbnails
+            output = config.Output(out=str(folder), thumbnails=shown)
+            asked = (row.inputs, row.settings, row.search)
+            result = single.run(
+                *asked,
+                config.replace(output, scores=self.scores),
+                command=options.command(*asked, output, program='audit'),
                 progress=self._progress(number),
             )
-            batch_folder.close(folder, run)
+            row_folder.close(folder, run)
             return _done(row, result.record)
 
         processes.stop_point()
@@ -96,14 +94,14 @@ class Batch:
         try:
             self._settle(number, self._guarded(number, work))
         finally:
-            cli.drop_bars(_label(number, waiting.name))
+            bars.drop(_label(number, waiting.name))
             with self._lock:
                 if self.entries[number].status == 'running':  # stopped in the middle
                     self.entries[number] = waiting
             self._publish()
 
     def _guarded(self, number: int, work: Callable) -> Entry | None:
-        """Does a row's work; whatever goes wrong is that row's own failure."""
+        """Does a row's work; an error in it fails this row only."""
         row = self.rows[number]
         folder = self.out / row.name
         try:
@@ -112,16 +110,16 @@ class Batch:
             raise
         except errors.InputError as error:
             status, message = 'failed', str(error)
-        # Broad on purpose, and nowhere else: hours of the other rows must not be lost to a bug that
-        # one row brings out. It is recorded as a bug, with its traceback, and decides the exit code.
+        # Broad on purpose, and nowhere else: a bug that one row exposes must not lose hours of work on
+        # the other rows. It is recorded as a bug, with its traceback, and decides the exit code.
         except Exception as error:
             if processes.count() > 1:
-                raise  # the others wait for this process: all end, and are started again
+                raise  # the other processes wait for this one: all end, and are started again
             status, message = 'bug', f'{type(error).__name__}: {error}'
             with contextlib.suppress(OSError):  # a full disk may have been the reason
-                batch_folder.fail(folder, traceback.format_exc())
+                row_folder.fail(folder, traceback.format_exc())
         message = errors.shown(' '.join(message.split()))[:1000]
-        return Entry(name=row.name, target=row.job.target, status=status, error=message)
+        return Entry(name=row.name, target=row.inputs.target, status=status, error=message)
 
     def _on_each_device(self, pending):
         free: queue.SimpleQueue = queue.SimpleQueue()
@@ -141,18 +139,18 @@ class Batch:
                 for future in [pool.submit(audit, number) for number in pending]:
                     future.result()
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)  # after a signal none begins
+                pool.shutdown(wait=False, cancel_futures=True)  # after a signal no row begins
 
     def _progress(self, number):
         label = _label(number, self.rows[number].name)
 
         def shown(name, done, total, **metrics):
-            cli.progress(f'{label}{name}', done, total, keep=False, **metrics)
+            bars.progress(f'{label}{name}', done, total, keep=False, **metrics)
 
         return shown
 
     def _settle(self, number, entry, remark=''):
-        """Keeps what has become of a row, and says it in a line."""
+        """Keeps the outcome of a row, and says it in a line."""
         with self._lock:
             self.entries[number] = entry
             over = sum(entry.status not in ('waiting', 'running') for entry in self.entries)
@@ -160,8 +158,8 @@ class Batch:
         if entry.status == 'done':
             said = f'{entry.headline} ({entry.brief})'
         how = {'failed': 'failed: ', 'bug': 'failed by a bug: '}.get(entry.status, '')
-        cli.say(f'{entry.name}: {how}{said}{remark}')
-        cli.progress(_BAR, over, len(self.rows))
+        bars.say(f'{entry.name}: {how}{said}{remark}')
+        bars.progress(_BAR, over, len(self.rows))
 
     def _publish(self):
         with self._lock:
@@ -170,9 +168,9 @@ class Batch:
 
 
 def _done(row, record):
-    return batch_page.finished(row.name, row.job.target, record, f'{row.name}/report.html')
+    return batch_page.finished(row.name, row.inputs.target, record, f'{row.name}/report.html')
 
 
 def _label(number, name):
-    """Begins the labels of a row's bars: no other row's do so."""
+    """Begins the labels of a row's bars; no other row's labels begin so."""
     return f'{number + 1} {name[:24]}: '

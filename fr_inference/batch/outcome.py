@@ -1,0 +1,51 @@
+"""How a batch ends: its summary, and what its exit code says of all rows together."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from fr_inference import errors, processes
+from fr_inference.cli import bars, program
+from fr_inference.report import batch_page, gate
+from fr_inference.report.batch_page import Entry
+
+
+def tell(entries: Sequence[Entry], limits: Sequence[tuple[str, float]], out: pathlib.Path) -> None:
+    """Prints the summary; ends the program with a code unless all rows are done within the limits.
+
+    Raises:
+      GateCrossed: when a finished row crossed a gate.
+      InputError: when a row failed by its input.
+    """
+    headline, _, sentences = batch_page.summary(entries)
+    for line in (headline, *sentences, f'comparison: {out / batch_page.FILES[0]}'):
+        bars.say(line)
+    bugs, failed = (_errors(entries, status) for status in ('bug', 'failed'))
+    if bugs:
+        print(f'failed by a bug: {"; ".join(bugs)}', file=sys.stderr)
+        sys.exit(program.EXIT_BUG)
+    done = [entry.name for entry in entries if entry.status == 'done']
+    crossed, unknown = processes.from_first(lambda: _gates(limits, done, out))
+    if crossed:
+        raise gate.GateCrossed('; '.join(crossed))
+    if failed or unknown:
+        raise errors.InputError('; '.join(failed + unknown))
+
+
+def _errors(entries, status):
+    return [f'{entry.name}: {entry.error}' for entry in entries if entry.status == status]
+
+
+def _gates(limits, names, out):
+    """Returns (gates that rows crossed, gates that could not be checked), a line each."""
+    crossed, unknown = [], []
+    for name in names if limits else ():
+        record = json.loads((out / name / 'audit.json').read_text(encoding='utf-8'))
+        try:
+            gate.check(limits, record)
+        except gate.GateCrossed as error:
+            crossed.append(f'{name}: {error}')
+        except errors.InputError as error:
+            unknown.append(f'{name}: {error}')
+    return crossed, unknown

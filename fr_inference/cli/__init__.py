@@ -1,0 +1,1 @@
+"""The command line: flags made of config classes, exit codes, progress bars, several processes."""

@@ -1,0 +1,88 @@
+"""The text of `--help`: flags by what they are for, the required ones first."""
+
+import textwrap
+import typing
+
+from fr_inference import config, declaring
+from fr_inference.cli.options import Flags, called
+from fr_inference.program_config import Machine
+
+WIDTH = 100
+OF_SEVERAL = [name for name in declaring.flags_of(Machine) if name != 'verbosity']
+_LEFT = 30  # columns of a flag and its kind of value
+
+
+def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
+    """Returns what a program does and its flags, group by group.
+
+    Args:
+      doc: what it does, and how to call it.
+      flags: of the program.
+      shared: whether it shows the flags of several processes.
+    """
+    program = called()
+    name = program.rpartition('.')[2].rpartition(' ')[2]
+    lines = [doc.replace(f'python -m experiments.{name}', program).strip(), '']
+    used = {known.names for *_, known in flags.options.values()}
+    for named, said in config.NAMES.items():
+        if named in used and said:
+            lines += _columns(f'  {named}', said)
+    for group, title in config.GROUPS.items():
+        names = [
+            name
+            for name, (*_, known) in flags.options.items()
+            if known.group == group and (shared or name not in OF_SEVERAL)
+        ]
+        if names:
+            lines += ['', title]
+        for name in sorted(names, key=lambda name: name not in flags.required):
+            lines += _flag(name, flags)
+    return '\n'.join(
+        [*lines, *_columns('  --flagfile=FILE', 'Read flags from a file, one a line.')]
+    )
+
+
+def _flag(name, flags):
+    kind, default, known = flags.options[name]
+    said = [known.help, *_remarks(kind, name, default, known)]
+    if name in flags.required:
+        said = ['(required)', known.help]
+    return _columns(f'  {_spelled(kind, name, known)}', ' '.join(said))
+
+
+def _spelled(kind, name, known):
+    type_of = declaring.kind_of(kind, name)
+    if type_of is bool:
+        return f'--[no]{name}'
+    if typing.get_origin(type_of) is tuple:
+        return f'--{name}=A,B,...'
+    letter = {int: 'N', float: 'X', str: 'TEXT'}[type_of]
+    return f'--{name}={known.names or ("NAME" if known.choices else letter)}'
+
+
+def _remarks(kind, name, default, known):
+    """Yields what stands behind the line of help: choices or range, and the default."""
+    said = []
+    choices = known.allowed()
+    if choices:
+        said.append(' | '.join(choices))
+    elif known.range():
+        said.append(known.range())
+    if default not in (None, ()):
+        shown = (
+            'yes' if default is True else 'no' if default is False else declaring.text_of(default)
+        )
+        said.append(f'default {shown}')
+    if said:
+        yield f'[{"; ".join(said)}]'
+
+
+def _columns(left, right):
+    """Returns lines of two columns; a wide left one has a line of its own."""
+    wrapped = textwrap.wrap(right, WIDTH - _LEFT, break_on_hyphens=False)
+    if len(left) > _LEFT - 2:
+        return [left, *(' ' * _LEFT + line for line in wrapped)]
+    return [
+        left.ljust(_LEFT) + wrapped[0],
+        *(' ' * _LEFT + line for line in wrapped[1:]),
+    ]

@@ -1,0 +1,169 @@
+"""Flags made of config classes, and the command line that says the same as some configs."""
+
+import pathlib
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from absl import flags
+
+from fr_inference import config, declaring, errors
+from fr_inference.declaring import Config, Option
+from fr_inference.program_config import Machine
+
+Kind = TypeVar('Kind', bound=Config)
+CONSOLE = 'fr-inference'
+HELP = ('help', 'helpshort', 'helpfull')
+
+
+class Flags:
+    """The flags of one program: one for each option of its config classes, and those of `Machine`.
+
+    >>> from fr_inference import config
+    >>> flags = Flags([config.Settings])
+    >>> flags.parse(['--seed=3', '--skip_bad'])  # whether help was asked for
+    False
+    >>> flags.read(config.Settings).seed, flags.given(config.Settings)
+    (3, {'seed': 3, 'skip_bad': True})
+    >>> flags.parse(['--seed=three'])
+    Traceback (most recent call last):
+    ...
+    fr_inference.errors.InputError: seed: found 'three', expected a whole number
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[type[Config]],
+        *,
+        required: Iterable[str] = (),
+        optional: Iterable[str] = (),
+        hidden: Iterable[str] = (),
+    ):
+        """Defines the flags.
+
+        Args:
+          kinds: whose options become flags.
+          required: options that this program needs although they have a default.
+          optional: options that this program does not need although they have none.
+          hidden: options that have no flag here.
+        """
+        self.options: dict[str, tuple[type[Config], Any, Option]] = {}
+        self._values = flags.FlagValues()
+        for kind in (*kinds, Machine):
+            for name in declaring.flags_of(kind):
+                field, known = declaring.options_of(kind)[name]
+                if name not in hidden:
+                    assert name not in self.options, f'{name} is an option of two classes'
+                    default = None if declaring.is_required(field) else field.default
+                    self.options[name] = kind, default, known
+                    self._define(kind, name, default, known.help)
+        for name in HELP:
+            flags.DEFINE_bool(name, False, 'Show this.', flag_values=self._values)
+        without_default = [
+            name
+            for kind in kinds
+            for name, (field, _) in declaring.options_of(kind).items()
+            if declaring.is_required(field)
+        ]
+        self.required = [
+            name
+            for group in config.GROUPS
+            for name, (*_, known) in self.options.items()
+            if known.group == group
+            and name in {*required, *without_default}
+            and name not in optional
+        ]
+
+    def _define(self, kind, name, default, text):
+        boolean = declaring.kind_of(kind, name) is bool
+        flag: flags.Flag = flags.Flag(
+            _Parser(kind, name), None, name, default, text, boolean=boolean
+        )
+        flags.DEFINE_flag(flag, self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.options
+
+    def parse(self, arguments: Sequence[str]) -> bool:
+        """Reads the command line; returns whether help was asked for.
+
+        Raises:
+          InputError: one line, for whatever is wrong with it.
+        """
+        self._values.unparse_flags()
+        try:
+            rest = self._values(['program', *arguments])
+        except flags.IllegalFlagValueError as error:
+            if isinstance(error.__context__, errors.InputError):
+                raise error.__context__ from None
+            raise
+        except (flags.Error, ValueError) as error:
+            raise errors.InputError('flags', str(error)) from None
+        if any(self._values[name].value for name in HELP):
+            return True
+        if len(rest) > 1:
+            raise errors.InputError('arguments', f'{rest[1]!r:.80}', 'only --flag=value')
+        missing = [name for name in self.required if self._values[name].value in (None, '')]
+        if missing:
+            listed = ', '.join(f'--{name}' for name in missing)
+            raise errors.InputError(listed, 'no value', hint='--help shows all flags')
+        return False
+
+    def read(self, kind: type[Kind]) -> Kind:
+        """Returns the options of one class."""
+        return kind(**self.given(kind))
+
+    def given(self, *kinds: type[Config]) -> dict[str, Any]:
+        """Returns the options of some classes that were given explicitly, by name."""
+        names = [name for kind in kinds for name in declaring.flags_of(kind) if name in self]
+        return {
+            name: self._values[name].value
+            for name in names
+            # An empty text is what a shell makes of an unset variable.
+            if self._values[name].present and self._values[name].value not in (None, '')
+        }
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads the value of one option."""
+
+    def __init__(self, kind, name):
+        super().__init__()
+        self._kind, self._name = kind, name
+
+    def parse(self, argument):
+        if not isinstance(argument, str):
+            return argument  # the default
+        return declaring.parse(self._kind, self._name, argument)
+
+
+def called(program: str | None = None) -> str:
+    """Returns how this program, or another one, is started: from a checkout or as installed.
+
+    >>> called('audit')
+    'python -m experiments.audit'
+    """
+    if sys.argv[0].startswith(f'{CONSOLE} '):
+        return f'{CONSOLE} {program}' if program else sys.argv[0]
+    return f'python -m experiments.{program or pathlib.Path(sys.argv[0]).stem}'
+
+
+def command(*configs: Config | None, program: str | None = None) -> str:
+    """Returns the command line that says the same as some configs, for the record.
+
+    >>> from fr_inference import config
+    >>> command(config.Settings(seed=3, skip_bad=True), config.Report(thumbnails=False), program='audit')
+    'python -m experiments.audit --seed=3 --skip_bad --nothumbnails'
+    """
+    said = []
+    for one in filter(None, configs):
+        for name in declaring.flags_of(type(one)):
+            value = getattr(one, name)
+            if value == declaring.options_of(type(one))[name][0].default:
+                continue
+            if isinstance(value, bool):
+                said.append(f'--{"" if value else "no"}{name}')
+            else:
+                said.append(f'--{name}={declaring.text_of(value)}')
+    return f'{called(program)} {shlex.join(said)}'.rstrip()

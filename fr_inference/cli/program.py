@@ -1,0 +1,147 @@
+"""What every program shares: flags, exit codes, one-line errors, several processes.
+
+Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate crossed, 4 stopped by SIGTERM with its state saved
+(the same command continues).
+"""
+
+import dataclasses
+import errno
+import faulthandler
+import io
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+
+from absl import logging
+
+from fr_inference import errors, processes
+from fr_inference.cli import helptext, joining
+from fr_inference.cli.joining import EXIT_BAD_INPUT, joined
+from fr_inference.cli.options import Flags
+from fr_inference.declaring import Config
+from fr_inference.program_config import Machine
+from fr_inference.report import gate
+
+EXIT_BUG = 1
+EXIT_GATE = 3
+EXIT_STOPPED = 4
+
+_LAST_SECONDS = 3
+# What is raised when another process ends.
+_LOST = re.compile('Gloo|coordination service|NCCL', re.IGNORECASE)
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Program:
+    """One command.
+
+    Attributes:
+      main: the program; called with its flags.
+      kinds: config classes whose options are its flags.
+      required: options that it needs although they have a default.
+      optional: options that it does not need although they have none.
+      hidden: options that have no flag.
+      shared: whether several processes can do it together.
+      saves: whether it saves a state when SIGTERM stops it; without one it ends at once.
+    """
+
+    main: Callable[[Flags], None]
+    kinds: Sequence[type[Config]]
+    required: Iterable[str] = ()
+    optional: Iterable[str] = ()
+    hidden: Iterable[str] = ()
+    shared: bool = True
+    saves: bool = True
+
+    @property
+    def doc(self) -> str:
+        """What it does, and how to call it."""
+        return sys.modules[self.main.__module__].__doc__ or ''
+
+    def flags(self) -> Flags:
+        """Returns its flags, not parsed yet."""
+        return Flags(self.kinds, required=self.required, optional=self.optional, hidden=self.hidden)
+
+    def run(self) -> None:
+        """Parses the command line and runs `main`; ends with one line and a code where it fails."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors='backslashreplace')  # file names of any encoding
+        flags = self.flags()
+        try:
+            if flags.parse(sys.argv[1:]):
+                _show(helptext.text(self.doc, flags, shared=self.shared))
+                return
+            machine = flags.read(Machine)
+        except errors.InputError as error:
+            _stop(_line(error, flags), EXIT_BAD_INPUT)
+        logging.use_absl_handler()
+        logging.set_verbosity(machine.verbosity)
+        if sys.__stderr__ is not None:
+            faulthandler.enable(sys.__stderr__)
+        try:
+            joining.join_others(machine, shared=self.shared)
+            if self.saves and not joined():  # with several, JAX handles it and tells the others
+                signal.signal(signal.SIGTERM, _on_sigterm)
+            self.main(flags)
+        except errors.InputError as error:
+            _stop(_line(error, flags), EXIT_BAD_INPUT)
+        except gate.GateCrossed as error:
+            _stop(f'--fail_above: {error}', EXIT_GATE)
+        except processes.Stopped:
+            _stop('stopped; its state is saved, the same command continues', EXIT_STOPPED)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                _stop(f'{error.filename or "a file"}: {error.strerror}', EXIT_BAD_INPUT)
+            if not joined():
+                raise
+            if _LOST.search(str(error)):
+                _stop('another process ended, see its log; the same command continues', EXIT_BUG)
+            traceback.print_exc()
+            _leave(EXIT_BUG)
+
+
+def _show(text: str) -> None:
+    """Prints help, of which `| head` may read only the beginning."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line(error: errors.InputError, flags: Flags) -> str:
+    """The library speaks of arguments (`field`, `skip_bad=True`), a program of flags."""
+
+    def flag(found):
+        return f'--{found[1]}' if found[1] in flags else found[0]
+
+    error.hint = error.hint and re.sub(r'\b(\w+)=True\b', flag, error.hint)
+    return error.message(f'--{error.field}' if error.field in flags else error.field)
+
+
+def _stop(message: str, code: int) -> None:
+    print(errors.shown(' '.join(message.split())), file=sys.stderr)
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """Ends; one of several processes ends at once, because it may wait for the others forever."""
+    if joined() and code not in (EXIT_GATE, EXIT_STOPPED):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if processes.is_first():
+            time.sleep(
+                _LAST_SECONDS
+            )  # its end ends the others, which have something to say as well
+        os._exit(code)
+    sys.exit(code)
+
+
+def _on_sigterm(number: int, frame: object) -> None:
+    """Stops at the next point where the state can be saved; a second signal ends at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    processes.ask_to_stop()

@@ -1,0 +1,436 @@
+"""The options of all programs but the audit, which `config` has."""
+
+import dataclasses
+import pathlib
+import re
+from typing import Any
+
+from fr_inference import errors
+from fr_inference.config import SEED, Backbone, Latents, Measuring, Reading, Search
+from fr_inference.declaring import Config, option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch(Config):
+    """Which backbones a batch audits, and how."""
+
+    targets: str = option(..., 'CSV table, one backbone a row.', 'target', names='FILE')
+    per_device: bool = option(False, 'Audit one row on each device at a time.', 'machine')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verification(Measuring, Reading, Backbone):
+    """How a backbone is verified on pairs of faces."""
+
+    pairs: str = option(
+        ...,
+        'CSV fold,first,second,same (paths below --faces, same 1 or 0), or a verification set like '
+        "insightface's lfw.bin, which holds its images.",
+        'faces',
+        names='FILE',
+    )
+    faces: str | None = option(None, 'The images that the CSV names.', 'faces', names='FACES')
+    mirror: str | None = option(
+        None,
+        "How the embedding of the mirrored image is used (default: as the architecture's own "
+        'evaluation does: concat for mobilefacenet_prelu, add for all others).',
+        'target',
+        choices='fr_inference.metrics.verification:MIRRORS',
+    )
+
+    def check(self) -> None:
+        """A CSV names images of faces; a verification set holds its images."""
+        if not self.brings_images and self.faces is None:
+            raise errors.InputError('faces', 'none', 'the images that the CSV names')
+        for name in ('faces', 'identity_key', 'data_dir') if self.brings_images else ():
+            if getattr(self, name) is not None:
+                raise errors.InputError(name, f'{self.pairs}, which holds its images', 'none')
+
+    @property
+    def brings_images(self) -> bool:
+        """Whether the pairs are a verification set."""
+        return self.pairs.lower().endswith('.bin')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conversion(Config):
+    """What is converted, and what is known better than the checkpoint says."""
+
+    source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')
+    arch: str | None = option(
+        None,
+        'Its architecture (default: recognised by names and shapes).',
+        'target',
+        choices='fr_inference.models.registry:VARIANTS',
+    )
+    input_size: str | None = option(
+        None, 'HEIGHTxWIDTH of its images, pixels (default: recognised by shapes).', 'target'
+    )
+    mean: tuple[float, ...] | None = option(
+        None, "Of R, G, B on the scale 0 to 255 (default: the family's).", 'target'
+    )
+    std: tuple[float, ...] | None = option(
+        None, "Of R, G, B on the scale 0 to 255 (default: the family's).", 'target', above=0
+    )
+    out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
+
+    def check(self) -> None:
+        """Sizes are whole numbers of pixels, colours come in threes."""
+        for name in ('mean', 'std'):
+            values = getattr(self, name)
+            if values is not None and len(values) != 3:
+                raise errors.InputError(name, values, 'three numbers as in 123.7,116.3,103.5')
+        _ = self.input
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The given fields of an `InputSpec`."""
+        given = {name: getattr(self, name) for name in ('mean', 'std')}
+        if self.input_size is not None:
+            height, separator, width = self.input_size.partition('x')
+            if not all(
+                side.isdecimal() and len(side) < 9 for side in (height, width if separator else '1')
+            ):
+                raise errors.InputError(
+                    'input_size', f'{self.input_size!r:.40}', 'HEIGHTxWIDTH in pixels as in 112x96'
+                )
+            given |= {'height': int(height), 'width': int(width or height)}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Templates(Latents, Reading, Backbone):
+    """Which stored templates are inverted, and how."""
+
+    candidates: int = option(
+        4, 'Improved for each template; the best one is kept.', 'search', low=1
+    )
+    steps: int = option(100, 'Improvements of each candidate; 0 for none.', 'search', low=0)
+    templates: str | None = option(
+        None, 'The templates: embeddings [P, D] as .npy.', 'faces', names='FILE'
+    )
+    photographs: str | None = option(
+        None,
+        'Faces whose embeddings are the templates, in place of --templates.',
+        'faces',
+        names='FACES',
+    )
+    generator: str = option(..., 'StyleGAN2 generator.', 'search', names='GENERATOR')
+    evaluator: str | None = option(
+        None,
+        'Another backbone, which compares the reconstructions with --photographs.',
+        'judge',
+        names='BACKBONE',
+    )
+    seed: int = option(0, 'Of the latents.', 'search', **SEED)
+    out: str = option(..., 'Folder for the results.', 'output', names='FOLDER')
+
+    def check(self) -> None:
+        """Templates come from a file or from photographs; only photographs can be compared."""
+        if self.candidates > self.draws:
+            raise errors.InputError(
+                'candidates', f'{self.candidates} with draws={self.draws}', 'draws >= candidates'
+            )
+        if (self.templates is None) == (self.photographs is None):
+            found = 'neither' if self.templates is None else 'both'
+            raise errors.InputError('templates', found, 'one of templates and photographs')
+        if self.evaluator is not None and self.photographs is None:
+            raise errors.InputError('evaluator', 'no photographs', 'photographs to compare with')
+
+    @property
+    def search(self) -> Search:
+        """The same as options of a search, which keeps the best candidate of each template."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(Latents)}
+        return Search(**shared, keep=1, apart=1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network(Config):
+    """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint."""
+
+    arch: str | None = option(
+        None,
+        'Architecture, from random weights (default: iresnet18).',
+        'target',
+        choices='fr_inference.models.registry:VARIANTS',
+    )
+    depths: tuple[int, ...] | None = option(
+        None, 'Blocks in each of the four stages, such as 1,1,1,1.', 'target', low=0
+    )
+    width: int | None = option(None, 'Channels of the first stage.', 'target', low=1)
+    embedding: int | None = option(None, 'Length of the embedding.', 'target', low=1)
+    norm: str | None = option(
+        None,
+        'Normalisation layers (IResNet).',
+        'target',
+        choices='fr_inference.models.layers:NORMALIZATIONS',
+    )
+    input_size: int | None = option(
+        None, 'Height and width of the images, pixels.', 'target', low=1
+    )
+    init: str | None = option(
+        None, 'Checkpoint to start from, in place of all these.', 'target', names='BACKBONE'
+    )
+
+    def check(self) -> None:
+        """A checkpoint brings its architecture."""
+        given = [name for name in (*self.config, 'arch', 'input_size') if getattr(self, name)]
+        if self.init is not None and given:
+            raise errors.InputError(
+                given[0], 'a checkpoint to start from', 'none: the checkpoint has its own'
+            )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The given hyper-parameters of the architecture."""
+        values = {
+            'depths': list(self.depths) if self.depths is not None else None,
+            'width': self.width,
+            'embedding': self.embedding,
+            'norm': self.norm,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training(Reading):
+    """What a network is trained on, and where it is written."""
+
+    faces: str = option(..., 'Training images.', 'faces', names='FACES')
+    skip_bad: bool = option(False, 'Leave unreadable images out.', 'faces')
+    out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecognizerTraining(Training):
+    """What a backbone is trained on, and where it is written."""
+
+    holdout: float = option(
+        0.1,
+        'Share of the people held out for verification; 0 for none.',
+        'faces',
+        low=0,
+        high=0.99,
+    )
+    save_epochs: tuple[int, ...] = option(
+        (), 'Write OUT/epoch_NNN after these epochs, such as 0,3,10.', 'output', low=0
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorNetwork(Config):
+    """The StyleGAN2 generator that is trained."""
+
+    resolution: int = option(64, 'Of the images, pixels: a power of two.', 'training', low=4)
+    z_dim: int = option(512, 'Length of z.', 'training', low=1)
+    w_dim: int = option(512, 'Length of w.', 'training', low=1)
+    channel_base: int = option(
+        16384, 'Features of a layer times its resolution, up to --channel_max.', 'training', low=4
+    )
+    channel_max: int = option(512, 'Most features of a layer.', 'training', low=1)
+    mapping_layers: int = option(8, 'Layers from z to w.', 'training', low=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorTraining(Training):
+    """What a generator is trained on, what is measured on the way, and where it is written."""
+
+    faces: str = option(
+        ..., 'Training images: nobody who is audited later.', 'faces', names='FACES'
+    )
+    sample_images: int = option(
+        50_000, 'Images between two sheets of samples; 0: one sheet at the end.', 'output', low=0
+    )
+    embedder: str | None = option(
+        None,
+        'Backbone in whose embedding the Fréchet distance is measured.',
+        'output',
+        names='BACKBONE',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split(Reading):
+    """How people are split into parts that share nobody."""
+
+    faces: str = option(..., 'The faces.', 'faces', names='FACES')
+    out: str = option(..., 'Folder for the manifests.', 'output', names='FOLDER')
+    parts: tuple[str, ...] = option(
+        ('members:0.5', 'nonmembers:0.5'), 'Name and share of the people, for each part.', 'faces'
+    )
+    seed: int = option(0, 'The same seed gives the same split.', 'faces', **SEED)
+    min_images: int = option(1, 'Leave out people with fewer images.', 'faces', low=1)
+    max_images: int | None = option(None, 'Leave out people with more images.', 'faces', low=1)
+    limit_images: int | None = option(
+        None, 'Take at most this many of each person.', 'faces', low=1
+    )
+    holdout_images: float = option(
+        0.0,
+        "Share of each person's images, below 1, that goes to NAME_other.csv.",
+        'faces',
+        low=0,
+        high=1,
+    )
+
+    def check(self) -> None:
+        """At least one part, and not every image held out."""
+        if not self.parts:
+            raise errors.InputError('parts', 'none', 'NAME:SHARE as in members:0.5')
+        if self.holdout_images == 1:
+            raise errors.InputError('holdout_images', '1', 'below 1: images stay in each part')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Alignment(Config):
+    """Photographs and their landmarks."""
+
+    faces: str = option(..., 'Folder to which the paths are relative.', 'faces', names='FOLDER')
+    landmarks: str = option(
+        ...,
+        'CSV with the columns path and x, y of left eye, right eye, nose, left and right mouth corner.',
+        'faces',
+        names='FILE',
+    )
+    out: str = option(..., 'Folder for the aligned PNG images.', 'output', names='FOLDER')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preparation(Reading):
+    """How faces are written as a TensorFlow Datasets set."""
+
+    faces: str = option(..., 'The faces.', 'faces', names='FACES')
+    skip_bad: bool = option(False, 'Leave unreadable images out and list them.', 'faces')
+    out: str = option(
+        ..., "Folder of tfds sets (other programs' --data_dir).", 'output', names='FOLDER'
+    )
+    name: str | None = option(None, 'Of the set (default: after --faces).', 'output')
+    shards: int | None = option(
+        None,
+        'Files of the set (default: one for each 4,096 images).',
+        'output',
+        low=1,
+        high=99_999,
+    )
+    workers: int | None = option(
+        None, 'Processes that share the work (default: one for each core).', 'machine', low=1
+    )
+
+    def check(self) -> None:
+        """The name is one of a Python module, which is what tfds makes of it."""
+        if self.name is not None and not re.fullmatch(r'[a-z][a-z0-9_]*', self.name):
+            raise errors.InputError('name', f'{self.name!r:.80}', 'small letters, digits and _')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Benchmark(Config):
+    """What is measured, on which devices, beside which peers."""
+
+    what: str = option(
+        'scoring',
+        'What is measured.',
+        'measured',
+        choices=('scoring', 'inversion', 'training', 'loading'),
+    )
+    arch: tuple[str, ...] = option(
+        ('iresnet50', 'mobilefacenet_prelu'),
+        'Backbones.',
+        'measured',
+        choices='fr_inference.models.registry:VARIANTS',
+    )
+    dtype: str = option(
+        'float32',
+        'Arithmetic of backbones.',
+        'measured',
+        choices='fr_inference.models.registry:DTYPES',
+    )
+    generator: str = option(
+        'demo_generator',
+        'Inversion: generator, or random (of --resolution).',
+        'measured',
+        names='GENERATOR',
+    )
+    target: str = option(
+        'demo_leaky',
+        'Inversion: backbone, or a name as in --arch for random weights.',
+        'measured',
+        names='BACKBONE',
+    )
+    resolution: int = option(
+        256, "Inversion: of the networks' images.", 'measured', low=4, high=1024
+    )
+    candidates: tuple[int, ...] = option(
+        (16, 32, 64), 'Inversion: on each device.', 'measured', low=1
+    )
+    faces: str | None = option(
+        None,
+        'Loading: the faces (default: drawn JPEG files of the size of --arch).',
+        'measured',
+        names='FACES',
+    )
+    feed: float | None = option(None, 'Loading: images/s that a device needs.', 'measured', above=0)
+    devices: tuple[int, ...] = option(
+        (1,), 'Numbers of devices, such as 1,2,4,8.', 'machine', low=1
+    )
+    batch_size: tuple[int, ...] = option(
+        (16,),
+        'Images at a time on each device; the best of several is compared.',
+        'machine',
+        low=1,
+        high=9_999_999,
+    )
+    rounds: int = option(20, 'Timed calls of each.', 'machine', low=1)
+    peer: str = option(
+        'auto', 'What to compare with.', 'measured', choices=('auto', 'torch', 'none')
+    )
+    stylegan2_ada: str | None = option(
+        None,
+        'Inversion: a checkout of NVlabs/stylegan2-ada-pytorch to compare with.',
+        'measured',
+        names='FOLDER',
+    )
+    out: str | None = option(
+        None, 'File for the result as JSON; a plot (.svg) beside it.', 'output', names='FILE'
+    )
+
+    def check(self) -> None:
+        """Every list has an entry; some benchmarks take one batch size."""
+        for name in ('arch', 'devices', 'batch_size', 'candidates'):
+            if not getattr(self, name):
+                raise errors.InputError(name, 'none', 'at least one')
+        if self.what in ('inversion', 'loading') and len(self.batch_size) > 1:
+            raise errors.InputError('batch_size', self.batch_size, f'one for {self.what}')
+        if self.what == 'training' and min(self.batch_size) < 2:
+            raise errors.InputError('batch_size', min(self.batch_size), '2 or more for training')
+        if self.resolution & (self.resolution - 1):
+            raise errors.InputError('resolution', self.resolution, 'a power of two from 4 to 1024')
+        if self.out is not None and pathlib.Path(self.out).suffix == '.svg':
+            raise errors.InputError('out', self.out, 'a file for JSON, as in speed.json')
+        if self.out is not None and not pathlib.Path(self.out).name:
+            raise errors.InputError('out', repr(self.out), 'a file for JSON, as in speed.json')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine(Config):
+    """Several processes that work together, and how much a program says."""
+
+    distributed: bool = option(
+        False,
+        'One of several processes that a cluster (TPU, SLURM, Open MPI) started.',
+        'machine',
+    )
+    coordinator_address: str | None = option(
+        None, 'HOST:PORT of process 0, without a cluster.', 'machine'
+    )
+    num_processes: int | None = option(
+        None, 'Number of processes, without a cluster.', 'machine', low=1
+    )
+    process_id: int | None = option(
+        None, 'Which of them this is, from 0, without a cluster.', 'machine', low=0
+    )
+    verbosity: int = option(
+        -1,
+        'Log messages: -1 warnings and errors, 0 notes, 1 everything.',
+        'machine',
+        low=-3,
+        high=1,
+    )

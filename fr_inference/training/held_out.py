@@ -1,0 +1,56 @@
+"""People held out of a training, on whom the trained backbone is verified."""
+
+import numpy as np
+
+from fr_inference import errors
+from fr_inference.data import overlap, splits
+from fr_inference.data.faces import Faces
+from fr_inference.measuring import measurements
+from fr_inference.measuring.measurements import Progress
+from fr_inference.metrics import verification
+from fr_inference.models.target import Target
+
+
+def split(
+    faces: Faces, share: float, *, seed: int, skip_bad: bool = False
+) -> tuple[Faces, Faces | None]:
+    """Returns the faces of the people who are trained on, and of those held out.
+
+    Args:
+      faces: of all people.
+      share: of the people, held out; 0 for none.
+      seed: of the split.
+      skip_bad: leave unreadable images out of what is held out.
+
+    Raises:
+      InputError: when the held-out people are too few to be verified.
+    """
+    if not share:
+        return faces, None
+    both = splits.split_identities(faces, {'train': 1 - share, 'held_out': share}, seed=seed)
+    held_out = overlap.readable(both['held_out'], skip_bad=skip_bad)
+    people = len(set(held_out.identities))
+    if not 1 < people < len(held_out):
+        raise errors.InputError(
+            'holdout',
+            f'{len(held_out)} images of {people} people',
+            'two people or more, and two images of one of them',
+            'give a larger share, or 0 for none',
+        )
+    return both['train'], held_out
+
+
+def verify(
+    target: Target, held_out: Faces, *, seed: int, progress: Progress | None = None
+) -> verification.Verification:
+    """Returns the accuracy on pairs of held-out images.
+
+    Args:
+      target: the trained backbone.
+      held_out: of `split`.
+      seed: of the pairs.
+      progress: called as progress(label, done, total).
+    """
+    measured = measurements.measure(target, held_out, progress=progress)
+    scores, same = verification.sample_pairs(measured.embeddings, measured.identities, seed=seed)
+    return verification.verify(scores, same, np.zeros(len(scores), int))

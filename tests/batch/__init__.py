@@ -1,0 +1,1 @@
+"""Tests of fr_inference.batch."""

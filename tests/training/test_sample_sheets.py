@@ -1,0 +1,55 @@
+"""Sheets of samples and the log of Fréchet distances, which outlives an interruption."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from PIL import Image
+
+from fr_inference.data import sources
+from fr_inference.errors import InputError
+from fr_inference.models import stylegan2
+from fr_inference.training.sample_sheets import Sheets
+from tests.experiments import targets
+
+MODULE = stylegan2.Generator(8, z_dim=4, w_dim=4, channel_base=32, channel_max=4, mapping_layers=1)
+
+
+@pytest.fixture(scope='module')
+def variables():
+    return jax.jit(MODULE.init)(jax.random.key(0), jnp.zeros((1, 4)))
+
+
+@pytest.fixture(scope='module')
+def faces():
+    return sources.open_faces('procedural:easy,people=4,images=2,size=16')
+
+
+def test_a_sheet_of_64_samples(tmp_path, variables, faces):
+    sheets = Sheets(MODULE, faces, tmp_path)
+    sheets(12, variables)
+    with Image.open(tmp_path / 'samples_000000012.png') as image:
+        assert image.size == (64, 64)
+    assert sheets.record() == {}
+    assert not (tmp_path / 'frechet.json').exists()
+
+
+def test_distances_outlive_an_interruption(tmp_path, variables, faces):
+    embedder = targets.target_of({'width': 4, 'embedding': 8}, 0)
+    first = Sheets(MODULE, faces, tmp_path, embedder)
+    first(100, variables)
+    first(20, variables)
+    again = Sheets(MODULE, faces, tmp_path, embedder)
+    assert again.record() == first.record()
+    assert [row['images'] for row in again.record()['frechet']] == [20, 100]
+    assert again.record()['frechet'][0]['frechet'] == again.record()['frechet'][1]['frechet'] > 0
+
+
+def test_a_damaged_log_is_one_line(tmp_path, faces):
+    for text in ('{"half', '[]', json.dumps({'frechet': {}})):
+        (tmp_path / 'frechet.json').write_text(text)
+        with pytest.raises(InputError) as caught:
+            Sheets(MODULE, faces, tmp_path)
+        assert caught.value.field.endswith('frechet.json')
+        assert caught.value.hint == 'remove it'
