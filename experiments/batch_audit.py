@@ -22,7 +22,7 @@ and then nothing was audited; 4 stopped by SIGTERM: the same command continues.
 """
 
 from fr_inference import config
-from fr_inference.batch import outcome, running, table
+from fr_inference.batch import ending, running, table
 from fr_inference.cli import folders, options, program
 from fr_inference.program_config import Batch
 from fr_inference.report import batch_page, gate
@@ -35,7 +35,7 @@ def main(flags: options.Flags) -> None:
     rows = table.read(batch.targets, flags.given(*table.KINDS))
     out = folders.make(output.out, 'out', batch_page.FILES)
     entries = running.Batch(rows, out, output.scores).run(per_device=batch.per_device)
-    outcome.tell(entries, limits, out)
+    ending.tell(entries, limits, out)
 
 
 PROGRAM = program.Program(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fr_inference import errors
-from fr_inference.formats import limits, unpickler
+from fr_inference.formats import bounds, unpickler
 from fr_inference.formats.opcodes import Allowance, Stream
 from fr_inference.formats.pickled import Module, Packed, Storage, TensorRef
 
@@ -109,7 +109,7 @@ def unpacked(
             tensors[name] = unpickler.rebuild_tensor(known[content], *view)
         except ValueError as error:
             raise errors.InputError(
-                source, limits.brief(error), inside=errors.shown(name[:80])
+                source, bounds.brief(error), inside=errors.shown(name[:80])
             ) from error
     return tensors, blocks
 
@@ -119,7 +119,7 @@ def _unpack(packed, allowance, source):
         content = packed.unpack(allowance)
     except ValueError as error:
         raise errors.InputError(
-            source, f'a damaged block of numbers ({limits.brief(error)})'
+            source, f'a damaged block of numbers ({bounds.brief(error)})'
         ) from error
     stream = Stream(content, allowance)
     if unpickler.loads(stream, source) != MAGIC:

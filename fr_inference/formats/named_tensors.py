@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fr_inference import errors
-from fr_inference.formats import legacy_torch, limits
+from fr_inference.formats import bounds, legacy_torch
 from fr_inference.formats.opcodes import Allowance
 from fr_inference.formats.pickled import Module, Storage, TensorRef
 
@@ -73,8 +73,8 @@ def state_dict(
             f'{len(chosen)} tensors of {wanted} numbers that share {stored} stored ones',
             f'{_MAX_SHARING} times what is stored at most',
         )
-    limits.check_names(chosen, source)
-    limits.check_names(options, source)
+    bounds.check_names(chosen, source)
+    bounds.check_names(options, source)
 
     def find(storage):
         return blocks[storage.key] if storage.key in blocks else data(storage)
@@ -140,7 +140,7 @@ def _all_named(value, source):
                 pending.append((path, leaf))
             elif not isinstance(key, str):
                 continue
-            elif module and type(leaf) in (int, float) and abs(leaf) < limits.MAX_NUMBER:
+            elif module and type(leaf) in (int, float) and abs(leaf) < bounds.MAX_NUMBER:
                 _enter(options, path, key, leaf, source)
             elif isinstance(leaf, TensorRef) and not module:
                 _enter(tensors, path, key, leaf, source)
@@ -153,9 +153,9 @@ def _all_named(value, source):
 
 def _enter(table, path, key, leaf, source):
     length = sum(map(len, path)) + len(key)
-    if length > limits.MAX_NAME:
+    if length > bounds.MAX_NAME:
         raise errors.InputError(
-            source, f'a name of {length} characters', f'{limits.MAX_NAME} at most'
+            source, f'a name of {length} characters', f'{bounds.MAX_NAME} at most'
         )
     name = '.'.join((*path, key))
     if name in table:
@@ -163,7 +163,7 @@ def _enter(table, path, key, leaf, source):
             source, f'two tensors called {errors.shown(name[:80])}', 'each once'
         )
     table[name] = leaf
-    limits.check_count(len(table), source)
+    bounds.check_count(len(table), source)
 
 
 def _no_tensors(source):

@@ -5,11 +5,11 @@ import pathlib
 from typing import BinaryIO
 
 from fr_inference import errors
-from fr_inference.formats import limits
+from fr_inference.formats import bounds
 
 
 def size_of(path: pathlib.Path, expected: str) -> int:
-    """Returns the size in bytes of a regular file of at most `limits.MAX_FILE_BYTES`.
+    """Returns the size in bytes of a regular file of at most `bounds.MAX_FILE_BYTES`.
 
     Opening a pipe would wait for its writer without end, so this comes first.
 
@@ -28,7 +28,7 @@ def size_of(path: pathlib.Path, expected: str) -> int:
     if not path.is_file():
         raise errors.InputError(str(path), 'not a regular file', expected)
     size = path.stat().st_size
-    if not 0 < size <= limits.MAX_FILE_BYTES:
+    if not 0 < size <= bounds.MAX_FILE_BYTES:
         found = f'{size} bytes' if size else 'an empty file'
         raise errors.InputError(str(path), found, f'{expected} of at most 8 GiB')
     return size

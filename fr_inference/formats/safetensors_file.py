@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 
 from fr_inference import errors
-from fr_inference.formats import limits, regular_files
+from fr_inference.formats import bounds, regular_files
 
 _DTYPES: Mapping[str, np.dtype] = {
     name: np.dtype(dtype)
@@ -47,13 +47,13 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     regular_files.size_of(path, 'a .safetensors file')
     with open(path, 'rb') as file:
         length = int.from_bytes(file.read(8), 'little')
-    if length > limits.MAX_TABLE_BYTES:
+    if length > bounds.MAX_TABLE_BYTES:
         raise _damaged(source, f'a header of {length} bytes, 4 MiB at most are allowed')
     try:
         with safetensors.safe_open(path, framework='numpy') as opened:  # checks the whole header
             names = list(opened.keys())
-        limits.check_count(len(names), source)
-        limits.check_names(names, source)
+        bounds.check_count(len(names), source)
+        bounds.check_names(names, source)
         with open(path, 'rb') as file:
             view = regular_files.mapped(file)[8:]
         header = json.loads(bytes(view[:length]))
@@ -63,10 +63,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise
     except OSError as error:
         raise errors.InputError(
-            source, f'a file that cannot be read: {limits.brief(error)}'
+            source, f'a file that cannot be read: {bounds.brief(error)}'
         ) from error
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise _damaged(source, limits.brief(error)) from error
+        raise _damaged(source, bounds.brief(error)) from error
 
 
 def write(

@@ -10,8 +10,8 @@ import pathlib
 
 from fr_inference import errors
 from fr_inference.formats import (
+    bounds,
     legacy_torch,
-    limits,
     regular_files,
     safetensors_file,
     torch_zip,
@@ -51,7 +51,7 @@ def read_tensors(path: str | os.PathLike, *, nested: bool = False) -> StateDict:
         if start[8:9] == b'{' or path.suffix == '.safetensors':
             return StateDict(safetensors_file.read(path))
     except OSError as error:
-        words = error.strerror or limits.brief(error)
+        words = error.strerror or bounds.brief(error)
         raise errors.InputError(source, f'a file that cannot be read: {words}') from error
     files = "NVIDIA's .pkl, a PyTorch .pt" if nested else 'a PyTorch .pt/.pth/.ckpt'
     raise errors.InputError(

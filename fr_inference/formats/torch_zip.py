@@ -8,7 +8,7 @@ import zipfile
 from typing import BinaryIO
 
 from fr_inference import errors
-from fr_inference.formats import limits, unpickler
+from fr_inference.formats import bounds, unpickler
 from fr_inference.formats.named_tensors import StateDict, state_dict
 from fr_inference.formats.opcodes import Stream
 from fr_inference.formats.pickled import Storage
@@ -42,7 +42,7 @@ def read(file: BinaryIO, size: int, source: str, nested: bool) -> StateDict:
         *(struct.error, EOFError, ValueError, OverflowError, OSError),
     ) as error:
         raise errors.InputError(
-            source, f'a damaged archive ({limits.brief(error)})', hint='copy or download it again'
+            source, f'a damaged archive ({bounds.brief(error)})', hint='copy or download it again'
         ) from error
 
 
@@ -54,7 +54,7 @@ class _BoundedFile:
 
     def __init__(self, file: BinaryIO):
         self._file = file
-        self.most = limits.MAX_TABLE_BYTES
+        self.most = bounds.MAX_TABLE_BYTES
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int = -1) -> bytes:
@@ -76,7 +76,7 @@ def _read_archive(archive, content, source, nested):
     if order is not None and archive.read(order) != b'little':
         raise errors.InputError(source, 'big-endian numbers', 'little-endian ones')
     pickled = entries[f'{root}data.pkl']
-    if pickled.file_size > limits.MAX_PICKLE_BYTES:
+    if pickled.file_size > bounds.MAX_PICKLE_BYTES:
         raise errors.InputError(source, f'a pickle of {pickled.file_size} bytes', '16 MiB at most')
     stream = Stream(archive.read(pickled))
     value = unpickler.loads(stream, source)
@@ -94,7 +94,7 @@ def _read_archive(archive, content, source, nested):
 
 
 def _check_entries(archive, entries, size, source):
-    limits.check_count(len(archive.infolist()), source)
+    bounds.check_count(len(archive.infolist()), source)
     if len(entries) != len(archive.infolist()):
         raise errors.InputError(source, 'entries of one name', 'each name once')
     for name, entry in entries.items():

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.formats import limits
+from fr_inference.formats import bounds
 from fr_inference.formats.opcodes import BLOCKS, MAX_OPERATIONS, TEXTS, Stream, operations
 from fr_inference.formats.pickled import DTYPES, Global, Ignored, Module, Packed, Storage, TensorRef
 
@@ -45,7 +45,7 @@ def loads(data: Stream, source: str) -> Any:
         raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, EOFError) as error:
         raise errors.InputError(
-            source, f'a damaged pickle, or none ({limits.brief(error)})'
+            source, f'a damaged pickle, or none ({bounds.brief(error)})'
         ) from error
 
 
@@ -87,7 +87,7 @@ def _interpret(data, source):
 
 
 def _name(value: Any) -> str:
-    if len(_typed(value, str)) > limits.MAX_NAME:
+    if len(_typed(value, str)) > bounds.MAX_NAME:
         raise ValueError(f'a name of {len(value)} characters')
     return value
 
@@ -243,7 +243,7 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: 
 
 
 def _size(number):
-    if type(number) is not int or not 0 <= number < limits.MAX_NUMBER:
+    if type(number) is not int or not 0 <= number < bounds.MAX_NUMBER:
         found = f'of {number.bit_length()} bits' if type(number) is int else type(number).__name__
         raise ValueError(f'found a number {found}, expected a size from 0 to 2**48')
     return number

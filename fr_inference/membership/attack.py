@@ -8,7 +8,7 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.measuring.features import Feature
 from fr_inference.membership.comparison import ACCESS, SETTINGS, UNITS
-from fr_inference.membership.splits import Labelled
+from fr_inference.membership.labelled import Labelled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

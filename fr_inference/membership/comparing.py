@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from fr_inference import config, errors
-from fr_inference.membership import controls, logistic, splits
+from fr_inference.membership import controls, labelled, logistic
 from fr_inference.membership.attack import Attack, Examples
 from fr_inference.membership.comparison import Comparison
+from fr_inference.membership.labelled import Labelled
 from fr_inference.membership.logistic import Logistic
-from fr_inference.membership.splits import Labelled
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
@@ -112,7 +112,7 @@ def _partial(attack, views, seed):
     if target is None:
         return None
     null = controls.null(views.in_target, seed)
-    half = splits.fit_half(null.identities, null.member, seed, least=2)
+    half = labelled.fit_half(null.identities, null.member, seed, least=2)
     return Trials(
         target=target,
         blind=run_attack(attack, views.in_blind, views.fit, seed),
@@ -126,7 +126,7 @@ def run_attack(attack: Attack, images: Labelled, fit: np.ndarray, seed: int) -> 
     Args:
       attack: of `attacks.get`.
       images: N images in one backbone.
-      fit: [N] bool, by `splits.fit_half`.
+      fit: [N] bool, by `labelled.fit_half`.
       seed: of splits within the half.
 
     Returns:
@@ -151,7 +151,7 @@ def _auxiliary(attack, views, seed):
     blind = null = None
     if shadow.in_blind is not None:
         blind = transfer_attack(attack, learned, shadow.in_blind, views.in_blind, judged, seed)
-    if len(splits.people_in(learned.identities, ~learned.member)) >= 2:
+    if len(labelled.people_in(learned.identities, ~learned.member)) >= 2:
         strangers = controls.null(views.in_target, seed)
         null = transfer_attack(
             attack,

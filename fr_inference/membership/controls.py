@@ -17,7 +17,7 @@ from fr_inference import errors, rng
 from fr_inference.data import loader
 from fr_inference.data.faces import Faces
 from fr_inference.measuring import distances
-from fr_inference.membership.splits import Labelled
+from fr_inference.membership.labelled import Labelled
 from fr_inference.models.target import Target
 
 LEAST_STRANGERS = 8

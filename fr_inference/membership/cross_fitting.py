@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fr_inference.membership import logistic, splits
+from fr_inference.membership import labelled, logistic
 from fr_inference.membership.attack import Examples
 
 
@@ -21,7 +21,7 @@ def logits(examples: Examples, seed: int) -> np.ndarray:
     found = np.array(logistic.logit(logistic.fit(features[fit], member[fit]), features), np.float64)
     inside = np.flatnonzero(fit)
     names = [examples.names[row] for row in inside]
-    first = splits.fit_half(names, member[inside], seed, least=2)
+    first = labelled.fit_half(names, member[inside], seed, least=2)
     for learn, judge in ((inside[first], inside[~first]), (inside[~first], inside[first])):
         model = logistic.fit(features[learn], member[learn])
         found[judge] = np.asarray(logistic.logit(model, features[judge]))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference.membership.splits import Labelled
+from fr_inference.membership.labelled import Labelled
 
 _MOST = 12
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference.membership.splits import Labelled
+from fr_inference.membership.labelled import Labelled
 from fr_inference.metrics import intervals, roc
 
 _REPLICATES = 200

@@ -10,7 +10,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.membership import logistic
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparing import Trial
-from fr_inference.membership.splits import Labelled
+from fr_inference.membership.labelled import Labelled
 from fr_inference.membership.views import Views
 from fr_inference.metrics.intervals import Scored
 

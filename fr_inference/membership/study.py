@@ -14,10 +14,10 @@ from fr_inference.membership import (
     comparing,
     controls,
     exposed,
+    labelled,
     layer_figures,
-    limits,
+    limitations,
     populations,
-    splits,
 )
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparing import Trials
@@ -63,10 +63,10 @@ def check(faces: Mapping[str, Faces], seed: int) -> None:
     """
     both = (*faces['members'].identities, *faces['nonmembers'].identities)
     member = np.arange(len(both)) < len(faces['members'])
-    fit = splits.fit_half(both, member, seed)
+    fit = labelled.fit_half(both, member, seed)
     controls.null_labels(faces['nonmembers'].identities, seed)
     if 'member_identities' in faces:
-        judged = splits.people_in(both, member & ~fit)
+        judged = labelled.people_in(both, member & ~fit)
         populations.check_others(judged, faces['member_identities'].identities)
 
 
@@ -112,9 +112,9 @@ def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) 
         membership=membership,
         exposed=_exposed(views, by_image, _first(ran, 'person')),
         limits=[
-            *limits.of_views(views),
-            *limits.of_attacks(wanted, comparisons),
-            *limits.of_numbers(comparisons),
+            *limitations.of_views(views),
+            *limitations.of_attacks(wanted, comparisons),
+            *limitations.of_numbers(comparisons),
         ],
     )
 
@@ -154,7 +154,7 @@ def _shadow(ran, views, settings, of_scores):
     }
     moved = next((one for one, _ in ran if one.setting == 'auxiliary'), None)
     if moved is not None:
-        fit = splits.fit_half(images.identities, images.member, settings.seed)
+        fit = labelled.fit_half(images.identities, images.member, settings.seed)
         own = comparing.run_attack(attacks.get(moved.attack), images, fit, settings.seed)
         assert own is not None, 'it was fitted on these images before'
         found['on_itself'] = of_scores(own.scored)
@@ -181,5 +181,5 @@ def _exposed(views, by_image, by_person):
 def nothing(views: Views) -> Findings:
     """Returns findings without figures: only the limits that follow from what could be measured."""
     return Findings(
-        comparisons=(), logits={}, membership={}, exposed=(), limits=limits.of_views(views)
+        comparisons=(), logits={}, membership={}, exposed=(), limits=limitations.of_views(views)
     )

@@ -13,8 +13,8 @@ from fr_inference.data.faces import Faces, concat
 from fr_inference.measuring import measurements
 from fr_inference.measuring.features import Feature
 from fr_inference.measuring.measurements import Measurements, Progress
-from fr_inference.membership import controls, splits
-from fr_inference.membership.splits import Labelled
+from fr_inference.membership import controls
+from fr_inference.membership.labelled import Labelled
 from fr_inference.models.target import Target
 
 MADE = 'reconstructions'  # name of faces that nobody keeps
@@ -131,14 +131,14 @@ def measure_views(
 
     everyone = concat([faces['members'], faces['nonmembers']], 'members and non-members')
 
-    def labelled(backbone, label):
+    def seen_in(backbone, label):
         measured = measure(backbone, everyone, label, features)
         return Labelled.of(measured, measured.index < len(faces['members']))
 
-    in_target = labelled(target, 'target')
-    fit = splits.fit_half(in_target.identities, in_target.member, settings.seed)
+    in_target = seen_in(target, 'target')
+    fit = labelled.fit_half(in_target.identities, in_target.member, settings.seed)
     other = blind or _untrained(target, everyone, in_target, fit, settings)
-    in_blind = _blind_view(in_target, labelled(other, 'blind control'))
+    in_blind = _blind_view(in_target, seen_in(other, 'blind control'))
     by_shadow = None
     if shadow is not None and in_target.layers:
         by_shadow = _shadow_views(

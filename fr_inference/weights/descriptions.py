@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.formats import limits
+from fr_inference.formats import bounds
 
 _MAX_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
 _WRONG = (
@@ -65,7 +65,7 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
         record = parse(path.read_text(encoding='utf-8'))
     except (ValueError, RecursionError, OSError) as error:
         raise errors.InputError(
-            str(path), f'a damaged description ({limits.brief(error)})', 'a JSON object'
+            str(path), f'a damaged description ({bounds.brief(error)})', 'a JSON object'
         ) from error
     if not isinstance(record, dict):
         raise errors.InputError(str(path), type(record).__name__, 'a JSON object')

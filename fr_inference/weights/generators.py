@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
-from fr_inference.formats import limits
+from fr_inference.formats import bounds
 from fr_inference.models import stylegan2
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.weights import descriptions, native_folders, rules, stylegan2_files
@@ -116,7 +116,7 @@ def _open_native(directory):
     record = descriptions.read(path, native_folders.SCHEMAS)
     with descriptions.describing(path):
         module = stylegan2.Generator(**_options(record['stylegan2']))
-        name = errors.shown(str(record['name'])[: limits.MAX_NAME])
+        name = errors.shown(str(record['name'])[: bounds.MAX_NAME])
         recipe = descriptions.recipe(record)
         notes = descriptions.notes(record)
         z = jax.ShapeDtypeStruct((1, module.z_dim), jnp.float32)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fr_inference import errors, tables
-from fr_inference.formats import limits
+from fr_inference.formats import bounds
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
 from fr_inference.weights import descriptions, native_folders
@@ -93,7 +93,7 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
         if dtype is not None:
             config['dtype'] = dtype
         spec = _input(record['input'])
-        name = errors.shown(str(record.get('name') or architecture)[: limits.MAX_NAME])
+        name = errors.shown(str(record.get('name') or architecture)[: bounds.MAX_NAME])
         recipe = descriptions.recipe(record)
         notes = descriptions.notes(record)
         module = registry.build(architecture, **config)

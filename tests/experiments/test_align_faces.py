@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli
+from fr_inference.cli.joining import EXIT_BAD_INPUT
 from tests.data.test_landmarks import row, write_csv
 from tests.experiments import programs
 
@@ -41,6 +41,6 @@ def test_aligned(folder, results):
 @pytest.mark.parametrize(('case', 'flag'), [('climbs', '--landmarks'), ('no_faces', '--faces')])
 def test_bad_input_is_one_line(results, case, flag):
     result = results[case]
-    assert result.code == cli.EXIT_BAD_INPUT
+    assert result.code == EXIT_BAD_INPUT
     assert result.err.startswith(f'{flag}: ')
     assert result.err.count('\n') == 1

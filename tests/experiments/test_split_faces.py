@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import cli
+from fr_inference.cli.joining import EXIT_BAD_INPUT
 from fr_inference.data import sources
 from tests.experiments import programs
 
@@ -76,7 +76,7 @@ def test_other_images_of_the_same_people(folder, results):
 )
 def test_bad_input_is_one_line(folder, results, case, words):
     result = results[case]
-    assert result.code == cli.EXIT_BAD_INPUT
+    assert result.code == EXIT_BAD_INPUT
     assert words in result.err
     assert result.err.count('\n') == 1
     assert not list((folder / 'refused').glob('*'))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fr_inference.data.faces import from_arrays
 from fr_inference.measuring.measurements import Measurements
-from fr_inference.membership.splits import Labelled
+from fr_inference.membership.labelled import Labelled
 from fr_inference.models.target import InputSpec, Target
 
 SIZE = 8

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fr_inference.membership import splits
+from fr_inference.membership import labelled
 from tests.membership.backbones import crowd
 
 
@@ -14,4 +14,4 @@ def images():
 
 @pytest.fixture(scope='session')
 def fit(images):
-    return splits.fit_half(images.identities, images.member, 0)
+    return labelled.fit_half(images.identities, images.member, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from fr_inference import config
 from fr_inference.errors import InputError
-from fr_inference.membership import attacks, comparing, controls, logistic, splits
+from fr_inference.membership import attacks, comparing, controls, labelled, logistic
 from fr_inference.membership.views import ShadowViews, Views
 from fr_inference.metrics import intervals, roc
 from tests.membership.backbones import assert_same_bytes, crowd, labelled_of
@@ -100,7 +100,7 @@ def views_of(images, blind, shadow=None):
         faces=None,
         target=None,
         in_target=images,
-        fit=splits.fit_half(images.identities, images.member, 0),
+        fit=labelled.fit_half(images.identities, images.member, 0),
         blind=None,
         untrained=True,
         in_blind=blind,

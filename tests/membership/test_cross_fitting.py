@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fr_inference.membership import attack, cross_fitting, logistic, splits
+from fr_inference.membership import attack, cross_fitting, labelled, logistic
 from fr_inference.metrics import roc
 from tests.membership.backbones import crowd, labelled_of
 
@@ -44,7 +44,7 @@ def test_nobody_is_scored_by_an_attack_that_was_fitted_on_them(images, fit):
 def test_noise_does_not_look_like_membership():
     """Forty layers of noise and few people: the attack knows its own images, and only those."""
     noise = crowd(people=16, images=2, layers=40)
-    fit = splits.fit_half(noise.identities, noise.member, 0)
+    fit = labelled.fit_half(noise.identities, noise.member, 0)
     crossed = cross_fitting.logits(examples(noise, fit), 0)
     assert roc.auc(plain(noise, fit)[fit], noise.member[fit]) > 0.95
     assert roc.auc(crossed[fit], noise.member[fit]) < 0.75

@@ -7,7 +7,7 @@ import pytest
 
 from fr_inference import auditing, config
 from fr_inference.data import sources
-from fr_inference.membership import attacks, comparing, comparison, controls, splits
+from fr_inference.membership import attacks, comparing, comparison, controls, labelled
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report.verdict import verdict
@@ -33,7 +33,7 @@ def draw(seed, shift=0.0):
 
 
 def halves(images, seed):
-    return splits.fit_half(images.identities, images.member, seed)
+    return labelled.fit_half(images.identities, images.member, seed)
 
 
 def partial(images, seed):

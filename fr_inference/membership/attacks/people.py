@@ -6,7 +6,7 @@ takes no access to the file.
 
 import numpy as np
 
-from fr_inference.membership import attack, cross_fitting, splits
+from fr_inference.membership import attack, cross_fitting, labelled
 from fr_inference.membership.attack import Examples
 
 
@@ -14,7 +14,7 @@ def _examples(images, fit, seed):
     columns = [_mean_cosines]
     if images.layers:
         for side in (images.member, ~images.member):
-            if len(splits.people_in(images.identities, fit & side)) < 4:
+            if len(labelled.people_in(images.identities, fit & side)) < 4:
                 return None  # too few for cross-fitting
         single = attack.of_images(images, fit, images.log_distances)
         logits = cross_fitting.logits(single, seed)

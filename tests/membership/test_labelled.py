@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_inference.errors import InputError
-from fr_inference.membership import splits
+from fr_inference.membership import labelled
 from tests.membership.backbones import labelled_of
 
 
@@ -39,23 +39,23 @@ class TestFitHalf:
         order = np.random.default_rng(seed).permutation(len(rows))
         names = [rows[position][0] for position in order]
         member = np.array([rows[position][1] for position in order])
-        fit = splits.fit_half(names, member, seed)
+        fit = labelled.fit_half(names, member, seed)
         inside = {name for name, side in zip(names, fit, strict=True) if side}
         outside = {name for name, side in zip(names, fit, strict=True) if not side}
         assert not inside & outside
         for letter, count in (('m', len(members)), ('n', len(others)), ('b', both)):
             assert sum(name[0] == letter for name in inside) == (count + 1) // 2
-        assert (fit == splits.fit_half(names, member, seed)).all()
+        assert (fit == labelled.fit_half(names, member, seed)).all()
 
     def test_the_order_of_images_does_not_matter(self, images, fit):
         names = np.array(images.identities)
         order = np.random.default_rng(1).permutation(len(names))
-        again = splits.fit_half(names[order].tolist(), images.member[order], 0)
+        again = labelled.fit_half(names[order].tolist(), images.member[order], 0)
         np.testing.assert_array_equal(again, fit[order])
 
     def test_every_person_comes_into_either_half(self, images):
         drawn = np.mean(
-            [splits.fit_half(images.identities, images.member, seed) for seed in range(400)],
+            [labelled.fit_half(images.identities, images.member, seed) for seed in range(400)],
             axis=0,
         )
         np.testing.assert_allclose(drawn, 0.5, atol=0.1)
@@ -66,6 +66,6 @@ class TestFitHalf:
     def test_too_few(self, members, others, field):
         names = [f'p{number}' for number in range(members + others)]
         with pytest.raises(InputError) as caught:
-            splits.fit_half(names, np.arange(len(names)) < members, 0)
+            labelled.fit_half(names, np.arange(len(names)) < members, 0)
         assert (caught.value.field, caught.value.found) == (field, '3 people')
         assert caught.value.expected.startswith('4 or more')

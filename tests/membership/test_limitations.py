@@ -3,7 +3,7 @@
 import dataclasses
 
 from fr_inference import config
-from fr_inference.membership import attacks, comparing, limits
+from fr_inference.membership import attacks, comparing, limitations
 from tests.membership.backbones import Plain, Small, crowd, labelled_of, target_of
 from tests.membership.test_comparing import views_of
 
@@ -15,10 +15,12 @@ def test_numbers():
     for people, few in ((8, True), (24, False)):
         views = views_of(crowd(people=people), crowd(people=people, seed=1))
         comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
-        found = limits.of_numbers([comparison])
+        found = limitations.of_numbers([comparison])
         assert any('people on a side' in line for line in found) == few
         assert any('cannot be resolved (10,000 would be needed' in line for line in found)
-    assert limits.of_numbers([dataclasses.replace(comparison, blind_scored=None, null_scored=None)])
+    assert limitations.of_numbers(
+        [dataclasses.replace(comparison, blind_scored=None, null_scored=None)]
+    )
 
 
 def test_every_comparison_counts():
@@ -26,14 +28,14 @@ def test_every_comparison_counts():
     few = views_of(crowd(people=8), crowd(people=8, seed=1))
     comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
     other, _ = comparing.compare(PEOPLE, 'partial', few, SETTINGS)
-    assert len(limits.of_numbers([comparison])) == 1
-    assert len(limits.of_numbers([comparison, other])) == 2
+    assert len(limitations.of_numbers([comparison])) == 1
+    assert len(limitations.of_numbers([comparison, other])) == 2
 
 
 def test_attacks_that_could_not_be_run():
     views = views_of(crowd(images=1), crowd(images=1, seed=1))
     comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
-    (said,) = limits.of_attacks([DISTANCES, PEOPLE], [comparison])
+    (said,) = limitations.of_attacks([DISTANCES, PEOPLE], [comparison])
     assert said.startswith('People with several images: not run')
     assert PEOPLE.needs in said
 
@@ -41,15 +43,15 @@ def test_attacks_that_could_not_be_run():
 def test_views():
     images = crowd()
     views = dataclasses.replace(views_of(images, images), target=target_of(Small()))
-    (said,) = limits.of_views(views)
+    (said,) = limitations.of_views(views)
     assert 'random weights' in said
-    assert limits.of_views(dataclasses.replace(views, untrained=False)) == []
+    assert limitations.of_views(dataclasses.replace(views, untrained=False)) == []
     bare = labelled_of(images.distances[:, :0], images.member, images.identities)
     plain = dataclasses.replace(
         views, target=target_of(Plain(), name='plain'), in_target=bare, untrained=False
     )
-    (said,) = limits.of_views(plain)
+    (said,) = limitations.of_views(plain)
     assert said.startswith('plain has no BatchNorm statistics')
     folded = dataclasses.replace(plain, target=target_of(Small()))
-    (said,) = limits.of_views(folded)
+    (said,) = limitations.of_views(folded)
     assert said.startswith('small calls no flax.linen.BatchNorm')
