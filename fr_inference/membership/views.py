@@ -14,7 +14,7 @@ from fr_inference.measuring import measurements
 from fr_inference.measuring.features import Feature
 from fr_inference.measuring.measurements import Measurements, Progress
 from fr_inference.membership import controls
-from fr_inference.membership.labelled import Labelled
+from fr_inference.membership.labelled import Labelled, fit_half
 from fr_inference.models.target import Target
 
 MADE = 'reconstructions'  # name of faces that nobody keeps
@@ -136,7 +136,7 @@ def measure_views(
         return Labelled.of(measured, measured.index < len(faces['members']))
 
     in_target = seen_in(target, 'target')
-    fit = labelled.fit_half(in_target.identities, in_target.member, settings.seed)
+    fit = fit_half(in_target.identities, in_target.member, settings.seed)
     other = blind or _untrained(target, everyone, in_target, fit, settings)
     in_blind = _blind_view(in_target, seen_in(other, 'blind control'))
     by_shadow = None
