@@ -122,8 +122,8 @@ def test_is_a_choice_of_the_flag(copy, program, flag, choice):
         text=True,
     )
     assert done.returncode == 0
-    shown = done.stdout.partition(f'--{flag}')[2]
-    assert choice in shown.partition('  --')[0]
+    shown = done.stdout.rpartition(f'  --{flag}=')[2]
+    assert choice in shown.partition('\n  --')[0]
 
 
 @pytest.fixture(scope='module')
