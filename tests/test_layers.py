@@ -1,4 +1,4 @@
-"""The architecture holds: who may import whom, and who may know what (CONTRIBUTING.md)."""
+"""The architecture holds: who imports whom, who knows what, one idea a file (CONTRIBUTING.md)."""
 
 import ast
 import os
@@ -53,6 +53,13 @@ KNOW_DEVICES = {
     'fr_inference/provenance.py': {'devices'},
     'fr_inference/cli/joining.py': {'distributed'},
     'fr_inference/benchmarking/chips.py': {'devices'},
+}
+
+
+# What may have more than 400 lines, and why.
+LONG = {
+    'fr_inference/config.py': 'a table: the options of an audit and of training, each written once',
+    'fr_inference/program_config.py': 'a table: the options of all other programs',
 }
 
 
@@ -148,6 +155,33 @@ def test_who_knows_what(path):
         assert 'FLAGS' not in set(names_in(source))
         if part_of(module_of(path)) not in ('report', 'benchmarking'):
             assert not known & {'matplotlib', 'jinja2'}
+
+
+@pytest.mark.parametrize('path', PROGRAMS, ids=name_of)
+def test_experiments_are_programs(path):
+    """Each file but `__init__.py` is a command: its docstring shows the call; `main` and `PROGRAM`."""
+    if path.name == '__init__.py':
+        return
+    source = path.read_text(encoding='utf-8')
+    tree = ast.parse(source)
+    assert f'python -m experiments.{path.stem} ' in (ast.get_docstring(tree) or '')
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    public = {name for name in defined if not name.startswith('_')}
+    assert public == {'main'}
+    assert source.rstrip().endswith("if __name__ == '__main__':\n    PROGRAM.run()")
+    assert len(source.splitlines()) <= 80  # flags to options to one call
+
+
+def test_no_two_modules_share_a_name():
+    names = [path.stem for path in [*LIBRARY, *PROGRAMS] if path.stem != '__init__']
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize('path', [*LIBRARY, *PROGRAMS], ids=name_of)
+def test_one_idea_a_file(path):
+    """A file of more than 400 lines has a reason, which stands in `LONG` while it is needed."""
+    lines = len(path.read_text(encoding='utf-8').splitlines())
+    assert (lines > 400) == (name_of(path) in LONG)
 
 
 def test_importing_asks_for_no_device():

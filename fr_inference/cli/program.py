@@ -83,26 +83,36 @@ class Program:
         logging.set_verbosity(machine.verbosity)
         if sys.__stderr__ is not None:
             faulthandler.enable(sys.__stderr__)
+        failure = self._attempt(flags, machine)
+        # Outside of any `except`: a traceback would keep arrays and programs alive until after JAX has
+        # closed its devices, which ends with a segmentation fault in some versions.
+        if failure is not None:
+            _stop(*failure)
+
+    def _attempt(self, flags: Flags, machine: Machine) -> tuple[str, int] | None:
+        """Runs `main`; returns (line, exit code) where it fails by anything but a bug."""
         try:
             joining.join_others(machine, shared=self.shared)
             if self.saves and not joined():  # with several, JAX handles it and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
             self.main(flags)
+            return None
         except errors.InputError as error:
-            _stop(_line(error, flags), EXIT_BAD_INPUT)
+            return _line(error, flags), EXIT_BAD_INPUT
         except gate.GateCrossed as error:
-            _stop(f'--fail_above: {error}', EXIT_GATE)
+            return f'--fail_above: {error}', EXIT_GATE
         except processes.Stopped:
-            _stop('stopped; its state is saved, the same command continues', EXIT_STOPPED)
+            return 'stopped; its state is saved, the same command continues', EXIT_STOPPED
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                _stop(f'{error.filename or "a file"}: {error.strerror}', EXIT_BAD_INPUT)
+                return f'{error.filename or "a file"}: {error.strerror}', EXIT_BAD_INPUT
             if not joined():
                 raise
             if _LOST.search(str(error)):
-                _stop('another process ended, see its log; the same command continues', EXIT_BUG)
+                return 'another process ended, see its log; the same command continues', EXIT_BUG
             traceback.print_exc()
             _leave(EXIT_BUG)
+        return None
 
 
 def _show(text: str) -> None:
