@@ -102,9 +102,11 @@ def alone(folder, start):
 def killed(folder, start):
     """First process 1, then process 0: (seconds that the other lived on, its exit code)."""
     ends = []
-    for victim, reached in ((1, 'random_faces_target'), (0, 'search')):
-        started = start('audit', audit(folder, 'two'), folder / 'two', processes=2, devices=2)
-        wait_for((folder / 'two' / 'search' / reached / 'run.json').exists, started)
+    for victim, reached in ((1, 'random faces'), (0, 'search: ')):
+        logs = folder / f'killed{victim}'
+        started = start('audit', audit(folder, 'two'), logs, processes=2, devices=2)
+        log = pathlib.Path(f'{logs}.0.err')
+        wait_for(lambda log=log, text=reached: log.exists() and text in log.read_text(), started)
         started[victim].send_signal(signal.SIGKILL)
         began = time.monotonic()
         codes = finish(started)
@@ -189,7 +191,7 @@ def train(folder, start, out, stop=None, **options):
     started = start('train_recognizer', arguments, folder / out, **options)
     if stop is not None:
         log = pathlib.Path(f'{folder / out}.0.err')
-        wait_for(lambda: '/80' in log.read_text(), started)
+        wait_for(lambda: log.exists() and '/80' in log.read_text(), started)
         started[stop].send_signal(signal.SIGTERM)
     codes = finish(started)
     return codes if stop is not None else (codes, native_targets.load_target(folder / out))
