@@ -22,7 +22,7 @@ _CALLED = {
     LEAK: 'leak',
     NONE: 'no leak found',
     OPEN: 'inconclusive',
-    INVALID: 'inconclusive: control failed',
+    INVALID: f'inconclusive: {wording.CONTROL_FAILED}',
     'failed': 'failed',
     'bug': 'failed: bug',
 }
@@ -246,7 +246,7 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     for words, found in (
         ('No leak found', kinds[NONE]),
         ('Inconclusive', kinds[OPEN]),
-        ('Inconclusive, because a control failed', kinds[INVALID]),
+        (f'Inconclusive because {wording.CONTROL_FAILED}', kinds[INVALID]),
         ('Failed, with the reason below', states['failed'] + states['bug']),
     ):
         if found:

@@ -17,7 +17,6 @@ from fr_inference.report.svg import COLOUR, look, styled, svg
 
 _BAND_REPLICATES = 200
 _NOTE_LETTERS = 110  # in a line of the figure
-_AUC = 'AUC: how often a member is told from a stranger (0.5 is guessing)'
 
 
 def overview(found: Sequence[Comparison]) -> str:
@@ -73,7 +72,7 @@ def overview(found: Sequence[Comparison]) -> str:
         axes.tick_params(axis='y', length=0)
         axes.spines['left'].set_visible(False)
         axes.set(ylim=(bottom, -0.8), xlim=(min(0.35, lowest - 0.02), 1.02))
-        axes.set_xlabel(_AUC)
+        axes.set_xlabel(wording.AUC_AXIS)
         axes.grid(axis='x', linewidth=0.6)
         return svg(figure, 'overview')
 
@@ -95,7 +94,7 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
     """
     curves = [
         (
-            wording.label(one) + ', not counted' * (not one.valid),
+            f'{wording.label(one)}\n{wording.not_counted(one, short=True)}'.strip(),
             one.scored,
             *look(place, counted=one.valid)[:2],
         )

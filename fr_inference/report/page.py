@@ -13,7 +13,7 @@ from PIL import Image
 
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
-from fr_inference.membership.comparison import LEAK, decisive, kind_of
+from fr_inference.membership.comparison import LEAK, UNITS, decisive, first_of, kind_of
 from fr_inference.metrics import intervals
 from fr_inference.report import membership_figures, search_figures, wording
 from fr_inference.report.verdict import LABELS, in_order, verdict
@@ -129,19 +129,21 @@ def _membership(audit, thumbnails):
     record = audit.record
     populations = record['membership'].get('populations', {})
     shown = _scored(audit.comparisons)
-    counted = {one.unit for one in audit.comparisons if one.valid}
+    valid = [one for one in audit.comparisons if one.valid]
+    counted = {unit for unit in UNITS if first_of(valid, unit) is not None}
     return {
         'counted': counted,
         'unshown': [
             f'{wording.label(one)} is {wording.not_counted(one)}'
             for one in audit.comparisons
-            if one.unit not in counted
+            if not one.valid and one.setting == 'partial' and one.unit not in counted
         ],
         'comparisons': in_order(audit.comparisons),
         'details': wording.details,
         'not_counted': wording.not_counted,
         'shown_label': wording.label(shown) if shown is not None else '',
         'rates': intervals.RATES,
+        'populations_by': first_of(audit.comparisons, 'image'),
         'populations': [
             (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)
             for name, block in populations.items()

@@ -100,7 +100,7 @@ _HEADLINES = {
     LEAK: 'This backbone gives away whom it was trained on',
     NONE: 'No leak found by this attack',
     OPEN: 'Inconclusive: no leak is shown, but one cannot be excluded',
-    INVALID: 'Inconclusive: a control failed',
+    INVALID: f'Inconclusive: {wording.CONTROL_FAILED}',
 }
 
 

@@ -21,6 +21,12 @@ _UNITS = {
     'person': ('people with several photographs', 'people'),
 }
 
+CONTROL_FAILED = 'a control failed'
+NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
+
+AUC_AXIS = 'AUC: how often a member is told from a stranger (0.5 is guessing)'
+"""The axis of every figure of AUCs."""
+
 SEARCH_CONTROLS = {
     'random_latents': 'random faces',
     'selected_only': 'the best random faces, not improved',
@@ -61,11 +67,16 @@ def label(one: Comparison) -> str:
     return f'{one.title} ({details(one)})'
 
 
-def not_counted(one: Comparison) -> str:
+def not_counted(one: Comparison, *, short: bool = False) -> str:
     """Returns why an attack is not counted, '' for a valid one.
 
-    Wherever the attack's figures are shown, these words stand beside them.
+    Wherever the attack's figures are shown, these words stand beside them; the short form where there
+    is no room for the control's figures.
     """
+    if one.valid:
+        return ''
+    if short:
+        return NOT_COUNTED
     reasons = []
     if one.null_failed:
         reasons.append(
@@ -76,7 +87,7 @@ def not_counted(one: Comparison) -> str:
             'on a backbone that never saw these people the same attack reaches '
             f'{auc(one.blind)}, which should not lie above 0.5'
         )
-    return f'not counted: {"; ".join(reasons)}' if reasons else ''
+    return f'{NOT_COUNTED}: {"; ".join(reasons)}'
 
 
 def auc(block: Mapping[str, Any] | None) -> str:

@@ -201,9 +201,27 @@ def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, control
         rows = re.findall(r'<tr.*?</tr>', table, re.DOTALL)
         assert rows.index(row) == len(rows) - 2  # the last, before its reason
     assert words in words_of_figure(text, 'overview')
-    assert f'{wording.label(failed)}, not counted' in words_of_figure(text, 'roc')
+    short = f'{wording.label(failed)} {wording.not_counted(failed, short=True)}'
+    assert short in words_of_figure(text, 'roc')
     shown = text[text.index('How members and strangers differ') :]
     assert f'{wording.label(failed)}: the score' not in html.unescape(shown)
+
+
+@pytest.mark.parametrize('controls', [{}, {'null': BAD_NULL}, {'blind': BAD_BLIND}])
+def test_populations_say_whether_their_attack_is_counted(controls):
+    """It is the first on photographs: others that are counted do not make its figures sound."""
+    first = comparison(**controls)
+    auxiliary = comparison(setting='auxiliary')
+    text = page.render(with_comparisons('easy', first, auxiliary, on_people()), thumbnails=False)
+    table = html.unescape(text[text.index('Who is compared with whom') :])
+    table = table[: table.index('</table>')]
+    rows = len(demo.record_of('easy')['membership']['populations'])
+    assert table.count('<tr class=void>') == rows * bool(controls)
+    assert table.count('class="void why"') == bool(controls)
+    if controls:
+        short, reason = wording.not_counted(first, short=True), wording.not_counted(first)
+        assert table.count(f'<small>{short}</small>') == rows
+        assert table.count(reason) == 1
 
 
 def test_a_failed_attack_is_grey_in_the_figure():
