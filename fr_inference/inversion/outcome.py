@@ -1,7 +1,7 @@
 """A search's figures together with the controls that would expose a false finding.
 
-The record, the verdict, the page and the batch page read this type; nothing else pairs a search with a
-control.
+The record holds it; the verdict, the page and the batch page read the search and its controls from
+there as this type. Nothing else pairs a search with a control.
 """
 
 import dataclasses

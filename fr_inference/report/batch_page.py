@@ -9,6 +9,7 @@ from typing import Any
 import markupsafe
 
 from fr_inference import runs, tables
+from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison, decisive
 from fr_inference.report import batch_figure, page, wording
 from fr_inference.report.verdict import comparisons, verdict
@@ -113,8 +114,8 @@ def finished(name: str, target: str, record: Mapping[str, Any], report: str) -> 
         'target_sha256': record['provenance']['target_sha256'],
     }
     if 'inversion' in record:
-        inversion = record['inversion']
-        figures['hit_rate'] = (inversion['hit_rate'], *inversion['hit_rate_ci95'])
+        search = Outcome.from_json(record['inversion']).figures
+        figures['hit_rate'] = (search['hit_rate'], *search['hit_rate_ci95'])
     return Entry(
         name=name,
         target=target,

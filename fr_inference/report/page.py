@@ -13,6 +13,7 @@ from PIL import Image
 
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
+from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import LEAK, UNITS, decisive, first_of, kind_of
 from fr_inference.metrics import intervals
 from fr_inference.report import membership_figures, search_figures, wording
@@ -176,10 +177,7 @@ def _inversion(audit, thumbnails):
         }
         row = {name: values[number] for name, values in table.items()}
         sheet.append(row | {'faces': _cells(pictures) if thumbnails else []})
-    searches = [('the search', record)]
-    searches += [
-        (wording.SEARCH_CONTROLS[name], found) for name, found in record['controls'].items()
-    ]
+    searches = wording.searches(Outcome.from_json(record), wording.SEARCH_CONTROLS)
     shown: dict[str, Any] = {
         'sheet': sheet,
         'searches': searches,
@@ -187,13 +185,9 @@ def _inversion(audit, thumbnails):
     }
     if result.from_templates is not None:
         targeted = result.from_templates
-        attacks = [('the search', record['targeted'])]
-        attacks += [
-            (wording.TEMPLATE_CONTROLS[name], found)
-            for name, found in record['targeted']['controls'].items()
-        ]
+        attack = Outcome.from_json(record['targeted'])
         shown |= {
-            'template_attacks': attacks,
+            'template_attacks': wording.searches(attack, wording.TEMPLATE_CONTROLS),
             'template_sheet': [
                 {
                     'identity': audit.columns['identity'][row],
@@ -224,12 +218,13 @@ def _drawings(audit):
     drawings = _membership_drawings(audit) if 'membership' in audit.record else {}
     record = audit.record.get('inversion')
     if record is not None:
-        drawings['success'] = search_figures.success(record)
+        search = Outcome.from_json(record)
+        drawings['success'] = search_figures.success(search)
         level = record.get('members_median_logit')
         if any(len(curve) for curve in audit.inversion.curves.values()):
             drawings['curves'] = search_figures.curves(audit.inversion.curves, level)
         if 'sweep' in record:
-            drawings['sweep'] = search_figures.sweep(record)
+            drawings['sweep'] = search_figures.sweep(record['sweep'], search)
     return drawings
 
 

@@ -7,6 +7,7 @@ made from the fields of a `Comparison`: a new attack appears everywhere without 
 from collections.abc import Mapping
 from typing import Any
 
+from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import Comparison
 
 # What the attacker knows: within a sentence, and as a label.
@@ -37,6 +38,12 @@ SEARCH_CONTROLS = {
 
 TEMPLATE_CONTROLS = SEARCH_CONTROLS | {'nonmembers': 'templates of people who are not members'}
 """Controls of the inversion of stored templates."""
+
+
+def searches(search: Outcome, controls: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Returns (label, figures) of a search and of its controls, which `controls` names."""
+    found = [(controls[name], figures) for name, figures in search.controls.items()]
+    return [('the search', search.figures), *found]
 
 
 def knowing(setting: str) -> str:
