@@ -157,6 +157,29 @@ def test_who_knows_what(path):
             assert not known & {'matplotlib', 'jinja2'}
 
 
+def test_every_layer_exists():
+    """A name in `LAYERS` that is no longer there would hide that its successor has no place."""
+    parts = {part_of(module_of(path)) for path in [*LIBRARY, *PROGRAMS]}
+    assert parts == set(LEVEL)
+    assert len(LEVEL) == sum(map(len, LAYERS))  # none stands twice
+
+
+def built(source, name):
+    """Returns whether a class of that name is called, whatever stands before its dot."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return any(name in (getattr(func, 'id', ''), getattr(func, 'attr', '')) for func in calls)
+
+
+def test_one_module_pairs_an_attack_with_its_controls():
+    """`Comparison.from_json` (`cls(...)`) reads what it wrote."""
+    pairing = {
+        name_of(path)
+        for path in [*LIBRARY, *PROGRAMS]
+        if built(path.read_text(encoding='utf-8'), 'Comparison')
+    }
+    assert pairing == {'fr_inference/membership/comparing.py'}
+
+
 @pytest.mark.parametrize('path', PROGRAMS, ids=name_of)
 def test_experiments_are_programs(path):
     """Each file but `__init__.py` is a command: its docstring shows the call; `main` and `PROGRAM`."""
@@ -212,6 +235,12 @@ def test_importing_asks_for_no_device():
 )
 def test_the_test_sees_imports(part, source, expected):
     assert upward(part, source) == expected
+
+
+def test_the_test_sees_what_is_built():
+    assert built('x = Comparison(attack=1)', 'Comparison')
+    assert built('x = comparison.Comparison(attack=1)', 'Comparison')
+    assert not built('x = Comparison.from_json(entry)', 'Comparison')
 
 
 def test_the_test_sees_devices():
