@@ -200,7 +200,7 @@ def over(
     total: int,
     most: int,
 ) -> Mapped:
-    """Lets a compiled function of one candidate compute any number of them.
+    """Applies a compiled one-candidate function to any number of candidates.
 
     Args:
       program: what `per_candidate` returned; programs that differ in constants alone share it.

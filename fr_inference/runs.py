@@ -135,7 +135,9 @@ def resume(
     label: str = '',
     progress: Progress | None = None,
 ) -> Any:
-    """Works from the last saved state, or the given one, to the end; the same work bit for bit.
+    """Works from the last saved state, or the given one, to the end.
+
+    An interrupted run gives the same result, bit for bit.
 
     Between two calls of `advance` the work can be stopped (`processes.ask_to_stop`). A kill loses what
     came after the last save.

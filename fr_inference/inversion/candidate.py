@@ -1,4 +1,4 @@
-"""One candidate of the search: drawn, scored, improved step by step, looked at afresh.
+"""One candidate of the search: drawn, looked at, improved step by step, looked at afresh.
 
 Pure functions of one candidate; `mapped` computes them for any number, on all devices of all processes.
 Every program takes `Constants` first, and what is compiled depends on the arguments of the function that
@@ -180,15 +180,15 @@ def advancing(scene: Scene, pictures: int, term: str, optimiser: Optimiser, coun
     return advance
 
 
-def scoring(scene: Scene, pictures: int) -> Program:
+def first_look(scene: Scene, pictures: int) -> Program:
     """Returns the program from a number to the terms (`look`) of the random latent of that number."""
 
-    def score(constants, number):
+    def terms(constants, number):
         key = jax.random.fold_in(rng.stream(constants.key, 'first look'), number)
         white = prior.draw(scene, constants.generator, constants.prior, constants.key, number)
         return look(scene, pictures, constants, white, key)
 
-    return score
+    return terms
 
 
 def looking(scene: Scene, pictures: int, term: str) -> Program:

@@ -35,9 +35,9 @@ class Outcome:
 
     Attributes:
       figures: of the search, named as in `FIGURES`.
-      controls: name -> figures, in the order of `CONTROLS`; one that was not run is absent.
-      excess: what is left of the hit rate after the control that leaves least: 'hit_rate',
-        'hit_rate_ci95', 'over' (that control), and 'p_value', the largest that any control leaves. None
+      controls: name -> figures, of `CONTROLS`; one that was not run is absent.
+      excess: hit rate minus that of the strongest control: 'hit_rate', 'hit_rate_ci95', 'over' (that
+        control), and 'p_value', the largest that any control leaves. None
         for a search from templates, which has no hit rate.
     """
 

@@ -1,6 +1,6 @@
 """A search of a backbone with its controls, and what the evaluator says of all of them.
 
-`search_faces` runs one search on its own; `invert` is the second stage of an audit.
+`search_faces` runs one search on its own; `invert` is the model inversion of an audit.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ def search_faces(
     workdir: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Found:
-    """Searches a generator's latents for faces, without controls and without anybody who judges.
+    """Searches a generator's latents for faces, without controls and without an evaluator.
 
     Args:
       target: the backbone; with `goals.centres` and `goals.templates` any will do.
@@ -99,7 +99,7 @@ def search_faces(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What an audit needs for the second stage.
+    """What an audit needs for model inversion.
 
     Attributes:
       generator: trained on none of the people.
@@ -149,8 +149,8 @@ def invert(
 ) -> Inversion:
     """Searches for faces that the target was trained on, and judges what was found.
 
-    Membership as the goal: people whom the attack was fitted on are in no gallery. Class centres as the
-    goal: nobody was needed, and everybody is.
+    People used to fit the attack are left out of the gallery. With class centres no member is needed, so
+    the gallery holds everyone.
 
     Args:
       audited: the audit's images, in the target and in its control, by `guidance.audited`.
@@ -276,7 +276,7 @@ class _Shared:
         embeddings = self.subjects[name].pool.embeddings
         if strangers is not None:
             embeddings = self.audited.embed(side.target, strangers, 'strangers')
-        # Hosts may round differently: one decides what all of them look for.
+        # Hosts may round differently: process 0's estimate is used by all.
         wanted = processes.from_first(
             lambda: centres.estimate(embeddings, how.centres, seed=self.seed)[: how.keep]
         )

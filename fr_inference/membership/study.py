@@ -53,7 +53,7 @@ def chosen(settings: config.Settings) -> list[Attack]:
 
 
 def check(faces: Mapping[str, Faces], seed: int) -> None:
-    """Finds what names alone tell, before anything is measured: too few people, nobody of that name.
+    """Checks the identity lists before measuring.
 
     Args:
       faces: as in `run`, and 'members' and 'nonmembers'.

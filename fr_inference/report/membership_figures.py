@@ -1,4 +1,4 @@
-"""The report's figures of the membership stage."""
+"""The report's figures of membership inference."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
     A curve begins where one false positive is expected: left of it there is nothing to see.
 
     Args:
-      found: those without scores are left out.
+      found: those without logits are left out.
       seed: of the bands.
     """
     curves = [
@@ -137,13 +137,13 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
 
 
 def scores(scored: Scored) -> str:
-    """Draws an attack's scores of members and strangers in the evaluated half."""
+    """Draws an attack's logits of members and strangers in the evaluated half."""
     with styled():
         figure = Figure(figsize=(7.6, 2.8))
         axes = figure.subplots()
         _two_histograms(axes, scored.scores, scored.member)
         axes.axvline(0, color=COLOUR['ink'], linestyle=':', linewidth=1)
-        axes.set_xlabel('membership score: right of 0 the attack says "member"')
+        axes.set_xlabel('membership logit: right of 0 the attack says "member"')
         axes.legend(loc='upper left', fontsize=9.5)
         return svg(figure, 'scores')
 

@@ -45,7 +45,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
     """Returns the report of an audit as HTML without references to other files.
 
     Args:
-      audit: an `auditing.Audit`: record, comparisons with their scores, columns, distances, faces,
+      audit: an `auditing.Audit`: record, comparisons with their logits, columns, distances, faces,
         inversion.
       thumbnails: whether to show the faces of the most exposed people.
     """
@@ -126,7 +126,7 @@ def convention(input: Mapping[str, Any]) -> str:
 
 
 def _membership(audit, thumbnails):
-    """What the template shows of the membership stage."""
+    """What the template shows of membership inference."""
     record = audit.record
     populations = record['membership'].get('populations', {})
     shown = _scored(audit.comparisons)
@@ -158,13 +158,13 @@ def _membership(audit, thumbnails):
 
 
 def _scored(comparisons):
-    """Returns the attack on photographs whose scores are drawn, None without any that is counted."""
+    """Returns the attack on photographs whose logits are drawn, None without any that is counted."""
     found = [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
     return decisive(found) if found else None
 
 
 def _inversion(audit, thumbnails):
-    """What the template shows of the second stage."""
+    """What the template shows of model inversion."""
     record, result = audit.record['inversion'], audit.inversion
     table = reconstructions.rows(result)
     sheet = []

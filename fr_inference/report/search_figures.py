@@ -1,4 +1,4 @@
-"""The report's figures of the inversion stage."""
+"""The report's figures of model inversion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,7 @@
 """The verdict in plain language: what was asked, what was found, how sure, what it means.
 
-There is one for each stage and one for the audit. A finding of one stage is the headline, whatever the
-other stage says.
+Membership inference and model inversion have one each, and the audit has one. A finding of either is
+the headline, whatever the other says.
 """
 
 import dataclasses
@@ -48,22 +48,22 @@ class Verdict:
 
 
 def verdict(record: Mapping[str, Any]) -> Verdict:
-    """Returns the verdict on the contents of `audit.json`: of one stage, or of both."""
-    stages = []
+    """Returns the verdict on the contents of `audit.json`: of either part, or of both."""
+    parts = []
     if 'membership' in record:
-        stages.append(of_membership(comparisons(record)))
+        parts.append(of_membership(comparisons(record)))
     if 'inversion' in record:
-        stages.append(of_inversion(record['inversion']))
-    kinds = [stage.kind for stage in stages]
+        parts.append(of_inversion(record['inversion']))
+    kinds = [part.kind for part in parts]
     kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds)
-    headline = stages[kinds.index(kind)].headline
+    headline = parts[kinds.index(kind)].headline
     if kinds == [LEAK, LEAK]:
         headline = f'{headline}, and their faces can be reconstructed'
-    return Verdict(kind, headline, sum((stage.sentences for stage in stages), ()))
+    return Verdict(kind, headline, sum((part.sentences for part in parts), ()))
 
 
 def comparisons(record: Mapping[str, Any]) -> list[Comparison]:
-    """Returns the comparisons of an `audit.json`, none where the membership stage was not run."""
+    """Returns the comparisons of an `audit.json`, none where membership inference was not run."""
     found = record.get('membership', {}).get('comparisons', ())
     return [Comparison.from_json(entry) for entry in found]
 
@@ -77,7 +77,7 @@ def in_order(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def of_membership(found: Sequence[Comparison]) -> Verdict:
-    """Returns the verdict on the membership stage.
+    """Returns the verdict on membership inference.
 
     Every attack is judged by its own controls (`Comparison.kind`). An attack whose control failed is
     named as not counted, with the reason in place of its figures.
@@ -192,7 +192,7 @@ def _meaning(kind, found):
 
 
 def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
-    """Returns the verdict on the inversion stage.
+    """Returns the verdict on model inversion.
 
     A recovery is claimed only where the hit rate's excess over the strongest control has an interval
     above 0, and the p-values of that excess and of the relabelled gallery are below `SIGNIFICANT`. The

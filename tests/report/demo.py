@@ -167,7 +167,7 @@ def _scored(figures, generator):
 
 
 def _found(record, generator, size):
-    """Reconstructions for the second stage of a record, None without one."""
+    """Reconstructions for the model inversion of a record, None without one."""
     if 'inversion' not in record:
         return None
     stage = record['inversion']

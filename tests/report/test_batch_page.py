@@ -91,7 +91,7 @@ def test_headlines(entries, headline, tone):
 
 
 def test_a_leak_that_only_a_search_shows_has_no_excess():
-    """The attack of the first stage may stay open beside it."""
+    """Membership inference may stay open beside it."""
     one = dataclasses.replace(
         entry('a', 'leak', hit_rate=(0.4, 0.3, 0.5)), comparisons=(comparison(over=(-0.2, 0.3)),)
     )

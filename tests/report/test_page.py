@@ -71,10 +71,10 @@ def test_every_part_is_there(audit, rendered):
     leak = verdict(audit.record).kind == 'leak'
     for text in (
         'What was found, beside its controls',
-        'How many are found at what price',
+        'True positives against false positives',
         'How members and strangers differ',
         'Who is compared with whom',
-        'Most exposed people' if leak else 'Members with the highest scores',
+        'Most exposed people' if leak else 'Members with the highest logits',
         'Limits',
         'Provenance',
         '32 × 32 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 127.5',
@@ -204,7 +204,7 @@ def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, control
     short = f'{wording.label(failed)} {wording.not_counted(failed, short=True)}'
     assert short in words_of_figure(text, 'roc')
     shown = text[text.index('How members and strangers differ') :]
-    assert f'{wording.label(failed)}: the score' not in html.unescape(shown)
+    assert f'{wording.label(failed)}: the logit' not in html.unescape(shown)
 
 
 @pytest.mark.parametrize('controls', [{}, {'null': BAD_NULL}, {'blind': BAD_BLIND}])
@@ -233,8 +233,8 @@ def test_a_failed_attack_is_grey_in_the_figure():
         assert f'var({tint})' not in drawn
 
 
-def test_scores_of_an_attack_that_is_not_counted_name_nobody():
-    """The demo's third report: its people are scored by an attack whose null control failed."""
+def test_logits_of_an_attack_that_is_not_counted_name_nobody():
+    """The demo's third report: its people were attacked by one whose null control failed."""
     audit = demo.audit_of(demo.record_of('few'))
     text = page.render(audit, thumbnails=False)
     assert audit.record['exposed'][0]['person_logit'] is not None
@@ -272,7 +272,7 @@ def test_records_without_scores_have_no_curves():
     audit = demo.audit_of(demo.record_of('easy'))
     audit.comparisons = comparisons(audit.record)
     text = page.render(audit)
-    assert 'How many are found at what price' not in text
+    assert 'True positives against false positives' not in text
     assert text.count('<svg') == 3
 
 

@@ -260,7 +260,7 @@ def test_the_question_says_what_the_search_knows(setting, words):
     assert verdict({'inversion': found}).sentences[0].endswith(words)
 
 
-def test_both_stages_in_one_verdict():
+def test_both_parts_in_one_verdict():
     leaking = record(comparison())
     both = verdict(leaking | {'inversion': inversion(0.4, 0.3, 0.1, 0.001)})
     assert both.kind == 'leak'
