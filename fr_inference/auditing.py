@@ -257,6 +257,8 @@ def run(
     started = time.monotonic()
     folder = pathlib.Path(workdir) if workdir is not None else None
     search = checking.wanted_search(opened, search, membership)
+    if membership:
+        checking.check_attacks(opened.faces, settings, search)
     faces, limits = checking.checked_faces(opened, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):

@@ -12,13 +12,13 @@ fr_inference.errors.InputError: batch_size: found 0, expected 1 or more
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.declaring import Config, Option, kind_of, option, options_of, replace
+from fr_inference.declaring import Config, Option, explicit, kind_of, option, options_of, replace
 
-__all__ = ['Config', 'Option', 'kind_of', 'option', 'options_of', 'replace']
+__all__ = ['Config', 'Option', 'explicit', 'kind_of', 'option', 'options_of', 'replace']
 
 # What options are for, in the order in which people need them; `--helpshort` shows them so.
 GROUPS = {
@@ -130,27 +130,53 @@ class Inputs(Reading, Backbone):
 
     def check(self) -> None:
         """A search needs its judge, a shadow its faces."""
-        if self.generator is not None and self.evaluator is None:
+        check_parts(self.parts)
+
+    @property
+    def parts(self) -> set[str]:
+        """Names of what was given."""
+        return {name for name in options_of(Inputs) if getattr(self, name) is not None}
+
+
+_NEEDS_GENERATOR = 'needs a generator; give generator as well'
+
+
+def check_parts(given: Collection[str]) -> None:
+    """Checks that no part of an audit lacks the one without which it is ignored.
+
+    Args:
+      given: names of the parts that are there, as in `Inputs`.
+
+    Raises:
+      InputError: that names the part.
+    """
+    if 'generator' in given and 'evaluator' not in given:
+        raise errors.InputError(
+            'evaluator',
+            'none',
+            'a backbone of another architecture, trained on other people, which judges the '
+            'reconstructions',
+        )
+    for name in ('evaluator', 'strangers'):
+        if name in given and 'generator' not in given:
+            raise errors.InputError(name, hint=_NEEDS_GENERATOR)
+    for name, was in (('shadow', 'was trained'), ('shadow_init', 'is to be trained')):
+        if name in given and 'auxiliary' not in given:
             raise errors.InputError(
-                'evaluator',
-                'none',
-                'a backbone of another architecture, trained on other people, which judges the '
-                'reconstructions',
+                name, 'no auxiliary faces', hint=f'also give auxiliary, the faces it {was} on'
             )
-        for name in ('evaluator', 'strangers'):
-            if getattr(self, name) is not None and self.generator is None:
-                raise errors.InputError(
-                    name, 'no generator', 'the generator whose latents are searched'
-                )
-        for name in ('shadow', 'shadow_init'):
-            if getattr(self, name) is not None and self.auxiliary is None:
-                raise errors.InputError(
-                    name, 'no auxiliary faces', 'the faces on which a shadow is or was trained'
-                )
-        if self.shadow is not None and self.shadow_init is not None:
-            raise errors.InputError(
-                'shadow_init', 'a shadow that is already trained', 'one of shadow and shadow_init'
-            )
+    if 'shadow' in given and 'shadow_init' in given:
+        raise errors.InputError(
+            'shadow_init', 'a shadow that is already trained', 'one of shadow and shadow_init'
+        )
+
+
+def check_strangers(given: Collection[str], search: 'Search') -> None:
+    """Checks that strangers are given to a search for class centres only; arguments as `check_parts`."""
+    if 'strangers' in given and not search.centres:
+        raise errors.InputError(
+            'strangers', 'centres=0', hint='set centres above 0 to use strangers'
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -208,6 +234,12 @@ class Latents(Config):
         64, 'Candidates computed at a time on each device; bounds memory.', 'machine', low=1
     )
 
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Without a step there is no way to go it."""
+        for name in ('learning_rate', 'optimiser'):
+            if self.steps == 0 and name in given:
+                raise errors.InputError(name, 'a value beside steps=0', 'none: there is no step')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search(Latents):
@@ -239,7 +271,11 @@ class Search(Latents):
         0.3, 'Weight of the penalty for leaving the region of random latents.', 'search', low=0
     )
     targeted: int = option(
-        0, 'Members whose stored template is inverted, in addition to the search.', 'search', low=0
+        0,
+        'Members whose stored template is inverted as well; strength and prior have values of their own '
+        'there, which audit.json records.',
+        'search',
+        low=0,
     )
     keep: int = option(64, 'Reconstructions that are kept and judged.', 'search', low=1)
     apart: float = option(
@@ -270,6 +306,16 @@ class Search(Latents):
         if len({f'{one:g}' for one in self.sweep}) < len(self.sweep):
             raise errors.InputError('sweep', self.sweep, 'different strengths')
 
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Class centres are apart by themselves."""
+        super().check_given(given)
+        if self.centres and 'apart' in given:
+            raise errors.InputError(
+                'apart',
+                f'{self.apart:g} beside centres={self.centres}',
+                'none: each centre keeps its own reconstructions, however alike',
+            )
+
     @property
     def goal(self) -> str:
         """'membership' or 'centres'."""
@@ -288,15 +334,10 @@ def search_of(inputs: Inputs, given: Mapping[str, Any]) -> Search | None:
     """
     if inputs.generator is None:
         for name in given:
-            raise errors.InputError(
-                name, 'no generator', 'the generator whose latents are searched, or no option of it'
-            )
+            raise errors.InputError(name, hint=_NEEDS_GENERATOR)
         return None
-    search = Search(**given)
-    if inputs.strangers is not None and not search.centres:
-        raise errors.InputError(
-            'strangers', 'no centres', 'the number of class centres that are estimated from them'
-        )
+    search = explicit(Search, given)
+    check_strangers(inputs.parts, search)
     return search
 
 

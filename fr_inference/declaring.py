@@ -10,9 +10,12 @@ import math
 import os
 import types
 import typing
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from fr_inference import errors
+
+Kind = TypeVar('Kind', bound='Config')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,20 @@ class Config:
 
     def check(self) -> None:
         """Raises `InputError` for values that do not fit each other."""
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Raises `InputError` for an option that was given explicitly and would be ignored."""
+
+
+def explicit(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """Returns the options of a class of which some were given explicitly.
+
+    Raises:
+      InputError: also for those that would be ignored.
+    """
+    made = kind(**given)
+    made.check_given(given)
+    return made
 
 
 def options_of(kind: type[Config]) -> dict[str, tuple[dataclasses.Field, Option]]:

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fr_inference import errors
@@ -136,6 +137,9 @@ class Templates(Latents, Reading, Backbone):
             raise errors.InputError('templates', found, 'one of templates and photographs')
         if self.evaluator is not None and self.photographs is None:
             raise errors.InputError('evaluator', 'no photographs', 'photographs to compare with')
+        for name in ('identity_key', 'data_dir'):
+            if getattr(self, name) is not None and self.photographs is None:
+                raise errors.InputError(name, 'no photographs', 'photographs of a tfds set')
 
     @property
     def search(self) -> Search:
@@ -321,6 +325,17 @@ class Preparation(Reading):
             raise errors.InputError('name', f'{self.name!r:.80}', 'small letters, digits and _')
 
 
+# Options of the benchmark that only some of what it measures has.
+_MEASURED = {
+    'arch': ('scoring', 'training', 'loading'),
+    **dict.fromkeys(('dtype', 'devices'), ('scoring', 'inversion', 'training')),
+    **dict.fromkeys(
+        ('generator', 'target', 'resolution', 'candidates', 'stylegan2_ada'), ('inversion',)
+    ),
+    **dict.fromkeys(('faces', 'feed'), ('loading',)),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Benchmark(Config):
     """What is measured, on which devices, beside which peers."""
@@ -407,6 +422,14 @@ class Benchmark(Config):
             raise errors.InputError('out', self.out, 'a file for JSON, as in speed.json')
         if self.out is not None and not pathlib.Path(self.out).name:
             raise errors.InputError('out', repr(self.out), 'a file for JSON, as in speed.json')
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Each benchmark has options of its own."""
+        for name, measured in _MEASURED.items():
+            if name in given and self.what not in measured:
+                raise errors.InputError(
+                    name, f'a value beside what={self.what}', f'what={" or ".join(measured)}'
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

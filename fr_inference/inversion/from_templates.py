@@ -18,6 +18,8 @@ from fr_inference.inversion.subject import Progress, Subject
 from fr_inference.metrics import intervals
 
 _CANDIDATES = 4  # for each template; the best is kept
+# Of the goal, whatever those of the search are: a template is another goal.
+_WEIGHTS = {'strength': Search.strength, 'prior': Search.prior}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ def run(
     each = config.replace(how, candidates=min(_CANDIDATES, how.candidates), keep=1, apart=1.0)
 
     def attack(name, how, people='members', side='target'):
-        goal = goals.templates(sides[side].embeddings[rows[people]])
+        goal = goals.templates(sides[side].embeddings[rows[people]], **_WEIGHTS)
         found = search.run(
             subjects[side],
             goal,
@@ -123,6 +125,7 @@ def run(
             'gallery': int(gallery.member.sum()),
             'candidates': each.candidates,
             'steps': each.steps,
+            **_WEIGHTS,
             **Outcome(figures=figures, controls=controls).to_json(),
         },
         found=found,
