@@ -190,7 +190,9 @@ class Measuring(Config):
 class Settings(Measuring):
     """How an audit is done."""
 
-    seed: int = option(0, 'Of splits, searches, controls and intervals.', 'attack', **SEED)
+    seed: int = option(
+        0, 'Random seed of splits, searches, controls and intervals.', 'attack', **SEED
+    )
     attacks: tuple[str, ...] = option(
         (),
         'Attacks that are run (default: all).',
@@ -198,7 +200,12 @@ class Settings(Measuring):
         choices='fr_inference.membership.attacks:NAMES',
     )
     replicates: int = option(
-        1000, 'Of the bootstrap behind each interval.', 'attack', low=100, high=100_000, flag=False
+        1000,
+        'Resamples of the bootstrap behind each interval.',
+        'attack',
+        low=100,
+        high=100_000,
+        flag=False,
     )
     allow_overlap: bool = option(
         False, 'Continue when the parts share people or images, and report it.', 'faces'
@@ -211,7 +218,7 @@ class Settings(Measuring):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents(Config):
-    """How latents are searched, whatever for."""
+    """How latents are searched, for any goal."""
 
     draws: int = option(4096, 'Random latents that are scored first.', 'search', low=1)
     candidates: int = option(256, 'The best of them, which are improved.', 'search', low=1)
@@ -226,9 +233,11 @@ class Latents(Config):
         'adam',
         "adam, or projected: the paper's steps along the unit gradient.",
         'search',
-        choices=('adam', 'projected'),
+        choices='fr_inference.inversion.candidate:OPTIMISERS',
     )
-    space: str = option('w', 'Latents that are improved.', 'search', choices=('w', 'w+', 'z'))
+    space: str = option(
+        'w', 'Latents that are improved.', 'search', choices='fr_inference.inversion.scene:SPACES'
+    )
     psi: float = option(1.0, 'Truncation of the random latents.', 'search', above=0)
     search_batch: int = option(
         64, 'Candidates computed at a time on each device; bounds memory.', 'machine', low=1
@@ -254,7 +263,7 @@ class Search(Latents):
         "The attack's guidance: its logit (raw, the paper's), the logit up to the members' median "
         '(capped), or a density of members (default: capped).',
         'search',
-        choices=('raw', 'capped', 'density'),
+        choices='fr_inference.inversion.guidance:KINDS',
     )
     centres: int = option(
         0,
@@ -399,9 +408,12 @@ class Recipe(Config):
     epochs: int = option(20, 'Passes over the images.', 'training', low=0, high=1_000_000)
     batch_size: int = option(64, 'Images per step.', 'training', low=2)
     learning_rate: float = option(0.1, 'Peak learning rate of SGD.', 'training', above=0)
-    momentum: float = option(0.9, 'Of SGD.', 'training', low=0, high=0.9999, flag=False)
+    momentum: float = option(0.9, 'Momentum of SGD.', 'training', low=0, high=0.9999, flag=False)
     weight_decay: float = option(
-        5e-4, 'Of convolution and dense kernels and class centres.', 'training', low=0
+        5e-4,
+        'L2 penalty of convolution and dense kernels and of class centres.',
+        'training',
+        low=0,
     )
     warmup: float = option(
         0.05,
@@ -415,7 +427,7 @@ class Recipe(Config):
     cross_replica: bool = option(
         True, "BatchNorm over the whole batch, not over each device's part of it.", 'training'
     )
-    seed: int = option(0, 'Of weights, order and mirroring.', 'training', **SEED)
+    seed: int = option(0, 'Random seed of weights, order and mirroring.', 'training', **SEED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -424,7 +436,9 @@ class GeneratorRecipe(Config):
 
     images: int = option(1_000_000, 'Real images shown in total.', 'training', low=1)
     batch_size: int = option(32, 'Images per step.', 'training', low=1)
-    learning_rate: float = option(0.0025, 'Of Adam, for both networks.', 'training', above=0)
+    learning_rate: float = option(
+        0.0025, 'Learning rate of Adam, for both networks.', 'training', above=0
+    )
     r1: float | None = option(
         None,
         'Weight of the gradient penalty (default: 0.0002 resolution^2 / batch_size).',
@@ -451,4 +465,4 @@ class GeneratorRecipe(Config):
         choices='fr_inference.training.generator:AUGMENTATIONS',
     )
     mirror: bool = option(True, 'Mirror images at random.', 'training')
-    seed: int = option(0, 'Of weights and every draw.', 'training', **SEED)
+    seed: int = option(0, 'Random seed of weights and of every draw.', 'training', **SEED)

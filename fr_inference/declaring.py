@@ -50,6 +50,15 @@ class Option:
         module, _, name = self.choices.partition(':')
         return tuple(getattr(importlib.import_module(module), name))
 
+    def contains(self, value: float) -> bool:
+        """Returns whether a number is finite and in the range."""
+        return not (
+            not math.isfinite(value)
+            or (self.low is not None and value < self.low)
+            or (self.above is not None and value <= self.above)
+            or (self.high is not None and value > self.high)
+        )
+
     def range(self) -> str:
         """Returns the range in words, '' without one."""
         if self.above is not None:
@@ -162,13 +171,7 @@ def _check_value(name, value, known):
         errors.one_of(name, value, allowed)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    outside = (
-        not math.isfinite(value)
-        or (known.low is not None and value < known.low)
-        or (known.above is not None and value <= known.above)
-        or (known.high is not None and value > known.high)
-    )
-    if outside:
+    if not known.contains(value):
         raise errors.InputError(name, repr(value), known.range() or 'a finite number')
 
 

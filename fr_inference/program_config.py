@@ -55,7 +55,7 @@ class Verification(Measuring, Reading, Backbone):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conversion(Config):
-    """What is converted, and what is known better than the checkpoint says."""
+    """What is converted, and what overrides what the checkpoint says of itself."""
 
     source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')
     arch: str | None = option(
@@ -68,10 +68,13 @@ class Conversion(Config):
         None, 'HEIGHTxWIDTH of its images, pixels (default: recognised by shapes).', 'target'
     )
     mean: tuple[float, ...] | None = option(
-        None, "Of R, G, B on the scale 0 to 255 (default: the family's).", 'target'
+        None, "Mean of R, G, B on the scale 0 to 255 (default: the family's).", 'target'
     )
     std: tuple[float, ...] | None = option(
-        None, "Of R, G, B on the scale 0 to 255 (default: the family's).", 'target', above=0
+        None,
+        "Standard deviation of R, G, B on the scale 0 to 255 (default: the family's).",
+        'target',
+        above=0,
     )
     out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
 
@@ -123,7 +126,7 @@ class Templates(Latents, Reading, Backbone):
         'judge',
         names='BACKBONE',
     )
-    seed: int = option(0, 'Of the latents.', 'search', **SEED)
+    seed: int = option(0, 'Random seed of the latents.', 'search', **SEED)
     out: str = option(..., 'Folder for the results.', 'output', names='FOLDER')
 
     def check(self) -> None:
@@ -225,7 +228,7 @@ class RecognizerTraining(Training):
 class GeneratorNetwork(Config):
     """The StyleGAN2 generator that is trained."""
 
-    resolution: int = option(64, 'Of the images, pixels: a power of two.', 'training', low=4)
+    resolution: int = option(64, 'Size of the images, pixels: a power of two.', 'training', low=4)
     z_dim: int = option(512, 'Length of z.', 'training', low=1)
     w_dim: int = option(512, 'Length of w.', 'training', low=1)
     channel_base: int = option(
@@ -307,7 +310,7 @@ class Preparation(Reading):
     out: str = option(
         ..., "Folder of tfds sets (other programs' --data_dir).", 'output', names='FOLDER'
     )
-    name: str | None = option(None, 'Of the set (default: after --faces).', 'output')
+    name: str | None = option(None, 'Name of the set (default: after --faces).', 'output')
     shards: int | None = option(
         None,
         'Files of the set (default: one for each 4,096 images).',
@@ -371,7 +374,7 @@ class Benchmark(Config):
         names='BACKBONE',
     )
     resolution: int = option(
-        256, "Inversion: of the networks' images.", 'measured', low=4, high=1024
+        256, "Inversion: size of the networks' images, pixels.", 'measured', low=4, high=1024
     )
     candidates: tuple[int, ...] = option(
         (16, 32, 64), 'Inversion: on each device.', 'measured', low=1

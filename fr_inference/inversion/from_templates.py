@@ -14,8 +14,9 @@ from fr_inference.inversion.evaluator import Evaluator
 from fr_inference.inversion.guidance import Side
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.inversion.search import Found
-from fr_inference.inversion.subject import Progress, Subject
+from fr_inference.inversion.subject import Subject
 from fr_inference.metrics import intervals
+from fr_inference.runs import Progress
 
 _CANDIDATES = 4  # for each template; the best is kept
 # Of the goal, whatever those of the search are: a template is another goal.

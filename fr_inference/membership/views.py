@@ -12,10 +12,11 @@ from fr_inference.data import overlap
 from fr_inference.data.faces import Faces, concat
 from fr_inference.measuring import measurements
 from fr_inference.measuring.features import Feature
-from fr_inference.measuring.measurements import Measurements, Progress
+from fr_inference.measuring.measurements import Measurements
 from fr_inference.membership import controls
 from fr_inference.membership.labelled import Labelled, fit_half
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 
 MADE = 'reconstructions'  # name of faces that nobody keeps
 
