@@ -50,8 +50,7 @@ def _reconstruct(asked, target, generator, *, out):
     if asked.evaluator is not None:
         evaluator = open_target(asked.evaluator, dtype=asked.dtype, field='evaluator')
         judge.check_evaluator(evaluator, target)
-    reading = {'identity_key': asked.identity_key, 'data_dir': asked.data_dir}
-    faces = sources.open_faces(asked.photographs, 'photographs', **reading)
+    faces = sources.open_faces(asked.photographs, 'photographs', reading=asked)
     return templates.reconstruct_photographs(target, generator, faces, evaluator=evaluator, **how)
 
 

@@ -29,7 +29,6 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring.features import Feature
-from fr_inference.measuring.measurements import Progress
 from fr_inference.membership import study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.study import Findings
@@ -39,6 +38,7 @@ from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Apply, InputSpec
 from fr_inference.opening import FacesSource, Opened, TargetSource
 from fr_inference.opening import open_inputs as open_inputs
+from fr_inference.runs import Progress
 from fr_inference.training.shadow import train_shadow
 
 SCHEMA = 2
@@ -257,6 +257,8 @@ def run(
     started = time.monotonic()
     folder = pathlib.Path(workdir) if workdir is not None else None
     search = checking.wanted_search(opened, search, membership)
+    if membership:
+        checking.check_attacks(opened.faces, settings, search)
     faces, limits = checking.checked_faces(opened, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):

@@ -22,6 +22,7 @@ from fr_inference import checkpointing, errors, processes
 from fr_inference.row_cache import RowCache
 
 Progress = Callable[..., None]
+"""Called as progress(label, done, total, **metrics)."""
 Advance = Callable[[Any, int], tuple[Any, int, Mapping[str, Any] | None]]
 
 # Rows are gathered and kept in blocks that take about this long; the first is a few batches.

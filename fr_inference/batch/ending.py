@@ -30,7 +30,7 @@ def tell(entries: Sequence[Entry], limits: Sequence[tuple[str, float]], out: pat
     if crossed:
         raise gate.GateCrossed('; '.join(crossed))
     if failed or unknown:
-        raise errors.InputError('; '.join(failed + unknown))
+        raise errors.InputError('targets', hint='; '.join(failed + unknown))
 
 
 def _errors(entries, status):

@@ -142,10 +142,7 @@ def _digest(path, _stamp):
 
 
 def _listing(source, name, row):
-    inputs = row.inputs
-    faces = sources.open_faces(
-        source, name, identity_key=inputs.identity_key, data_dir=inputs.data_dir
-    )
+    faces = sources.open_faces(source, name, reading=row.inputs)
     total = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         text = f'{path}\0{identity}\0{_stamp(path)}\n'

@@ -17,9 +17,9 @@ from fr_inference.benchmarking import (
     training_speed,
 )
 from fr_inference.models import registry
+from fr_inference.runs import Progress
 
 UNITS = {'scoring': 'images', 'inversion': 'candidate-steps', 'training': 'images'}
-Progress = Callable[..., None]
 
 
 def run(

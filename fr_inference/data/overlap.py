@@ -94,8 +94,8 @@ def check_disjoint(
         raise errors.InputError(
             names[1],
             ' and '.join(found),
-            hint=f'{names[0]} and {names[1]} overlap: separate them, or go on with allow_overlap, '
-            'which the report will say',
+            hint=f'{names[0]} and {names[1]} overlap: separate them, or go on with '
+            'allow_overlap=True, which the report will say',
         )
     return [f'{names[0]} and {names[1]}: {line}' for line in found]
 
@@ -168,7 +168,7 @@ def check_training_list(
                     name,
                     f"{len(inside)} images of the target's own list of training images "
                     f'({_listed(inside)})',
-                    hint='separate them, or go on with allow_overlap',
+                    hint='separate them, or go on with allow_overlap=True',
                 )
             notes.append(
                 f"{len(inside)} images of {name} are in the target's own list of training images; "

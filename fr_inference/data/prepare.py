@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,6 +18,7 @@ import jax
 from fr_inference import errors, program_config
 from fr_inference.data import shards, sources, workers
 from fr_inference.data.faces import Faces
+from fr_inference.runs import Progress
 
 VERSION = '1.0.0'
 SPLIT = 'train'
@@ -71,7 +71,7 @@ class Prepared:
     def __str__(self) -> str:
         return (
             f'{self.place.finished}: {self.images} images, {self.left_out} unreadable ones left out; '
-            f'open it as tfds:{self.place.name}:{SPLIT} with data_dir={self.place.out}'
+            f'open it as tfds:{self.place.name}:{SPLIT}, data_dir {self.place.out}'
         )
 
 
@@ -94,9 +94,7 @@ def place_of(options: program_config.Preparation) -> Place:
     return Place(pathlib.Path(options.out), name)
 
 
-def prepare(
-    options: program_config.Preparation, progress: Callable[..., None] | None = None
-) -> Prepared:
+def prepare(options: program_config.Preparation, progress: Progress | None = None) -> Prepared:
     """Writes the set, or the rest of it; the result does not depend on the number of workers.
 
     Args:
@@ -135,9 +133,7 @@ def prepare(
 
 
 def _open(options: program_config.Preparation) -> Faces:
-    return sources.open_faces(
-        options.faces, identity_key=options.identity_key, data_dir=options.data_dir
-    )
+    return sources.open_faces(options.faces, reading=options)
 
 
 def _lock(file, place):

@@ -21,6 +21,7 @@ from fr_inference.models.target import Target
 
 KINDS = ('raw', 'capped', 'density')
 """Membership terms: the paper's logit; that logit capped at the members' median; a log-density."""
+DEFAULT = 'capped'
 
 _SHRINKAGE = 0.1
 

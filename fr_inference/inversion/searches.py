@@ -31,9 +31,10 @@ from fr_inference.inversion.goals import Goal
 from fr_inference.inversion.guidance import Audited, Guide, Side
 from fr_inference.inversion.judge import Gallery, Judged
 from fr_inference.inversion.search import Found
-from fr_inference.inversion.subject import Progress, Subject
+from fr_inference.inversion.subject import Subject
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 
 
 def search_faces(
@@ -271,8 +272,7 @@ class _Shared:
     def _goal(self, name):
         how, strangers, side = self.request.search, self.request.strangers, self.sides[name]
         if how.goal == 'membership':
-            kind = how.membership or 'capped'
-            return goals.membership(kind, strength=how.strength, prior=how.prior)
+            return goals.membership(how.membership, strength=how.strength, prior=how.prior)
         embeddings = self.subjects[name].pool.embeddings
         if strangers is not None:
             embeddings = self.audited.embed(side.target, strangers, 'strangers')

@@ -7,7 +7,7 @@ of its number, so that rows can be kept by number, and neither devices nor batch
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -21,8 +21,7 @@ from fr_inference.inversion.scene import Scene
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 from fr_inference.row_cache import RowCache
-
-Progress = Callable[..., None]
+from fr_inference.runs import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from fr_inference.config import Search
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import goals, judge, pictures, search, subject
 from fr_inference.inversion.search import Found
-from fr_inference.inversion.subject import Progress
 from fr_inference.measuring import distances, measurements
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def test_says_how_to_open_it(folder, results):
     result = results['left out']
     assert result.code == 0, result.err
     assert '1 images, 1 unreadable ones left out' in result.out
-    assert f'tfds:faces:train with data_dir={folder / "sets"}' in result.out
+    assert f'tfds:faces:train, data_dir {folder / "sets"}' in result.out
     assert 'left out: ' in result.err
     faces = sources.open_faces('tfds:faces:train', data_dir=str(folder / 'sets'))
     assert list(faces.identities) == ['ann']
