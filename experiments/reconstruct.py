@@ -10,7 +10,6 @@ BatchNorm layers.
 
 import numpy as np
 
-from fr_inference import processes
 from fr_inference.cli import bars, folders, options, program
 from fr_inference.data import sources
 from fr_inference.inversion import judge, templates
@@ -29,8 +28,7 @@ def main(flags: options.Flags) -> None:
         open_generator(asked.generator),
     )
     made = _reconstruct(asked, target, generator, out=folders.make(asked.out, 'out', _FILES))
-    if processes.is_first():
-        made.save(asked.out)
+    made.save(asked.out)
     medians = ', '.join(
         f'{name.replace("_", " ")} {np.median(values):.3f}'
         for name, values in made.columns.items()

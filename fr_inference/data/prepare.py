@@ -7,7 +7,6 @@ under another name until it is complete: work that is killed at any moment conti
 import dataclasses
 import fcntl
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -15,7 +14,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import errors, program_config
+from fr_inference import errors, files, program_config, runs
 from fr_inference.data import shards, sources, workers
 from fr_inference.data.faces import Faces
 from fr_inference.runs import Progress
@@ -152,25 +151,14 @@ def _begin(place, faces, total):
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         names.update(f'{path}\n{identity}\n'.encode(errors='surrogateescape'))
     wanted = {'faces': names.hexdigest(), 'images': len(faces), 'shards': total}
-    path = place.unfinished / _PLAN
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise errors.InputError(
-                'out', f'{path}, which is damaged', hint=f'remove {path.parent}'
-            ) from error
-        if found != wanted:
-            raise errors.InputError(
-                'out',
-                f'the beginning of another set in {path.parent} ({found})',
-                f'{wanted}',
-                'continue with the same options, or remove it',
-            )
-    else:
-        _write(path, json.dumps(wanted))
-    for rest in place.unfinished.glob(f'*{shards.UNFINISHED}'):
-        rest.unlink()
+    try:
+        runs.claim(place.unfinished, wanted, file=_PLAN)
+    except errors.InputError as error:
+        hint = f'continue with the same options, or remove {place.unfinished}'
+        raise errors.InputError('out', error.found, hint=hint, inside=error.field) from error
+    for rest in sorted(place.unfinished.iterdir()):
+        if files.is_unfinished(rest.name) or rest.suffix == '.part':  # so of earlier versions
+            rest.unlink()
 
 
 def _written(options, place, faces, missing, total):
@@ -234,13 +222,7 @@ def _finish(place, total):
         check_data=False,  # which takes TensorFlow
         description='Faces, each with its identity and where it came from.',
     )
-    place.unfinished.rename(place.finished)
+    files.move(place.unfinished, place.finished)
     for name in (_PLAN, _LOCK):
         (place.finished / name).unlink()
     return sum(lengths)
-
-
-def _write(path, text):
-    part = path.with_name(f'{path.name}{shards.UNFINISHED}')
-    part.write_text(text, encoding='utf-8')
-    part.rename(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import config, errors, processes
+from fr_inference import config, errors, runs
 from fr_inference.config import Search
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import (
@@ -277,7 +277,7 @@ class _Shared:
         if strangers is not None:
             embeddings = self.audited.embed(side.target, strangers, 'strangers')
         # Hosts may round differently: process 0's estimate is used by all.
-        wanted = processes.from_first(
+        wanted = runs.by_first(
             lambda: centres.estimate(embeddings, how.centres, seed=self.seed)[: how.keep]
         )
         return goals.centres(wanted, strength=how.strength, prior=how.prior)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import checkpointing, devices, errors, processes, runs
+from fr_inference import checkpointing, devices, errors, runs
 from fr_inference.config import Measuring
 from fr_inference.data import loader, overlap
 from fr_inference.data.faces import Faces
@@ -107,7 +107,7 @@ def measure(
         keys = overlap.content_digests(faces, skip_bad=skip_bad)
     lost: dict[int, str] = {}
     on = tuple(on or devices.local())
-    share = -(-len(faces) // processes.count())
+    share = devices.largest_share(len(faces))
     batch_size = devices.round_up(min(batch_size, max(1, share)), len(on))
     with contextlib.ExitStack() as stack:
         # Neither decoders nor devices are asked before something has to be measured.

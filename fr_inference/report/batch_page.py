@@ -8,7 +8,7 @@ from typing import Any
 
 import markupsafe
 
-from fr_inference import runs, tables
+from fr_inference import files, runs, tables
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison, decisive
 from fr_inference.report import batch_figure, page, wording
@@ -132,8 +132,11 @@ def _interval(block):
     return block['auc'], *block['auc_ci95']
 
 
+@runs.first_only
 def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
     """Writes comparison.html and comparison.csv; a reader sees all of the old or all of the new.
+
+    Process 0 alone writes.
 
     Args:
       folder: is there.
@@ -141,15 +144,13 @@ def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
     """
     folder = pathlib.Path(folder)
     report, table = (folder / name for name in FILES)
-    with runs.replacing(report) as path:
-        path.write_text(render(entries), encoding='utf-8', errors='backslashreplace')
+    files.write_text(report, render(entries), errors='backslashreplace')
     keys = _labels(entries)
     columns = ['name', 'target', 'status', 'error', 'verdict', *_PLAIN, 'decided_by', 'not_counted']
     names = [*INTERVALS, *(f'auc {key}' for key in keys)]
     columns += [f'{name}{end}' for name in names for end in ('', '_low', '_high')]
     columns += ['seconds', 'target_sha256', 'report']
-    with runs.replacing(table) as path:
-        tables.write(path, columns, (_line(entry, keys) for entry in entries))
+    tables.write(table, columns, (_line(entry, keys) for entry in entries))
 
 
 def _line(entry, keys):

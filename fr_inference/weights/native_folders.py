@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, processes, runs
+from fr_inference import checkpointing, errors, files, runs
 from fr_inference.formats import safetensors_file
 from fr_inference.weights import rules
 
@@ -31,6 +31,7 @@ _ORBAX = 'variables'
 _METADATA = {'format': 'fr_inference'}
 
 
+@runs.first_only
 def save(
     directory: str | os.PathLike,
     name: str,
@@ -56,8 +57,6 @@ def save(
       InputError: for a path that cannot be written to, or that holds a file of another program.
       OSError: with the file's name, when the disk is full.
     """
-    if not processes.is_first():
-        return
     directory = pathlib.Path(directory).resolve()
     _check_place(directory, name)
     try:
@@ -73,7 +72,7 @@ def save(
     with contextlib.ExitStack() as stack:
         # What is entered first takes its place last: the description.
         temporary = {
-            file: stack.enter_context(runs.replacing(directory / file))
+            file: stack.enter_context(files.replacing(directory / file))
             for file in (name, *(file for file, write in others.items() if write), VARIABLES)
         }
         safetensors_file.write(temporary[VARIABLES], leaves, _METADATA)

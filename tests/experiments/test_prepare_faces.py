@@ -10,7 +10,7 @@ import time
 import pytest
 import tensorflow_datasets as tfds
 
-from fr_inference import program_config
+from fr_inference import files, program_config
 from fr_inference.data import prepare, sources
 from tests.data import records
 from tests.experiments import programs
@@ -140,7 +140,8 @@ def test_killed_and_started_again(folder, tmp_path):
 
 
 def shards(out: pathlib.Path):
-    return [p for p in (out / 'webface' / 'unfinished').glob('*-of-*') if p.suffix != '.part']
+    found = (out / 'webface' / 'unfinished').glob('*-of-*')
+    return [path for path in found if not files.is_unfinished(path.name)]
 
 
 def status(pid):
