@@ -36,7 +36,7 @@ PROGRAM = program.Program(
     main=main,
     kinds=(config.Inputs, config.Settings, config.Search, config.Output),
     required=('generator', 'evaluator'),
-    hidden=('member_identities', 'shift'),
+    hidden=('attacks', 'member_identities', 'shift'),
 )
 
 if __name__ == '__main__':

@@ -10,7 +10,6 @@ BatchNorm layers.
 
 import numpy as np
 
-from fr_inference import processes
 from fr_inference.cli import bars, folders, options, program
 from fr_inference.data import sources
 from fr_inference.inversion import judge, templates
@@ -29,8 +28,7 @@ def main(flags: options.Flags) -> None:
         open_generator(asked.generator),
     )
     made = _reconstruct(asked, target, generator, out=folders.make(asked.out, 'out', _FILES))
-    if processes.is_first():
-        made.save(asked.out)
+    made.save(asked.out)
     medians = ', '.join(
         f'{name.replace("_", " ")} {np.median(values):.3f}'
         for name, values in made.columns.items()
@@ -50,8 +48,7 @@ def _reconstruct(asked, target, generator, *, out):
     if asked.evaluator is not None:
         evaluator = open_target(asked.evaluator, dtype=asked.dtype, field='evaluator')
         judge.check_evaluator(evaluator, target)
-    reading = {'identity_key': asked.identity_key, 'data_dir': asked.data_dir}
-    faces = sources.open_faces(asked.photographs, 'photographs', **reading)
+    faces = sources.open_faces(asked.photographs, 'photographs', reading=asked)
     return templates.reconstruct_photographs(target, generator, faces, evaluator=evaluator, **how)
 
 

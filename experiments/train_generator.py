@@ -25,9 +25,7 @@ def main(flags: options.Flags) -> None:
     """Trains, draws sheets on the way, writes the native generator."""
     asked, recipe = flags.read(GeneratorTraining), flags.read(config.GeneratorRecipe)
     module, discriminator = _networks(flags.read(GeneratorNetwork))
-    faces = sources.open_faces(
-        asked.faces, 'faces', identity_key=asked.identity_key, data_dir=asked.data_dir
-    )
+    faces = sources.open_faces(asked.faces, reading=asked)
     embedder = open_target(asked.embedder, field='embedder') if asked.embedder else None
     out = folders.make(asked.out, 'out')
     sheets = sample_sheets.Sheets(module, faces, out, embedder)

@@ -23,9 +23,8 @@ from fr_inference.weights.targets import open_target
 def main(flags: options.Flags) -> None:
     """Trains, saves, verifies on people never trained on."""
     asked, how = flags.read(RecognizerTraining), flags.read(config.Recipe)
-    reading = {'identity_key': asked.identity_key, 'data_dir': asked.data_dir}
     faces, others = held_out.split(
-        sources.open_faces(asked.faces, 'faces', **reading),
+        sources.open_faces(asked.faces, reading=asked),
         asked.holdout,
         seed=how.seed,
         skip_bad=asked.skip_bad,

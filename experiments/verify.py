@@ -42,12 +42,7 @@ def main(flags: options.Flags) -> None:
 def _open_pairs(asked):
     if asked.brings_images:
         return verification_bin.open_bin(asked.pairs)
-    return pairs.open_pairs(
-        asked.pairs,
-        asked.faces,
-        identity_key=asked.identity_key,
-        data_dir=asked.data_dir,
-    )
+    return pairs.open_pairs(asked.pairs, asked.faces, reading=asked)
 
 
 PROGRAM = program.Program(main=main, kinds=(Verification,), saves=False)

@@ -19,8 +19,8 @@ from fr_inference import (
     checking,
     checkpointing,
     config,
+    files,
     opening,
-    processes,
     provenance,
     runs,
     tables,
@@ -29,7 +29,6 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring.features import Feature
-from fr_inference.measuring.measurements import Progress
 from fr_inference.membership import study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.study import Findings
@@ -39,6 +38,7 @@ from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Apply, InputSpec
 from fr_inference.opening import FacesSource, Opened, TargetSource
 from fr_inference.opening import open_inputs as open_inputs
+from fr_inference.runs import Progress
 from fr_inference.training.shadow import train_shadow
 
 SCHEMA = 2
@@ -75,6 +75,7 @@ class Audit:
 
         return f'<Audit of {self.record["target"]["name"]}: {verdict(self.record).headline}>'
 
+    @runs.first_only
     def save(self, folder: str | os.PathLike, *, thumbnails: bool = True) -> None:
         """Writes audit.json, scores.csv, distances.npz and report.html, and the reconstructions.
 
@@ -86,15 +87,12 @@ class Audit:
         """
         from fr_inference.report import page  # here, for matplotlib takes a second to import
 
-        if not processes.is_first():
-            return
         folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         record = json.dumps(self.record, indent=1, allow_nan=False) + '\n'
-        runs.write_text(folder / 'audit.json', record)
+        files.write_text(folder / 'audit.json', record)
         rows = zip(*self.columns.values(), strict=True)
         tables.write(folder / 'scores.csv', self.columns, rows)
-        with runs.replacing(folder / 'distances.npz') as file:
+        with files.replacing(folder / 'distances.npz') as file:
             np.savez_compressed(
                 file,
                 distances=self.distances,
@@ -105,7 +103,7 @@ class Audit:
             reconstructions.save(self.inversion, folder)
         html = page.render(self, thumbnails=thumbnails)
         # Names of files need not be UTF-8.
-        runs.write_text(folder / 'report.html', html.encode(errors='backslashreplace').decode())
+        files.write_text(folder / 'report.html', html, errors='backslashreplace')
 
 
 def audit(
@@ -257,6 +255,8 @@ def run(
     started = time.monotonic()
     folder = pathlib.Path(workdir) if workdir is not None else None
     search = checking.wanted_search(opened, search, membership)
+    if membership:
+        checking.check_attacks(opened.faces, settings, search)
     faces, limits = checking.checked_faces(opened, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):

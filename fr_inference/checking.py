@@ -1,6 +1,7 @@
 """What must hold before anything is measured: the inputs fit each other, and nobody is on two sides."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from fr_inference import config, errors
 from fr_inference.data import overlap
@@ -18,22 +19,39 @@ def wanted_search(
     Raises:
       InputError: when there is nothing to do, or what the search needs is not there.
     """
+    parts = ('shadow', 'shadow_init', 'generator', 'evaluator', 'strangers')
+    given = {*opened.faces, *(name for name in parts if getattr(opened, name) is not None)}
+    config.check_parts(given)
     if opened.generator is None:
         if search is not None or not membership:
             raise errors.InputError('generator', expected='the StyleGAN2 that is to be searched')
         return None
-    if opened.evaluator is None:
-        raise errors.InputError(
-            'evaluator',
-            expected='a backbone of another architecture and other training people, which judges the '
-            'reconstructions',
-        )
     search = search or config.Search()
-    if opened.strangers is not None and not search.centres:
-        raise errors.InputError(
-            'strangers', 'some without centres', 'centres above 0, which are estimated from them'
-        )
+    config.check_strangers(given, search)
     return search
+
+
+def check_attacks(
+    faces: Mapping[str, Faces], settings: config.Settings, search: config.Search | None
+) -> None:
+    """Checks that the chosen attacks look at all faces that are given.
+
+    Raises:
+      InputError: for those that no attack uses; auxiliary faces may also be there for the search.
+    """
+    chosen = study.chosen(settings)
+    unused = []
+    if search is None and not any('auxiliary' in attack.settings for attack in chosen):
+        unused.append('auxiliary')
+    if not any(attack.unit == 'image' and 'partial' in attack.settings for attack in chosen):
+        unused += ['member_identities', 'shift']
+    for name in unused:
+        if name in faces:
+            raise errors.InputError(
+                name,
+                f'faces that attacks={",".join(attack.name for attack in chosen)} ignores',
+                hint=f'leave {name} out, or choose further attacks',
+            )
 
 
 def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, Faces], list[str]]:
@@ -91,20 +109,7 @@ def _check_unseen(field, trained_on, faces, digests, allow):
 
 
 def shadow_is_missing(opened: Opened) -> bool:
-    """Returns whether a shadow must be trained.
-
-    Raises:
-      InputError: for a shadow without the faces it belongs to, and for one too many.
-    """
-    for field in ('shadow', 'shadow_init'):
-        if getattr(opened, field) is not None and 'auxiliary' not in opened.faces:
-            raise errors.InputError(
-                field, 'one without auxiliary', 'the faces it was or is to be trained on'
-            )
-    if opened.shadow is not None and opened.shadow_init is not None:
-        raise errors.InputError(
-            'shadow_init', 'one beside a shadow that is trained already', 'one of the two'
-        )
+    """Returns whether a shadow must be trained."""
     return (
         opened.shadow is None
         and 'auxiliary' in opened.faces

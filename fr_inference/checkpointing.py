@@ -217,7 +217,7 @@ def _restore(path, expected):
         try:
             metadata = checkpointer.metadata(path).item_metadata
             if metadata is None:
-                raise ValueError('what its arrays are can not be read')
+                raise ValueError('its array metadata cannot be read')
             found = metadata.tree
         except Exception as error:
             raise errors.InputError(

@@ -12,13 +12,13 @@ fr_inference.errors.InputError: batch_size: found 0, expected 1 or more
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.declaring import Config, Option, kind_of, option, options_of, replace
+from fr_inference.declaring import Config, Option, explicit, kind_of, option, options_of, replace
 
-__all__ = ['Config', 'Option', 'kind_of', 'option', 'options_of', 'replace']
+__all__ = ['Config', 'Option', 'explicit', 'kind_of', 'option', 'options_of', 'replace']
 
 # What options are for, in the order in which people need them; `--helpshort` shows them so.
 GROUPS = {
@@ -130,27 +130,53 @@ class Inputs(Reading, Backbone):
 
     def check(self) -> None:
         """A search needs its judge, a shadow its faces."""
-        if self.generator is not None and self.evaluator is None:
+        check_parts(self.parts)
+
+    @property
+    def parts(self) -> set[str]:
+        """Names of what was given."""
+        return {name for name in options_of(Inputs) if getattr(self, name) is not None}
+
+
+_NEEDS_GENERATOR = 'needs a generator; give generator as well'
+
+
+def check_parts(given: Collection[str]) -> None:
+    """Checks that no part of an audit lacks the one without which it is ignored.
+
+    Args:
+      given: names of the parts that are there, as in `Inputs`.
+
+    Raises:
+      InputError: that names the part.
+    """
+    if 'generator' in given and 'evaluator' not in given:
+        raise errors.InputError(
+            'evaluator',
+            'none',
+            'a backbone of another architecture, trained on other people, which judges the '
+            'reconstructions',
+        )
+    for name in ('evaluator', 'strangers'):
+        if name in given and 'generator' not in given:
+            raise errors.InputError(name, hint=_NEEDS_GENERATOR)
+    for name, was in (('shadow', 'was trained'), ('shadow_init', 'is to be trained')):
+        if name in given and 'auxiliary' not in given:
             raise errors.InputError(
-                'evaluator',
-                'none',
-                'a backbone of another architecture, trained on other people, which judges the '
-                'reconstructions',
+                name, 'no auxiliary faces', hint=f'also give auxiliary, the faces it {was} on'
             )
-        for name in ('evaluator', 'strangers'):
-            if getattr(self, name) is not None and self.generator is None:
-                raise errors.InputError(
-                    name, 'no generator', 'the generator whose latents are searched'
-                )
-        for name in ('shadow', 'shadow_init'):
-            if getattr(self, name) is not None and self.auxiliary is None:
-                raise errors.InputError(
-                    name, 'no auxiliary faces', 'the faces on which a shadow is or was trained'
-                )
-        if self.shadow is not None and self.shadow_init is not None:
-            raise errors.InputError(
-                'shadow_init', 'a shadow that is already trained', 'one of shadow and shadow_init'
-            )
+    if 'shadow' in given and 'shadow_init' in given:
+        raise errors.InputError(
+            'shadow_init', 'a shadow that is already trained', 'one of shadow and shadow_init'
+        )
+
+
+def check_strangers(given: Collection[str], search: 'Search') -> None:
+    """Checks that strangers are given to a search for class centres only; arguments as `check_parts`."""
+    if 'strangers' in given and not search.centres:
+        raise errors.InputError(
+            'strangers', 'centres=0', hint='set centres above 0 to use strangers'
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,7 +190,9 @@ class Measuring(Config):
 class Settings(Measuring):
     """How an audit is done."""
 
-    seed: int = option(0, 'Of splits, searches, controls and intervals.', 'attack', **SEED)
+    seed: int = option(
+        0, 'Random seed of splits, searches, controls and intervals.', 'attack', **SEED
+    )
     attacks: tuple[str, ...] = option(
         (),
         'Attacks that are run (default: all).',
@@ -172,7 +200,12 @@ class Settings(Measuring):
         choices='fr_inference.membership.attacks:NAMES',
     )
     replicates: int = option(
-        1000, 'Of the bootstrap behind each interval.', 'attack', low=100, high=100_000, flag=False
+        1000,
+        'Resamples of the bootstrap behind each interval.',
+        'attack',
+        low=100,
+        high=100_000,
+        flag=False,
     )
     allow_overlap: bool = option(
         False, 'Continue when the parts share people or images, and report it.', 'faces'
@@ -185,7 +218,7 @@ class Settings(Measuring):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents(Config):
-    """How latents are searched, whatever for."""
+    """How latents are searched, for any goal."""
 
     draws: int = option(4096, 'Random latents that are scored first.', 'search', low=1)
     candidates: int = option(256, 'The best of them, which are improved.', 'search', low=1)
@@ -200,13 +233,21 @@ class Latents(Config):
         'adam',
         "adam, or projected: the paper's steps along the unit gradient.",
         'search',
-        choices=('adam', 'projected'),
+        choices='fr_inference.inversion.candidate:OPTIMISERS',
     )
-    space: str = option('w', 'Latents that are improved.', 'search', choices=('w', 'w+', 'z'))
+    space: str = option(
+        'w', 'Latents that are improved.', 'search', choices='fr_inference.inversion.scene:SPACES'
+    )
     psi: float = option(1.0, 'Truncation of the random latents.', 'search', above=0)
     search_batch: int = option(
         64, 'Candidates computed at a time on each device; bounds memory.', 'machine', low=1
     )
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Without a step there is no way to go it."""
+        for name in ('learning_rate', 'optimiser'):
+            if self.steps == 0 and name in given:
+                raise errors.InputError(name, 'a value beside steps=0', 'none: there is no step')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -222,7 +263,7 @@ class Search(Latents):
         "The attack's guidance: its logit (raw, the paper's), the logit up to the members' median "
         '(capped), or a density of members (default: capped).',
         'search',
-        choices=('raw', 'capped', 'density'),
+        choices='fr_inference.inversion.guidance:KINDS',
     )
     centres: int = option(
         0,
@@ -239,7 +280,11 @@ class Search(Latents):
         0.3, 'Weight of the penalty for leaving the region of random latents.', 'search', low=0
     )
     targeted: int = option(
-        0, 'Members whose stored template is inverted, in addition to the search.', 'search', low=0
+        0,
+        'Members whose stored template is inverted as well; strength and prior have values of their own '
+        'there, which audit.json records.',
+        'search',
+        low=0,
     )
     keep: int = option(64, 'Reconstructions that are kept and judged.', 'search', low=1)
     apart: float = option(
@@ -270,6 +315,16 @@ class Search(Latents):
         if len({f'{one:g}' for one in self.sweep}) < len(self.sweep):
             raise errors.InputError('sweep', self.sweep, 'different strengths')
 
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Class centres are apart by themselves."""
+        super().check_given(given)
+        if self.centres and 'apart' in given:
+            raise errors.InputError(
+                'apart',
+                f'{self.apart:g} beside centres={self.centres}',
+                'none: each centre keeps its own reconstructions, however alike',
+            )
+
     @property
     def goal(self) -> str:
         """'membership' or 'centres'."""
@@ -288,15 +343,10 @@ def search_of(inputs: Inputs, given: Mapping[str, Any]) -> Search | None:
     """
     if inputs.generator is None:
         for name in given:
-            raise errors.InputError(
-                name, 'no generator', 'the generator whose latents are searched, or no option of it'
-            )
+            raise errors.InputError(name, hint=_NEEDS_GENERATOR)
         return None
-    search = Search(**given)
-    if inputs.strangers is not None and not search.centres:
-        raise errors.InputError(
-            'strangers', 'no centres', 'the number of class centres that are estimated from them'
-        )
+    search = explicit(Search, given)
+    check_strangers(inputs.parts, search)
     return search
 
 
@@ -358,9 +408,12 @@ class Recipe(Config):
     epochs: int = option(20, 'Passes over the images.', 'training', low=0, high=1_000_000)
     batch_size: int = option(64, 'Images per step.', 'training', low=2)
     learning_rate: float = option(0.1, 'Peak learning rate of SGD.', 'training', above=0)
-    momentum: float = option(0.9, 'Of SGD.', 'training', low=0, high=0.9999, flag=False)
+    momentum: float = option(0.9, 'Momentum of SGD.', 'training', low=0, high=0.9999, flag=False)
     weight_decay: float = option(
-        5e-4, 'Of convolution and dense kernels and class centres.', 'training', low=0
+        5e-4,
+        'L2 penalty of convolution and dense kernels and of class centres.',
+        'training',
+        low=0,
     )
     warmup: float = option(
         0.05,
@@ -374,7 +427,7 @@ class Recipe(Config):
     cross_replica: bool = option(
         True, "BatchNorm over the whole batch, not over each device's part of it.", 'training'
     )
-    seed: int = option(0, 'Of weights, order and mirroring.', 'training', **SEED)
+    seed: int = option(0, 'Random seed of weights, order and mirroring.', 'training', **SEED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -383,7 +436,9 @@ class GeneratorRecipe(Config):
 
     images: int = option(1_000_000, 'Real images shown in total.', 'training', low=1)
     batch_size: int = option(32, 'Images per step.', 'training', low=1)
-    learning_rate: float = option(0.0025, 'Of Adam, for both networks.', 'training', above=0)
+    learning_rate: float = option(
+        0.0025, 'Learning rate of Adam, for both networks.', 'training', above=0
+    )
     r1: float | None = option(
         None,
         'Weight of the gradient penalty (default: 0.0002 resolution^2 / batch_size).',
@@ -410,4 +465,4 @@ class GeneratorRecipe(Config):
         choices='fr_inference.training.generator:AUGMENTATIONS',
     )
     mirror: bool = option(True, 'Mirror images at random.', 'training')
-    seed: int = option(0, 'Of weights and every draw.', 'training', **SEED)
+    seed: int = option(0, 'Random seed of weights and of every draw.', 'training', **SEED)

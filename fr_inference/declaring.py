@@ -10,9 +10,12 @@ import math
 import os
 import types
 import typing
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from fr_inference import errors
+
+Kind = TypeVar('Kind', bound='Config')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,15 @@ class Option:
             return self.choices
         module, _, name = self.choices.partition(':')
         return tuple(getattr(importlib.import_module(module), name))
+
+    def contains(self, value: float) -> bool:
+        """Returns whether a number is finite and in the range."""
+        return not (
+            not math.isfinite(value)
+            or (self.low is not None and value < self.low)
+            or (self.above is not None and value <= self.above)
+            or (self.high is not None and value > self.high)
+        )
 
     def range(self) -> str:
         """Returns the range in words, '' without one."""
@@ -89,6 +101,20 @@ class Config:
 
     def check(self) -> None:
         """Raises `InputError` for values that do not fit each other."""
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Raises `InputError` for an option that was given explicitly and would be ignored."""
+
+
+def explicit(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """Returns the options of a class of which some were given explicitly.
+
+    Raises:
+      InputError: also for those that would be ignored.
+    """
+    made = kind(**given)
+    made.check_given(given)
+    return made
 
 
 def options_of(kind: type[Config]) -> dict[str, tuple[dataclasses.Field, Option]]:
@@ -145,13 +171,7 @@ def _check_value(name, value, known):
         errors.one_of(name, value, allowed)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    outside = (
-        not math.isfinite(value)
-        or (known.low is not None and value < known.low)
-        or (known.above is not None and value <= known.above)
-        or (known.high is not None and value > known.high)
-    )
-    if outside:
+    if not known.contains(value):
         raise errors.InputError(name, repr(value), known.range() or 'a finite number')
 
 

@@ -193,6 +193,11 @@ class Mapped:
         return processes.gather_rows(found)
 
 
+def largest_share(total: int) -> int:
+    """Returns how many of `total` examples a process gets at most."""
+    return -(-total // processes.count())
+
+
 def over(
     program: tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int],
     constants: Any,
@@ -200,7 +205,7 @@ def over(
     total: int,
     most: int,
 ) -> Mapped:
-    """Lets a compiled function of one candidate compute any number of them.
+    """Applies a compiled one-candidate function to any number of candidates.
 
     Args:
       program: what `per_candidate` returned; programs that differ in constants alone share it.
@@ -210,8 +215,7 @@ def over(
       most: examples at a time on each device, which bounds its memory.
     """
     compiled, place, count = program
-    share = -(-total // processes.count())
-    width = max(1, min(most, -(-share // count)))
+    width = max(1, min(most, -(-largest_share(total) // count)))
     return Mapped(compiled, place(constants), count, width)
 
 

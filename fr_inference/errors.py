@@ -64,12 +64,6 @@ class InputError(ValueError):
         return type(self).from_json, (self.to_json(),)  # decoders run in processes of their own
 
 
-def require(condition: object, message: str) -> None:
-    """Raises `InputError(message)` unless `condition` is true."""
-    if not condition:
-        raise InputError(message)
-
-
 def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
     """Raises `InputError` unless `value` is among `allowed`; the message lists the alternatives.
 

@@ -74,11 +74,9 @@ def open_inputs(inputs: config.Inputs) -> Opened:
 
 
 def _open(inputs):
-    reading = {'identity_key': inputs.identity_key, 'data_dir': inputs.data_dir}
-
     def faces(field):
         value = getattr(inputs, field)
-        return None if value is None else sources.open_faces(value, field, **reading)
+        return None if value is None else sources.open_faces(value, field, reading=inputs)
 
     return Opened(
         target=as_target(inputs.target, 'target', inputs.dtype),
@@ -126,7 +124,9 @@ def as_backbone(
         for field, value in (('variables', variables), ('input', input)):
             if value is not None:
                 raise errors.InputError(
-                    field, 'one beside a target that has its own', 'one for a function alone'
+                    field,
+                    f'{field} together with a checkpoint',
+                    f'{field} only with a function',
                 )
         return as_target(target, 'target')
     if not isinstance(variables, Mapping) or 'params' not in variables:

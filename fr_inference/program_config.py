@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fr_inference import errors
@@ -54,7 +55,7 @@ class Verification(Measuring, Reading, Backbone):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conversion(Config):
-    """What is converted, and what is known better than the checkpoint says."""
+    """What is converted, and what overrides what the checkpoint says of itself."""
 
     source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')
     arch: str | None = option(
@@ -67,10 +68,13 @@ class Conversion(Config):
         None, 'HEIGHTxWIDTH of its images, pixels (default: recognised by shapes).', 'target'
     )
     mean: tuple[float, ...] | None = option(
-        None, "Of R, G, B on the scale 0 to 255 (default: the family's).", 'target'
+        None, "Mean of R, G, B on the scale 0 to 255 (default: the family's).", 'target'
     )
     std: tuple[float, ...] | None = option(
-        None, "Of R, G, B on the scale 0 to 255 (default: the family's).", 'target', above=0
+        None,
+        "Standard deviation of R, G, B on the scale 0 to 255 (default: the family's).",
+        'target',
+        above=0,
     )
     out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
 
@@ -122,7 +126,7 @@ class Templates(Latents, Reading, Backbone):
         'judge',
         names='BACKBONE',
     )
-    seed: int = option(0, 'Of the latents.', 'search', **SEED)
+    seed: int = option(0, 'Random seed of the latents.', 'search', **SEED)
     out: str = option(..., 'Folder for the results.', 'output', names='FOLDER')
 
     def check(self) -> None:
@@ -136,6 +140,9 @@ class Templates(Latents, Reading, Backbone):
             raise errors.InputError('templates', found, 'one of templates and photographs')
         if self.evaluator is not None and self.photographs is None:
             raise errors.InputError('evaluator', 'no photographs', 'photographs to compare with')
+        for name in ('identity_key', 'data_dir'):
+            if getattr(self, name) is not None and self.photographs is None:
+                raise errors.InputError(name, 'no photographs', 'photographs of a tfds set')
 
     @property
     def search(self) -> Search:
@@ -221,7 +228,7 @@ class RecognizerTraining(Training):
 class GeneratorNetwork(Config):
     """The StyleGAN2 generator that is trained."""
 
-    resolution: int = option(64, 'Of the images, pixels: a power of two.', 'training', low=4)
+    resolution: int = option(64, 'Size of the images, pixels: a power of two.', 'training', low=4)
     z_dim: int = option(512, 'Length of z.', 'training', low=1)
     w_dim: int = option(512, 'Length of w.', 'training', low=1)
     channel_base: int = option(
@@ -303,7 +310,7 @@ class Preparation(Reading):
     out: str = option(
         ..., "Folder of tfds sets (other programs' --data_dir).", 'output', names='FOLDER'
     )
-    name: str | None = option(None, 'Of the set (default: after --faces).', 'output')
+    name: str | None = option(None, 'Name of the set (default: after --faces).', 'output')
     shards: int | None = option(
         None,
         'Files of the set (default: one for each 4,096 images).',
@@ -319,6 +326,17 @@ class Preparation(Reading):
         """The name is one of a Python module, which is what tfds makes of it."""
         if self.name is not None and not re.fullmatch(r'[a-z][a-z0-9_]*', self.name):
             raise errors.InputError('name', f'{self.name!r:.80}', 'small letters, digits and _')
+
+
+# Options of the benchmark that only some of what it measures has.
+_MEASURED = {
+    'arch': ('scoring', 'training', 'loading'),
+    **dict.fromkeys(('dtype', 'devices'), ('scoring', 'inversion', 'training')),
+    **dict.fromkeys(
+        ('generator', 'target', 'resolution', 'candidates', 'stylegan2_ada'), ('inversion',)
+    ),
+    **dict.fromkeys(('faces', 'feed'), ('loading',)),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -356,7 +374,7 @@ class Benchmark(Config):
         names='BACKBONE',
     )
     resolution: int = option(
-        256, "Inversion: of the networks' images.", 'measured', low=4, high=1024
+        256, "Inversion: size of the networks' images, pixels.", 'measured', low=4, high=1024
     )
     candidates: tuple[int, ...] = option(
         (16, 32, 64), 'Inversion: on each device.', 'measured', low=1
@@ -407,6 +425,14 @@ class Benchmark(Config):
             raise errors.InputError('out', self.out, 'a file for JSON, as in speed.json')
         if self.out is not None and not pathlib.Path(self.out).name:
             raise errors.InputError('out', repr(self.out), 'a file for JSON, as in speed.json')
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Each benchmark has options of its own."""
+        for name, measured in _MEASURED.items():
+            if name in given and self.what not in measured:
+                raise errors.InputError(
+                    name, f'a value beside what={self.what}', f'what={" or ".join(measured)}'
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fr_inference import files
+
 _LOG = logging.getLogger(__name__)
 _CHUNK = 500  # keys in one query; older versions of SQLite allow 999 variables
 _PAGE_BYTES = 16384  # several rows a page
@@ -125,7 +127,7 @@ class RowCache:
         aside = self.path.with_suffix('.damaged')
         _LOG.warning('%s: damaged; moved to %s, its rows are computed again', self.path, aside.name)
         with contextlib.suppress(FileNotFoundError):  # another process was first
-            os.replace(self.path, aside)
+            files.move(self.path, aside)
         self.path.with_name(self.path.name + '-journal').unlink(missing_ok=True)
         try:
             with self._opened() as database:

@@ -1,4 +1,4 @@
-"""A folder of work that may be killed at any moment: claim, atomic write, resumable loop, rows.
+"""A folder of work that may be killed at any moment: claim, resumable loop, rows.
 
 Several processes call these functions together. Process 0 alone reads and writes files, and sends what
 it reads to the others, so that work resumes with any number of processes and they need no common disk.
@@ -10,19 +10,21 @@ import hashlib
 import json
 import os
 import pathlib
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, processes
+from fr_inference import checkpointing, errors, files, processes
 from fr_inference.row_cache import RowCache
 
 Progress = Callable[..., None]
+"""Called as progress(label, done, total, **metrics)."""
 Advance = Callable[[Any, int], tuple[Any, int, Mapping[str, Any] | None]]
+Arguments = ParamSpec('Arguments')
+Result = TypeVar('Result')
 
 # Rows are gathered and kept in blocks that take about this long; the first is a few batches.
 _BLOCK_SECONDS = 20
@@ -30,61 +32,69 @@ _FIRST_BATCHES = 4
 _DIGEST = 'sha256'
 
 
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yields a path to write to, which takes the place of `path` when the block ends well.
+def first_only(write: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Decorates what writes files: process 0 does it, the others go on at once."""
 
-    A reader sees the old file or the whole new one, also after a kill.
+    @functools.wraps(write)
+    def written(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
+        if processes.is_first():
+            write(*arguments, **options)
+
+    return written
+
+
+def by_first(decide: Callable[[], Result]) -> Result:
+    """Returns in all processes what process 0 finds: they may see other disks, and round differently.
 
     Args:
-      path: a file; its folder is made. The yielded path has the same suffix.
+      decide: called in process 0 alone; its result as `processes.from_first` can send it.
 
     Raises:
-      OSError: that names `path`, on a full disk for instance.
+      InputError: in all processes, when `decide` raises it.
     """
-    path = pathlib.Path(path)
-    # A name of its own, so that two runs in one folder do not write to one file.
-    own = f'.{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}'
-    temporary = path.with_name(own)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno is not None and error.filename in (None, str(temporary), temporary):
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    return processes.from_first(decide)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes UTF-8 text so that a reader sees the old file or the whole new one."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+def shared(total: int, work: Callable[[range], list[Any]]) -> list[Any]:
+    """Returns what `work` makes of `total` positions, in their order.
+
+    Each process does its share, and all get the whole.
+
+    Args:
+      total: the same in all processes.
+      work: positions -> an entry for each, as JSON can hold it.
+
+    Raises:
+      InputError: in all processes, when `work` raises it in one.
+    """
+    own = range(total)[processes.share(total)]
+    parts = processes.gather_json(processes.each_its_share(lambda: work(own)))
+    return [entry for part in parts for entry in part]
 
 
-def claim(folder: str | os.PathLike, description: Mapping[str, Any]) -> None:
-    """Writes what a run is to `folder`/run.json, or compares with what already stands there.
+def claim(
+    folder: str | os.PathLike, description: Mapping[str, Any], *, file: str = 'run.json'
+) -> None:
+    """Writes what a run is to a file in `folder`, or compares with what already stands there.
 
     Args:
       folder: of the run; made where it is absent.
       description: what two runs must have in common to share states, as JSON can hold it.
+      file: its name.
 
     Raises:
       InputError: in all processes, that lists in what the run on disk differs, or says that the file is
         damaged.
     """
-    processes.from_first(lambda: _claim(pathlib.Path(folder), description))
+    by_first(lambda: _claim(pathlib.Path(folder), description, file))
 
 
-def _claim(folder, description):
-    path = folder / 'run.json'
+def _claim(folder, description, file):
+    path = folder / file
     here = json.loads(json.dumps(description))
     if not path.exists():
         text = json.dumps({**here, _DIGEST: _digest(here)}, indent=1, sort_keys=True)
-        return write_text(path, text)
+        return files.write_text(path, text)
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(found, dict):
@@ -135,7 +145,9 @@ def resume(
     label: str = '',
     progress: Progress | None = None,
 ) -> Any:
-    """Works from the last saved state, or the given one, to the end; the same work bit for bit.
+    """Works from the last saved state, or the given one, to the end.
+
+    An interrupted run gives the same result, bit for bit.
 
     Between two calls of `advance` the work can be stopped (`processes.ask_to_stop`). A kill loses what
     came after the last save.
@@ -173,7 +185,7 @@ def resume(
             found = states.latest(state if like is None else like)
             return None if found is None else [found[0], jax.tree.leaves(found[1])]
 
-        found = processes.from_first(restored)
+        found = by_first(restored)
         done = saved = 0
         if found is not None:
             done, leaves = found
@@ -244,7 +256,7 @@ def rows(
     values, todo = np.full((total, width), np.nan, np.float32), np.arange(total)
     if cache is not None:
         kept: RowCache = cache
-        mask, found = processes.from_first(lambda: kept.lookup(keys))
+        mask, found = by_first(lambda: kept.lookup(keys))
         if mask.all():
             values = found
         else:

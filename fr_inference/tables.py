@@ -5,7 +5,7 @@ import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from fr_inference import errors
+from fr_inference import errors, files
 
 _MOST_CHARACTERS = 1 << 20  # of one line; csv itself bounds a value to 131,072 characters
 
@@ -110,18 +110,20 @@ def _lines(file, field):
 def write(
     path: str | os.PathLike, columns: Iterable[str], values: Iterable[Iterable[object]]
 ) -> None:
-    """Writes a CSV table that `rows` reads, whatever the encoding of the file names in it.
+    """Writes a CSV table that `rows` reads, in the place of the one of before.
 
-    `path` is replaced when the table is complete. A process that is killed before leaves `PATH.part`.
+    Raises:
+      OSError: that names `path`, on a full disk for instance.
     """
-    part = f'{os.fspath(path)}.part'
-    try:
-        with open(part, 'w', newline='', encoding='utf-8', errors='surrogatepass') as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(values)
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
+    with files.replacing(path) as temporary:
+        fill(temporary, columns, values)
+
+
+def fill(
+    path: str | os.PathLike, columns: Iterable[str], values: Iterable[Iterable[object]]
+) -> None:
+    """Writes to a file that nobody reads yet, whatever the encoding of the file names in the table."""
+    with open(path, 'w', newline='', encoding='utf-8', errors='surrogatepass') as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(values)

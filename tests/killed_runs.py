@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from fr_inference import runs
+from fr_inference import files, runs
 from fr_inference.row_cache import RowCache
 
 TOTAL, WIDTH = 12, 5
@@ -60,7 +60,7 @@ WORK = {'states': state_run, 'rows': row_run, 'two writers': twice}
 
 def attempt(work, folder, result):
     """Child: does the work and writes what it gives."""
-    runs.write_text(result, json.dumps(work(folder)))
+    files.write_text(result, json.dumps(work(folder)))
 
 
 def killed(work, folder, result, seconds):

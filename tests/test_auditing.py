@@ -222,6 +222,17 @@ class TestChosenAttacks:
         assert list(found.columns) == ['path', 'identity', 'member', 'evaluation']
         assert 'populations' not in found.record['membership']
 
+    @pytest.mark.parametrize('field', ['auxiliary', 'member_identities', 'shift'])
+    def test_faces_that_they_ignore(self, audit, field):
+        """No shadow is trained for nothing."""
+        settings = dataclasses.replace(SETTINGS, attacks=('people',))
+        with pytest.raises(InputError) as caught:
+            audit(settings, **{field: noise_faces(12, 2, seed=7, name='more')})
+        assert (caught.value.field, caught.value.found) == (
+            field,
+            'faces that attacks=people ignores',
+        )
+
     def test_in_the_order_of_the_report(self, audit):
         found = audit(dataclasses.replace(SETTINGS, attacks=('people', 'bn-distance')))
         assert [one.attack for one in found.comparisons] == ['bn-distance', 'people']
@@ -392,7 +403,8 @@ class TestShadow:
         given = {'shadow': Shadow(target=target, digests=[]), 'shadow_init': target}
         with pytest.raises(InputError) as caught:
             audit(**{field: given[field]})
-        assert (caught.value.field, caught.value.found) == (field, 'one without auxiliary')
+        assert (caught.value.field, caught.value.found) == (field, 'no auxiliary faces')
+        assert 'also give auxiliary' in (caught.value.hint or '')
 
     def test_two_beginnings(self, audit, target, auxiliary):
         with pytest.raises(InputError) as caught:

@@ -14,7 +14,7 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 
 # From the lowest; modules of one layer do not know each other, files of one package do.
 LAYERS = (
-    ('rng', 'errors'),
+    ('rng', 'errors', 'files'),
     ('declaring',),
     ('config',),
     ('program_config',),
@@ -55,6 +55,18 @@ KNOW_DEVICES = {
     'fr_inference/benchmarking/chips.py': {'devices'},
 }
 
+# All others let `runs` or `devices` share work out, decide for all, and write once.
+KNOW_PROCESSES = {
+    'fr_inference/devices.py': 'a share of the examples for each',
+    'fr_inference/runs.py': 'what all others call',
+    'fr_inference/opening.py': 'what one cannot open is an error in all',
+    'fr_inference/batch/running.py': 'a stop and a bug end all rows, a bad row only itself',
+    'fr_inference/benchmarking/scaling.py': 'refuses several',
+    'fr_inference/cli/bars.py': 'one draws and speaks',
+    'fr_inference/cli/joining.py': 'connects them',
+    'fr_inference/cli/program.py': 'ends them',
+}
+RENAMES = 'fr_inference/files.py'  # whole files: written beside, then renamed
 
 # What may have more than 400 lines, and why.
 LONG = {
@@ -113,6 +125,27 @@ def devices(source):
     return used & DEVICES
 
 
+def renames(source):
+    """Returns the calls that give a file its name or wait for the disk, as `files` alone does."""
+    return {
+        call.func.attr
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and (
+            call.func.attr in ('rename', 'renames', 'fsync')
+            or (call.func.attr == 'replace' and _of_paths(call))
+        )
+    }
+
+
+def _of_paths(call):
+    """Whether `replace` is that of `os` or `pathlib`; that of a text takes two arguments or more."""
+    owner = call.func.value
+    of_os = isinstance(owner, ast.Name) and owner.id == 'os'
+    return of_os or (len(call.args) == 1 and not call.keywords)
+
+
 def names_in(source):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
@@ -143,6 +176,9 @@ def test_who_knows_what(path):
         ('fr_inference/formats/', 'fr_inference/weights/')
     )
     assert 'tensorflow' not in known
+    assert not renames(source) or name == RENAMES
+    ours = set(imported(source))
+    assert ('fr_inference.processes' in ours) == (name in KNOW_PROCESSES)
     # Only the benchmark's peer, and only where it is asked for.
     assert (
         not known & {'torch', 'torchvision'}
@@ -155,6 +191,29 @@ def test_who_knows_what(path):
         assert 'FLAGS' not in set(names_in(source))
         if part_of(module_of(path)) not in ('report', 'benchmarking'):
             assert not known & {'matplotlib', 'jinja2'}
+
+
+def test_every_layer_exists():
+    """A name in `LAYERS` that is no longer there would hide that its successor has no place."""
+    parts = {part_of(module_of(path)) for path in [*LIBRARY, *PROGRAMS]}
+    assert parts == set(LEVEL)
+    assert len(LEVEL) == sum(map(len, LAYERS))  # none stands twice
+
+
+def built(source, name):
+    """Returns whether a class of that name is called, whatever stands before its dot."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return any(name in (getattr(func, 'id', ''), getattr(func, 'attr', '')) for func in calls)
+
+
+def test_one_module_pairs_an_attack_with_its_controls():
+    """`Comparison.from_json` (`cls(...)`) reads what it wrote."""
+    pairing = {
+        name_of(path)
+        for path in [*LIBRARY, *PROGRAMS]
+        if built(path.read_text(encoding='utf-8'), 'Comparison')
+    }
+    assert pairing == {'fr_inference/membership/comparing.py'}
 
 
 @pytest.mark.parametrize('path', PROGRAMS, ids=name_of)
@@ -214,8 +273,20 @@ def test_the_test_sees_imports(part, source, expected):
     assert upward(part, source) == expected
 
 
+def test_the_test_sees_what_is_built():
+    assert built('x = Comparison(attack=1)', 'Comparison')
+    assert built('x = comparison.Comparison(attack=1)', 'Comparison')
+    assert not built('x = Comparison.from_json(entry)', 'Comparison')
+
+
 def test_the_test_sees_devices():
     assert devices('import jax\nx = jax.device_put(1)') == {'device_put'}
     assert devices('from jax.sharding import Mesh') == {'sharding', 'Mesh'}
     assert devices('from jax import pmap') == {'pmap'}
     assert not devices('import jax\nx = faces.devices; y = jax.Array')
+
+
+def test_the_test_sees_renames():
+    assert renames('os.replace(a, b)') == renames('path.replace(other)') == {'replace'}
+    assert renames('path.rename(other); os.fsync(1)') == {'rename', 'fsync'}
+    assert not renames("text.replace('a', 'b'); config.replace(how, keep=1)")

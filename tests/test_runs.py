@@ -1,4 +1,4 @@
-"""The run kit: whole files, one run a folder, states that survive kills, rows computed once."""
+"""The run kit: one process writes, one run a folder, states that survive kills, rows computed once."""
 
 import json
 import subprocess
@@ -16,35 +16,12 @@ from tests.experiments.programs import ROOT
 RUN = {'seed': 1, 'recipe': {'epochs': 3, 'rate': 0.1}, 'faces': 'abc'}
 
 
-class TestReplacing:
-    def test_whole_or_not_at_all(self, tmp_path):
-        path = tmp_path / 'deep' / 'table.csv'
-        runs.write_text(path, 'first')
-
-        def fails():
-            with runs.replacing(path) as temporary:
-                assert temporary.suffix == '.csv'
-                temporary.write_text('half')
-                raise KeyError
-
-        with pytest.raises(KeyError):
-            fails()
-        assert path.read_text() == 'first'
-        assert [file.name for file in path.parent.iterdir()] == ['table.csv']
-
-    def test_errors_name_the_file(self, tmp_path):
-        (tmp_path / 'file').write_text('')
-        with pytest.raises(OSError, match='file') as caught:
-            runs.write_text(tmp_path / 'file' / 'other', 'x')
-        assert str(tmp_path) in caught.value.filename
-
-        def full():
-            with runs.replacing(tmp_path / 'table.csv'):
-                raise OSError(28, 'No space left on device')
-
-        with pytest.raises(OSError, match='No space left') as caught:
-            full()
-        assert caught.value.filename == str(tmp_path / 'table.csv')
+@pytest.mark.parametrize('first', [True, False])
+def test_the_first_process_writes(monkeypatch, first):
+    written = []
+    monkeypatch.setattr(processes, 'is_first', lambda: first)
+    runs.first_only(written.append)('x')
+    assert written == ['x'] * first
 
 
 class TestClaim:

@@ -5,7 +5,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from fr_inference import errors, processes
+from fr_inference import errors, runs
 from fr_inference.cli import bars, program
 from fr_inference.report import batch_page, gate
 from fr_inference.report.batch_page import Entry
@@ -26,11 +26,11 @@ def tell(entries: Sequence[Entry], limits: Sequence[tuple[str, float]], out: pat
         print(f'failed by a bug: {"; ".join(bugs)}', file=sys.stderr)
         sys.exit(program.EXIT_BUG)
     done = [entry.name for entry in entries if entry.status == 'done']
-    crossed, unknown = processes.from_first(lambda: _gates(limits, done, out))
+    crossed, unknown = runs.by_first(lambda: _gates(limits, done, out))
     if crossed:
         raise gate.GateCrossed('; '.join(crossed))
     if failed or unknown:
-        raise errors.InputError('; '.join(failed + unknown))
+        raise errors.InputError('targets', hint='; '.join(failed + unknown))
 
 
 def _errors(entries, status):

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 from typing import Any
 
-from fr_inference import auditing, declaring, errors, processes, runs
+from fr_inference import auditing, declaring, errors, files, runs
 from fr_inference.batch.table import Row
 from fr_inference.cli import folders
 from fr_inference.data import sources
@@ -69,8 +69,9 @@ def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
     run = describe(row)
     folders.make_here(folder, 'out')
     held = _read(folder / JOB)
-    # A killed batch may have left the beginning of a job's file.
-    others = [name for name in os.listdir(folder) if name != JOB and not name.startswith('.job.')]
+    # Not `runs.claim`, which refuses another run: a changed row is begun anew in its folder, and what
+    # stands in the file says whether the row is done. A killed batch may have left the beginning of it.
+    others = [name for name in os.listdir(folder) if name != JOB and not files.is_unfinished(name)]
     if held is None and others:
         raise errors.InputError(
             'out',
@@ -88,16 +89,15 @@ def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
     return run
 
 
+@runs.first_only
 def close(folder: pathlib.Path, run: dict[str, Any]) -> None:
     """Marks the row as done, after all its results were written (by process 0)."""
-    if processes.is_first():
-        _write(folder, run, 'done')
+    _write(folder, run, 'done')
 
 
 def fail(folder: pathlib.Path, trace: str) -> None:
     """Keeps the traceback of a bug; the row stays open and is tried again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / ERROR).write_text(trace, encoding='utf-8', errors='backslashreplace')
+    files.write_text(folder / ERROR, trace, errors='backslashreplace')
 
 
 def _same(held, run):
@@ -116,7 +116,7 @@ def _read(path):
 
 
 def _write(folder, run, status):
-    runs.write_text(folder / JOB, json.dumps({**run, 'status': status}, indent=1) + '\n')
+    files.write_text(folder / JOB, json.dumps({**run, 'status': status}, indent=1) + '\n')
 
 
 def _content(source):
@@ -126,9 +126,9 @@ def _content(source):
         path = EMBEDDED / source
     if not os.path.exists(path):
         return None
-    files = sorted(file for file in path.rglob('*') if file.is_file()) if path.is_dir() else [path]
+    found = sorted(file for file in path.rglob('*') if file.is_file()) if path.is_dir() else [path]
     total = hashlib.sha256()
-    for file in files:
+    for file in found:
         name = file.relative_to(path).as_posix()
         total.update(f'{name}\0{_digest(str(file), _stamp(file))}\n'.encode(errors='surrogatepass'))
     return total.hexdigest()
@@ -142,10 +142,7 @@ def _digest(path, _stamp):
 
 
 def _listing(source, name, row):
-    inputs = row.inputs
-    faces = sources.open_faces(
-        source, name, identity_key=inputs.identity_key, data_dir=inputs.data_dir
-    )
+    faces = sources.open_faces(source, name, reading=row.inputs)
     total = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         text = f'{path}\0{identity}\0{_stamp(path)}\n'

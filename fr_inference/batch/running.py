@@ -9,7 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
-from fr_inference import config, devices, errors, processes
+from fr_inference import config, devices, errors, processes, runs
 from fr_inference.batch import row_folder, single
 from fr_inference.batch.table import SCORES, Row
 from fr_inference.cli import bars, options
@@ -63,7 +63,7 @@ class Batch:
         """Whether nothing is left to do for a row: it is done already, or its faces are missing."""
 
         def look(row, folder):
-            record = processes.from_first(lambda: row_folder.finished(folder, row))
+            record = runs.by_first(lambda: row_folder.finished(folder, row))
             return record and _done(row, record)  # None: it is to be audited
 
         entry = self._guarded(number, look)
@@ -73,7 +73,7 @@ class Batch:
 
     def _audit(self, number):
         def work(row, folder):
-            run = processes.from_first(lambda: row_folder.claim(folder, row))
+            run = runs.by_first(lambda: row_folder.claim(folder, row))
             shown = row.report.thumbnails
             output = config.Output(out=str(folder), thumbnails=shown)
             asked = (row.inputs, row.settings, row.search)
@@ -163,8 +163,7 @@ class Batch:
 
     def _publish(self):
         with self._lock:
-            if processes.is_first():
-                batch_page.write(self.out, self.entries)
+            batch_page.write(self.out, self.entries)
 
 
 def _done(row, record):

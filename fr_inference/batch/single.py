@@ -4,7 +4,7 @@ import pathlib
 
 from fr_inference import auditing, config
 from fr_inference.cli import folders
-from fr_inference.measuring.measurements import Progress
+from fr_inference.runs import Progress
 
 
 def run(

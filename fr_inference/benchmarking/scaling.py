@@ -10,6 +10,7 @@ import jax
 
 from fr_inference import devices, errors, processes
 from fr_inference.benchmarking import chips, timing
+from fr_inference.runs import Progress
 
 CPU_NOTE = (
     'Scaling over virtual CPU devices says nothing about speed: they share the cores of one '
@@ -73,7 +74,7 @@ def measure(
     tasks: Iterable[Task],
     counts: Sequence[int],
     rounds: int,
-    progress: Callable[..., None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Returns every task's figures on every number of devices, ready for JSON.
 

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fr_inference import errors, program_config, provenance
+from fr_inference import errors, files, program_config, provenance
 from fr_inference.benchmarking import (
     inversion_speed,
     loading_speed,
@@ -17,9 +17,9 @@ from fr_inference.benchmarking import (
     training_speed,
 )
 from fr_inference.models import registry
+from fr_inference.runs import Progress
 
 UNITS = {'scoring': 'images', 'inversion': 'candidate-steps', 'training': 'images'}
-Progress = Callable[..., None]
 
 
 def run(
@@ -65,9 +65,8 @@ def run(
 def write(path: str | os.PathLike, result: dict[str, Any]) -> None:
     """Writes the result as JSON, and its plot beside it."""
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
-    path.with_suffix('.svg').write_text(_plot(result), encoding='utf-8')
+    files.write_text(path, json.dumps(result, indent=1) + '\n')
+    files.write_text(path.with_suffix('.svg'), _plot(result))
 
 
 def _plot(result):

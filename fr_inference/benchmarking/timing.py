@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from fr_inference.runs import Progress
+
 Label = TypeVar('Label', bound=Hashable)
 
 # Seconds before each timed call: PyTorch's threads spin for a while after their work and would take half
@@ -15,7 +17,7 @@ _PAUSE = 0.25
 
 
 def interleaved(
-    calls: dict[Label, Callable[[], Any]], rounds: int, progress: Callable[..., None] | None = None
+    calls: dict[Label, Callable[[], Any]], rounds: int, progress: Progress | None = None
 ) -> dict[Label, list[float]]:
     """Returns the seconds of every call in every round; each round times all calls.
 

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterable
 
-from fr_inference import errors, processes
+from fr_inference import errors, runs
 
 
 def make(path: str | os.PathLike, field: str, files: Iterable[str] = ()) -> pathlib.Path:
@@ -20,7 +20,7 @@ def make(path: str | os.PathLike, field: str, files: Iterable[str] = ()) -> path
       InputError: when it cannot be made or written to.
     """
     path = pathlib.Path(path)
-    processes.from_first(lambda: make_here(path, field, files))
+    runs.by_first(lambda: make_here(path, field, files))
     return path
 
 

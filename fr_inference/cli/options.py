@@ -112,7 +112,7 @@ class Flags:
 
     def read(self, kind: type[Kind]) -> Kind:
         """Returns the options of one class."""
-        return kind(**self.given(kind))
+        return declaring.explicit(kind, self.given(kind))
 
     def given(self, *kinds: type[Config]) -> dict[str, Any]:
         """Returns the options of some classes that were given explicitly, by name."""

@@ -1,7 +1,7 @@
 """What every program shares: flags, exit codes, one-line errors, several processes.
 
 Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate crossed, 4 stopped by SIGTERM with its state saved
-(the same command continues).
+(run the same command to continue).
 """
 
 import dataclasses
@@ -102,14 +102,17 @@ class Program:
         except gate.GateCrossed as error:
             return f'--fail_above: {error}', EXIT_GATE
         except processes.Stopped:
-            return 'stopped; its state is saved, the same command continues', EXIT_STOPPED
+            return 'stopped: state saved; run the same command to continue', EXIT_STOPPED
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
                 return f'{error.filename or "a file"}: {error.strerror}', EXIT_BAD_INPUT
             if not joined():
                 raise
             if _LOST.search(str(error)):
-                return 'another process ended, see its log; the same command continues', EXIT_BUG
+                return (
+                    'another process ended, see its log; run the same command to continue',
+                    EXIT_BUG,
+                )
             traceback.print_exc()
             _leave(EXIT_BUG)
         return None
@@ -129,8 +132,8 @@ def _line(error: errors.InputError, flags: Flags) -> str:
     def flag(found):
         return f'--{found[1]}' if found[1] in flags else found[0]
 
-    error.hint = error.hint and re.sub(r'\b(\w+)=True\b', flag, error.hint)
-    return error.message(f'--{error.field}' if error.field in flags else error.field)
+    said = error.message(f'--{error.field}' if error.field in flags else error.field)
+    return re.sub(r'\b(\w+)=True\b', flag, said)
 
 
 def _stop(message: str, code: int) -> None:

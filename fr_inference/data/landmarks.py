@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fr_inference import errors, program_config, tables
+from fr_inference import errors, files, program_config, tables
 from fr_inference.data import align
 from fr_inference.formats import images
 
@@ -46,8 +46,8 @@ def align_files(options: program_config.Alignment) -> int:
                 'landmarks', error.found, error.expected, error.hint, inside=where
             ) from error
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(images.encode_png(aligned))
+            with files.replacing(target) as temporary:
+                temporary.write_bytes(images.encode_png(aligned))
         except OSError as error:
             raise errors.InputError(
                 'out', f'{target} that cannot be written ({error.strerror})'

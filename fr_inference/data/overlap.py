@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fr_inference import errors, processes
+from fr_inference import errors, runs
 from fr_inference.data.faces import BadImageError, Faces
 
 _EXAMPLES = 3
@@ -42,13 +42,11 @@ def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
                 raise
             return ''
 
-    def digests():
-        own = processes.share(len(faces))
+    def digests(own):
         with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            return list(pool.map(digest, range(own.start, own.stop)))
+            return list(pool.map(digest, own))
 
-    parts = processes.gather_json(processes.each_its_share(digests))
-    return [digest for part in parts for digest in part]
+    return runs.shared(len(faces), digests)
 
 
 def check_disjoint(
@@ -94,8 +92,8 @@ def check_disjoint(
         raise errors.InputError(
             names[1],
             ' and '.join(found),
-            hint=f'{names[0]} and {names[1]} overlap: separate them, or go on with allow_overlap, '
-            'which the report will say',
+            hint=f'{names[0]} and {names[1]} overlap: separate them, or go on with '
+            'allow_overlap=True, which the report will say',
         )
     return [f'{names[0]} and {names[1]}: {line}' for line in found]
 
@@ -168,7 +166,7 @@ def check_training_list(
                     name,
                     f"{len(inside)} images of the target's own list of training images "
                     f'({_listed(inside)})',
-                    hint='separate them, or go on with allow_overlap',
+                    hint='separate them, or go on with allow_overlap=True',
                 )
             notes.append(
                 f"{len(inside)} images of {name} are in the target's own list of training images; "

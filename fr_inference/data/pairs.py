@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 
 from fr_inference import errors, tables
+from fr_inference.config import Reading
 from fr_inference.data import sources
 from fr_inference.data.faces import Faces
 
@@ -41,9 +42,7 @@ def open_pairs(
     faces: str | os.PathLike,
     *,
     field: str = 'pairs',
-    faces_field: str = 'faces',
-    identity_key: str | None = None,
-    data_dir: str | None = None,
+    reading: Reading | None = None,
 ) -> Pairs:
     """Opens the pairs that a CSV with the columns fold,first,second,same lists.
 
@@ -52,14 +51,12 @@ def open_pairs(
         procedural faces write them; `same` is 1 or 0; `fold` is a whole number.
       faces: as `sources.open_faces` takes them.
       field: of errors about `path`.
-      faces_field: of errors about `faces`.
-      identity_key: as of `sources.open_faces`.
-      data_dir: as of `sources.open_faces`.
+      reading: as of `sources.open_faces`.
 
     Raises:
       InputError: that names the line of the CSV.
     """
-    source = sources.open_faces(faces, faces_field, identity_key=identity_key, data_dir=data_dir)
+    source = sources.open_faces(faces, reading=reading)
     root = pathlib.Path(faces)
     root = root if root.is_dir() else root.parent
     if not os.path.isfile(path):

@@ -7,18 +7,17 @@ under another name until it is complete: work that is killed at any moment conti
 import dataclasses
 import fcntl
 import hashlib
-import json
 import os
 import pathlib
 import re
-from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from fr_inference import errors, program_config
+from fr_inference import errors, files, program_config, runs
 from fr_inference.data import shards, sources, workers
 from fr_inference.data.faces import Faces
+from fr_inference.runs import Progress
 
 VERSION = '1.0.0'
 SPLIT = 'train'
@@ -71,7 +70,7 @@ class Prepared:
     def __str__(self) -> str:
         return (
             f'{self.place.finished}: {self.images} images, {self.left_out} unreadable ones left out; '
-            f'open it as tfds:{self.place.name}:{SPLIT} with data_dir={self.place.out}'
+            f'open it as tfds:{self.place.name}:{SPLIT}, data_dir {self.place.out}'
         )
 
 
@@ -94,9 +93,7 @@ def place_of(options: program_config.Preparation) -> Place:
     return Place(pathlib.Path(options.out), name)
 
 
-def prepare(
-    options: program_config.Preparation, progress: Callable[..., None] | None = None
-) -> Prepared:
+def prepare(options: program_config.Preparation, progress: Progress | None = None) -> Prepared:
     """Writes the set, or the rest of it; the result does not depend on the number of workers.
 
     Args:
@@ -135,9 +132,7 @@ def prepare(
 
 
 def _open(options: program_config.Preparation) -> Faces:
-    return sources.open_faces(
-        options.faces, identity_key=options.identity_key, data_dir=options.data_dir
-    )
+    return sources.open_faces(options.faces, reading=options)
 
 
 def _lock(file, place):
@@ -156,25 +151,14 @@ def _begin(place, faces, total):
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         names.update(f'{path}\n{identity}\n'.encode(errors='surrogateescape'))
     wanted = {'faces': names.hexdigest(), 'images': len(faces), 'shards': total}
-    path = place.unfinished / _PLAN
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise errors.InputError(
-                'out', f'{path}, which is damaged', hint=f'remove {path.parent}'
-            ) from error
-        if found != wanted:
-            raise errors.InputError(
-                'out',
-                f'the beginning of another set in {path.parent} ({found})',
-                f'{wanted}',
-                'continue with the same options, or remove it',
-            )
-    else:
-        _write(path, json.dumps(wanted))
-    for rest in place.unfinished.glob(f'*{shards.UNFINISHED}'):
-        rest.unlink()
+    try:
+        runs.claim(place.unfinished, wanted, file=_PLAN)
+    except errors.InputError as error:
+        hint = f'continue with the same options, or remove {place.unfinished}'
+        raise errors.InputError('out', error.found, hint=hint, inside=error.field) from error
+    for rest in sorted(place.unfinished.iterdir()):
+        if files.is_unfinished(rest.name) or rest.suffix == '.part':  # so of earlier versions
+            rest.unlink()
 
 
 def _written(options, place, faces, missing, total):
@@ -238,13 +222,7 @@ def _finish(place, total):
         check_data=False,  # which takes TensorFlow
         description='Faces, each with its identity and where it came from.',
     )
-    place.unfinished.rename(place.finished)
+    files.move(place.unfinished, place.finished)
     for name in (_PLAN, _LOCK):
         (place.finished / name).unlink()
     return sum(lengths)
-
-
-def _write(path, text):
-    part = path.with_name(f'{path.name}{shards.UNFINISHED}')
-    part.write_text(text, encoding='utf-8')
-    part.rename(path)

@@ -3,17 +3,14 @@
 import contextlib
 import errno
 import io
-import os
 import pathlib
 import sys
 from typing import Any
 
-from fr_inference import errors
+from fr_inference import errors, files
 from fr_inference.data.faces import Faces
 from fr_inference.formats import images
 from fr_inference.formats.images import BadImageError
-
-UNFINISHED = '.part'
 
 
 def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> None:
@@ -31,31 +28,30 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
     """
     from array_record.python import array_record_module
 
+    with files.replacing(path, synced=True) as part:
+        try:
+            _write(faces, rows, part, array_record_module.ArrayRecordWriter, skip_bad)
+        except RuntimeError as error:  # whatever is wrong with the disk
+            raise OSError(errno.EIO, str(error).partition(';')[0], str(path)) from error
+
+
+def _write(faces, rows, path, writer_of, skip_bad):
     kinds = features()
-    part = path.with_name(f'{path.name}.{os.getpid()}{UNFINISHED}')
-    try:
-        with contextlib.closing(
-            array_record_module.ArrayRecordWriter(str(part), 'group_size:1,max_parallelism:1')
-        ) as writer:
-            for index in rows:
-                try:
-                    content = _content(faces, index)
-                except BadImageError as error:
-                    if not skip_bad:
-                        raise
-                    print(f'left out: {errors.shown(str(error))}', file=sys.stderr)
-                    continue
-                example = {
-                    'image': io.BytesIO(content),
-                    'identity': _text(faces.identities[index]),
-                    'path': _text(faces.paths[index]),
-                }
-                writer.write(kinds.serialize_example(kinds.encode_example(example)))
-    except RuntimeError as error:  # whatever is wrong with the disk
-        raise OSError(errno.EIO, str(error).partition(';')[0], str(path)) from error
-    with open(part, 'rb') as file:
-        os.fsync(file.fileno())
-    part.rename(path)
+    with contextlib.closing(writer_of(str(path), 'group_size:1,max_parallelism:1')) as writer:
+        for index in rows:
+            try:
+                content = _content(faces, index)
+            except BadImageError as error:
+                if not skip_bad:
+                    raise
+                print(f'left out: {errors.shown(str(error))}', file=sys.stderr)
+                continue
+            example = {
+                'image': io.BytesIO(content),
+                'identity': _text(faces.identities[index]),
+                'path': _text(faces.paths[index]),
+            }
+            writer.write(kinds.serialize_example(kinds.encode_example(example)))
 
 
 def _content(faces, index):

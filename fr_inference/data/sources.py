@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fr_inference import errors, tables
+from fr_inference.config import Reading
 from fr_inference.data import insightface, tfds_source
 from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces, concat
@@ -29,6 +30,7 @@ def open_faces(
     source: str | os.PathLike,
     field: str = 'faces',
     *,
+    reading: Reading | None = None,
     identity_key: str | None = None,
     data_dir: str | None = None,
 ) -> Faces:
@@ -39,8 +41,10 @@ def open_faces(
         `identity` (paths relative to its folder, or one image of the following sources, `SPEC#17`);
         insightface's `train.rec` beside its `train.idx`; `tfds:NAME:SPLIT`; or `procedural:SPEC`.
       field: of errors, the argument that named the source.
-      identity_key: feature of tfds sets that holds the identity; `label`, else `identity`, by default.
-      data_dir: folder of tfds sets; the one that tfds uses by default.
+      reading: how tfds sets are read, as options of a program.
+      identity_key: in place of `reading`, the feature of tfds sets that holds the identity; `label`,
+        else `identity`, by default.
+      data_dir: in place of `reading`, the folder of tfds sets; the one that tfds uses by default.
 
     Raises:
       InputError: when there is nothing to open, or it is laid out otherwise.
@@ -50,11 +54,15 @@ def open_faces(
     (6, 'easy-0-2', 'procedural:easy,people=3,images=2,size=8,seed=0,first=0,start=0#5')
     """
     source = str(source)
+    reading = reading or Reading(identity_key=identity_key, data_dir=data_dir)
     if source.startswith(_PROCEDURAL):
         return procedural.faces(source.removeprefix(_PROCEDURAL), field)
     if source.startswith(_TFDS):
         return tfds_source.open_tfds(
-            source.removeprefix(_TFDS), field, identity_key=identity_key, data_dir=data_dir
+            source.removeprefix(_TFDS),
+            field,
+            identity_key=reading.identity_key,
+            data_dir=reading.data_dir,
         )
     path = pathlib.Path(source)
     if not os.path.exists(path):  # unlike Path.exists, False for a name too long for the system
@@ -65,10 +73,7 @@ def open_faces(
         if path.is_dir():
             return _open_folder(path)
         if path.suffix.lower() == '.csv':
-            return _open_manifest(
-                path,
-                functools.partial(open_faces, identity_key=identity_key, data_dir=data_dir),
-            )
+            return _open_manifest(path, functools.partial(open_faces, reading=reading))
     except errors.InputError as error:
         raise error.within(field) from error
     raise errors.InputError(field, f'the file {source!r:.200}', _KINDS)

@@ -17,9 +17,7 @@ def write(options: program_config.Split) -> Iterator[tuple[pathlib.Path, Faces]]
       InputError: for parts that do not add up, a part that stays empty, or faces that cannot be opened.
     """
     parts = shares(options.parts)
-    faces = sources.open_faces(
-        options.faces, identity_key=options.identity_key, data_dir=options.data_dir
-    )
+    faces = sources.open_faces(options.faces, reading=options)
     found = split_identities(
         faces,
         parts,

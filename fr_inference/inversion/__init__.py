@@ -1,1 +1,1 @@
-"""Stage 2: reconstructing training faces with a generator, guided by the membership attack."""
+"""Model inversion: reconstructing training faces with a generator, every search with controls."""

@@ -1,4 +1,4 @@
-"""One candidate of the search: drawn, scored, improved step by step, looked at afresh.
+"""One candidate of the search: drawn, looked at, improved step by step, looked at afresh.
 
 Pure functions of one candidate; `mapped` computes them for any number, on all devices of all processes.
 Every program takes `Constants` first, and what is compiled depends on the arguments of the function that
@@ -7,7 +7,7 @@ returns it alone.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -22,6 +22,11 @@ from fr_inference.inversion.scene import Scene
 
 Program = Callable[[Any, Any], Any]
 """(`Constants`, one example) -> pytree of arrays."""
+
+OPTIMISERS: Mapping[str, Callable[[], optax.GradientTransformation]] = {
+    'adam': optax.scale_by_adam,
+    'projected': optax.normalize_by_update_norm,
+}
 
 
 @jax.tree_util.register_dataclass
@@ -51,8 +56,8 @@ class Optimiser:
     """How a candidate moves.
 
     Attributes:
-      name: 'adam', or 'projected': steps along the unit gradient, pulled back to the length that random
-        latents have (the paper's).
+      name: in `OPTIMISERS`; 'projected': steps along the unit gradient, pulled back to the length that
+        random latents have (the paper's).
       learning_rate: of the first step, in whitened coordinates; it falls to 0 along a cosine.
       steps: over which it falls.
     """
@@ -64,8 +69,7 @@ class Optimiser:
     def transformation(self) -> optax.GradientTransformation:
         """Returns what turns a gradient to be descended into an update."""
         schedule = optax.cosine_decay_schedule(self.learning_rate, max(1, self.steps))
-        direction = {'adam': optax.scale_by_adam, 'projected': optax.normalize_by_update_norm}
-        return optax.chain(direction[self.name](), optax.scale_by_learning_rate(schedule))
+        return optax.chain(OPTIMISERS[self.name](), optax.scale_by_learning_rate(schedule))
 
 
 def look(
@@ -180,15 +184,15 @@ def advancing(scene: Scene, pictures: int, term: str, optimiser: Optimiser, coun
     return advance
 
 
-def scoring(scene: Scene, pictures: int) -> Program:
+def first_look(scene: Scene, pictures: int) -> Program:
     """Returns the program from a number to the terms (`look`) of the random latent of that number."""
 
-    def score(constants, number):
+    def terms(constants, number):
         key = jax.random.fold_in(rng.stream(constants.key, 'first look'), number)
         white = prior.draw(scene, constants.generator, constants.prior, constants.key, number)
         return look(scene, pictures, constants, white, key)
 
-    return score
+    return terms
 
 
 def looking(scene: Scene, pictures: int, term: str) -> Program:

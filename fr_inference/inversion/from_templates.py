@@ -14,10 +14,13 @@ from fr_inference.inversion.evaluator import Evaluator
 from fr_inference.inversion.guidance import Side
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.inversion.search import Found
-from fr_inference.inversion.subject import Progress, Subject
+from fr_inference.inversion.subject import Subject
 from fr_inference.metrics import intervals
+from fr_inference.runs import Progress
 
 _CANDIDATES = 4  # for each template; the best is kept
+# Of the goal, whatever those of the search are: a template is another goal.
+_WEIGHTS = {'strength': Search.strength, 'prior': Search.prior}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ def run(
     each = config.replace(how, candidates=min(_CANDIDATES, how.candidates), keep=1, apart=1.0)
 
     def attack(name, how, people='members', side='target'):
-        goal = goals.templates(sides[side].embeddings[rows[people]])
+        goal = goals.templates(sides[side].embeddings[rows[people]], **_WEIGHTS)
         found = search.run(
             subjects[side],
             goal,
@@ -123,6 +126,7 @@ def run(
             'gallery': int(gallery.member.sum()),
             'candidates': each.candidates,
             'steps': each.steps,
+            **_WEIGHTS,
             **Outcome(figures=figures, controls=controls).to_json(),
         },
         found=found,

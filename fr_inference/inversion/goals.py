@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fr_inference import checkpointing, errors
+from fr_inference.config import Search
 from fr_inference.inversion import guidance
 from fr_inference.inversion.judge import unit
 
@@ -35,7 +36,7 @@ class Goal:
       strength: weight of the term, 0 or more.
       prior: weight of the latent's log-density, 0 or more.
       wanted: [G, D] float32 of unit length: embeddings that faces are searched for, each of which has
-        candidates of its own; None where nobody in particular is searched for.
+        candidates of its own; None if the goal is not a particular person.
     """
 
     name: str
@@ -85,25 +86,30 @@ class Goal:
         }
 
 
-def membership(kind: str = 'capped', *, strength: float = 1.0, prior: float = 0.3) -> Goal:
+def membership(
+    kind: str | None = None, *, strength: float = Search.strength, prior: float = Search.prior
+) -> Goal:
     """Faces that the membership attack takes for members: the paper's goal (arXiv 2401.13719).
 
     Needs a backbone with an attack (`guidance.Guide`).
 
     Args:
-      kind: in `guidance.KINDS`.
+      kind: in `guidance.KINDS`; `guidance.DEFAULT` when None.
       strength: weight of the term.
       prior: weight of the log-density.
     """
+    kind = kind or guidance.DEFAULT
     errors.one_of('membership', kind, guidance.KINDS)
     return Goal(name='membership', term=kind, strength=strength, prior=prior)
 
 
-def centres(wanted: np.ndarray, *, strength: float = 1.0, prior: float = 0.3) -> Goal:
+def centres(
+    wanted: np.ndarray, *, strength: float = Search.strength, prior: float = Search.prior
+) -> Goal:
     """Faces at the class centres of the training people.
 
-    Needs strangers' embeddings in the target, from which `centres.estimate` estimates the centres, and
-    neither an attack nor BatchNorm layers nor anybody who was trained on.
+    Needs strangers' embeddings in the target, from which `centres.estimate` estimates the centres;
+    needs no attack, no BatchNorm layers and no member.
 
     Args:
       wanted: [G, D] float32 of unit length, of `centres.estimate`.
@@ -113,7 +119,9 @@ def centres(wanted: np.ndarray, *, strength: float = 1.0, prior: float = 0.3) ->
     return _match('centres', wanted, strength, prior)
 
 
-def templates(embeddings: np.ndarray, *, strength: float = 1.0, prior: float = 0.3) -> Goal:
+def templates(
+    embeddings: np.ndarray, *, strength: float = Search.strength, prior: float = Search.prior
+) -> Goal:
     """Faces of the people whose embeddings are given, of any length above 0.
 
     Needs neither an attack nor BatchNorm layers.

@@ -1,4 +1,4 @@
-"""What stage 1 hands to a search: the membership attack as a guide, and the images it has measured.
+"""What membership inference hands to a search: the attack as a guide, and the measured images.
 
 The only file of the inversion that knows the membership attack.
 """
@@ -21,6 +21,7 @@ from fr_inference.models.target import Target
 
 KINDS = ('raw', 'capped', 'density')
 """Membership terms: the paper's logit; that logit capped at the members' median; a log-density."""
+DEFAULT = 'capped'
 
 _SHRINKAGE = 0.1
 
@@ -139,13 +140,13 @@ class Audited:
 
 
 def audited(views: Views) -> Audited:
-    """Collects what a search needs of what stage 1 measured.
+    """Collects what a search needs of what membership inference measured.
 
     The attack of the auxiliary setting guides where there is a shadow: it was fitted on nobody in the
     audit. Without one, that of the partial setting.
 
     Args:
-      views: of stage 1.
+      views: by `membership.views.measure_views`.
     """
     images = views.in_target
     return Audited(

@@ -1,4 +1,4 @@
-"""Who is shown by reconstructions, by a backbone that the search never saw, and what chance would show.
+"""Identifies reconstructions with a held-out evaluator, with p-values.
 
 Definitions. The gallery holds one mean embedding for each member and for equally many non-members. A
 reconstruction is a *hit* if its nearest identity in the gallery is a member and their similarity passes

@@ -1,7 +1,7 @@
 """A search's figures together with the controls that would expose a false finding.
 
-The record, the verdict, the page and the batch page read this type; nothing else pairs a search with a
-control.
+The record holds it; the verdict, the page and the batch page read the search and its controls from
+there as this type. Nothing else pairs a search with a control.
 """
 
 import dataclasses
@@ -35,9 +35,9 @@ class Outcome:
 
     Attributes:
       figures: of the search, named as in `FIGURES`.
-      controls: name -> figures, in the order of `CONTROLS`; one that was not run is absent.
-      excess: what is left of the hit rate after the control that leaves least: 'hit_rate',
-        'hit_rate_ci95', 'over' (that control), and 'p_value', the largest that any control leaves. None
+      controls: name -> figures, of `CONTROLS`; one that was not run is absent.
+      excess: hit rate minus that of the strongest control: 'hit_rate', 'hit_rate_ci95', 'over' (that
+        control), and 'p_value', the largest that any control leaves. None
         for a search from templates, which has no hit rate.
     """
 

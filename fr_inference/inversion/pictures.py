@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from fr_inference import errors, runs
+from fr_inference import errors, files
 
 _COLUMNS = 8
 
@@ -33,7 +33,7 @@ def save(images: np.ndarray, directory: str | os.PathLike) -> None:
 
 
 def _write(image, path):
-    with runs.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         Image.fromarray(image).save(temporary)
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
+from fr_inference.config import Latents
 from fr_inference.measuring import distances
 from fr_inference.models import stylegan2
 from fr_inference.models.target import InputSpec, Target
@@ -82,7 +83,11 @@ class Scene:
 
 
 def make(
-    generator: stylegan2.Generator, target: Target, *, space: str = 'w', psi: float = 1.0
+    generator: stylegan2.Generator,
+    target: Target,
+    *,
+    space: str = Latents.space,
+    psi: float = Latents.psi,
 ) -> Scene:
     """Puts a generator before a target.
 

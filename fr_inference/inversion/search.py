@@ -16,20 +16,17 @@ from fr_inference.config import Search
 from fr_inference.inversion import candidate, goals
 from fr_inference.inversion.candidate import Optimiser
 from fr_inference.inversion.goals import Goal
-from fr_inference.inversion.subject import Pool, Progress, Subject
+from fr_inference.inversion.subject import Pool, Subject
+from fr_inference.runs import Progress
 
 _BLOCK = 4096  # random latents compared with all wanted embeddings at once
 _LONGEST = 10  # steps between two looks at the clock
-_DESCRIBED = (
-    'draws',
-    'candidates',
-    'steps',
-    'keep',
-    'pictures',
-    'learning_rate',
-    'optimiser',
-    'apart',
-)
+# Options that leave a search as it is, or that the descriptions of its goal and of its subject hold.
+_NOT_DESCRIBED = {
+    *('search_batch', 'untrained', 'sweep', 'targeted'),
+    *('membership', 'centres', 'strength', 'prior'),
+    *('space', 'psi'),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +101,8 @@ def run(
         )
     wanted = goal.rows(subject.pool.embeddings.shape[1])
     if workdir is not None:
-        described = {name: getattr(how, name) for name in _DESCRIBED}
+        options = dataclasses.asdict(how).items()
+        described = {name: value for name, value in options if name not in _NOT_DESCRIBED}
         runs.claim(
             pathlib.Path(workdir),
             {'search': described, 'goal': goal.description(), **subject.description()},

@@ -1,6 +1,6 @@
 """A search of a backbone with its controls, and what the evaluator says of all of them.
 
-`search_faces` runs one search on its own; `invert` is the second stage of an audit.
+`search_faces` runs one search on its own; `invert` is the model inversion of an audit.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import config, errors, processes
+from fr_inference import config, errors, runs
 from fr_inference.config import Search
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import (
@@ -31,9 +31,10 @@ from fr_inference.inversion.goals import Goal
 from fr_inference.inversion.guidance import Audited, Guide, Side
 from fr_inference.inversion.judge import Gallery, Judged
 from fr_inference.inversion.search import Found
-from fr_inference.inversion.subject import Progress, Subject
+from fr_inference.inversion.subject import Subject
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 
 
 def search_faces(
@@ -47,7 +48,7 @@ def search_faces(
     workdir: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Found:
-    """Searches a generator's latents for faces, without controls and without anybody who judges.
+    """Searches a generator's latents for faces, without controls and without an evaluator.
 
     Args:
       target: the backbone; with `goals.centres` and `goals.templates` any will do.
@@ -99,7 +100,7 @@ def search_faces(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What an audit needs for the second stage.
+    """What an audit needs for model inversion.
 
     Attributes:
       generator: trained on none of the people.
@@ -149,8 +150,8 @@ def invert(
 ) -> Inversion:
     """Searches for faces that the target was trained on, and judges what was found.
 
-    Membership as the goal: people whom the attack was fitted on are in no gallery. Class centres as the
-    goal: nobody was needed, and everybody is.
+    People used to fit the attack are left out of the gallery. With class centres no member is needed, so
+    the gallery holds everyone.
 
     Args:
       audited: the audit's images, in the target and in its control, by `guidance.audited`.
@@ -271,13 +272,12 @@ class _Shared:
     def _goal(self, name):
         how, strangers, side = self.request.search, self.request.strangers, self.sides[name]
         if how.goal == 'membership':
-            kind = how.membership or 'capped'
-            return goals.membership(kind, strength=how.strength, prior=how.prior)
+            return goals.membership(how.membership, strength=how.strength, prior=how.prior)
         embeddings = self.subjects[name].pool.embeddings
         if strangers is not None:
             embeddings = self.audited.embed(side.target, strangers, 'strangers')
-        # Hosts may round differently: one decides what all of them look for.
-        wanted = processes.from_first(
+        # Hosts may round differently: process 0's estimate is used by all.
+        wanted = runs.by_first(
             lambda: centres.estimate(embeddings, how.centres, seed=self.seed)[: how.keep]
         )
         return goals.centres(wanted, strength=how.strength, prior=how.prior)

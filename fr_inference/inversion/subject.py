@@ -7,7 +7,7 @@ of its number, so that rows can be kept by number, and neither devices nor batch
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -21,8 +21,7 @@ from fr_inference.inversion.scene import Scene
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 from fr_inference.row_cache import RowCache
-
-Progress = Callable[..., None]
+from fr_inference.runs import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,10 +123,10 @@ def draw(
       progress: called as progress(label, done, total).
     """
     static = scene, how.pictures
-    score = candidate.mapped(
-        candidate.scoring, static, constants, total=how.draws, most=how.search_batch
+    terms = candidate.mapped(
+        candidate.first_look, static, constants, total=how.draws, most=how.search_batch
     )
-    shapes = jax.eval_shape(candidate.scoring(*static), constants, np.int32(0))
+    shapes = jax.eval_shape(candidate.first_look(*static), constants, np.int32(0))
     width = sum(leaf.size for leaf in shapes.values())
     cache = None
     if workdir is not None:
@@ -135,7 +134,7 @@ def draw(
         cache = RowCache(pathlib.Path(workdir), described, width)
 
     def compute(positions):
-        found = score.here(positions.astype(np.int32))
+        found = terms.here(positions.astype(np.int32))
         return np.concatenate([found[name].reshape(len(positions), -1) for name in shapes], 1)
 
     rows = runs.rows(
@@ -143,7 +142,7 @@ def draw(
         compute,
         width=width,
         cache=cache,
-        batch=score.count * score.width,
+        batch=terms.count * terms.width,
         label=label,
         progress=progress,
     )

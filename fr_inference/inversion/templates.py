@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import config, errors, tables
+from fr_inference import config, errors, runs, tables
 from fr_inference.config import Search
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import goals, judge, pictures, search, subject
 from fr_inference.inversion.search import Found
-from fr_inference.inversion.subject import Progress
 from fr_inference.measuring import distances, measurements
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,14 @@ class Reconstructed:
     found: Found
     columns: Mapping[str, list[Any]]
 
+    @runs.first_only
     def save(self, directory: str | os.PathLike) -> None:
         """Writes reconstructions.csv, reconstructions.png and reconstructions/NNNN.png.
 
+        Process 0 alone writes.
+
         Args:
-          directory: exists. Of several processes one alone calls this.
+          directory: exists.
 
         Raises:
           InputError: where there is a file of that name already.

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fr_inference import checkpointing, devices, errors, processes, runs
+from fr_inference import checkpointing, devices, errors, runs
+from fr_inference.config import Measuring
 from fr_inference.data import loader, overlap
 from fr_inference.data.faces import Faces
 from fr_inference.data.loader import Decoders
@@ -22,8 +23,8 @@ from fr_inference.measuring.features import Feature
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.row_cache import RowCache
+from fr_inference.runs import Progress
 
-Progress = Callable[..., None]
 _SCHEMA = 3  # of the rows in the cache
 
 
@@ -58,7 +59,7 @@ def measure(
     faces: Faces,
     *,
     features: Sequence[Feature] = (),
-    batch_size: int = 64,
+    batch_size: int = Measuring.batch_size,
     mirror: bool = False,
     skip_bad: bool = False,
     scores: str | os.PathLike | None = None,
@@ -106,7 +107,7 @@ def measure(
         keys = overlap.content_digests(faces, skip_bad=skip_bad)
     lost: dict[int, str] = {}
     on = tuple(on or devices.local())
-    share = -(-len(faces) // processes.count())
+    share = devices.largest_share(len(faces))
     batch_size = devices.round_up(min(batch_size, max(1, share)), len(on))
     with contextlib.ExitStack() as stack:
         # Neither decoders nor devices are asked before something has to be measured.

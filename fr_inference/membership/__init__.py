@@ -1,1 +1,1 @@
-"""Stage 1: membership inference from distances to the BatchNorm statistics."""
+"""Membership inference: whom a backbone was trained on, by attacks with controls of their own."""

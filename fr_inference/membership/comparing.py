@@ -44,7 +44,7 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trials:
-    """The same attack, four times at most.
+    """The same attack, three times at most.
 
     Attributes:
       target: in the target.
@@ -158,7 +158,7 @@ def _auxiliary(attack, views, seed):
             controls.null(learned, seed, least=2),
             reference,
             strangers,
-            np.ones(len(strangers), bool),  # nobody of them was fitted on
+            np.ones(len(strangers), bool),  # none of them was used in the fit
             seed,
         )
     return Trials(target=target, blind=blind, null=null)

@@ -131,6 +131,16 @@ def _holds(block: Mapping[str, Any], value: float) -> bool:
 _RANK = (LEAK, OPEN, NONE, INVALID)
 
 
+def first_of(comparisons: Sequence[Comparison], unit: str) -> Comparison | None:
+    """Returns the first comparison of a unit in which some members are known, None without one.
+
+    Further populations are measured by that of images. People are ranked by the first of each unit
+    among the valid.
+    """
+    fitting = [one for one in comparisons if (one.unit, one.setting) == (unit, 'partial')]
+    return fitting[0] if fitting else None
+
+
 def decisive(comparisons: Sequence[Comparison]) -> Comparison:
     """Returns the comparison that an audit's verdict rests on, and the report begins with.
 

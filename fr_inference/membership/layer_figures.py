@@ -1,4 +1,4 @@
-"""Which layers know it: every layer's distance as an attack of its own."""
+"""AUC of each layer's distance used alone."""
 
 from typing import Any
 

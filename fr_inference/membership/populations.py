@@ -1,4 +1,4 @@
-"""Members against what: further populations, scored by the attack that the headline rests on."""
+"""AUC on further populations, by the headline attack."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -21,7 +21,7 @@ from fr_inference.membership import (
 )
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparing import Trials
-from fr_inference.membership.comparison import Comparison
+from fr_inference.membership.comparison import Comparison, first_of
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 
@@ -34,7 +34,8 @@ class Findings:
       comparisons: every attack with its controls; the first was chosen to head the report.
       logits: comparison's key -> [N] membership logits of all images, for attacks on images.
       membership: what `audit.json` holds under that name.
-      exposed: members of the evaluated half, the most recognisable first.
+      exposed: members of the evaluated half, the most recognisable first, by attacks whose controls
+        hold; empty without any.
       limits: what the figures cannot say, one sentence each.
     """
 
@@ -52,7 +53,7 @@ def chosen(settings: config.Settings) -> list[Attack]:
 
 
 def check(faces: Mapping[str, Faces], seed: int) -> None:
-    """Finds what names alone tell, before anything is measured: too few people, nobody of that name.
+    """Checks the identity lists before measuring.
 
     Args:
       faces: as in `run`, and 'members' and 'nonmembers'.
@@ -88,14 +89,14 @@ def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) 
         intervals.figures, seed=settings.seed, replicates=settings.replicates
     )
     membership: dict[str, Any] = {'comparisons': [one.to_json() for one in comparisons]}
-    by_image = _first(ran, 'image')
+    by_key = {one.key: trials for one, trials in ran}
+    by_image = first_of(comparisons, 'image')
     if by_image is not None:
-        comparison, trials = by_image
         membership['populations'] = {
-            'members_vs_nonmembers': comparison.figures,
+            'members_vs_nonmembers': by_image.figures,
             **populations.figures(
-                attacks.get(comparison.attack),
-                trials.target,
+                attacks.get(by_image.attack),
+                by_key[by_image.key].target,
                 views,
                 faces,
                 settings.seed,
@@ -110,7 +111,7 @@ def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) 
         comparisons=comparisons,
         logits={one.key: trials.target.logits for one, trials in ran if one.unit == 'image'},
         membership=membership,
-        exposed=_exposed(views, by_image, _first(ran, 'person')),
+        exposed=_exposed(views, comparisons, by_key),
         limits=[
             *limitations.of_views(views),
             *limitations.of_attacks(wanted, comparisons),
@@ -136,13 +137,6 @@ def _compare(wanted, views, settings):
     return found
 
 
-def _first(ran, unit):
-    """The first comparison of a unit in which half of the members are known, with its trials."""
-    return next(
-        ((one, trials) for one, trials in ran if (one.unit, one.setting) == (unit, 'partial')), None
-    )
-
-
 def _shadow(ran, views, settings, of_scores):
     """What the shadow is, and what the attack that was moved from it reaches in the shadow itself."""
     images = views.shadow.in_shadow
@@ -161,12 +155,16 @@ def _shadow(ran, views, settings, of_scores):
     return found
 
 
-def _exposed(views, by_image, by_person):
-    logits, person_logits = None, {}
-    if by_image is not None:
-        logits = by_image[1].target.logits
+def _exposed(views, comparisons, by_key):
+    """Members by the logits of valid attacks only; nobody where there is none to rank them by."""
+    valid = [one for one in comparisons if one.valid]
+    by_image, by_person = (first_of(valid, unit) for unit in ('image', 'person'))
+    if by_image is None and by_person is None:
+        return []
+    logits = by_key[by_image.key].target.logits if by_image is not None else None
+    person_logits = {}
     if by_person is not None:
-        trial = by_person[1].target
+        trial = by_key[by_person.key].target
         examples = trial.examples
         person_logits = {
             name: float(logit)

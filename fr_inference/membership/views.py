@@ -12,10 +12,11 @@ from fr_inference.data import overlap
 from fr_inference.data.faces import Faces, concat
 from fr_inference.measuring import measurements
 from fr_inference.measuring.features import Feature
-from fr_inference.measuring.measurements import Measurements, Progress
+from fr_inference.measuring.measurements import Measurements
 from fr_inference.membership import controls
 from fr_inference.membership.labelled import Labelled, fit_half
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 
 MADE = 'reconstructions'  # name of faces that nobody keeps
 
@@ -185,7 +186,7 @@ def _blind_view(images, blind):
 def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
     if 'auxiliary' not in faces:
         raise errors.InputError(
-            'shadow', 'one without auxiliary', 'the faces that it was trained on part of'
+            'shadow', 'no auxiliary faces', hint='also give auxiliary, the faces it was trained on'
         )
     auxiliary = faces['auxiliary']
     seen = measure(shadow.target, auxiliary, 'shadow')

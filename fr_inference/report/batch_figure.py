@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from fr_inference.report import wording
 from fr_inference.report.svg import COLOUR, look, styled, svg
 
 _LONGEST = 34  # letters of a name
@@ -45,7 +46,7 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
                     if one.key != key:
                         continue
                     tint, _, sign = look(place, counted=one.valid)
-                    name = labels[key] if one.valid else 'not counted: a control failed'
+                    name = wording.not_counted(one, short=True) or labels[key]
                     at = row + offset - 0.16 * spread
                     draw(at, one.figures, tint, sign, name)
                     if one.blind is not None:
@@ -61,7 +62,7 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
         axes.tick_params(axis='y', length=0)
         axes.spines['left'].set_visible(False)
         axes.set(ylim=(len(entries) - 0.5, -0.5), xlim=(min(0.35, lowest - 0.02), 1.02))
-        axes.set_xlabel('AUC: how often a member is told from a stranger (0.5 is guessing)')
+        axes.set_xlabel(wording.AUC_AXIS)
         axes.grid(axis='x', linewidth=0.6)
         if named:
             # The attacks first; what is grey explains them.

@@ -8,7 +8,8 @@ from typing import Any
 
 import markupsafe
 
-from fr_inference import runs, tables
+from fr_inference import files, runs, tables
+from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison, decisive
 from fr_inference.report import batch_figure, page, wording
 from fr_inference.report.verdict import comparisons, verdict
@@ -22,7 +23,7 @@ _CALLED = {
     LEAK: 'leak',
     NONE: 'no leak found',
     OPEN: 'inconclusive',
-    INVALID: 'inconclusive: control failed',
+    INVALID: f'inconclusive: {wording.CONTROL_FAILED}',
     'failed': 'failed',
     'bug': 'failed: bug',
 }
@@ -113,8 +114,8 @@ def finished(name: str, target: str, record: Mapping[str, Any], report: str) -> 
         'target_sha256': record['provenance']['target_sha256'],
     }
     if 'inversion' in record:
-        inversion = record['inversion']
-        figures['hit_rate'] = (inversion['hit_rate'], *inversion['hit_rate_ci95'])
+        search = Outcome.from_json(record['inversion']).figures
+        figures['hit_rate'] = (search['hit_rate'], *search['hit_rate_ci95'])
     return Entry(
         name=name,
         target=target,
@@ -131,8 +132,11 @@ def _interval(block):
     return block['auc'], *block['auc_ci95']
 
 
+@runs.first_only
 def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
     """Writes comparison.html and comparison.csv; a reader sees all of the old or all of the new.
+
+    Process 0 alone writes.
 
     Args:
       folder: is there.
@@ -140,15 +144,13 @@ def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
     """
     folder = pathlib.Path(folder)
     report, table = (folder / name for name in FILES)
-    with runs.replacing(report) as path:
-        path.write_text(render(entries), encoding='utf-8', errors='backslashreplace')
+    files.write_text(report, render(entries), errors='backslashreplace')
     keys = _labels(entries)
     columns = ['name', 'target', 'status', 'error', 'verdict', *_PLAIN, 'decided_by', 'not_counted']
     names = [*INTERVALS, *(f'auc {key}' for key in keys)]
     columns += [f'{name}{end}' for name in names for end in ('', '_low', '_high')]
     columns += ['seconds', 'target_sha256', 'report']
-    with runs.replacing(table) as path:
-        tables.write(path, columns, (_line(entry, keys) for entry in entries))
+    tables.write(table, columns, (_line(entry, keys) for entry in entries))
 
 
 def _line(entry, keys):
@@ -246,7 +248,7 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     for words, found in (
         ('No leak found', kinds[NONE]),
         ('Inconclusive', kinds[OPEN]),
-        ('Inconclusive, because a control failed', kinds[INVALID]),
+        (f'Inconclusive because {wording.CONTROL_FAILED}', kinds[INVALID]),
         ('Failed, with the reason below', states['failed'] + states['bug']),
     ):
         if found:

@@ -1,4 +1,4 @@
-"""The report's figures of the membership stage."""
+"""The report's figures of membership inference."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ from fr_inference.report.svg import COLOUR, look, styled, svg
 
 _BAND_REPLICATES = 200
 _NOTE_LETTERS = 110  # in a line of the figure
-_AUC = 'AUC: how often a member is told from a stranger (0.5 is guessing)'
 
 
 def overview(found: Sequence[Comparison]) -> str:
@@ -73,7 +72,7 @@ def overview(found: Sequence[Comparison]) -> str:
         axes.tick_params(axis='y', length=0)
         axes.spines['left'].set_visible(False)
         axes.set(ylim=(bottom, -0.8), xlim=(min(0.35, lowest - 0.02), 1.02))
-        axes.set_xlabel(_AUC)
+        axes.set_xlabel(wording.AUC_AXIS)
         axes.grid(axis='x', linewidth=0.6)
         return svg(figure, 'overview')
 
@@ -90,12 +89,12 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
     A curve begins where one false positive is expected: left of it there is nothing to see.
 
     Args:
-      found: those without scores are left out.
+      found: those without logits are left out.
       seed: of the bands.
     """
     curves = [
         (
-            wording.label(one) + ', not counted' * (not one.valid),
+            f'{wording.label(one)}\n{wording.not_counted(one, short=True)}'.strip(),
             one.scored,
             *look(place, counted=one.valid)[:2],
         )
@@ -138,13 +137,13 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
 
 
 def scores(scored: Scored) -> str:
-    """Draws an attack's scores of members and strangers in the evaluated half."""
+    """Draws an attack's logits of members and strangers in the evaluated half."""
     with styled():
         figure = Figure(figsize=(7.6, 2.8))
         axes = figure.subplots()
         _two_histograms(axes, scored.scores, scored.member)
         axes.axvline(0, color=COLOUR['ink'], linestyle=':', linewidth=1)
-        axes.set_xlabel('membership score: right of 0 the attack says "member"')
+        axes.set_xlabel('membership logit: right of 0 the attack says "member"')
         axes.legend(loc='upper left', fontsize=9.5)
         return svg(figure, 'scores')
 

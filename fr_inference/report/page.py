@@ -13,7 +13,8 @@ from PIL import Image
 
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
-from fr_inference.membership.comparison import LEAK, decisive, kind_of
+from fr_inference.inversion.outcome import Outcome
+from fr_inference.membership.comparison import LEAK, UNITS, decisive, first_of, kind_of
 from fr_inference.metrics import intervals
 from fr_inference.report import membership_figures, search_figures, wording
 from fr_inference.report.verdict import LABELS, in_order, verdict
@@ -44,7 +45,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
     """Returns the report of an audit as HTML without references to other files.
 
     Args:
-      audit: an `auditing.Audit`: record, comparisons with their scores, columns, distances, faces,
+      audit: an `auditing.Audit`: record, comparisons with their logits, columns, distances, faces,
         inversion.
       thumbnails: whether to show the faces of the most exposed people.
     """
@@ -125,23 +126,25 @@ def convention(input: Mapping[str, Any]) -> str:
 
 
 def _membership(audit, thumbnails):
-    """What the template shows of the membership stage."""
+    """What the template shows of membership inference."""
     record = audit.record
     populations = record['membership'].get('populations', {})
     shown = _scored(audit.comparisons)
-    counted = {one.unit for one in audit.comparisons if one.valid}
+    valid = [one for one in audit.comparisons if one.valid]
+    counted = {unit for unit in UNITS if first_of(valid, unit) is not None}
     return {
         'counted': counted,
         'unshown': [
             f'{wording.label(one)} is {wording.not_counted(one)}'
             for one in audit.comparisons
-            if one.unit not in counted
+            if not one.valid and one.setting == 'partial' and one.unit not in counted
         ],
         'comparisons': in_order(audit.comparisons),
         'details': wording.details,
         'not_counted': wording.not_counted,
         'shown_label': wording.label(shown) if shown is not None else '',
         'rates': intervals.RATES,
+        'populations_by': first_of(audit.comparisons, 'image'),
         'populations': [
             (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)
             for name, block in populations.items()
@@ -155,13 +158,13 @@ def _membership(audit, thumbnails):
 
 
 def _scored(comparisons):
-    """Returns the attack on photographs whose scores are drawn, None without any that is counted."""
+    """Returns the attack on photographs whose logits are drawn, None without any that is counted."""
     found = [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
     return decisive(found) if found else None
 
 
 def _inversion(audit, thumbnails):
-    """What the template shows of the second stage."""
+    """What the template shows of model inversion."""
     record, result = audit.record['inversion'], audit.inversion
     table = reconstructions.rows(result)
     sheet = []
@@ -174,10 +177,7 @@ def _inversion(audit, thumbnails):
         }
         row = {name: values[number] for name, values in table.items()}
         sheet.append(row | {'faces': _cells(pictures) if thumbnails else []})
-    searches = [('the search', record)]
-    searches += [
-        (wording.SEARCH_CONTROLS[name], found) for name, found in record['controls'].items()
-    ]
+    searches = wording.searches(Outcome.from_json(record), wording.SEARCH_CONTROLS)
     shown: dict[str, Any] = {
         'sheet': sheet,
         'searches': searches,
@@ -185,13 +185,9 @@ def _inversion(audit, thumbnails):
     }
     if result.from_templates is not None:
         targeted = result.from_templates
-        attacks = [('the search', record['targeted'])]
-        attacks += [
-            (wording.TEMPLATE_CONTROLS[name], found)
-            for name, found in record['targeted']['controls'].items()
-        ]
+        attack = Outcome.from_json(record['targeted'])
         shown |= {
-            'template_attacks': attacks,
+            'template_attacks': wording.searches(attack, wording.TEMPLATE_CONTROLS),
             'template_sheet': [
                 {
                     'identity': audit.columns['identity'][row],
@@ -222,12 +218,13 @@ def _drawings(audit):
     drawings = _membership_drawings(audit) if 'membership' in audit.record else {}
     record = audit.record.get('inversion')
     if record is not None:
-        drawings['success'] = search_figures.success(record)
+        search = Outcome.from_json(record)
+        drawings['success'] = search_figures.success(search)
         level = record.get('members_median_logit')
         if any(len(curve) for curve in audit.inversion.curves.values()):
             drawings['curves'] = search_figures.curves(audit.inversion.curves, level)
         if 'sweep' in record:
-            drawings['sweep'] = search_figures.sweep(record)
+            drawings['sweep'] = search_figures.sweep(record['sweep'], search)
     return drawings
 
 

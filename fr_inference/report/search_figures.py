@@ -1,14 +1,15 @@
-"""The report's figures of the inversion stage."""
+"""The report's figures of model inversion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fr_inference.inversion.outcome import Outcome
 from fr_inference.report.svg import COLOUR, styled, svg
-from fr_inference.report.wording import SEARCH_CONTROLS
+from fr_inference.report.wording import SEARCH_CONTROLS, searches
 
 _SHARES = (
     ('hit_rate', 'matches a member'),
@@ -18,20 +19,17 @@ _SHARES = (
 )
 
 
-def success(inversion: Mapping[str, Any]) -> str:
+def success(search: Outcome) -> str:
     """Draws hit rate, top-1 and top-5 of the search beside those of its controls."""
-    rows = [('the search', inversion, 'member')]
-    rows += [
-        (SEARCH_CONTROLS[name], found, 'muted') for name, found in inversion['controls'].items()
-    ]
+    rows = searches(search, SEARCH_CONTROLS)
     with styled():
         figure = Figure(figsize=(7.6, 0.9 + 0.36 * len(rows)))
         panels = figure.subplots(1, len(_SHARES), sharey=True)
         for axes, (name, title) in zip(panels, _SHARES, strict=True):
-            for row, (_, found, colour) in enumerate(rows):
+            for row, (_, found) in enumerate(rows):
                 if name not in found:
                     continue
-                tint = COLOUR[colour]
+                tint = COLOUR['muted' if row else 'member']
                 if f'{name}_ci95' in found:
                     ends = found[f'{name}_ci95']
                     axes.plot(ends, [row, row], color=tint, linewidth=3, alpha=0.55)
@@ -46,13 +44,18 @@ def success(inversion: Mapping[str, Any]) -> str:
             axes.tick_params(axis='y', length=0)
             axes.spines['left'].set_visible(False)
             axes.grid(axis='x', linewidth=0.6)
-        panels[0].set_yticks(range(len(rows)), [label for label, _, _ in rows])
+        panels[0].set_yticks(range(len(rows)), [label for label, _ in rows])
         return svg(figure, 'success')
 
 
-def sweep(inversion: Mapping[str, Any]) -> str:
-    """Draws success and quality against the strength of the guidance."""
-    found = inversion['sweep']
+def sweep(found: Sequence[Mapping[str, Any]], search: Outcome) -> str:
+    """Draws success and quality against the strength of the guidance.
+
+    Args:
+      found: strength and figures at each.
+      search: whose strongest control is drawn beside them.
+    """
+    assert search.excess is not None, 'a search has a hit rate'
     strengths = np.array([one['strength'] for one in found])
     places = np.arange(len(found))
     with styled():
@@ -61,7 +64,7 @@ def sweep(inversion: Mapping[str, Any]) -> str:
         ends = np.array([one['hit_rate_ci95'] for one in found])
         left.vlines(places, *ends.T, color=COLOUR['member'], alpha=0.4, linewidth=3)
         left.plot(places, [one['hit_rate'] for one in found], 'o-', color=COLOUR['member'])
-        highest = inversion['controls'][inversion['excess']['over']]['hit_rate']
+        highest = search.controls[search.excess['over']]['hit_rate']
         left.axhline(highest, color=COLOUR['muted'], linestyle='--', label='strongest control')
         left.set(ylabel='matches a member', ylim=(-0.02, 1.02))
         left.legend(fontsize=9.5)

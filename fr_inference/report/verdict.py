@@ -1,13 +1,15 @@
 """The verdict in plain language: what was asked, what was found, how sure, what it means.
 
-There is one for each stage and one for the audit. A finding of one stage is the headline, whatever the
-other stage says.
+Membership inference and model inversion have one each, and the audit has one. A finding of either is
+the headline, whatever the other says.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fr_inference import errors
+from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import (
     INVALID,
     LEAK,
@@ -46,22 +48,22 @@ class Verdict:
 
 
 def verdict(record: Mapping[str, Any]) -> Verdict:
-    """Returns the verdict on the contents of `audit.json`: of one stage, or of both."""
-    stages = []
+    """Returns the verdict on the contents of `audit.json`: of either part, or of both."""
+    parts = []
     if 'membership' in record:
-        stages.append(of_membership(comparisons(record)))
+        parts.append(of_membership(comparisons(record)))
     if 'inversion' in record:
-        stages.append(of_inversion(record['inversion']))
-    kinds = [stage.kind for stage in stages]
+        parts.append(of_inversion(record['inversion']))
+    kinds = [part.kind for part in parts]
     kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds)
-    headline = stages[kinds.index(kind)].headline
+    headline = parts[kinds.index(kind)].headline
     if kinds == [LEAK, LEAK]:
         headline = f'{headline}, and their faces can be reconstructed'
-    return Verdict(kind, headline, sum((stage.sentences for stage in stages), ()))
+    return Verdict(kind, headline, sum((part.sentences for part in parts), ()))
 
 
 def comparisons(record: Mapping[str, Any]) -> list[Comparison]:
-    """Returns the comparisons of an `audit.json`, none where the membership stage was not run."""
+    """Returns the comparisons of an `audit.json`, none where membership inference was not run."""
     found = record.get('membership', {}).get('comparisons', ())
     return [Comparison.from_json(entry) for entry in found]
 
@@ -75,7 +77,7 @@ def in_order(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def of_membership(found: Sequence[Comparison]) -> Verdict:
-    """Returns the verdict on the membership stage.
+    """Returns the verdict on membership inference.
 
     Every attack is judged by its own controls (`Comparison.kind`). An attack whose control failed is
     named as not counted, with the reason in place of its figures.
@@ -100,7 +102,7 @@ _HEADLINES = {
     LEAK: 'This backbone gives away whom it was trained on',
     NONE: 'No leak found by this attack',
     OPEN: 'Inconclusive: no leak is shown, but one cannot be excluded',
-    INVALID: 'Inconclusive: a control failed',
+    INVALID: f'Inconclusive: {wording.CONTROL_FAILED}',
 }
 
 
@@ -190,7 +192,7 @@ def _meaning(kind, found):
 
 
 def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
-    """Returns the verdict on the inversion stage.
+    """Returns the verdict on model inversion.
 
     A recovery is claimed only where the hit rate's excess over the strongest control has an interval
     above 0, and the p-values of that excess and of the relabelled gallery are below `SIGNIFICANT`. The
@@ -200,40 +202,40 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     Args:
       inversion: that part of `audit.json`.
     """
-    excess = inversion['excess']
-    low, high = inversion['hit_rate_ci95']
+    search = Outcome.from_json(inversion)
+    figures, controls, excess = search.figures, search.controls, search.excess
+    if excess is None:
+        raise errors.InputError('inversion', 'a search without an excess', 'one over its controls')
+    low, high = figures['hit_rate_ci95']
     left, most = excess['hit_rate_ci95']
-    by_chance = inversion['p_value'] >= SIGNIFICANT
+    by_chance = figures['p_value'] >= SIGNIFICANT
     recovered = left > 0 and excess['p_value'] < SIGNIFICANT and not by_chance
-    nearest = max(
-        control.get('nearest_is_member', 0.0) for control in inversion['controls'].values()
-    )
+    nearest = max(control.get('nearest_is_member', 0.0) for control in controls.values())
     leaning = (excess['hit_rate'] > 0 and not by_chance) or (
-        inversion['nearest_p_value'] < SIGNIFICANT
-        and inversion['nearest_is_member_ci95'][0] > nearest
+        figures['nearest_p_value'] < SIGNIFICANT and figures['nearest_is_member_ci95'][0] > nearest
     )
     unsure = most > NEGLIGIBLE
     asked = (
         'Asked: can faces of people in its training set be reconstructed from this backbone and a face '
         f'generator, {wording.knowing(inversion["setting"])}?'
     )
-    people = inversion['distinct_identities']
+    people = figures['distinct_identities']
     found = (
-        f'Of {inversion["reconstructions"]} reconstructions, {_percent(inversion["hit_rate"])} match a '
+        f'Of {figures["reconstructions"]} reconstructions, {_percent(figures["hit_rate"])} match a '
         'member, judged by an evaluator backbone that the search never used (95 % interval '
         f'{_percent(low)} to {_percent(high)}), {people} {"person" if people == 1 else "people"} '
         'in all. '
         f'The strongest control, {wording.SEARCH_CONTROLS[excess["over"]]}, reaches '
-        f'{_percent(inversion["controls"][excess["over"]]["hit_rate"])}: the difference is '
+        f'{_percent(controls[excess["over"]]["hit_rate"])}: the difference is '
         f'{100 * excess["hit_rate"]:+.0f} points ({100 * left:+.0f} to {100 * most:+.0f}). '
         'Without any threshold, the nearest person is a member for '
-        f'{_percent(inversion["nearest_is_member"])} of the reconstructions (controls: up to '
+        f'{_percent(figures["nearest_is_member"])} of the reconstructions (controls: up to '
         f'{_percent(nearest)}).'
     )
     sure = (
         'How sure: if members and strangers of the gallery were relabelled at random, at least as many '
-        f'hits would occur with probability {_probability(inversion["p_value"])}, and at least as many '
-        f'nearest members with probability {_probability(inversion["nearest_p_value"])}. If the search '
+        f'hits would occur with probability {_probability(figures["p_value"])}, and at least as many '
+        f'nearest members with probability {_probability(figures["nearest_p_value"])}. If the search '
         'were no better than a control, a difference this large would occur with probability '
         f'{_probability(excess["p_value"])} or less.'
     )
@@ -288,15 +290,16 @@ _RECOVERIES = {
 
 
 def _from_templates(targeted):
-    low, high = targeted['top1_ci95']
+    search = Outcome.from_json(targeted)
+    low, high = search.figures['top1_ci95']
     controls = ', '.join(
         f'{wording.TEMPLATE_CONTROLS[name]} {_percent(found["top1"])}'
-        for name, found in targeted['controls'].items()
+        for name, found in search.controls.items()
     )
     return (
         f'Given the stored embedding of a known person ({targeted["people"]} members), the '
         f'reconstructed face is most like that person, among {targeted["gallery"]}, in '
-        f'{_percent(targeted["top1"])} of the cases ({_percent(low)} to {_percent(high)}). The '
+        f'{_percent(search.figures["top1"])} of the cases ({_percent(low)} to {_percent(high)}). The '
         f'controls: '
         f'{controls}.'
     )

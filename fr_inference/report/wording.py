@@ -7,6 +7,7 @@ made from the fields of a `Comparison`: a new attack appears everywhere without 
 from collections.abc import Mapping
 from typing import Any
 
+from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import Comparison
 
 # What the attacker knows: within a sentence, and as a label.
@@ -21,6 +22,12 @@ _UNITS = {
     'person': ('people with several photographs', 'people'),
 }
 
+CONTROL_FAILED = 'a control failed'
+NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
+
+AUC_AXIS = 'AUC: how often a member is told from a stranger (0.5 is guessing)'
+"""The axis of every figure of AUCs."""
+
 SEARCH_CONTROLS = {
     'random_latents': 'random faces',
     'selected_only': 'the best random faces, not improved',
@@ -31,6 +38,12 @@ SEARCH_CONTROLS = {
 
 TEMPLATE_CONTROLS = SEARCH_CONTROLS | {'nonmembers': 'templates of people who are not members'}
 """Controls of the inversion of stored templates."""
+
+
+def searches(search: Outcome, controls: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Returns (label, figures) of a search and of its controls, which `controls` names."""
+    found = [(controls[name], figures) for name, figures in search.controls.items()]
+    return [('the search', search.figures), *found]
 
 
 def knowing(setting: str) -> str:
@@ -61,11 +74,16 @@ def label(one: Comparison) -> str:
     return f'{one.title} ({details(one)})'
 
 
-def not_counted(one: Comparison) -> str:
+def not_counted(one: Comparison, *, short: bool = False) -> str:
     """Returns why an attack is not counted, '' for a valid one.
 
-    Wherever the attack's figures are shown, these words stand beside them.
+    Wherever the attack's figures are shown, these words stand beside them; the short form where there
+    is no room for the control's figures.
     """
+    if one.valid:
+        return ''
+    if short:
+        return NOT_COUNTED
     reasons = []
     if one.null_failed:
         reasons.append(
@@ -76,7 +94,7 @@ def not_counted(one: Comparison) -> str:
             'on a backbone that never saw these people the same attack reaches '
             f'{auc(one.blind)}, which should not lie above 0.5'
         )
-    return f'not counted: {"; ".join(reasons)}' if reasons else ''
+    return f'{NOT_COUNTED}: {"; ".join(reasons)}'
 
 
 def auc(block: Mapping[str, Any] | None) -> str:

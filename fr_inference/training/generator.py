@@ -20,6 +20,7 @@ from fr_inference import devices, errors, rng, runs
 from fr_inference.config import GeneratorRecipe
 from fr_inference.data.faces import Faces
 from fr_inference.models import stylegan2
+from fr_inference.runs import Progress
 from fr_inference.training import generator_step, training_images
 from fr_inference.training.generator_step import State
 
@@ -47,7 +48,7 @@ def train(
     workdir: str | os.PathLike | None = None,
     save_seconds: float = 120.0,
     skip_bad: bool = False,
-    progress: Callable[..., None] | None = None,
+    progress: Progress | None = None,
     sample_images: int = 0,
     sample: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:

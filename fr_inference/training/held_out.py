@@ -6,9 +6,9 @@ from fr_inference import errors
 from fr_inference.data import overlap, splits
 from fr_inference.data.faces import Faces
 from fr_inference.measuring import measurements
-from fr_inference.measuring.measurements import Progress
 from fr_inference.metrics import verification
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 
 
 def split(

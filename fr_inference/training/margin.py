@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fr_inference import errors
+from fr_inference import config, errors
 from fr_inference.config import Recipe
 
 
@@ -23,24 +23,27 @@ class Margin:
     """The three margins and the scale s.
 
     Attributes:
-      m1: SphereFace's factor of the angle, 1 (no margin) to 8.
-      m2: ArcFace's additive angle, radians, 0 (no margin) to pi.
-      m3: CosFace's margin of the cosine, 0 (no margin) to 2.
-      scale: s, above 0.
+      m1: SphereFace's factor of the angle; 1: no margin.
+      m2: ArcFace's additive angle, radians; 0: no margin.
+      m3: CosFace's margin of the cosine; 0: no margin.
+      scale: s.
+
+    Raises:
+      InputError: outside the ranges of the options of these names in `config.Recipe`.
     """
 
     m1: float = 1.0
     m2: float = 0.0
     m3: float = 0.0
-    scale: float = 64.0
+    scale: float = Recipe.scale
 
     def __post_init__(self):
-        for name, low, high in (('m1', '1', 8), ('m2', '0', math.pi), ('m3', '0', 2)):
-            value = getattr(self, name)
-            if not float(low) <= value <= high:
-                unit = ', in radians' if name == 'm2' else ''
-                raise errors.InputError(name, value, f'{low} (no margin) to {high:g}{unit}')
-        errors.positive('scale', self.scale)
+        known = config.options_of(Recipe)
+        for field in dataclasses.fields(self):
+            value, option = getattr(self, field.name), known[field.name][1]
+            if not option.contains(value):
+                unit = ', in radians' if field.name == 'm2' else ''
+                raise errors.InputError(field.name, value, f'{option.range()}{unit}')
 
 
 # The papers' values, and those of insightface's reference code.

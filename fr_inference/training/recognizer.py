@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,11 +20,11 @@ from fr_inference.config import Recipe
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target
+from fr_inference.runs import Progress
 from fr_inference.training import recognizer_step, training_images
 from fr_inference.training.recognizer_step import State
 from fr_inference.training.records import Record
 
-Progress = Callable[..., None]
 _TOLD_EVERY = 8  # steps: to tell more often, the devices would have to wait
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import checkpointing, config, errors, processes
+from fr_inference import checkpointing, config, errors, runs
 from fr_inference.config import Recipe
 from fr_inference.data import overlap
 from fr_inference.data.faces import Faces
@@ -114,7 +114,7 @@ class Record:
         if workdir is None:
             return
         past = [epoch for epoch in save_epochs if epoch < done]
-        lost = processes.from_first(
+        lost = runs.by_first(
             lambda: [n for n in past if not native_targets.is_target(_folder(workdir, n))]
         )
         if lost:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from fr_inference import errors, processes, runs
+from fr_inference import errors, files, runs
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.measuring import measurements
 from fr_inference.metrics import realism
@@ -58,8 +58,7 @@ class Sheets:
         images, size = self._generate(variables, _SHEET**2, 0), self._module.resolution
         sheet = images.reshape(_SHEET, _SHEET, size, size, 3).swapaxes(1, 2)
         sheet = sheet.reshape(_SHEET * size, _SHEET * size, 3)
-        if processes.is_first():
-            Image.fromarray(sheet).save(self._out / f'samples_{seen:09d}.png')
+        _write_sheet(self._out / f'samples_{seen:09d}.png', sheet)
         if self._embedder is None:
             return
         rows = np.random.default_rng(0).permutation(len(self._faces))[:_MEASURED]
@@ -68,8 +67,7 @@ class Sheets:
             self._embeddings(self._faces.select(rows)), self._embeddings(made)
         )
         self._kept['frechet'][str(seen)] = distance
-        if processes.is_first():
-            runs.write_text(self._path, json.dumps(self._kept, indent=1) + '\n')
+        _write_distances(self._path, self._kept)
         print(
             f'{seen} images: Fréchet distance {distance:.4f} in {self._embedder.name}', flush=True
         )
@@ -93,3 +91,14 @@ class Sheets:
     def _embeddings(self, images):
         assert self._embedder is not None
         return measurements.measure(self._embedder, images, label='embedding').embeddings
+
+
+@runs.first_only
+def _write_sheet(path, sheet):
+    with files.replacing(path) as temporary:
+        Image.fromarray(sheet).save(temporary)
+
+
+@runs.first_only
+def _write_distances(path, kept):
+    files.write_text(path, json.dumps(kept, indent=1) + '\n')

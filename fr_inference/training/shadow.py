@@ -2,13 +2,13 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
 
 from fr_inference import errors
 from fr_inference.data import splits
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
 from fr_inference.models.target import Target
+from fr_inference.runs import Progress
 from fr_inference.training import recognizer, records
 
 
@@ -20,7 +20,7 @@ def train_shadow(
     start: Target | None = None,
     workdir: str | os.PathLike | None = None,
     skip_bad: bool = False,
-    progress: Callable[..., None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Target, list[str]]:
     """Trains a backbone of the target's architecture on half of the auxiliary people.
 

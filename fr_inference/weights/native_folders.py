@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, processes, runs
+from fr_inference import checkpointing, errors, files, runs
 from fr_inference.formats import safetensors_file
 from fr_inference.weights import rules
 
@@ -24,13 +24,14 @@ VARIABLES = 'variables.safetensors'
 SCHEMA = 2
 SCHEMAS = (1, SCHEMA)  # 1: variables in an Orbax folder
 OLD_FORMAT = (
-    'weights in the Orbax folder of earlier versions; to convert them into one .safetensors file: '
-    'python -m experiments.convert_weights --source=FOLDER --out=FOLDER'
+    'weights in the Orbax folder of earlier versions; the program convert_weights makes one '
+    '.safetensors file of them'
 )
 _ORBAX = 'variables'
 _METADATA = {'format': 'fr_inference'}
 
 
+@runs.first_only
 def save(
     directory: str | os.PathLike,
     name: str,
@@ -53,11 +54,9 @@ def save(
         earlier one.
 
     Raises:
-      InputError: for a path that cannot be written to, or that holds somebody else's file.
+      InputError: for a path that cannot be written to, or that holds a file of another program.
       OSError: with the file's name, when the disk is full.
     """
-    if not processes.is_first():
-        return
     directory = pathlib.Path(directory).resolve()
     _check_place(directory, name)
     try:
@@ -73,7 +72,7 @@ def save(
     with contextlib.ExitStack() as stack:
         # What is entered first takes its place last: the description.
         temporary = {
-            file: stack.enter_context(runs.replacing(directory / file))
+            file: stack.enter_context(files.replacing(directory / file))
             for file in (name, *(file for file, write in others.items() if write), VARIABLES)
         }
         safetensors_file.write(temporary[VARIABLES], leaves, _METADATA)
@@ -120,7 +119,7 @@ def load_variables(
     if digest != record.get('variables_sha256'):
         raise errors.InputError(
             str(path),
-            'other numbers than its description has the SHA-256 of',
+            "numbers whose SHA-256 differs from the description's",
             'the file that was written with it',
             'copy or download the folder again',
         )
@@ -153,7 +152,9 @@ def _check_place(directory, name):
     ours = (directory / name).is_file() or safetensors_file.metadata(file) == _METADATA
     if os.path.lexists(file) and not (file.is_file() and ours):
         raise errors.InputError(
-            str(file), "somebody else's file, which would be replaced", 'another folder to write to'
+            str(file),
+            'a file that fr_inference did not write and that would be replaced',
+            'another folder to write to',
         )
 
 

@@ -56,7 +56,7 @@ def save_target(
     }
 
     def write_members(path):
-        tables.write(path, _MEMBER_COLUMNS, members or ())
+        tables.fill(path, _MEMBER_COLUMNS, members or ())
 
     beside = {MEMBERS: write_members if members is not None else None}
     native_folders.save(directory, RECORD, record, target.variables, beside=beside)

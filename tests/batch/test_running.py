@@ -195,6 +195,13 @@ def test_what_no_batch_has_written_is_left_alone(folder, quick, tmp_path):
     assert (tmp_path / 'mine' / 'audit.json').read_text() == '{}'
 
 
+def test_what_a_killed_batch_began_is_gone_on_with(folder, quick, tmp_path):
+    (tmp_path / 'one').mkdir()
+    (tmp_path / 'one' / '.job.17.42.part.json').write_text('{"half')
+    (entry,) = run([row_of(folder, 'one', 'epoch_0')], tmp_path)
+    assert entry.status == 'done'
+
+
 def test_a_damaged_job_is_done_again_or_refused(folder, quick, tmp_path):
     run([row_of(folder, 'one', 'epoch_0')], tmp_path)
     held = tmp_path / 'one' / row_folder.JOB

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fr_inference import config, declaring, program_config
 from fr_inference.cli import options
 from fr_inference.errors import InputError
+from fr_inference.program_config import Benchmark, Templates
 
 AUDIT = (config.Inputs, config.Settings, config.Search, config.Output, config.Gates)
 NEEDED = {'target': 't', 'members': 'm', 'nonmembers': 'n', 'out': 'o'}
@@ -114,6 +115,9 @@ def test_what_would_be_ignored_is_refused(argument, field):
     [
         (['--strangers=s'], 'strangers'),
         (['--centres=3', '--membership=capped'], 'membership'),
+        (['--centres=3', '--apart=0.6'], 'apart'),
+        (['--steps=0', '--learning_rate=0.1'], 'learning_rate'),
+        (['--steps=0', '--optimiser=adam'], 'optimiser'),
     ],
 )
 def test_what_a_search_would_ignore_is_refused(arguments, field):
@@ -121,6 +125,49 @@ def test_what_a_search_would_ignore_is_refused(arguments, field):
     with pytest.raises(InputError) as caught:
         config.search_of(flags.read(config.Inputs), flags.given(config.Search))
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ('kind', 'arguments', 'field'),
+    [
+        (Templates, ['--templates=t', '--identity_key=k'], 'identity_key'),
+        (Templates, ['--templates=t', '--data_dir=d'], 'data_dir'),
+        (Templates, ['--templates=t', '--evaluator=e'], 'evaluator'),
+        (Templates, ['--templates=t', '--steps=0', '--learning_rate=0.1'], 'learning_rate'),
+        (Benchmark, ['--feed=9000'], 'feed'),
+        (Benchmark, ['--faces=f'], 'faces'),
+        (Benchmark, ['--candidates=16'], 'candidates'),
+        (Benchmark, ['--resolution=256'], 'resolution'),
+        (Benchmark, ['--stylegan2_ada=s'], 'stylegan2_ada'),
+        (Benchmark, ['--generator=random'], 'generator'),
+        (Benchmark, ['--what=training', '--target=t'], 'target'),
+        (Benchmark, ['--what=inversion', '--batch_size=2', '--arch=tiny'], 'arch'),
+        (Benchmark, ['--what=loading', '--devices=1'], 'devices'),
+        (Benchmark, ['--what=loading', '--dtype=float32'], 'dtype'),
+    ],
+)
+def test_what_another_program_would_ignore_is_refused(kind, arguments, field):
+    flags = options.Flags([kind])
+    needed = NEEDED | {'generator': 'g'}
+    flags.parse(
+        [f'--{name}={value}' for name, value in needed.items() if name in flags.required]
+        + arguments
+    )
+    with pytest.raises(InputError) as caught:
+        flags.read(kind)
+    assert caught.value.field == field
+
+
+def test_each_benchmark_takes_its_own_options():
+    for what, arguments in {
+        'scoring': ['--arch=tiny', '--dtype=bfloat16', '--devices=1', '--peer=none'],
+        'training': ['--arch=tiny', '--dtype=bfloat16', '--devices=1', '--peer=none'],
+        'inversion': ['--target=t', '--generator=random', '--resolution=64', '--candidates=4'],
+        'loading': ['--faces=f', '--feed=9000', '--arch=tiny', '--batch_size=4'],
+    }.items():
+        flags = options.Flags([Benchmark])
+        flags.parse([f'--what={what}', '--batch_size=2', *arguments])
+        assert flags.read(Benchmark).what == what
 
 
 def test_required_optional_and_hidden():

@@ -100,5 +100,5 @@ def test_not_text(faces):
             pairs.open_pairs(given, faces)
         assert (caught.value.field, caught.value.expected) == ('pairs', expected)
     with pytest.raises(InputError) as caught:
-        pairs.open_pairs(path, faces / 'nowhere', faces_field='photographs')
-    assert caught.value.field == 'photographs'
+        pairs.open_pairs(path, faces / 'nowhere')
+    assert caught.value.field == 'faces'

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import os
-import pathlib
 import shutil
 
 import numpy as np
@@ -167,7 +166,7 @@ def test_stopped_at_any_moment(given, tmp_path, monkeypatch, call):
 
     with monkeypatch.context() as patch:
         patch.setattr(images, 'decode', dying(images.decode))
-        patch.setattr(pathlib.Path, 'rename', dying(pathlib.Path.rename))
+        patch.setattr(os, 'replace', dying(os.replace))
         with contextlib.suppress(Killed):
             prepare.prepare(plan(given, tmp_path / 'stopped'))
     if not (tmp_path / 'stopped' / 'toy' / '1.0.0').exists():
@@ -193,12 +192,14 @@ def test_only_what_is_missing_is_written(given, tmp_path, monkeypatch):
     place.shard(2, 4).unlink()
     (place.unfinished / 'dataset_info.json').write_text('{"na')  # half written
     (place.unfinished / 'features.json').write_text('')
-    (place.unfinished / 'x.part').write_text('of a shard')
+    (place.unfinished / 'x.part').write_text('of a shard')  # an earlier version's name
+    (place.unfinished / '.x.17.42.part.array_record-00001-of-00004').write_text('of a shard')
     kept = place.shard(1, 4).stat().st_mtime_ns
     told = []
     prepare.prepare(made, progress=lambda *line: told.append(line))
     assert told == [('shards', 3, 4), ('shards', 4, 4)]
     assert (place.finished / place.shard(1, 4).name).stat().st_mtime_ns == kept
+    assert not list(place.finished.glob('*.part*'))
     assert len(reopened(tmp_path)) == 21
 
 
@@ -218,7 +219,7 @@ class TestRefused:
     @pytest.mark.parametrize('change', [{'source': 'train.rec'}, {'shards': 5}])
     def test_beginnings_of_another(self, given, tmp_path, monkeypatch, change):
         stop_at_the_end(plan(given, tmp_path), monkeypatch)
-        self.refused(plan(given, tmp_path, **change), 'another set', 'remove it')
+        self.refused(plan(given, tmp_path, **change), 'another run', 'differs in', 'or remove ')
 
     def test_two_at_once(self, given, tmp_path, monkeypatch):
         """The first is still at its images when the second comes."""

@@ -89,7 +89,7 @@ def test_a_killed_batch_goes_on(folder, killed, results):
         assert f'{name}: ' in result.out
         assert '(done before)' in result.out
     last = result.err.splitlines()[-1]
-    assert last.replace('--', '').startswith('broken: target: ')
+    assert last.replace('--', '').startswith('targets: broken: target: ')
     assert 'gone.pth' in last
     assert '5 audits: 4 done, 1 failed.' in result.out
     assert result.out.splitlines()[-1] == f'comparison: {folder / "out" / "comparison.html"}'

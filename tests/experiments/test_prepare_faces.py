@@ -10,7 +10,7 @@ import time
 import pytest
 import tensorflow_datasets as tfds
 
-from fr_inference import program_config
+from fr_inference import files, program_config
 from fr_inference.data import prepare, sources
 from tests.data import records
 from tests.experiments import programs
@@ -68,7 +68,7 @@ def test_says_how_to_open_it(folder, results):
     result = results['left out']
     assert result.code == 0, result.err
     assert '1 images, 1 unreadable ones left out' in result.out
-    assert f'tfds:faces:train with data_dir={folder / "sets"}' in result.out
+    assert f'tfds:faces:train, data_dir {folder / "sets"}' in result.out
     assert 'left out: ' in result.err
     faces = sources.open_faces('tfds:faces:train', data_dir=str(folder / 'sets'))
     assert list(faces.identities) == ['ann']
@@ -140,7 +140,8 @@ def test_killed_and_started_again(folder, tmp_path):
 
 
 def shards(out: pathlib.Path):
-    return [p for p in (out / 'webface' / 'unfinished').glob('*-of-*') if p.suffix != '.part']
+    found = (out / 'webface' / 'unfinished').glob('*-of-*')
+    return [path for path in found if not files.is_unfinished(path.name)]
 
 
 def status(pid):

@@ -87,6 +87,7 @@ def test_membership(by_membership, guided):
     templates = record['targeted']
     assert set(templates['controls']) == set(outcome.CONTROLS) - {'nonmember_gallery'}
     assert templates['people'] == 2
+    assert (templates['strength'], templates['prior']) == (1, 0.3)  # whatever the search's
     assert outcome.Outcome.from_json(record).excess['over'] in record['controls']
 
 

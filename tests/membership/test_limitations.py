@@ -36,7 +36,7 @@ def test_attacks_that_could_not_be_run():
     views = views_of(crowd(images=1), crowd(images=1, seed=1))
     comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
     (said,) = limitations.of_attacks([DISTANCES, PEOPLE], [comparison])
-    assert said.startswith('People with several images: not run')
+    assert said.startswith('Agreement of embeddings: not run')
     assert PEOPLE.needs in said
 
 

@@ -154,6 +154,35 @@ def test_exposed_are_judged_members(found, views):
     assert logits == sorted(logits, reverse=True)
 
 
+@pytest.mark.parametrize('failed', ['image', 'person', 'both'])
+def test_an_attack_whose_control_failed_ranks_nobody(views, monkeypatch, failed):
+    compare = comparing.compare
+
+    def failing(attack, *args, **more):
+        pair = compare(attack, *args, **more)
+        if pair is None or failed not in (attack.unit, 'both'):
+            return pair
+        null = {**pair[0].figures, 'auc': 0.875, 'auc_ci95': [0.574, 1.0]}
+        return dataclasses.replace(pair[0], null=null), pair[1]
+
+    monkeypatch.setattr(comparing, 'compare', failing)
+    found = study.run(views, {}, settings=SETTINGS)
+    assert {one.unit for one in found.comparisons if not one.valid} >= (
+        {'image', 'person'} if failed == 'both' else {failed}
+    )
+    name = {'image': 'mean_image_logit', 'person': 'person_logit'}
+    if failed == 'both':
+        assert not found.exposed
+        return
+    assert all(person[name[failed]] is None for person in found.exposed)
+    (other,) = name.keys() - {failed}
+    logits = [person[name[other]] for person in found.exposed]
+    assert logits
+    assert logits == sorted(logits, reverse=True)
+    # What the populations are measured by does not depend on it: the report says that it failed.
+    assert found.membership['populations']['members_vs_nonmembers'] == found.comparisons[0].figures
+
+
 def test_chosen(views):
     settings = dataclasses.replace(SETTINGS, attacks=('people',))
     assert [attack.name for attack in study.chosen(settings)] == ['people']

@@ -1,7 +1,6 @@
 """The demo's three audits as something to render: their records, with scores and pictures made up.
 
-`records/` holds what version 0.1 wrote (schema 1): real figures, among them an attack whose control
-failed.
+`records/` holds what the demo wrote (schema 2): real figures, among them an attack whose control failed.
 """
 
 import dataclasses
@@ -11,108 +10,17 @@ import types
 
 import numpy as np
 
-from fr_inference import config
 from fr_inference.data.faces import from_arrays
 from fr_inference.membership.comparison import Comparison
 from fr_inference.metrics.intervals import Scored
 
 NAMES = ('leaky', 'easy', 'few')
 _FOLDER = pathlib.Path(__file__).with_name('records')
-_DISTANCES, _PEOPLE = 'BatchNorm distances', 'Embeddings of a person'
-# Attack of schema 1 -> attack, title, access, setting, unit; blind, null, excess.
-_ATTACKS = {
-    'partial': (
-        *('bn-distance', _DISTANCES, 'file', 'partial', 'image'),
-        *('blind', 'null', 'excess'),
-    ),
-    'auxiliary': (
-        *('bn-distance', _DISTANCES, 'file', 'auxiliary', 'image'),
-        *('on_blind', None, 'auxiliary_excess'),
-    ),
-    'identity_level': (
-        *('people', _PEOPLE, 'answers', 'partial', 'person'),
-        *('identity_blind', 'identity_null', 'identity_excess'),
-    ),
-}
-
-
-def schema_1(name):
-    """The record of one of `NAMES` as version 0.1 wrote it."""
-    return json.loads((_FOLDER / f'{name}.json').read_text(encoding='utf-8'))
 
 
 def record_of(name):
-    """The record of one of `NAMES` in schema 2."""
-    return schema_2(schema_1(name))
-
-
-def schema_2(old):
-    """A record of schema 1 as schema 2 has it."""
-    new = {**old, 'schema': 2, 'target': dict(old['target'])}
-    new['input'] = new['target'].pop('input')
-    settings = dataclasses.asdict(config.Settings())
-    new['provenance'] = {**old['provenance'], 'settings': settings}
-    if 'membership' in old:
-        new['membership'] = _membership(old['membership'])
-    if 'inversion' in old:
-        new['inversion'] = _inversion(old['inversion'])
-    return new
-
-
-def _membership(old):
-    shadow = dict(old.get('shadow', {}))
-    blocks = {
-        **old['settings'],
-        **old['controls'],
-        'on_blind': shadow.pop('on_blind', None),
-        'identity_level': old.get('identity_level'),
-    }
-    found = []
-    for name, (attack, title, access, setting, unit, *controls) in _ATTACKS.items():
-        if blocks.get(name) is None:
-            continue
-        blind, null, excess = (blocks.get(control) for control in controls)
-        found.append(
-            Comparison(
-                attack=attack,
-                title=title,
-                access=access,
-                setting=setting,
-                unit=unit,
-                headline=name == 'partial',
-                figures=blocks[name],
-                blind=blind,
-                null=null,
-                excess=excess,
-            ).to_json()
-        )
-    rest = {name: old[name] for name in ('populations', 'layers') if name in old}
-    return {'comparisons': found, **rest, **({'shadow': shadow} if shadow else {})}
-
-
-def _inversion(old):
-    gone = (
-        'guidance',
-        'knowledge',
-        'plan',
-        'objective',
-        'candidates',
-        'draws',
-        'steps',
-        'space',
-        'psi',
-    )
-    new = {name: value for name, value in old.items() if name not in (*gone, 'centres')}
-    new['goal'] = 'centres' if old['centres'] else 'membership'
-    new['setting'] = 'strangers' if old['centres'] else old['knowledge']
-    fields = {field.name for field in dataclasses.fields(config.Search)}
-    known = {**old, **old['plan'], 'prior': old['objective']['prior']}
-    new['settings'] = dataclasses.asdict(
-        config.Search(
-            **{name: value for name, value in known.items() if name in fields - {'targeted'}}
-        )
-    )
-    return new
+    """The record of one of `NAMES`."""
+    return json.loads((_FOLDER / f'{name}.json').read_text(encoding='utf-8'))
 
 
 def audit_of(record, *, inversion=None, size=16):
@@ -167,7 +75,7 @@ def _scored(figures, generator):
 
 
 def _found(record, generator, size):
-    """Reconstructions for the second stage of a record, None without one."""
+    """Reconstructions for the model inversion of a record, None without one."""
     if 'inversion' not in record:
         return None
     stage = record['inversion']

@@ -91,7 +91,7 @@ def test_headlines(entries, headline, tone):
 
 
 def test_a_leak_that_only_a_search_shows_has_no_excess():
-    """The attack of the first stage may stay open beside it."""
+    """Membership inference may stay open beside it."""
     one = dataclasses.replace(
         entry('a', 'leak', hit_rate=(0.4, 0.3, 0.5)), comparisons=(comparison(over=(-0.2, 0.3)),)
     )
@@ -158,7 +158,8 @@ def test_what_is_not_counted_is_grey_and_says_why(page):
     assert [row.count('class=void') for row in rows_of(page)[:3]] == [0, 0, 0]
     assert wording.not_counted(VOID) in page[page.index('What is not counted') :]
     figure = page[page.index('<svg') : page.index('</svg>')]
-    assert 'not counted: a control failed' in figure
+    assert wording.not_counted(VOID, short=True) in figure
+    assert f'<small class="why">{wording.not_counted(VOID, short=True)}</small>' in rows_of(page)[3]
 
 
 def test_an_attack_whose_control_failed_decides_only_where_there_is_no_other():

@@ -9,6 +9,7 @@ import markupsafe
 import numpy as np
 import pytest
 
+from fr_inference import auditing
 from fr_inference.membership.comparison import Comparison
 from fr_inference.report import membership_figures, page, svg, wording
 from fr_inference.report.verdict import comparisons, verdict
@@ -71,10 +72,10 @@ def test_every_part_is_there(audit, rendered):
     leak = verdict(audit.record).kind == 'leak'
     for text in (
         'What was found, beside its controls',
-        'How many are found at what price',
+        'True positives against false positives',
         'How members and strangers differ',
         'Who is compared with whom',
-        'Most exposed people' if leak else 'Members with the highest scores',
+        'Most exposed people' if leak else 'Members with the highest logits',
         'Limits',
         'Provenance',
         '32 × 32 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 127.5',
@@ -201,9 +202,27 @@ def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, control
         rows = re.findall(r'<tr.*?</tr>', table, re.DOTALL)
         assert rows.index(row) == len(rows) - 2  # the last, before its reason
     assert words in words_of_figure(text, 'overview')
-    assert f'{wording.label(failed)}, not counted' in words_of_figure(text, 'roc')
+    short = f'{wording.label(failed)} {wording.not_counted(failed, short=True)}'
+    assert short in words_of_figure(text, 'roc')
     shown = text[text.index('How members and strangers differ') :]
-    assert f'{wording.label(failed)}: the score' not in html.unescape(shown)
+    assert f'{wording.label(failed)}: the logit' not in html.unescape(shown)
+
+
+@pytest.mark.parametrize('controls', [{}, {'null': BAD_NULL}, {'blind': BAD_BLIND}])
+def test_populations_say_whether_their_attack_is_counted(controls):
+    """It is the first on photographs: others that are counted do not make its figures sound."""
+    first = comparison(**controls)
+    auxiliary = comparison(setting='auxiliary')
+    text = page.render(with_comparisons('easy', first, auxiliary, on_people()), thumbnails=False)
+    table = html.unescape(text[text.index('Who is compared with whom') :])
+    table = table[: table.index('</table>')]
+    rows = len(demo.record_of('easy')['membership']['populations'])
+    assert table.count('<tr class=void>') == rows * bool(controls)
+    assert table.count('class="void why"') == bool(controls)
+    if controls:
+        short, reason = wording.not_counted(first, short=True), wording.not_counted(first)
+        assert table.count(f'<small>{short}</small>') == rows
+        assert table.count(reason) == 1
 
 
 def test_a_failed_attack_is_grey_in_the_figure():
@@ -215,11 +234,13 @@ def test_a_failed_attack_is_grey_in_the_figure():
         assert f'var({tint})' not in drawn
 
 
-def test_scores_of_an_attack_that_is_not_counted_name_nobody():
-    """The demo's third report: its people are scored by an attack whose null control failed."""
-    audit = demo.audit_of(demo.record_of('few'))
+def test_logits_of_an_attack_that_is_not_counted_name_nobody():
+    """The demo's third report: its people were attacked by one whose null control failed."""
+    record = demo.record_of('few')
+    assert all(person['person_logit'] is None for person in record['exposed'])
+    record['exposed'][0]['person_logit'] = 9.0  # as earlier versions wrote it
+    audit = demo.audit_of(record)
     text = page.render(audit, thumbnails=False)
-    assert audit.record['exposed'][0]['person_logit'] is not None
     exposed = text[text.index('Most exposed people') : text.index('What was reconstructed')]
     assert ' · images +' in exposed
     assert ' · person ' not in exposed
@@ -254,13 +275,15 @@ def test_records_without_scores_have_no_curves():
     audit = demo.audit_of(demo.record_of('easy'))
     audit.comparisons = comparisons(audit.record)
     text = page.render(audit)
-    assert 'How many are found at what price' not in text
+    assert 'True positives against false positives' not in text
     assert text.count('<svg') == 3
 
 
-def test_the_converted_records_are_schema_2():
+def test_the_records_are_of_this_schema():
     for name in demo.NAMES:
-        for entry in demo.record_of(name)['membership']['comparisons']:
+        record = demo.record_of(name)
+        assert record['schema'] == auditing.SCHEMA
+        for entry in record['membership']['comparisons']:
             assert Comparison.from_json(entry).to_json() == entry
 
 

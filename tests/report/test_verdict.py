@@ -124,13 +124,15 @@ def test_an_attack_whose_control_failed_never_heads(controls, over):
 
 
 def test_the_words_of_a_failed_control():
-    assert wording.not_counted(comparison()) == ''
+    assert wording.not_counted(comparison()) == wording.not_counted(comparison(), short=True) == ''
+    short = wording.not_counted(comparison(null=BAD_NULL), short=True)
+    assert wording.not_counted(comparison(null=BAD_NULL)).startswith(f'{short}: ')
     assert wording.not_counted(comparison(null=BAD_NULL)) == (
-        'not counted: among strangers the same attack reaches 0.875 (0.574 to 1.000), which should '
-        'include 0.5'
+        'not counted because a control failed: among strangers the same attack reaches 0.875 (0.574 to '
+        '1.000), which should include 0.5'
     )
     both = wording.not_counted(comparison(null=BAD_NULL, blind=BAD_BLIND))
-    assert both.startswith('not counted: among strangers')
+    assert both.startswith('not counted because a control failed: among strangers')
     assert both.endswith(
         'on a backbone that never saw these people the same attack reaches 0.700 (0.600 to 0.800), '
         'which should not lie above 0.5'
@@ -144,8 +146,8 @@ def test_the_demo_does_not_claim_its_people():
     people = 'The attack on people with several photographs'
     (sentence,) = [text for text in said.sentences if text.startswith(people)]
     assert sentence.endswith(
-        'is not counted: among strangers the same attack reaches 0.875 (0.574 to 1.000), which should '
-        'include 0.5.'
+        'is not counted because a control failed: among strangers the same attack reaches 0.875 (0.574 '
+        'to 1.000), which should include 0.5.'
     )
 
 
@@ -258,7 +260,7 @@ def test_the_question_says_what_the_search_knows(setting, words):
     assert verdict({'inversion': found}).sentences[0].endswith(words)
 
 
-def test_both_stages_in_one_verdict():
+def test_both_parts_in_one_verdict():
     leaking = record(comparison())
     both = verdict(leaking | {'inversion': inversion(0.4, 0.3, 0.1, 0.001)})
     assert both.kind == 'leak'

@@ -276,8 +276,8 @@ class TestTargets:
         for folder, field, found in (
             ('file', 'file', 'a file'),
             ('file/below', 'file/below', 'a folder that cannot be made'),
-            ('theirs', 'theirs/variables.safetensors', "somebody else's file"),
-            ('folder', 'folder/variables.safetensors', "somebody else's file"),
+            ('theirs', 'theirs/variables.safetensors', 'that fr_inference did not write'),
+            ('folder', 'folder/variables.safetensors', 'that fr_inference did not write'),
         ):
             with pytest.raises(InputError) as caught:
                 native_targets.save_target(tmp_path / folder, target)
@@ -347,7 +347,7 @@ class TestEarlierVersions:
         same(found.variables, target.variables)
         assert found.sha256 == checkpointing.digest(target.variables)
         assert found.notes == (*target.notes, native_folders.OLD_FORMAT)
-        assert 'experiments.convert_weights' in native_folders.OLD_FORMAT
+        assert 'convert_weights' in native_folders.OLD_FORMAT
         assert native_targets.read_members(folder) == ['1' * 64]
 
     def test_saved_again_they_are_of_today(self, folder, target):

@@ -147,13 +147,13 @@ def _figure(canvas, person, shot, x, y, soft):
     canvas = _over(canvas, face, _inside(head, soft))
     on_face = _inside(head, soft)
 
-    canvas = _beard(canvas, person, hair, x, y, on_face, length, yaw, pitch, soft)
+    canvas = _beard(canvas, person, hair, x, y, on_face, yaw, pitch, soft)
     canvas = _features(canvas, person, shot, skin, hair, x, y, width, soft)
     canvas = _marks(canvas, person, skin, x - yaw, y - pitch, on_face, soft)
     return _hair(canvas, person, hair, x, y, width, length, volume, yaw, soft)
 
 
-def _beard(canvas, person, hair, x, y, on_face, length, yaw, pitch, soft):
+def _beard(canvas, person, hair, x, y, on_face, yaw, pitch, soft):
     amount = jnp.clip(2.2 * person['beard'] - 1.2, 0, 1)
     x, y = x - 0.6 * yaw, y - 0.6 * pitch
     below = y - (0.2 + 0.9 * x**2)

@@ -55,7 +55,7 @@ def _mean_cosines(units, rows):
 
 ATTACK = attack.Attack(
     name='people',
-    title='People with several images',
+    title='Agreement of embeddings',
     source="after Chen et al., SLMIA-SR, NDSS'24, and FACE-AUDITOR, USENIX Security'23",
     access='file',
     unit='person',

@@ -1,0 +1,76 @@
+"""Whole files: a reader sees the old file or the new one, also after a kill at any moment.
+
+The only module that renames. What a kill leaves behind is a hidden file that `is_unfinished` knows.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import threading
+from collections.abc import Iterator
+
+_UNFINISHED = re.compile(r'\..*\.\d+\.\d+\.part(\.[^.]*)?')
+_MOST_CHARACTERS = 40  # kept of a name, because file systems bound its length
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, *, synced: bool = False) -> Iterator[pathlib.Path]:
+    """Yields a path to write to, which takes the place of `path` when the block ends well.
+
+    Args:
+      path: a file; its folder is made. The yielded path has the same suffix.
+      synced: wait until the disk holds what was written, so that a machine that loses its power leaves
+        no empty file; for what is never looked into again.
+
+    Raises:
+      OSError: that names `path`, on a full disk for instance.
+    """
+    path = pathlib.Path(path)
+    # A name of its own, so that two runs in one folder do not write to one file.
+    mark = f'{os.getpid()}.{threading.get_ident()}.part'
+    own = f'.{path.stem[:_MOST_CHARACTERS]}.{mark}{path.suffix}'
+    temporary = path.with_name(own)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if synced:
+            with open(temporary, 'rb') as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary), temporary):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str, errors: str = 'strict') -> None:
+    """Writes UTF-8 text in the place of a file.
+
+    Args:
+      path: as in `replacing`.
+      text: all of it.
+      errors: what is done about characters that UTF-8 lacks, as `open` takes it.
+
+    Raises:
+      OSError: as `replacing`.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding='utf-8', errors=errors)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is what a killed `replacing` left.
+
+    >>> is_unfinished('.table.17.42.part.csv'), is_unfinished('table.csv')
+    (True, False)
+    """
+    return _UNFINISHED.fullmatch(name) is not None
+
+
+def move(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Gives a complete file or folder its name, or moves one out of the way."""
+    os.replace(source, target)
