@@ -16,9 +16,9 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='fr_inference_tests_')
     os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
     atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
-# Nor need what the compiler makes of these tiny networks be fast: no optimisation, and in the version where
-# this was measured, code for LLVM written by XLA itself rather than by way of MLIR, in one piece, not 32. A
-# flag that a version does not know ends the process. Flags that are given stand.
+# Nor need what the compiler makes of these tiny networks be fast: no optimisation, and in the version
+# where this was measured, code for LLVM by XLA itself rather than by way of MLIR, in one piece, not 32.
+# A flag that a version does not know ends the process. Flags that are given stand.
 _FLAGS = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
 if jax.__version__.startswith('0.10.'):
     _FLAGS += ' --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'
