@@ -21,6 +21,11 @@ def joined() -> bool:
     return jax.distributed.is_initialized()
 
 
+def leave_others() -> None:
+    """Returns when all processes have come here, or after half a minute."""
+    jax.distributed.shutdown()
+
+
 def join_others(machine: Machine, *, shared: bool) -> None:
     """Connects to the other processes where there are any; only process 0 prints results afterwards.
 

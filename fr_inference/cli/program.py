@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -143,18 +144,26 @@ def _stop(message: str, code: int) -> None:
 
 def _leave(code: int) -> None:
     """Ends; one of several processes ends at once, because it may wait for the others forever."""
-    if joined() and code not in (EXIT_GATE, EXIT_STOPPED):
+    others = joined()
+    stopped = code == EXIT_STOPPED and (others or _SIGNALLED.is_set())
+    if stopped or (others and code != EXIT_GATE):
         sys.stdout.flush()
         sys.stderr.flush()
-        if processes.is_first():
-            time.sleep(
-                _LAST_SECONDS
-            )  # its end ends the others, which have something to say as well
+        if stopped and others:
+            joining.leave_others()  # all stop at the same point
+        elif others and processes.is_first():
+            # Its end ends the others, which have something to say as well.
+            time.sleep(_LAST_SECONDS)
+        # After a signal JAX 0.12 ends the interpreter with a segmentation fault; all is written.
         os._exit(code)
     sys.exit(code)
+
+
+_SIGNALLED = threading.Event()
 
 
 def _on_sigterm(number: int, frame: object) -> None:
     """Stops at the next point where the state can be saved; a second signal ends at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _SIGNALLED.set()
     processes.ask_to_stop()
