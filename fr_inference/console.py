@@ -32,7 +32,9 @@ def main() -> None:
     programs = summaries()
     if name in ('--help', '--helpshort', '-h', 'help'):
         lines = [f'  {program:<18}{line}' for program, line in programs.items()]
-        print('\n'.join([fr_inference.__doc__ or '', '', _USAGE, '', *lines]))
+        print(
+            '\n'.join([(fr_inference.__doc__ or '').splitlines()[0] or '', '', _USAGE, '', *lines])
+        )
     elif name == '--version':
         print(fr_inference.__version__)
     elif name in programs:
