@@ -32,9 +32,8 @@ def main() -> None:
     programs = summaries()
     if name in ('--help', '--helpshort', '-h', 'help'):
         lines = [f'  {program:<18}{line}' for program, line in programs.items()]
-        print(
-            '\n'.join([(fr_inference.__doc__ or '').splitlines()[0] or '', '', _USAGE, '', *lines])
-        )
+        first = (fr_inference.__doc__ or '').partition('\n')[0]  # then come examples
+        print('\n'.join([first, '', _USAGE, '', *lines]))
     elif name == '--version':
         print(fr_inference.__version__)
     elif name in programs:
