@@ -108,6 +108,10 @@ class Flags:
         if missing:
             listed = ', '.join(f'--{name}' for name in missing)
             raise errors.InputError(listed, 'no value', hint='--help shows all flags')
+        # A shell makes this of an unset variable; without a word the audit would lack a part.
+        for name in self.options:
+            if self._values[name].present and self._values[name].value == '':
+                raise errors.InputError(name, 'an empty value', 'one, or leave the flag out')
         return False
 
     def read(self, kind: type[Kind]) -> Kind:
@@ -120,8 +124,7 @@ class Flags:
         return {
             name: self._values[name].value
             for name in names
-            # An empty text is what a shell makes of an unset variable.
-            if self._values[name].present and self._values[name].value not in (None, '')
+            if self._values[name].present and self._values[name].value is not None
         }
 
 

@@ -120,7 +120,7 @@ class Program:
 
 
 def _show(text: str) -> None:
-    """Prints help, of which `| head` may read only the beginning."""
+    """Prints help; a reader such as `| head` may close the pipe early."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

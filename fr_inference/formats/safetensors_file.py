@@ -39,8 +39,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
       path: the file.
 
     Raises:
-      InputError: for a file that is no regular file, damaged, too large or of a type unknown to
-        NumPy.
+      InputError: if it is not a regular file, is damaged, is too large, or has a dtype that NumPy
+        lacks.
     """
     path = pathlib.Path(path)
     source = str(path)

@@ -77,7 +77,7 @@ def run(
     """Searches a backbone.
 
     Args:
-      subject: the backbone, with `how.draws` random latents or more, of which the first count.
+      subject: the backbone and its random latents; the first `how.draws` are used.
       goal: what is maximised. Each wanted embedding gets `how.candidates` candidates and `how.keep`
         reconstructions.
       how: numbers, steps and diversity.

@@ -68,8 +68,8 @@ def reconstruct(
       target: the backbone that made the embeddings.
       generator: whose latents are searched.
       templates: [P, D] embeddings, of any length above 0.
-      how: each template has `candidates` of its own, of which the best is kept, whatever `keep` and
-        `apart` are; four are enough.
+      how: each template gets its own `candidates` (four are enough) and keeps the best one; `keep`
+        and `apart` are not used.
       seed: of every draw.
       names: of the P templates; their numbers by default.
       workdir: keeps random latents and the state, so that a stopped search goes on.

@@ -51,7 +51,7 @@ def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str,
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A training, of which `trained` and `save_epoch` write down how far it came.
+    """A training run; `trained` and `save_epoch` record its progress.
 
     Attributes:
       recipe: how.

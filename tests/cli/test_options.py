@@ -43,9 +43,12 @@ def test_values_have_the_types_of_the_fields():
     assert set(flags.given(config.Search)) == {'draws', 'prior', 'sweep', 'untrained', 'space'}
 
 
-def test_an_empty_text_is_not_given():
-    """As a shell makes of --shadow="$SHADOW"."""
-    assert flags_of('--shadow=').read(config.Inputs).shadow is None
+def test_an_empty_text_is_refused():
+    """A shell makes one of --blind="$UNSET": the control would be another one without a word."""
+    for name in ('shadow', 'blind'):
+        with pytest.raises(InputError) as caught:
+            flags_of(f'--{name}=')
+        assert (caught.value.field, caught.value.found) == (name, 'an empty value')
 
 
 def test_the_last_of_two_wins_and_parsing_begins_afresh():

@@ -110,7 +110,7 @@ def test_damaged_exif(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, 'maker'
     path = write(tmp_path / 'a.jpg', picture(), exif=exif)
-    # The maker's name stands where the picture's width should: Pillow can not rewrite that.
+    # The tag of the maker's name replaces that of the width: Pillow cannot rewrite that.
     path.write_bytes(path.read_bytes().replace(b'\x01\x0f\x00\x02', b'\x01\x00\x00\x02'))
     assert 'an unreadable image' in refused(path).found
 
