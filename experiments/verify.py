@@ -19,7 +19,7 @@ def main(flags: options.Flags) -> None:
     asked = flags.read(Verification)
     listed = _open_pairs(asked)
     target = open_target(asked.target, dtype=asked.dtype)
-    mirror = asked.mirror or ('concat' if target.architecture == 'mobilefacenet_prelu' else 'add')
+    mirror = asked.mirror or target.input.mirror
 
     def embed(mirrored):
         return measurements.measure(

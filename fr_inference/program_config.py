@@ -33,8 +33,8 @@ class Verification(Measuring, Reading, Backbone):
     faces: str | None = option(None, 'The images that the CSV names.', 'faces', names='FACES')
     mirror: str | None = option(
         None,
-        "How the embedding of the mirrored image is used (default: as the architecture's own "
-        'evaluation does: concat for mobilefacenet_prelu, add for all others).',
+        "How the embedding of the mirrored image is used (default: as the backbone's own evaluation "
+        'does).',
         'target',
         choices='fr_inference.metrics.verification:MIRRORS',
     )

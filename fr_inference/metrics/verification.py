@@ -11,7 +11,7 @@ import numpy as np
 
 from fr_inference import errors, rng
 
-# How the embedding of the mirror image is combined with the embedding of the image.
+# How the embedding of the mirrored image is combined with the embedding of the image.
 MIRRORS = ('none', 'concat', 'add')
 
 

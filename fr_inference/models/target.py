@@ -10,19 +10,24 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
+from fr_inference.metrics.verification import MIRRORS
+
+COLOURS = ('rgb', 'bgr')
 
 _MOST_PIXELS = 4096  # of one side
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """The images that a backbone expects: (image - mean) / std of RGB values from 0 to 255.
+    """The input convention of a backbone: it expects (image - mean) / std of values from 0 to 255.
 
     Attributes:
       height: in pixels, 1 to 4096.
       width: in pixels, 1 to 4096.
-      mean: of each channel (R, G, B), on the scale 0 to 255.
-      std: of each channel (R, G, B), above 0, on the scale 0 to 255.
+      mean: of each channel in the order of `colour`, on the scale 0 to 255.
+      std: of each channel in the order of `colour`, above 0, on the scale 0 to 255.
+      colour: order of the channels, 'rgb' or 'bgr'.
+      mirror: what verification does with the embedding of the mirrored image: 'none', 'add' or 'concat'.
 
     Raises:
       InputError: for values outside these ranges.
@@ -32,8 +37,12 @@ class InputSpec:
     width: int = 112
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    colour: str = 'rgb'
+    mirror: str = 'add'
 
     def __post_init__(self):
+        errors.one_of('colour', self.colour, COLOURS)
+        errors.one_of('mirror', self.mirror, MIRRORS)
         for name in ('height', 'width'):
             if not 1 <= getattr(self, name) <= _MOST_PIXELS:
                 raise errors.InputError(
@@ -45,16 +54,20 @@ class InputSpec:
             if not fits or (name == 'std' and min(values) <= 0):
                 above = ' above 0' if name == 'std' else ''
                 raise errors.InputError(
-                    name, values, f'three numbers{above}, one for each of R, G and B'
+                    name, values, f'three numbers{above}, one for each channel'
                 )
 
     def normalize(self, images: jax.Array) -> jax.Array:
-        """Maps RGB images [..., H, W, 3] of any number type, 0 to 255, to normalised float32.
+        """Maps RGB images [..., H, W, 3] of any number type, 0 to 255, to what the backbone expects.
 
-        >>> spec = InputSpec(height=1, width=1)
-        >>> spec.normalize(jnp.full((1, 1, 3), 255, jnp.uint8)).tolist()
-        [[[1.0, 1.0, 1.0]]]
+        Returns float32 with the channels in the order of `colour`.
+
+        >>> spec = InputSpec(height=1, width=1, colour='bgr')
+        >>> spec.normalize(jnp.array([[[255, 127.5, 0]]])).tolist()
+        [[[-1.0, 0.0, 1.0]]]
         """
+        if self.colour == 'bgr':
+            images = images[..., ::-1]
         mean = jnp.asarray(self.mean, jnp.float32)
         std = jnp.asarray(self.std, jnp.float32)
         return (images.astype(jnp.float32) - mean) / std
@@ -81,6 +94,8 @@ class Target:
       variables: {'params': ..., 'batch_stats': ...}, float32 arrays; without BatchNorm there is no
         'batch_stats'. A custom `apply` may take any pytree.
       input: the images that it expects.
+      origins: field of `input` -> how it is known: 'layout' (the file's names and shapes, or its
+        description), 'given' (by the user) or 'assumed'; a field that is absent is 'assumed'.
       architecture: name in `registry.VARIANTS`, or 'custom'.
       config: JSON-able overrides of that variant's hyper-parameters.
       module: the Linen module; None when only `apply` is known.
@@ -93,6 +108,7 @@ class Target:
     apply: Apply
     variables: Any
     input: InputSpec
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     architecture: str = 'custom'
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     module: nn.Module | None = None

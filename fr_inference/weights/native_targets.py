@@ -92,11 +92,11 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
         config = dict(record['config'])
         if dtype is not None:
             config['dtype'] = dtype
-        spec = _input(record['input'])
+        module = registry.build(architecture, **config)
+        spec = _input(record['input'], architecture)
         name = errors.shown(str(record.get('name') or architecture)[: bounds.MAX_NAME])
         recipe = descriptions.recipe(record)
         notes = descriptions.notes(record)
-        module = registry.build(architecture, **config)
         expected = registry.abstract_variables(module, spec)
     variables, digest, format_notes = native_folders.load_variables(directory, record, expected)
     return registry.make_target(
@@ -130,12 +130,14 @@ def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]]
     return [(image, identity, digest) for _, (image, identity, digest) in found]
 
 
-def _input(found: dict[str, Any]) -> InputSpec:
+def _input(found: dict[str, Any], architecture: str) -> InputSpec:
     return InputSpec(
         height=int(found['height']),
         width=int(found['width']),
         mean=_triple(found['mean']),
         std=_triple(found['std']),
+        colour=found.get('colour', 'rgb'),
+        mirror=found.get('mirror', registry.VARIANTS[architecture].input.mirror),
     )
 
 

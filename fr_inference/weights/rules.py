@@ -94,12 +94,14 @@ class Match:
       config: overrides of its hyper-parameters.
       input: what images it expects.
       layers: the rules, in the order of the network.
+      assumed: fields of `input` that neither the file nor its layout tells.
     """
 
     architecture: str
     config: dict[str, Any]
     input: InputSpec
     layers: tuple[Layer, ...]
+    assumed: tuple[str, ...] = ()
 
 
 def fill(

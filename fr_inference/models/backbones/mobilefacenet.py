@@ -96,7 +96,7 @@ def relu6(x: jax.Array) -> jax.Array:
 VARIANTS = {
     'mobilefacenet_prelu': Variant(
         functools.partial(MobileFaceNet, form='prelu'),
-        InputSpec(width=96, std=(128.0, 128.0, 128.0)),
+        InputSpec(width=96, std=(128.0, 128.0, 128.0), mirror='concat'),
         999_552,
     ),
     'mobilefacenet_relu6': Variant(
