@@ -53,9 +53,7 @@ class InputSpec:
             fits = len(values) == 3 and all(map(math.isfinite, values))
             if not fits or (name == 'std' and min(values) <= 0):
                 above = ' above 0' if name == 'std' else ''
-                raise errors.InputError(
-                    name, values, f'three numbers{above}, one for each channel'
-                )
+                raise errors.InputError(name, values, f'three numbers{above}, one for each channel')
 
     def normalize(self, images: jax.Array) -> jax.Array:
         """Maps RGB images [..., H, W, 3] of any number type, 0 to 255, to what the backbone expects.
