@@ -27,7 +27,9 @@ def main(flags: options.Flags) -> None:
 
 
 def _convert_target(asked):
-    target = open_target(asked.source, arch=asked.arch, input=asked.input, field='source')
+    target = open_target(
+        asked.source, arch=asked.arch, input=asked.input, part=asked.part, field='source'
+    )
     out = folders.make(asked.out, 'out', ['target.json', 'members.csv'])
     source = locate(asked.source)
     # A native checkpoint keeps the list of its training images.

@@ -24,7 +24,7 @@ def main(flags: options.Flags) -> None:
     """Opens everything, searches, compares, writes."""
     asked = flags.read(Templates)
     target, generator = (
-        open_target(asked.target, dtype=asked.dtype),
+        open_target(asked.target, dtype=asked.dtype, part=asked.part),
         open_generator(asked.generator),
     )
     made = _reconstruct(asked, target, generator, out=folders.make(asked.out, 'out', _FILES))

@@ -18,7 +18,7 @@ def main(flags: options.Flags) -> None:
     """Embeds each image that the pairs name once, and runs the protocol."""
     asked = flags.read(Verification)
     listed = _open_pairs(asked)
-    target = open_target(asked.target, dtype=asked.dtype)
+    target = open_target(asked.target, dtype=asked.dtype, part=asked.part)
     mirror = asked.mirror or target.input.mirror
 
     def embed(mirrored):

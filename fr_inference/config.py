@@ -61,7 +61,18 @@ class Reading(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Backbone(Config):
+class Part(Config):
+    """Which backbone of a checkpoint is meant."""
+
+    part: str | None = option(
+        None,
+        'Which backbone of a file that holds several: where its names begin, as the error says.',
+        'target',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Backbone(Part):
     """A backbone, as it was given."""
 
     target: str = option(..., 'The backbone.', 'target', names='BACKBONE')

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.config import SEED, Backbone, Latents, Measuring, Reading, Search
+from fr_inference.config import SEED, Backbone, Latents, Measuring, Part, Reading, Search
 from fr_inference.declaring import Config, option
 
 
@@ -54,7 +54,7 @@ class Verification(Measuring, Reading, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Conversion(Config):
+class Conversion(Part):
     """What is converted, and what overrides what the checkpoint says of itself."""
 
     source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')

@@ -95,6 +95,7 @@ class Match:
       input: what images it expects.
       layers: the rules, in the order of the network.
       assumed: fields of `input` that neither the file nor its layout tells.
+      prefix: what stands before the names of its tensors in the file.
     """
 
     architecture: str
@@ -102,6 +103,7 @@ class Match:
     input: InputSpec
     layers: tuple[Layer, ...]
     assumed: tuple[str, ...] = ()
+    prefix: str = ''
 
 
 def fill(
