@@ -13,7 +13,7 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.formats.state_dicts import read_tensors
 from fr_inference.models import registry
-from fr_inference.models.target import Target
+from fr_inference.models.target import Target, origins
 from fr_inference.weights import families, native_targets, rules
 from fr_inference.weights.descriptions import naming
 
@@ -51,12 +51,13 @@ def open_target(
       source: a native folder, a `.pt`/`.pth`/`.ckpt`/`.safetensors` file, or the name of an embedded
         target.
       arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
-      input: fields of its `InputSpec` (height, width, mean, std) in place of what the file says.
+      input: fields of its `InputSpec` in place of what the file says, such as {'colour': 'bgr'}.
       dtype: 'float32' or 'bfloat16' arithmetic.
       field: the argument that `source` came from, as errors call it.
 
     Returns:
       The target, its variables float32 NumPy arrays (of a native folder: of the dtypes that were saved).
+      Its `origins` say which fields of its input were given, which the file tells, which are assumed.
 
     Raises:
       InputError: of `field`, when there is nothing to open or it does not fit; of 'arch', 'input' or
@@ -100,7 +101,7 @@ def _open_native(path, arch, changes, dtype, field):
 def _with_input(target, changes):
     if not changes:
         return target
-    spec = dataclasses.replace(target.input, **changes)
+    spec = target.input.changed(changes)
     expected = registry.abstract_variables(target.module, spec)
     if jax.tree.map(np.shape, expected) != jax.tree.map(np.shape, target.variables):
         raise errors.InputError(
@@ -108,7 +109,8 @@ def _with_input(target, changes):
             f'{spec.height}x{spec.width}',
             f'{target.input.height}x{target.input.width}, which the weights of {target.name} fit',
         )
-    return dataclasses.replace(target, input=spec)
+    known = {**target.origins, **origins('given', changes)}
+    return dataclasses.replace(target, input=spec, origins=known)
 
 
 def _convert(path, arch, changes, dtype, field):
@@ -117,7 +119,7 @@ def _convert(path, arch, changes, dtype, field):
         state = read_tensors(path)
         match, tensors, aside = families.recognise(state.tensors, source)
     if arch is not None or changes:
-        spec = dataclasses.replace(match.input, **changes) if changes else None
+        spec = match.input.changed(changes) if changes else None
         match, tensors, aside = families.recognise(state.tensors, source, arch, spec)
     config = match.config if dtype is None else {**match.config, 'dtype': dtype}
     with naming(field):
@@ -135,6 +137,11 @@ def _convert(path, arch, changes, dtype, field):
         variables,
         config=config,
         input=match.input,
+        origins={
+            **origins('layout'),
+            **origins('assumed', match.assumed),
+            **origins('given', changes),
+        },
         name=path.stem,
         sha256=file_digest(path),
         notes=tuple(notes),
