@@ -143,14 +143,18 @@ def _input(found: dict[str, Any], architecture: str) -> InputSpec:
 
 
 def _origins(found: dict[str, Any]) -> dict[str, str]:
-    """How each field is known; folders of earlier versions do not say, nor hold every field."""
+    """How each field is known: by the description, unless that says that it was assumed.
+
+    What was given when the folder was written is not given by the user of now. Folders of earlier
+    versions hold no origins, nor every field.
+    """
     held = found.get('origins')
     if held is None:
         held = {name: 'layout' if name in found else 'assumed' for name in origins('assumed')}
     known = {name: held[name] for name in origins('assumed')}
     if any(how not in ORIGINS for how in known.values()):
         raise ValueError(f'origins other than {", ".join(ORIGINS)}')
-    return known
+    return {name: 'assumed' if how == 'assumed' else 'layout' for name, how in known.items()}
 
 
 def _triple(values):

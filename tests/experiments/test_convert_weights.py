@@ -1,5 +1,7 @@
 """The conversion program: what it prints, what it writes, what it refuses."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -109,7 +111,8 @@ def test_another_input(folder, results):
     assert (spec.colour, spec.mirror) == ('bgr', 'none')
     said = 'BGR (given), (v - (1, 2.5, 3)) / (4, 5, 6) (given), mirror images not used (given)'
     assert f'input: 32 high x 128 wide (given), {said}' in results['input'].out
-    assert set(open_target(folder / 'input').origins.values()) == {'given'}
+    held = json.loads((folder / 'input' / 'target.json').read_text())['input']
+    assert set(held['origins'].values()) == {'given'}
     spec = open_target(folder / 'square').input
     assert (spec.height, spec.width) == (64, 64)
 
