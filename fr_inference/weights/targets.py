@@ -15,7 +15,7 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.formats import bounds, checkpoint_folders, kinds
 from fr_inference.models import registry
-from fr_inference.models.target import Target
+from fr_inference.models.target import Target, origins
 from fr_inference.weights import families, native_targets, rules
 from fr_inference.weights.descriptions import naming
 
@@ -55,13 +55,14 @@ def open_target(
       source: a native folder, a checkpoint in any format of `state_dicts.read_tensors`, or the name of
         an embedded target.
       arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
-      input: fields of its `InputSpec` (height, width, mean, std) in place of what the file says.
+      input: fields of its `InputSpec` in place of what the file says, such as {'colour': 'bgr'}.
       dtype: 'float32' or 'bfloat16' arithmetic.
       part: which backbone of a file that holds several: the prefix of its names, or the end of it.
       field: the argument that `source` came from, as errors call it.
 
     Returns:
       The target, its variables float32 NumPy arrays (of a native folder: of the dtypes that were saved).
+      Its `origins` say which fields of its input were given, which the file tells, which are assumed.
 
     Raises:
       InputError: of `field`, when there is nothing to open or it does not fit; of 'arch', 'input',
@@ -113,7 +114,7 @@ def _check_folder(path):
 def _with_input(target, changes):
     if not changes:
         return target
-    spec = dataclasses.replace(target.input, **changes)
+    spec = target.input.changed(changes)
     expected = registry.abstract_variables(target.module, spec)
     if jax.tree.map(np.shape, expected) != jax.tree.map(np.shape, target.variables):
         raise errors.InputError(
@@ -121,7 +122,8 @@ def _with_input(target, changes):
             f'{spec.height}x{spec.width}',
             f'{target.input.height}x{target.input.width}, which the weights of {target.name} fit',
         )
-    return dataclasses.replace(target, input=spec)
+    known = {**target.origins, **origins('given', changes)}
+    return dataclasses.replace(target, input=spec, origins=known)
 
 
 def _convert(path, arch, changes, dtype, part, field):
@@ -139,7 +141,7 @@ def _convert(path, arch, changes, dtype, part, field):
 
     match, tensors, aside = recognised()
     if arch is not None or changes:
-        spec = dataclasses.replace(match.input, **changes) if changes else None
+        spec = match.input.changed(changes) if changes else None
         match, tensors, aside = recognised(arch=arch, input=spec)
     config = match.config if dtype is None else {**match.config, 'dtype': dtype}
     with naming(field):
@@ -157,6 +159,11 @@ def _convert(path, arch, changes, dtype, part, field):
         variables,
         config=config,
         input=match.input,
+        origins={
+            **origins('layout'),
+            **origins('assumed', match.assumed),
+            **origins('given', changes),
+        },
         name=path.stem,
         sha256=_digest(files),
         notes=tuple(notes),

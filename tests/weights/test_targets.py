@@ -1,12 +1,16 @@
 """Targets come out of every kind of file as they went in, and what does not fit is named."""
 
+import dataclasses
+import json
+
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from fr_inference.errors import InputError
-from fr_inference.weights import native_targets
+from fr_inference.models.target import origins
+from fr_inference.weights import families, native_targets
 from fr_inference.weights.targets import open_target
 from tests.formats import states, writer
 
@@ -295,6 +299,50 @@ def test_input_and_dtype(tmp_path, tiny):
         half = open_target(path, dtype='bfloat16')
     assert half.config['dtype'] == 'bfloat16'
     same(half, open_target(path))
+
+
+def test_another_order_of_colours_takes_mean_and_std_along(tmp_path, tiny, plain):
+    path = writer.save(tmp_path / 'plain.pt', tiny)
+    first = {'mean': (1.0, 2.0, 3.0), 'std': (4.0, 5.0, 6.0)}
+    native_targets.save_target(tmp_path / 'native', open_target(path, input=first))
+    found = open_target(tmp_path / 'native', input={'colour': 'bgr'}).input
+    assert (found.colour, found.mean, found.std) == ('bgr', (3.0, 2.0, 1.0), (6.0, 5.0, 4.0))
+    found = open_target(tmp_path / 'native', input={'colour': 'bgr', 'mean': (7.0, 8.0, 9.0)}).input
+    assert (found.mean, found.std) == ((7.0, 8.0, 9.0), (6.0, 5.0, 4.0))
+    same = open_target(tmp_path / 'native', input={'colour': 'rgb'}).input
+    assert same.mean == (1.0, 2.0, 3.0)
+    with pytest.raises(InputError) as caught:
+        open_target(path, input={'color': 'bgr'})
+    assert (caught.value.field, caught.value.found) == ('input', "'color'")
+
+
+class TestOrigins:
+    """How each field of the input is known."""
+
+    def test_of_a_file(self, tmp_path, tiny, monkeypatch):
+        path = writer.save(tmp_path / 'plain.pt', tiny)
+        assert set(open_target(path).origins.values()) == {'layout'}
+        known = open_target(path, input={'colour': 'bgr'}).origins
+        assert known == {**origins('layout'), 'colour': 'given'}
+        recognise = families.recognise
+
+        def unsure(*arguments):
+            match, *rest = recognise(*arguments)
+            return dataclasses.replace(match, assumed=('colour', 'mirror')), *rest
+
+        monkeypatch.setattr(families, 'recognise', unsure)
+        known = open_target(path).origins
+        assert known == {**origins('layout'), 'colour': 'assumed', 'mirror': 'assumed'}
+        assert open_target(path, input={'colour': 'rgb'}).origins['colour'] == 'given'
+
+    def test_of_a_native_folder(self, tmp_path, plain):
+        """What was given when it was written is not given by the user of now."""
+        folder = tmp_path / 'native'
+        known = {**origins('layout'), 'colour': 'given', 'mirror': 'assumed'}
+        native_targets.save_target(folder, dataclasses.replace(plain, origins=known))
+        assert json.loads((folder / 'target.json').read_text())['input']['origins'] == known
+        assert open_target(folder).origins == {**origins('layout'), 'mirror': 'assumed'}
+        assert open_target(folder, input={'std': (1.0, 1.0, 1.0)}).origins['std'] == 'given'
 
 
 def test_native_directory(tmp_path, plain):
