@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,11 @@ class Faces:
             encoded=functools.partial(_chosen, self.encoded, chosen),
             remarks=self.remarks,
         )
+
+    def described(self) -> dict[str, Any]:
+        """Returns what a record says of the source; remarks where there are any."""
+        found = {'source': self.name, 'images': len(self), 'people': len(set(self.identities))}
+        return {**found, 'remarks': list(self.remarks)} if self.remarks else found
 
 
 def _chosen(call, chosen, index):

@@ -105,9 +105,8 @@ def _ranges(file, first, count):
     ranges, odd = {}, []
     for row in range(first, len(file.keys)):
         found, is_image = file.header(row)
-        start, stop, *_ = [*found.tolist(), -1, -1]
-        if not is_image and len(found) > 1 and 1 <= start <= stop <= count + 1:
-            ranges[row] = int(start) - 1, int(stop) - 1
+        if not is_image and len(found) > 1 and 1 <= found[0] <= found[1] <= count + 1:
+            ranges[row] = int(found[0]) - 1, int(found[1]) - 1
         else:
             odd.append(row)
     return ranges, odd
@@ -144,7 +143,8 @@ def _remarks(file, empty, odd):
         ('records of identities that disagree with the images, whose own labels count', odd),
     ):
         if len(rows):
-            yield f'{kind}: {len(rows)} ({spellings.listed([f"record {file.keys[row]}" for row in rows])})'
+            named = spellings.listed([f'record {file.keys[row]}' for row in rows])
+            yield f'{kind}: {len(rows)} ({named})'
 
 
 def _own_labels(file, rows):

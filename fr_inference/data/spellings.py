@@ -46,7 +46,8 @@ def unified(faces: Mapping[str, Faces]) -> dict[str, Faces]:
     first: dict[str, str] = {}
     found = {}
     for side, source in faces.items():
-        spelled = {name: first.setdefault(key(name), name) for name in set(source.identities)}
+        names = dict.fromkeys(source.identities)  # in their order, which a set has not
+        spelled = {name: first.setdefault(key(name), name) for name in names}
         if any(name != kept for name, kept in spelled.items()):
             identities = tuple(spelled[name] for name in source.identities)
             source = dataclasses.replace(source, identities=identities)
@@ -56,5 +57,5 @@ def unified(faces: Mapping[str, Faces]) -> dict[str, Faces]:
 
 def listed(examples: Sequence[str]) -> str:
     """Returns up to three examples in one line, without control characters."""
-    some = ', '.join(errors.shown(example)[:120] for example in examples[:_EXAMPLES])
+    some = ', '.join(errors.shown(example)[:300] for example in examples[:_EXAMPLES])
     return some + (', ...' if len(examples) > _EXAMPLES else '')

@@ -34,9 +34,11 @@ _MOST_READS = 1_000_000
 _LARGE = 12_500_000  # pixels; what phones take as a rule is below
 _STRIP = 1 << 20  # pixels that are converted at a time
 _ONE_LARGE = threading.Lock()
-# The last takes whatever looks like one: its files do not say what they are.
-_FORMATS = ('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'JPEG2000', 'AVIF', 'PPM')
-_FORMATS += ('PCX', 'SGI', 'SUN', 'TGA')
+# TGA comes last: its files do not say what they are.
+_FORMATS = (
+    *('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'JPEG2000', 'AVIF', 'PPM'),
+    *('PCX', 'SGI', 'SUN', 'TGA'),
+)
 _LONGEST = 100  # ratio of the sides: no photograph of a face is such a strip
 _MIDDLE = 8  # of a longer image only the middle, this many times what is needed, is scaled
 _EXPECTED = 'an image (AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TGA, TIFF, WebP)'

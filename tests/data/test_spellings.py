@@ -67,4 +67,4 @@ def test_one_spelling_on_all_sides():
 
 def test_examples_are_few_and_printable():
     assert spellings.listed(['a\x1b[2J', 'b', 'c']) == 'a\\x1b[2J, b, c'
-    assert spellings.listed(['x' * 1000] * 4) == ', '.join(['x' * 120] * 3) + ', ...'
+    assert spellings.listed(['x' * 1000] * 4) == ', '.join(['x' * 300] * 3) + ', ...'
