@@ -87,9 +87,12 @@ def _images(file):
         labels = _labels_of_ends(file, rows, ranges)
     if labels is not None:
         return rows, labels, []
-    holds = np.array([file.header(row)[1] for row in rows.tolist()], bool)
     labels = np.full(len(rows), -1, np.int64)
-    labels[holds] = _own_labels(file, rows[holds])
+    holds = np.zeros(len(rows), bool)
+    for place, row in enumerate(rows.tolist()):
+        found, holds[place] = file.header(row)
+        if holds[place]:
+            labels[place] = _whole(found[0], file, row)
     odd += _disagreeing(labels, ranges)
     if not odd and not _cover(ranges, len(rows)):
         odd.append(0)

@@ -28,7 +28,7 @@ def readable(faces: Faces, *, skip_bad: bool) -> Faces:
             return False
         return True
 
-    with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # each may hold an image of 200 MB
         return faces.select(np.flatnonzero(list(pool.map(fine, range(len(faces))))))
 
 
@@ -57,17 +57,14 @@ def content_digests(
             return ['', False]
 
     def looked(own):
-        with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
+        # Each thread may hold a file of 96 MiB.
+        with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             return list(pool.map(look, own))
 
     found = runs.shared(len(faces), looked)
     if mended is not None:
         mended += [faces.paths[index] for index, (_, early) in enumerate(found) if early]
     return [digest for digest, _ in found]
-
-
-def _threads():
-    return min(4, os.cpu_count() or 1)  # each may hold a file of 96 MiB
 
 
 def _ends_early(faces, index):

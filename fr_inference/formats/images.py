@@ -6,6 +6,7 @@ JPEG, and the number of pieces in which Pillow's Python code reads a file.
 """
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import io
@@ -33,7 +34,6 @@ _MOST_SCANNED = 400_000_000  # pixels times scans
 _MOST_READS = 1_000_000
 _LARGE = 12_500_000  # pixels; what phones take as a rule is below
 _STRIP = 1 << 20  # pixels that are converted at a time
-_ONE_LARGE = threading.Lock()
 # TGA comes last: its files do not say what they are.
 _FORMATS = (
     *('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'JPEG2000', 'AVIF', 'PPM'),
@@ -43,6 +43,7 @@ _LONGEST = 100  # ratio of the sides: no photograph of a face is such a strip
 _MIDDLE = 8  # of a longer image only the middle, this many times what is needed, is scaled
 _EXPECTED = 'an image (AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TGA, TIFF, WebP)'
 _ORIENTATION = 0x0112
+_ONE_LARGE = threading.Lock()
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -128,17 +129,31 @@ def _decoded(content, shrink):
     with Image.open(_Pieces(content), formats=formats()) as image:
         width, height = image.size
         _check_size(image, marks, shrink)
-        large = width * height > _LARGE
-        with _ONE_LARGE if large else contextlib.nullcontext():
-            scale = _scale(width, height) if large and shrink else 1
-            if marks and scale > 1:
-                image.draft(None, (width // scale, height // scale))
-                scale = _scale(*image.size)
-            image.load()
-            pixels = _rgb(image, scale)
-            if marks and not marks.ended:
-                _check_rest(pixels, marks)
-            turned = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        if width * height <= _LARGE:
+            return _pixels(image, marks, 1)
+        with _ONE_LARGE:
+            try:
+                return _pixels(image, marks, _scale(width, height) if shrink else 1)
+            finally:
+                image.close()
+                _give_back()
+
+
+def _give_back():
+    """Gives freed memory back to the system: glibc keeps what other threads than the first free."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _pixels(image: ImageFile.ImageFile, marks: jpeg_marks.Marks | None, scale: int) -> np.ndarray:
+    if marks and scale > 1:
+        image.draft(None, (image.width // scale, image.height // scale))
+        scale = _scale(*image.size)
+    image.load()
+    pixels = _rgb(image, scale)
+    if marks and not marks.ended:
+        _check_rest(pixels, marks)
+    turned = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     return pixels if turned is None else np.ascontiguousarray(turned(pixels))
 
 
