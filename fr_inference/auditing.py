@@ -363,10 +363,7 @@ def _subject(opened, views, faces, checked):
             'notes': list(target.notes),
         },
         'input': {**target.convention, **checked},
-        'data': {
-            name: {'source': side.name, 'images': len(side), 'people': len(set(side.identities))}
-            for name, side in faces.items()
-        },
+        'data': {name: side.described() for name, side in faces.items()},
         'skipped': [
             {'path': path, 'reason': reason} for path, reason in sorted(views.skipped.items())
         ],

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class Faces:
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
       encoded: index -> the image's file, byte by byte; None where it has none. Raises
         `BadImageError`.
+      remarks: a line on each kind of thing that was left out or taken for something at opening.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Faces:
     read: Callable[[int], np.ndarray]
     digest: Callable[[int], str]
     encoded: Callable[[int], bytes | None] = _nothing
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -52,7 +55,13 @@ class Faces:
             read=functools.partial(_chosen, self.read, chosen),
             digest=functools.partial(_chosen, self.digest, chosen),
             encoded=functools.partial(_chosen, self.encoded, chosen),
+            remarks=self.remarks,
         )
+
+    def described(self) -> dict[str, Any]:
+        """Returns what a record says of the source; remarks where there are any."""
+        found = {'source': self.name, 'images': len(self), 'people': len(set(self.identities))}
+        return {**found, 'remarks': list(self.remarks)} if self.remarks else found
 
 
 def _chosen(call, chosen, index):
@@ -69,6 +78,7 @@ def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
         read=functools.partial(_owned, [part.read for part in parts], ends),
         digest=functools.partial(_owned, [part.digest for part in parts], ends),
         encoded=functools.partial(_owned, [part.encoded for part in parts], ends),
+        remarks=tuple(remark for part in parts for remark in part.remarks),
     )
 
 

@@ -28,7 +28,8 @@ def align_files(options: program_config.Alignment) -> int:
     if not os.path.isfile(options.landmarks):
         raise errors.InputError('landmarks', f'{options.landmarks!s:.200}', 'a CSV file')
     written: dict[pathlib.Path, str] = {}
-    for line, name, points in _rows(options.landmarks):
+    for line, listed, points in _rows(options.landmarks):
+        name = tables.as_found(faces, listed.strip())
         where = f'{options.landmarks}: {line}'
         target = _target(out, name, where)
         if target in written:

@@ -45,7 +45,9 @@ def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str,
     """Returns (path, identity, SHA-256 of the content) of every image; `skip_bad`: that can be read."""
     if skip_bad:
         faces = overlap.readable(faces, skip_bad=True)
-    digests = overlap.content_digests(faces)
+    mended: list[str] = []
+    digests = overlap.content_digests(faces, mended=mended)
+    overlap.tell('faces', overlap.remarks(faces, digests, mended))
     return list(zip(faces.paths, faces.identities, digests, strict=True))
 
 

@@ -53,6 +53,11 @@ def test_aligned(folder):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_paths_of_windows(folder):
+    assert aligned(folder, [row('al\\1.png')]) == 1
+    assert (folder / 'out' / 'al' / '1.png').is_file()
+
+
 @pytest.mark.parametrize(
     ('rows', 'line', 'found'),
     [

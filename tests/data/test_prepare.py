@@ -155,12 +155,12 @@ def test_stopped_at_any_moment(given, tmp_path, monkeypatch, call):
     calls = 0
 
     def dying(original):
-        def counted(*arguments):
+        def counted(*arguments, **options):
             nonlocal calls
             calls += 1
             if calls > call:
                 raise Killed
-            return original(*arguments)
+            return original(*arguments, **options)
 
         return counted
 
@@ -226,12 +226,12 @@ class TestRefused:
         with concurrent.futures.ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
             decode = images.decode
 
-            def slow(*arguments):
+            def slow(*arguments, **options):
                 if not started:
                     started.append(pool.submit(prepare.prepare, plan(given, tmp_path)))
                     with pytest.raises(InputError, match='another process is writing'):
                         started[0].result()
-                return decode(*arguments)
+                return decode(*arguments, **options)
 
             started: list[concurrent.futures.Future] = []
             patch.setattr(images, 'decode', slow)
