@@ -23,9 +23,15 @@ class Family(Protocol):
         """Names of tensors, one of which is in every file of the family."""
 
     def recognise(
-        self, shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        input: InputSpec | None = None,
+        prefix: str = '',
     ) -> Match | None:
-        """Returns the variant that names and shapes spell out, None for another family."""
+        """Returns the variant that names and shapes spell out, None for another family.
+
+        What a project calls the backbone, `prefix`, at times tells its input convention.
+        """
 
     def layers_of(self, module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
         """Returns the rules of a module of the family, None for another's."""
@@ -72,7 +78,7 @@ def recognise(
             if name.startswith(prefix)
         }
         shapes = {name: tuple(value.shape) for name, value in inside.items()}
-        found = (family.recognise(shapes, input) for family in FAMILIES)
+        found = (family.recognise(shapes, input, prefix) for family in FAMILIES)
         match = next((match for match in found if match), None)
         if match is None:
             continue
@@ -131,7 +137,7 @@ def convert(
       InputError: that lists every unmatched, missing and misshaped tensor.
     """
     entries = {
-        f'{layer.source}.{suffix}': (f'{collection}/{layer.target}/{leaf}', transform)
+        layer.key(suffix): (f'{collection}/{layer.target}/{leaf}', transform)
         for layer in match.layers
         for suffix, (collection, leaf, transform) in layer.weights().items()
     }

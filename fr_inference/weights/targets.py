@@ -126,7 +126,7 @@ def _convert(path, arch, changes, dtype, field):
         expected = registry.abstract_variables(module, match.input)
         variables, heads = families.convert(match, tensors, expected, source)
     aside = [*aside, *heads]
-    notes = list(state.notes)
+    notes = [*state.notes, *match.remarks]
     if aside:
         listed = ', '.join(aside[:6]) + (', ...' if len(aside) > 6 else '')
         notes.append(f'set aside (not part of the backbone): {listed}')
