@@ -10,7 +10,16 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
-from fr_inference.weights import ir_names, iresnet_names, mobilefacenet_names, rules
+from fr_inference.weights import (
+    arcface_resnet_names,
+    edgenext_names,
+    inception_resnet_names,
+    ir_names,
+    iresnet_names,
+    mobilefacenet_names,
+    rules,
+    vit_names,
+)
 from fr_inference.weights.descriptions import naming
 from fr_inference.weights.rules import Layer, Match
 
@@ -37,7 +46,15 @@ class Family(Protocol):
         """Returns the rules of a module of the family, None for another's."""
 
 
-FAMILIES: tuple[Family, ...] = (iresnet_names, ir_names, mobilefacenet_names)
+FAMILIES: tuple[Family, ...] = (
+    iresnet_names,
+    ir_names,
+    mobilefacenet_names,
+    inception_resnet_names,
+    arcface_resnet_names,
+    vit_names,
+    edgenext_names,
+)
 
 # Names under which training code keeps the classification layer beside the backbone.
 _HEAD = re.compile(

@@ -62,6 +62,7 @@ KINDS: Mapping[str, Mapping[str, Weight]] = {
     },
     'layer_norm': {'weight': ('params', 'scale', _same), 'bias': ('params', 'bias', _same)},
     'raw': {'': ('params', 'value', _same)},
+    'temperature': {'temperature': ('params', 'temperature', _same)},
 }
 
 

@@ -207,6 +207,44 @@ CASES = {
         network='mbf',
         options={'counts': (1, 1, 1, 1), 'embedding': 32},
     ),
+    'inception_resnet': Case(
+        architecture='inception_resnet_v1',
+        config={'depths': [1, 1, 1], 'embedding': 32},
+        input=InputSpec(height=91, width=75),
+    ),
+    'arcface_resnet': Case(
+        architecture='arcface_resnet18',
+        config={'depths': [1, 1, 2, 1], 'width': 16, 'embedding': 32},
+        input=InputSpec(height=48, width=32),
+    ),
+    'arcface_resnet_grey': Case(
+        architecture='arcface_resnet18_grey',
+        config={'depths': [1, 2, 1, 1], 'width': 16, 'embedding': 32},
+        input=InputSpec(height=48, width=32),
+        kept=False,
+    ),
+    'vit': Case(
+        architecture='vit_s',
+        config={'width': 32, 'depth': 2, 'hidden': 128, 'embedding': 24},
+        input=InputSpec(height=37, width=27),
+    ),
+    'edgeface': Case(
+        architecture='edgeface_base',
+        config={
+            'depths': [1, 1, 1, 1],
+            'widths': [16, 24, 40, 72],
+            'heads': 4,
+            'rank_ratio': 0.5,
+            'embedding': 32,
+        },
+        input=InputSpec(height=96, width=64),
+    ),
+    'edgeface_full_rank': Case(
+        architecture='edgeface_base',
+        config={'depths': [1, 2, 2, 2], 'widths': [16, 24, 40, 64], 'embedding': 32},
+        input=InputSpec(height=64, width=96),
+        kept=False,
+    ),
     'mbf_large': Case(
         architecture='mbf_large',
         config={
@@ -233,7 +271,7 @@ def weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     state = {}
     for key, shape in shapes.items():
         draw = _draw(key)
-        owner, kind = key.rsplit('.', 1)
+        owner, _, kind = key.rpartition('.')
         if kind == 'num_batches_tracked':
             state[key] = np.asarray(100, np.int64)
             continue
@@ -257,6 +295,11 @@ def images(case: Case) -> np.ndarray:
     """[N, H, W, 3] float32, standard normal."""
     shape = (IMAGES, case.input.height, case.input.width, 3)
     return _draw('images').standard_normal(shape, np.float32)
+
+
+def gradients(case: Case) -> int:
+    """With respect to how many images: one keeps the fixture small."""
+    return 2 if case.trained else 1
 
 
 def readout(embedding: int) -> np.ndarray:

@@ -7,6 +7,8 @@ collect_ignore = (
     if importlib.util.find_spec('torch')
     else [
         'oracle.py',
+        'oracle_attention.py',
+        'oracle_inception.py',
         'oracle_mobile.py',
         'oracle_parts.py',
         'oracle_residual.py',

@@ -12,8 +12,10 @@ from torch import nn
 
 from fr_inference.models.target import InputSpec
 from tests.parity import cases
+from tests.parity.oracle_attention import ViT, edgenext
+from tests.parity.oracle_inception import inception_resnet_v1
 from tests.parity.oracle_mobile import mbf, mobilefacenet_prelu, mobilefacenet_relu6, treb1en
-from tests.parity.oracle_residual import ir, iresnet
+from tests.parity.oracle_residual import arcface_resnet, ir, iresnet
 
 DEPTHS = {
     '18': (2, 2, 2, 2),
@@ -26,12 +28,33 @@ DEPTHS = {
 }
 # Beginning of the variant's name -> its network and options; for the rest of a name see `DEPTHS`.
 RESIDUAL = {
+    'arcface_resnet': (arcface_resnet, {}),
     'adaface_ir': (ir, {'middle_norm': True, 'affine_head': False}),
     'iresnet': (iresnet, {}),
     'irse': (ir, {'squeeze_excite': True}),
     'ir': (ir, {}),
 }
 OTHERS = {
+    'arcface_resnet101': functools.partial(arcface_resnet, depths=(3, 4, 23, 3)),
+    'arcface_resnet18_grey': functools.partial(
+        arcface_resnet, depths=(2, 2, 2, 2), squeeze_excite=False, grey=True, padded=True
+    ),
+    'inception_resnet_v1': inception_resnet_v1,
+    'vit_t': functools.partial(ViT, width=256, hidden=1024),
+    'vit_s': ViT,
+    'vit_b': functools.partial(ViT, depth=24),
+    'vit_l': functools.partial(ViT, width=768, depth=24, hidden=3072),
+    'vit_h': functools.partial(ViT, width=1024, depth=48, hidden=4096),
+    'edgeface_xxs': functools.partial(
+        edgenext, depths=(2, 2, 6, 2), widths=(24, 48, 88, 168), heads=4
+    ),
+    'edgeface_xs_gamma_06': functools.partial(
+        edgenext, depths=(3, 3, 9, 3), widths=(32, 64, 100, 192), heads=4, rank_ratio=0.6
+    ),
+    'edgeface_s_gamma_05': functools.partial(
+        edgenext, depths=(3, 3, 9, 3), widths=(48, 96, 160, 304), rank_ratio=0.5
+    ),
+    'edgeface_base': functools.partial(edgenext, depths=(3, 3, 9, 3), widths=(80, 160, 288, 584)),
     'mobilefacenet_prelu': mobilefacenet_prelu,
     'mobilefacenet_relu6': mobilefacenet_relu6,
     'mobilefacenet': treb1en,
@@ -73,7 +96,7 @@ def run(case: cases.Case) -> dict[str, Any]:
       layers: names of the BatchNorm layers in the order they are called.
       embedding: [N, D], eval mode.
       distances: [N, L], eval mode, sum over channels of (v - m)^2 / (variance + epsilon).
-      gradient: [2, H, W, 3] of sum(embedding * readout) with respect to the first two images.
+      gradient: [1 or 2, H, W, 3] of sum(embedding * readout) with respect to the first images.
       train_embedding: [N, D] of one pass in training mode, if the case is trained.
       counts: [L], elements behind each channel's statistics in that pass.
       running_mean, running_var: [sum of C], the statistics after that pass, layer by layer.
@@ -105,7 +128,7 @@ def run(case: cases.Case) -> dict[str, Any]:
     module.eval()
     images.requires_grad_(True)
     embedding = module(images)
-    distances = torch.stack(list(found.values()), dim=1).clone()
+    distances = torch.stack([torch.zeros(len(images)), *found.values()], dim=1)[:, 1:].clone()
     readout = torch.from_numpy(cases.readout(embedding.shape[1])).double()
     (gradient,) = torch.autograd.grad((embedding * readout).sum(), images)
 
@@ -118,7 +141,7 @@ def run(case: cases.Case) -> dict[str, Any]:
         'layers': order,
         'embedding': single(embedding),
         'distances': single(distances),
-        'gradient': single(gradient[:2].permute(0, 2, 3, 1)),
+        'gradient': single(gradient[: cases.gradients(case)].permute(0, 2, 3, 1)),
     }
     if not case.trained:
         return outputs

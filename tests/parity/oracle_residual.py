@@ -107,3 +107,85 @@ def ir(
         ),
         unit=Unit() if unit_length else nn.Identity(),
     )
+
+
+class Grey(nn.Module):
+    """One channel of three, as OpenCV makes it."""
+
+    def forward(self, x):
+        red, green, blue = x.unbind(1)
+        return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
+
+
+class GateWithBias(nn.Module):
+    """foamliu's squeeze-and-excitation."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        between = max(channels // 16, 1)
+        self.fc = nn.Sequential(
+            nn.Linear(channels, between), nn.PReLU(), nn.Linear(between, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x):
+        return x * self.fc(x.mean((2, 3)))[:, :, None, None]
+
+
+class TwicePReLU(nn.Module):
+    """foamliu's block, whose one slope serves twice."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, squeeze_excite: bool):
+        super().__init__()
+        self.bn0 = nn.BatchNorm2d(inputs)
+        self.conv1 = conv(inputs, inputs, 3)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.prelu = nn.PReLU()
+        self.conv2 = conv(inputs, outputs, 3, stride)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.se = GateWithBias(outputs) if squeeze_excite else nn.Identity()
+        self.downsample: nn.Module = nn.Identity()
+        if stride > 1:
+            self.downsample = nn.Sequential(
+                conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x):
+        y = self.prelu(self.bn1(self.conv1(self.bn0(x))))
+        y = self.se(self.bn2(self.conv2(y)))
+        return self.prelu(y + self.downsample(x))
+
+
+def arcface_resnet(
+    input: InputSpec,
+    depths: Sequence[int],
+    width: int = 64,
+    squeeze_excite: bool = True,
+    grey: bool = False,
+    padded: bool = False,
+    embedding: int = 512,
+) -> nn.Module:
+    stages = {}
+    channels = width
+    for i, depth in enumerate(depths):
+        outputs, stride = width * 2**i, 2 if i else 1
+        blocks = [TwicePReLU(channels, outputs, stride, squeeze_excite)]
+        blocks += [TwicePReLU(outputs, outputs, 1, squeeze_excite) for _ in range(depth - 1)]
+        stages[f'layer{i + 1}'] = nn.Sequential(*blocks)
+        channels = outputs
+    height, across = pixels(input)
+    first, dense, last = ('bn4', 'fc5', 'bn5') if padded else ('bn2', 'fc', 'bn3')
+    head = {
+        first: nn.BatchNorm2d(channels),
+        'flatten': nn.Flatten(),
+        dense: nn.Linear(channels * height * across, embedding),
+        last: nn.BatchNorm1d(embedding),
+    }
+    return Named(
+        grey=Grey() if grey else nn.Identity(),
+        conv1=nn.Conv2d(1 if grey else 3, width, 3, padding=int(padded), bias=False),
+        bn1=nn.BatchNorm2d(width),
+        prelu=nn.PReLU(),
+        maxpool=nn.MaxPool2d(2, 2),
+        **stages,
+        **head,
+    )

@@ -41,6 +41,9 @@ TRAINED_RUNS = runs([name for name, case in cases.CASES.items() if case.trained]
 
 
 def close(found, expected, atol=ATOL):
+    assert found.shape == expected.shape
+    if not expected.size:  # distances of a network without BatchNorm
+        return
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=RTOL, atol=atol * scale)
 
@@ -92,7 +95,7 @@ def computed(name, keys):
         found = {
             'embedding': embedding,
             'distances': distance,
-            'gradient': jax.grad(scalar)(images[:2]),
+            'gradient': jax.grad(scalar)(images[: cases.gradients(case)]),
         }
         if not case.trained:
             return found

@@ -32,6 +32,18 @@ PUBLISHED = {
         ('colour', 'mean', 'std', 'mirror'),
         1,
     ),
+    'facenet_vggface2.pt': ('inception_resnet_v1', 160, 'rgb', HALF, BY_128, 'none', (), 0),
+    'foamliu_insightface_v2_sd.pt': (
+        'arcface_resnet18',
+        112,
+        'rgb',
+        IMAGENET,
+        (58.395, 57.12, 57.375),
+        'none',
+        (),
+        0,
+    ),
+    'insightface_vit.pt': ('vit_s', 112, 'rgb', HALF, HALF, 'add', (), 0),
     'insightface_mbf.pt': ('mbf', 112, 'rgb', HALF, HALF, 'add', (), 0),
     'magface_iresnet18.pth': (
         'iresnet18',
@@ -53,7 +65,12 @@ ADAFACE = {
     (3, 13, 30, 3): 'adaface_ir101',
 }
 # Those whose names and shapes are tested here, for the list in `test_families`.
-VARIANTS = {*ADAFACE.values(), 'mobilefacenet', 'mbf', 'mbf_large'}
+RULED = [
+    name
+    for name in registry.VARIANTS
+    if name.startswith(('mobilefacenet', 'mbf', 'inception', 'arcface_resnet', 'vit', 'edgeface'))
+]
+VARIANTS = {*ADAFACE.values(), *RULED}
 
 
 def recognised(shapes, **options):
@@ -188,8 +205,7 @@ def xiaoccer(rows, stem=64, last=512, embedding=128, prelu=True, gate=False, ker
 
 
 PAPER = [(2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)]
-# What LH-and-FPGA/MobileFaceNet_Pytorch publishes, from its core/*.py: table, further shapes, parameters
-# as its own programs count them.
+# The tables of LH-and-FPGA/MobileFaceNet_Pytorch, core/*.py, and what else is not the paper's.
 FORK = {
     'narrow': (
         [(2, 16, 5, 2), (4, 48, 1, 2), (2, 48, 6, 1), (4, 64, 1, 2), (2, 128, 2, 1)],
@@ -252,9 +268,7 @@ def test_strides_that_nothing_tells():
     assert caught.value.field == 'blocks'
 
 
-@pytest.mark.parametrize(
-    'name', ['mobilefacenet_prelu', 'mobilefacenet_relu6', 'mobilefacenet', 'mbf', 'mbf_large']
-)
+@pytest.mark.parametrize('name', RULED)
 def test_every_variant_has_rules_of_its_own(name):
     """`--arch` names a variant whatever the file is; its rules fill all of its variables."""
     variant = registry.VARIANTS[name]
