@@ -11,7 +11,18 @@ from fr_inference import errors
 from fr_inference.formats.named_tensors import StateDict
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
-from fr_inference.weights import heads, ir_names, iresnet_names, mobilefacenet_names, parts, rules
+from fr_inference.weights import (
+    arcface_resnet_names,
+    edgenext_names,
+    heads,
+    inception_resnet_names,
+    ir_names,
+    iresnet_names,
+    mobilefacenet_names,
+    parts,
+    rules,
+    vit_names,
+)
 from fr_inference.weights.descriptions import naming
 from fr_inference.weights.rules import Layer, Match
 
@@ -24,15 +35,29 @@ class Family(Protocol):
         """Names of tensors, one of which is in every file of the family."""
 
     def recognise(
-        self, shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        input: InputSpec | None = None,
+        prefix: str = '',
     ) -> Match | None:
-        """Returns the variant that names and shapes spell out, None for another family."""
+        """Returns the variant that names and shapes spell out, None for another family.
+
+        What a project calls the backbone, `prefix`, at times tells its input convention.
+        """
 
     def layers_of(self, module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
         """Returns the rules of a module of the family, None for another's."""
 
 
-FAMILIES: tuple[Family, ...] = (iresnet_names, ir_names, mobilefacenet_names)
+FAMILIES: tuple[Family, ...] = (
+    iresnet_names,
+    ir_names,
+    mobilefacenet_names,
+    inception_resnet_names,
+    arcface_resnet_names,
+    vit_names,
+    edgenext_names,
+)
 
 # Norms of the modules that have no epsilon of their own.
 _EPSILON = 1e-5
@@ -86,7 +111,7 @@ def recognise(
     candidate = _choose(_candidates(tensors, source), part, source)
     match = candidate.match
     if input is not None:
-        match = _recognise(candidate.tensors, input) or match
+        match = _recognise(candidate.tensors, candidate.prefix, input) or match
     if arch is not None and arch != match.architecture:
         match = _override(match, arch)
     prefix = candidate.prefix
@@ -101,7 +126,7 @@ def _candidates(tensors, source):
     found = []
     for prefix in parts.prefixes(tensors, signatures, source):
         inside = parts.below(tensors, prefix)
-        match = _recognise(inside)
+        match = _recognise(inside, prefix)
         if match is not None:
             found.append(_Candidate(prefix, match, inside))
     if found:
@@ -115,9 +140,11 @@ def _candidates(tensors, source):
     )
 
 
-def _recognise(tensors, input=None):
+def _recognise(tensors, prefix, input=None):
+    # A container's name is joined by '/', a module's by '.'; what a family looks for is either.
+    above = prefix.replace('/', '.')
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-    found = (family.recognise(shapes, input) for family in FAMILIES)
+    found = (family.recognise(shapes, input, above) for family in FAMILIES)
     return next((match for match in found if match), None)
 
 
@@ -168,7 +195,7 @@ def _choose(candidates, part, source):
 def _entries(match):
     """Returns the rule of each tensor of a match: name -> (path in the variables, transform)."""
     return {
-        f'{layer.source}.{suffix}': (f'{collection}/{layer.target}/{leaf}', transform)
+        layer.key(suffix): (f'{collection}/{layer.target}/{leaf}', transform)
         for layer in match.layers
         for suffix, (collection, leaf, transform) in layer.weights().items()
     }

@@ -151,7 +151,7 @@ def _convert(path, arch, changes, dtype, part, field):
         expected = registry.abstract_variables(module, match.input)
         variables, heads = families.convert(match, tensors, expected, source, module)
     aside = [*aside, *heads]
-    notes = list(state.notes)
+    notes = [*state.notes, *match.remarks]
     if aside:
         notes.append(f'set aside (not part of the backbone): {_listed(aside, match.prefix)}')
     return registry.make_target(
