@@ -11,11 +11,13 @@ import jax
 import numpy as np
 
 from fr_inference import errors
+from fr_inference.formats.onnx_file import is_onnx
 from fr_inference.formats.state_dicts import read_tensors
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.weights import families, native_targets, rules
 from fr_inference.weights.descriptions import naming
+from fr_inference.weights.graphs import onnx_targets
 
 EMBEDDED = pathlib.Path(__file__).resolve().parent.parent / 'models' / 'embedded'
 
@@ -48,8 +50,8 @@ def open_target(
     ('iresnet18', 32, 32)
 
     Args:
-      source: a native folder, a `.pt`/`.pth`/`.ckpt`/`.safetensors` file, or the name of an embedded
-        target.
+      source: a native folder, a `.pt`/`.pth`/`.ckpt`/`.safetensors`/`.onnx` file, or the name of an
+        embedded target.
       arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
       input: fields of its `InputSpec` (height, width, mean, std) in place of what the file says.
       dtype: 'float32' or 'bfloat16' arithmetic.
@@ -77,6 +79,9 @@ def open_target(
         )
     if path.is_dir():
         target = _open_native(path, arch, input or {}, dtype, field)
+    elif is_onnx(path):
+        target = onnx_targets.read(path, arch, input or {}, dtype, field)
+        target = dataclasses.replace(target, sha256=file_digest(path))
     else:
         target = _convert(path, arch, input or {}, dtype, field)
     with naming(field):
