@@ -109,10 +109,13 @@ def _external(tensor, model, name, size, source):
         raise errors.InputError(source, f'{name} at {errors.shown(str(numbers))[:80]}', 'offsets')
     offset, length = map(int, numbers)
     path = _beside(model, location, name, source)
-    held = regular_files.size_of(path, 'external data of an .onnx file')
-    with open(path, 'rb') as file:
-        content = regular_files.mapped(file)
-    check_pointer(content, str(path))
+    try:
+        held = regular_files.size_of(path, 'external data of an .onnx file')
+        with open(path, 'rb') as file:
+            content = regular_files.mapped(file)
+        check_pointer(content, str(path))
+    except errors.InputError as error:
+        raise error.within(source) from error
     if (length and length != size) or offset + size > held:
         raise errors.InputError(
             source,

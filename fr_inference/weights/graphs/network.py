@@ -1,7 +1,7 @@
 """A graph as a Linen module, so that all else sees a backbone like any other.
 
-Maps have their channels last while operators that slide over them or treat every element by itself follow
-each other. For all others they are put in the graph's own order, [N, C, H, W]: a reshape means what the
+Maps have their channels last while operators follow each other that slide over them or treat every
+element by itself. For all others they have the graph's order, [N, C, H, W]. So a reshape means what the
 file says, and convolutions have the form that is fast (measured: BUILD_NOTES.md).
 """
 

@@ -15,7 +15,7 @@ from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.weights import families
 from fr_inference.weights.descriptions import naming
-from fr_inference.weights.graphs import batches, folded, images, plan
+from fr_inference.weights.graphs import batches, folded, image_input, plan
 from fr_inference.weights.graphs.network import Network
 
 ARCHITECTURE = 'onnx'
@@ -50,8 +50,8 @@ def read(
     with naming(field):
         model = onnx_file.read(path)
         with naming(source):
-            given = images.convention(model)
-    spec, origins = images.changed(given, changes)
+            given = image_input.convention(model)
+    spec, origins = image_input.changed(given, changes)
     with naming(field), naming(source):
         made, variables = plan.make(model, model.outputs, channels_first=given.channels_first)
         if len(model.outputs) > 1:
@@ -101,7 +101,11 @@ def _registered(model: Model, target: Target, source, arch, changes, dtype) -> T
     Names and shapes of the weights say which module it may be; one image through both says whether it
     is: the same names could be wired in another way.
     """
-    tensors = {name: np.asarray(value) for name, value in model.constants.items()}
+    slopes = {node.inputs[1] for node in model.nodes if node.op == 'PRelu' and len(node.inputs) > 1}
+    tensors = {  # a slope is [C, 1, 1] in a graph
+        name: value.reshape(-1) if name in slopes else value
+        for name, value in model.constants.items()
+    }
     try:
         match, inside, aside = families.recognise(tensors, source, arch, None)
         config = match.config if dtype is None else {**match.config, 'dtype': dtype}

@@ -1,7 +1,7 @@
 """What an operator of a graph is: a function of arrays, and what the graph must know about it.
 
-A tensor is a NumPy array where it depends neither on pixels nor on weights (shapes, indices, constants).
-Such values are computed while JAX traces, so that a shape that the file computes is a plain number to it.
+A tensor that depends neither on pixels nor on weights (a shape, an index) is a NumPy array. It is
+computed while JAX traces, so that a shape that the file computes is a plain number to JAX.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from fr_inference import errors
 
 Tensor = np.ndarray | jax.Array
 
-MAX_STATIC = 1 << 24  # elements of an array that is made larger than what it is made of
+MAX_STATIC = 1 << 22  # elements of an array that is made larger than what it is made of
 MAX_ELEMENTS = 1 << 28  # of any other, for one image
 
 
@@ -44,7 +44,7 @@ class Operator:
 
 
 def library(*arrays: Tensor | None) -> Any:
-    """Returns NumPy where all arrays are known, else jax.numpy; both have functions of the same names."""
+    """Returns NumPy where all arrays are known, else jax.numpy, which has the same functions."""
     known = all(array is None or isinstance(array, np.ndarray) for array in arrays)
     return np if known else jnp
 
@@ -59,7 +59,7 @@ def integers(value: Tensor | None, what: str) -> list[int]:
 
 
 def known(value: Tensor | None, what: str) -> np.ndarray:
-    """Returns an input that must not depend on pixels or weights, an empty array for an absent one."""
+    """Returns an input that must not depend on pixels or weights; nothing for an absent one."""
     if value is None:
         return np.zeros(0, np.int64)
     if not isinstance(value, np.ndarray):

@@ -16,7 +16,7 @@ from fr_inference.weights.graphs.operators import NORM, OPERATORS
 
 _STATISTICS = ('scale', 'bias', 'mean', 'var')  # the inputs of a BatchNormalization behind its map
 _SUFFIX = re.compile(r'[._/](running_mean|moving_mean|running_var|weight|gamma|scale|mean)$')
-_GENERATED = re.compile(r'^(onnx::)?[A-Za-z]*[_-]?\d*$')  # 'onnx::Mul_12', '683'
+_GENERATED = re.compile(r'^(onnx::\w+|\d+)$')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,9 @@ def _convolved(x, kernel, strides, dilations, pads, groups):
     if plain and groups == 1 and low == high and rest == [(low, low)]:
         return layers.convolve(x, kernel, stride=strides[0], padding=low)
     if plain and groups == x.shape[-1] == kernel.shape[-1]:
-        return layers.depthwise(_padded(x, pads), jnp.asarray(kernel), stride=strides[0])
+        return layers.depthwise(
+            jnp.pad(x, ((0, 0), *pads, (0, 0))), jnp.asarray(kernel), stride=strides[0]
+        )
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -52,10 +54,6 @@ def _convolved(x, kernel, strides, dilations, pads, groups):
         dimension_numbers=_ORDERS[len(strides)],
         feature_group_count=groups,
     )
-
-
-def _padded(x: Tensor, pads: Pads) -> Tensor:
-    return jnp.pad(x, ((0, 0), *pads, (0, 0)))
 
 
 def _sliding(
