@@ -93,10 +93,10 @@ def _typed(numbers, kind, shape, name, source):
     if len(numbers) != math.prod(shape):
         raise _unfilled(source, name, f'{len(numbers)} numbers', shape, dtype)
     halves = kind in (_KINDS.FLOAT16, _KINDS.BFLOAT16)
-    try:
-        values = np.array(numbers, np.uint16 if halves else dtype)
-    except OverflowError as error:
-        raise errors.InputError(source, f'{name} with numbers beyond {dtype}') from error
+    wide = np.array(numbers)
+    values = wide.astype(np.uint16 if halves else dtype)
+    if wide.dtype.kind in 'iu' and not np.array_equal(values, wide):
+        raise errors.InputError(source, f'{name} with numbers beyond the range of {dtype}')
     return (values.view(dtype) if halves else values).reshape(shape)
 
 

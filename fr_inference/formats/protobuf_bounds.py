@@ -42,10 +42,20 @@ def check(content: memoryview, message: Descriptor, source: str) -> None:
             if field is not None and tag & 7 == _BYTES:
                 if field.type == FieldDescriptor.TYPE_MESSAGE:
                     waiting.append((start, position, field.message_type, depth + 1))
-                elif field.type not in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING):
+                elif field.type == FieldDescriptor.TYPE_STRING:
+                    _check_text(content[start:position], source)
+                elif field.type != FieldDescriptor.TYPE_BYTES:
                     count += _packed(position - start, field)
             if count > MAX_FIELDS:
                 raise _refused(source, f'more than {MAX_FIELDS} fields')
+
+
+def _check_text(content, source):
+    """Raises for what the library would give as bytes where all expect a text."""
+    try:
+        str(content, 'utf-8')
+    except UnicodeDecodeError as error:
+        raise _refused(source, 'a damaged file, with a text that is not UTF-8') from error
 
 
 def _packed(length, field):

@@ -53,7 +53,11 @@ class Network(nn.Module):
         values = {name: Laid(value) for name, value in plan.numbers.items()}
         for name, key in plan.keys.items():
             leaf = jnp.asarray(self.get_variable('params', key))
-            values[name] = Laid(leaf if name in plan.kernels else leaf.reshape(plan.shapes[name]))
+            values[name] = Laid(
+                jnp.transpose(leaf, (leaf.ndim - 1, leaf.ndim - 2, *range(leaf.ndim - 2)))
+                if name in plan.kernels
+                else leaf.reshape(plan.shapes[name])
+            )
         values[plan.input] = Laid(images.astype(jnp.float32), last=plan.channels_first)
         layers: dict[str, nn.Module] = {}
         room = operation.MAX_ELEMENTS * max(images.shape[0], 1)
@@ -64,8 +68,6 @@ class Network(nn.Module):
             if node.op == NORM:
                 results = (self._normalised(node, values[node.inputs[0]], layers),)
             else:
-                if node.op == 'Conv' and node.inputs[1] not in plan.kernels:
-                    inputs[1] = Laid(_moved(first(values[node.inputs[1]])))
                 results = run(node, inputs)
             for one in results:
                 static -= one.array.size if isinstance(one.array, np.ndarray) else 0
@@ -149,8 +151,3 @@ def _with_axis(node: Node, rank: int) -> Node:
         return node  # an error of the operator's own
     moved = (0, rank - 1, *range(1, rank - 1))[axis]
     return dataclasses.replace(node, attributes={**node.attributes, 'axis': moved})
-
-
-def _moved(kernel: Any) -> Any:
-    """[out, in, h, w] -> [h, w, in, out]."""
-    return jnp.transpose(kernel, (*range(2, kernel.ndim), 1, 0))

@@ -94,8 +94,7 @@ def make(
       InputError: for operators that are not supported, all of which it lists, and for weights that do
         not fit theirs.
     """
-    nodes = [part for node in model.nodes for part in quantized.expanded(node)]
-    nodes = _needed(nodes, outputs)
+    nodes = [part for node in _needed(model.nodes, outputs) for part in quantized.expanded(node)]
     operators.check(nodes)
     constants = {name: _as_float32(value) for name, value in model.constants.items()}
     nodes = _needed(_folded(nodes, constants), outputs)
@@ -105,7 +104,8 @@ def make(
     taken: set[str] = set()
     norms, params, statistics = _norms(nodes, constants, taken)
     numbers, weights = _apart(nodes, constants)
-    kernels = frozenset(weights - _used_elsewhere(nodes))
+    alone = weights - _used_elsewhere(nodes)
+    kernels = frozenset(name for name in alone if constants[name].ndim > 2)
     keys = {}
     for name in sorted(weights):
         keys[name] = _unique(name.replace('/', '.').strip('.') or 'weight', taken)
@@ -137,7 +137,7 @@ def _needed(nodes, outputs):
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
+            wanted.update(name for name in node.inputs if name)
             kept.append(node)
     return kept[::-1]
 
@@ -170,9 +170,10 @@ def _norms(nodes, constants, taken):
         if node.op != NORM:
             continue
         own = [constants.get(name) for name in node.inputs[1:5]]
-        epsilon = float(node.attributes.get('epsilon', 1e-5))
+        epsilon, momentum = _number(node, 'epsilon', 1e-5), _number(node, 'momentum', 0.9)
         shapes = {value.shape if value is not None else None for value in own}
-        if len(own) != 4 or len(shapes) != 1 or not all(len(shape or ()) == 1 for shape in shapes):
+        fits = len(shapes) == 1 and all(len(shape or ()) == 1 for shape in shapes)
+        if not fits or len(own) != 4 or not node.inputs[0]:
             raise errors.InputError(
                 f'{NORM} {node.name}',
                 f'{_said(shapes)}',
@@ -185,8 +186,15 @@ def _norms(nodes, constants, taken):
             scale, bias, mean, var = (np.array(value, np.float32) for value in own)
             params[name] = {'scale': scale, 'bias': bias}
             statistics[name] = {'mean': mean, 'var': var}
-        norms[node.outputs[0]] = Norm(name, epsilon, float(node.attributes.get('momentum', 0.9)))
+        norms[node.outputs[0]] = Norm(name, epsilon, momentum)
     return norms, params, statistics
+
+
+def _number(node, name, default):
+    value = node.attributes.get(name, default)
+    if not isinstance(value, int | float):
+        raise errors.InputError(f'{NORM}.{name}', str(value)[:80], 'a number')
+    return float(value)
 
 
 def _said(shapes):
@@ -240,7 +248,7 @@ def _used_elsewhere(nodes):
 
 def _stored(value, kernel):
     """A kernel [out, in, h, w] as [h, w, in, out]; a vector of any shape as one of a single axis."""
-    if kernel and value.ndim > 2:
+    if kernel:
         value = value.transpose(*range(2, value.ndim), 1, 0)
     elif value.size == max(value.shape, default=0):
         value = value.reshape(-1)

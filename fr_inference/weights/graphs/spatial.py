@@ -21,7 +21,9 @@ _ORDERS = {1: ('NWC', 'WIO', 'NWC'), 2: ('NHWC', 'HWIO', 'NHWC'), 3: ('NDHWC', '
 
 
 def conv(node: Node, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Convolution of x [N, H, W, C] with a kernel [h, w, C / groups, features]."""
+    """Convolution of x [N, H, W, C] with a kernel [features, C / groups, h, w]."""
+    # Weights are kept the other way round: the compiler joins both turns into none.
+    kernel = jnp.transpose(kernel, (*range(2, kernel.ndim), 1, 0))
     window, groups = kernel.shape[:-2], node.attributes.get('group', 1)
     given = node.attributes.get('kernel_shape', window)
     if tuple(given) != window or x.shape[-1] != kernel.shape[-2] * groups:
