@@ -14,10 +14,12 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.formats import bounds, checkpoint_folders, kinds
+from fr_inference.formats.onnx_file import is_onnx
 from fr_inference.models import registry
 from fr_inference.models.target import Target, origins
 from fr_inference.weights import families, native_targets, rules
 from fr_inference.weights.descriptions import naming
+from fr_inference.weights.graphs import onnx_targets
 
 _MOST_NAMED = 6
 EMBEDDED = pathlib.Path(__file__).resolve().parent.parent / 'models' / 'embedded'
@@ -52,8 +54,8 @@ def open_target(
     ('iresnet18', 32, 32)
 
     Args:
-      source: a native folder, a checkpoint in any format of `state_dicts.read_tensors`, or the name of
-        an embedded target.
+      source: a native folder, a checkpoint in any format of `state_dicts.read_tensors`, a `.onnx` file,
+        or the name of an embedded target.
       arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
       input: fields of its `InputSpec` in place of what the file says, such as {'colour': 'bgr'}.
       dtype: 'float32' or 'bfloat16' arithmetic.
@@ -83,6 +85,10 @@ def open_target(
         )
     if native_targets.is_target(path):
         target = _open_native(path, arch, input or {}, dtype, part, field)
+    elif is_onnx(path):
+        _no_part(part, path)
+        target = onnx_targets.read(path, arch, input or {}, dtype, field)
+        target = dataclasses.replace(target, sha256=file_digest(path))
     else:
         with naming(field):
             _check_folder(path)
@@ -93,13 +99,17 @@ def open_target(
     return target
 
 
+def _no_part(part, path):
+    if part is not None:
+        raise errors.InputError('part', repr(part)[:200], f'none, for {path} holds one backbone')
+
+
 def _open_native(path, arch, changes, dtype, part, field):
     with naming(field):
         target = native_targets.load_target(path, dtype=dtype)
     if arch not in (None, target.architecture):
         raise errors.InputError('arch', repr(arch), f'{target.architecture!r}, as {path} says')
-    if part is not None:
-        raise errors.InputError('part', repr(part)[:200], f'none, for {path} holds one backbone')
+    _no_part(part, path)
     return _with_input(target, changes)
 
 

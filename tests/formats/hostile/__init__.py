@@ -5,6 +5,7 @@ import pathlib
 from tests.formats import writer
 from tests.formats.hostile import archives as archives  # each adds its files to CASES
 from tests.formats.hostile import containers, modules, natives
+from tests.formats.hostile import onnx_graphs as onnx_graphs
 from tests.formats.hostile.cases import CASES, GENERATORS, Maker, tiny
 from tests.formats.hostile.pickles import MARKER as MARKER
 from tests.formats.hostile.pickles import bombs as bombs
