@@ -16,6 +16,11 @@ def _nothing(_index: int) -> None:
     """`Faces.encoded` of a source without files."""
 
 
+def _unchanged(_index: int) -> str:
+    """`Faces.changed` of a source that gives its images as they are."""
+    return ''
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Faces:
     """A source of faces; images are read one by one, when asked for, by many threads at once.
@@ -30,6 +35,8 @@ class Faces:
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
       encoded: index -> the image's file, byte by byte; None where it has none. Raises
         `BadImageError`.
+      changed: index -> what `read` does to the image besides decoding it, '' for nothing. Image and
+        text together determine the pixels.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Faces:
     read: Callable[[int], np.ndarray]
     digest: Callable[[int], str]
     encoded: Callable[[int], bytes | None] = _nothing
+    changed: Callable[[int], str] = _unchanged
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -52,6 +60,7 @@ class Faces:
             read=functools.partial(_chosen, self.read, chosen),
             digest=functools.partial(_chosen, self.digest, chosen),
             encoded=functools.partial(_chosen, self.encoded, chosen),
+            changed=functools.partial(_chosen, self.changed, chosen),
         )
 
 
@@ -69,6 +78,7 @@ def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
         read=functools.partial(_owned, [part.read for part in parts], ends),
         digest=functools.partial(_owned, [part.digest for part in parts], ends),
         encoded=functools.partial(_owned, [part.encoded for part in parts], ends),
+        changed=functools.partial(_owned, [part.changed for part in parts], ends),
     )
 
 

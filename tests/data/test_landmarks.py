@@ -45,7 +45,7 @@ def aligned(folder, rows=(), **options):
 
 def test_aligned(folder):
     rows = [row('al/1.png'), row('bea.png', POINTS + 3)]
-    assert aligned(folder, rows) == 2
+    assert aligned(folder, rows).images == 2
     for name, points in (('al/1.png', POINTS), ('bea.png', POINTS + 3)):
         expected = align.align(images.read_image(folder / 'faces' / name), points)
         found = images.read_image(folder / 'out' / name)
