@@ -7,7 +7,7 @@ Each fold's threshold is chosen on the others. Only images that the pairs name a
 """
 
 from fr_inference.cli import bars, options, program
-from fr_inference.data import pairs, verification_bin
+from fr_inference.data import pairs, placement, verification_bin
 from fr_inference.measuring import measurements
 from fr_inference.metrics import verification
 from fr_inference.program_config import Verification
@@ -20,6 +20,7 @@ def main(flags: options.Flags) -> None:
     listed = _open_pairs(asked)
     target = open_target(asked.target, dtype=asked.dtype)
     mirror = asked.mirror or target.input.mirror
+    placement.check({'the pairs': listed.faces}, target.input)
 
     def embed(mirrored):
         return measurements.measure(

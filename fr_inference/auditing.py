@@ -25,6 +25,7 @@ from fr_inference import (
     runs,
     tables,
 )
+from fr_inference.data import placement
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
@@ -257,6 +258,7 @@ def run(
     search = checking.wanted_search(opened, search, membership)
     if membership:
         checking.check_attacks(opened.faces, settings, search)
+    alignment, unaligned = placement.check(opened.faces, opened.target.input)
     faces, limits = checking.checked_faces(opened, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
@@ -288,8 +290,10 @@ def run(
         **_subject(opened, views, faces),
         **({'membership': found.membership, 'exposed': found.exposed} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
-        'limits': [*limits, *found.limits],
+        'limits': [*unaligned, *limits, *found.limits],
     }
+    if alignment:
+        record['input']['alignment'] = alignment
     return Audit(
         record=record,
         comparisons=found.comparisons,

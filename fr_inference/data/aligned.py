@@ -71,7 +71,7 @@ def aligned(faces: Faces, find: Detector) -> Faces:
         paths=faces.paths,
         read=functools.partial(_read, faces.read, faces.paths, find),
         digest=faces.digest,
-        changed=functools.partial(_changed, f'aligned {find.sha256}'),
+        changed=functools.partial(_changed, f'aligned by {find.name} {find.sha256}'),
     )
 
 

@@ -68,8 +68,9 @@ def detect(networks: Networks, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _landmarks(weights, picture, boxes):
     """Returns [F, 5, 2] points, counted from edges of pixels.
 
-    O-Net looks again, about the faces it found, and at their mirror images. On 24 photographs of known landmarks, at six sizes each, that took the mean error from 3.2 to 2.8 %
-    of the distance between the eyes.
+    O-Net looks again, about the faces it found, and at their mirror images. On 24 photographs of known
+    landmarks, at six sizes each, that took the mean error from 3.2 to 2.8 % of the distance between
+    the eyes.
     """
     if not len(boxes):
         return np.zeros((0, 5, 2))

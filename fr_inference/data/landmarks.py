@@ -59,7 +59,7 @@ def align_files(options: program_config.Alignment, find: Detector | None = None)
     if not os.path.isdir(options.faces):
         raise errors.InputError('faces', f'{options.faces!s:.200}', 'a folder')
     if options.landmarks is None:
-        return _by_detector(options, find or detector.open_detector('landmarks'))
+        return _by_detector(options, find)
     return _by_table(options)
 
 
@@ -93,6 +93,7 @@ def _by_table(options):
 def _by_detector(options, find):
     root, out = pathlib.Path(options.faces), pathlib.Path(options.out).resolve()
     faces = sources.open_faces(root)
+    find = find or detector.open_detector('landmarks')
     names = [pathlib.Path(path).relative_to(root).as_posix() for path in faces.paths]
     written: dict[pathlib.Path, str] = {}
     for name in names:
