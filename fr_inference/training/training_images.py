@@ -56,6 +56,7 @@ def load(
 
 
 def digest(faces: Faces) -> str:
-    """Returns the SHA-256 (hex) of the images' paths and identities: which set a run was about."""
-    names = '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass')
+    """Returns the SHA-256 (hex) of paths, identities and changes: which images a run was about."""
+    changes = sorted({faces.changed(index) for index in range(len(faces))} - {''})
+    names = '\n'.join([*faces.paths, *faces.identities, *changes]).encode(errors='surrogatepass')
     return checkpointing.digest(np.frombuffer(names, np.uint8))
