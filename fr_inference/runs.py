@@ -6,7 +6,6 @@ it reads to the others, so that work resumes with any number of processes and th
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import pathlib
@@ -29,7 +28,6 @@ Result = TypeVar('Result')
 # Rows are gathered and kept in blocks that take about this long; the first is a few batches.
 _BLOCK_SECONDS = 20
 _FIRST_BATCHES = 4
-_DIGEST = 'sha256'
 
 
 def first_only(write: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -93,15 +91,12 @@ def _claim(folder, description, file):
     path = folder / file
     here = json.loads(json.dumps(description))
     if not path.exists():
-        text = json.dumps({**here, _DIGEST: _digest(here)}, indent=1, sort_keys=True)
-        return files.write_text(path, text)
+        return files.write_text(path, json.dumps(files.sealed(here), indent=1, sort_keys=True))
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(found, dict):
             raise ValueError('not a description of a run')
-        written = found.pop(_DIGEST, None)  # earlier versions wrote none
-        if written is not None and written != _digest(found):
-            raise ValueError('its checksum differs')
+        found = files.unsealed(found)
     except (ValueError, OSError, RecursionError) as error:
         raise errors.InputError(
             str(path), f'a damaged file ({error})', hint='remove it to start over'
@@ -118,10 +113,6 @@ def _claim(folder, description, file):
             f'another run, which differs in {", ".join(different)}',
             hint='choose another folder or repeat the first command',
         )
-
-
-def _digest(description):
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def _flat(run):

@@ -66,6 +66,7 @@ DESCRIPTIONS = {
     'digest': {'variables_sha256': '0' * 64},
     'no_digest': {'variables_sha256': None},
     'old': {'schema': 1},
+    'changed': {'sha256': '0' * 64},
 }
 
 
@@ -73,8 +74,10 @@ DESCRIPTIONS = {
 def lying_description(path, name):
     file = native(path) / 'target.json'
     lie = DESCRIPTIONS[name]
-    record = {**json.loads(file.read_text()), **lie} if isinstance(lie, dict) else lie
-    file.write_text(json.dumps(record))
+    if isinstance(lie, dict):
+        old_folders.change(file)  # a lie of its own, not one that the digest gives away
+        lie = {**json.loads(file.read_text()), **lie}
+    file.write_text(json.dumps(lie))
 
 
 @case(r'target\.json', 'nested', 'large', 'bytes', 'number')
