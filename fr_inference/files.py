@@ -77,15 +77,20 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**entries, _SEAL: _digest(entries)}
 
 
-def unsealed(record: Mapping[str, Any]) -> dict[str, Any]:
+def unsealed(record: Any) -> dict[str, Any]:
     """Returns the entries of a record that `sealed` made, or that an earlier version wrote without digest.
 
     >>> unsealed(sealed({'seed': 1}))
     {'seed': 1}
 
+    Args:
+      record: what was read as JSON.
+
     Raises:
-      ValueError: when the digest is there and is not that of the entries.
+      ValueError: when it is no record, or its digest is not that of its entries.
     """
+    if not isinstance(record, dict):
+        raise ValueError('not a JSON object')
     entries = {name: value for name, value in record.items() if name != _SEAL}
     if record.get(_SEAL, _digest(entries)) != _digest(entries):
         raise ValueError('its checksum differs')

@@ -93,10 +93,7 @@ def _claim(folder, description, file):
     if not path.exists():
         return files.write_text(path, json.dumps(files.sealed(here), indent=1, sort_keys=True))
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(found, dict):
-            raise ValueError('not a description of a run')
-        found = files.unsealed(found)
+        found = files.unsealed(json.loads(path.read_text(encoding='utf-8')))
     except (ValueError, OSError, RecursionError) as error:
         raise errors.InputError(
             str(path), f'a damaged file ({error})', hint='remove it to start over'
