@@ -78,7 +78,7 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(record: Any) -> dict[str, Any]:
-    """Returns the entries of a record that `sealed` made, or that an earlier version wrote without digest.
+    """Returns the entries of a record that `sealed` made; those of earlier versions have no digest.
 
     >>> unsealed(sealed({'seed': 1}))
     {'seed': 1}
@@ -98,7 +98,9 @@ def unsealed(record: Any) -> dict[str, Any]:
 
 
 def _digest(entries):
-    text = json.dumps(json.loads(json.dumps(entries)), sort_keys=True)  # keys as JSON will have them
+    text = json.dumps(
+        json.loads(json.dumps(entries)), sort_keys=True
+    )  # keys as JSON will have them
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -60,18 +60,19 @@ def test_text_that_utf8_lacks(tmp_path):
     assert (tmp_path / 'a').read_text() == 'x\\udcff'
 
 
-class TestSealed:
-    record = {'b': [1, 0.1, None], 'a': {'x': 'é'}, '7': True}
+RECORD = {'b': [1, 0.1, None], 'a': {'x': 'é'}, '7': True}
 
+
+class TestSealed:
     def test_round_trip(self):
-        sealed = files.sealed(self.record)
-        assert list(sealed) == [*self.record, 'sha256']
-        assert files.unsealed(json.loads(json.dumps(sealed))) == self.record
+        sealed = files.sealed(RECORD)
+        assert list(sealed) == [*RECORD, 'sha256']
+        assert files.unsealed(json.loads(json.dumps(sealed))) == RECORD
         assert files.sealed(sealed) == sealed
         assert files.sealed({7: (1, 2)})['sha256'] == files.sealed({'7': [1, 2]})['sha256']
 
     def test_changed(self):
-        sealed = files.sealed(self.record)
+        sealed = files.sealed(RECORD)
         others = [{'7': 1}, {'b': [1, 0.10000000000000002, None]}, {'c': None}, {'sha256': None}]
         for other in others:
             with pytest.raises(ValueError, match='checksum'):
@@ -81,4 +82,4 @@ class TestSealed:
             files.unsealed(sealed)
 
     def test_of_an_earlier_version(self):
-        assert files.unsealed(self.record) == self.record
+        assert files.unsealed(RECORD) == RECORD

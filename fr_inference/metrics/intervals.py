@@ -180,12 +180,13 @@ def percentiles(sample: np.ndarray, people: int) -> list[float]:
 def interval(value: float, sample: np.ndarray, people: int) -> list[float]:
     """Returns the ends of the 95 % interval of an AUC or an accuracy.
 
-    Near 1 such a figure varies more the lower it is, so that the interval of one that came out high by
-    chance is too short: of percentile intervals of an AUC of 0.95, 4.7 % lie above it with 40 to 200 people, 8.4 %
-    with 20 to 60 (1,000 simulations each). The logit of an AUC has a nearly constant spread, and the interval is
-    Student's on that scale: logit(value) -+ t * spread / (value (1 - value)), with n / (n - 1) for the variance:
-    3.0 and 3.3 %. (Pepe 2003, "The statistical evaluation of medical tests for classification and prediction",
-    has the transformation, the clusters are ours.)
+    Near 1 such a figure varies more the lower it is, so that the interval of one that came out high
+    by chance is too short: of percentile intervals of an AUC of 0.95, 4.7 % lie above it with 40 to
+    200 people, 8.4 % with 20 to 60 (1,000 simulations each). The logit has a nearly constant spread.
+    The interval is Student's on that scale: logit(value) -+ t * spread / (value (1 - value)), with
+    n / (n - 1) for the variance. Then 3.0 and 3.3 % lie above. (Pepe 2003, "The statistical evaluation
+    of medical tests for classification and prediction", has the transformation; the resampling of
+    people is ours.)
 
     Args:
       value: 0 to 1.
@@ -193,8 +194,8 @@ def interval(value: float, sample: np.ndarray, people: int) -> list[float]:
       people: of the smaller side.
 
     Returns:
-      [lower, upper] within 0 and 1. Wilson's for `people` draws where no replicate differs: perfect figures
-      are not certain either.
+      [lower, upper] within 0 and 1. Wilson's for `people` draws where no replicate differs: perfect
+      figures are not certain either.
     """
     if np.ptp(sample) < _ROUNDING:
         return _unvaried(value, people)

@@ -121,7 +121,9 @@ class Record:
         if lost:
             found = f'epochs {lost}, which are over and were not saved'
             raise errors.InputError('save_epochs', found, hint=hint)
-        damaged = runs.by_first(lambda: [why for n in past if (why := _damage(_folder(workdir, n)))])
+        damaged = runs.by_first(
+            lambda: [why for n in past if (why := _damage(_folder(workdir, n)))]
+        )
         if damaged:
             found = f'epochs that are over and cannot be read ({"; ".join(damaged)})'
             raise errors.InputError('save_epochs', found, hint=hint)

@@ -76,7 +76,7 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
         raise errors.InputError(
             str(path),
             f'a damaged description ({bounds.brief(error)})',
-            hint='copy or download the folder again; remove "sha256" from a file that you changed yourself',
+            hint='copy or download the folder again; if you changed it yourself, remove its "sha256"',
         ) from error
     with naming(str(path)):
         errors.one_of('schema', record.get('schema'), schemas)

@@ -122,7 +122,9 @@ def test_interval_is_the_students_of_the_logit(value, people, seed):
     spread = sample.std() / (value * (1 - value)) * np.sqrt(people / (people - 1))
     if people > 5:
         student = stats.t.ppf(0.975, people - 1)
-        expected = stats.logistic.cdf(stats.logistic.ppf(value) + np.array([-1, 1]) * student * spread)
+        expected = stats.logistic.cdf(
+            stats.logistic.ppf(value) + np.array([-1, 1]) * student * spread
+        )
         np.testing.assert_allclose([low, high], expected, rtol=2e-3)
     mirrored = intervals.interval(1 - value, 1 - sample, people)
     np.testing.assert_allclose(mirrored, [1 - high, 1 - low], atol=1e-9)

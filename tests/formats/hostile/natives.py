@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import struct
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,8 @@ from tests.formats.hostile.cases import case
 from tests.weights import old_folders
 
 
-def _ones():
+def ones() -> Any:
+    """Returns variables of the tiny network, all ones, drawn without compiling anything."""
     abstract = registry.abstract_variables(registry.build('tiny'), registry.VARIANTS['tiny'].input)
     return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), abstract)
 
@@ -24,7 +26,7 @@ def native(path: pathlib.Path) -> pathlib.Path:
     """Writes an honest native folder, all ones; made once, copied afterwards."""
     original = path.parent / '.native'
     if not original.exists():
-        native_targets.save_target(original, registry.make_target('tiny', _ones()))
+        native_targets.save_target(original, registry.make_target('tiny', ones()))
     shutil.copytree(original, path)
     return path
 
@@ -33,8 +35,8 @@ def old_native(path: pathlib.Path) -> pathlib.Path:
     """Writes the same as earlier versions did."""
     original = path.parent / '.old_native'
     if not original.exists():
-        native_targets.save_target(original, registry.make_target('tiny', _ones()))
-        old_folders.age(original, 'target.json', _ones())
+        native_targets.save_target(original, registry.make_target('tiny', ones()))
+        old_folders.age(original, 'target.json', ones())
     shutil.copytree(original, path)
     return path
 
