@@ -292,8 +292,10 @@ class TestWithoutBatchNorm:
 class TestOverlap:
     def test_people_on_both_sides(self, audit, nonmembers):
         shared = concat([nonmembers, noise_faces(2, 1, seed=9, name='in')], 'out')
-        with pytest.raises(InputError, match=r'2 identities on both sides \(in0, in1\)'):
+        with pytest.raises(InputError) as caught:
             audit(nonmembers=shared)
+        assert caught.value.field == 'nonmembers'
+        assert caught.value.found == '2 identities on both sides (in0, in1)'
         found = audit(dataclasses.replace(SETTINGS, allow_overlap=True), nonmembers=shared)
         said = [line for line in found.record['limits'] if 'on both sides' in line]
         assert len(said) == 1
@@ -305,20 +307,27 @@ class TestOverlap:
 
     def test_the_same_image_on_both_sides(self, audit, members, nonmembers):
         twin = dataclasses.replace(members.select([3]), identities=('nobody',))
-        with pytest.raises(InputError, match=r'1 images with the same content .*\(in#3 = in#3\)'):
+        with pytest.raises(InputError) as caught:
             audit(nonmembers=concat([nonmembers, twin]))
+        assert caught.value.field == 'nonmembers'
+        assert caught.value.found.startswith('1 images ')
+        assert caught.value.found.endswith('(in#3 = in#3)')
 
     @pytest.mark.parametrize('name', ['auxiliary', 'shift', 'member_identities'])
     def test_every_part_is_compared(self, audit, nonmembers, name):
-        with pytest.raises(InputError, match=f'nonmembers and {name}'):
+        with pytest.raises(InputError) as caught:
             audit(**{name: nonmembers})
+        assert caught.value.field == name
+        assert '(out0, out1, out10, ...)' in caught.value.found  # of the non-members
 
     def test_the_targets_own_list(self, audit, members, nonmembers):
         known = overlap.content_digests(members)
         found = audit(trained_on={'target': known[:20]})
         assert any(line.startswith('4 of 24 images given as') for line in found.record['limits'])
-        with pytest.raises(InputError, match='nonmembers: found 32 images'):
+        with pytest.raises(InputError) as caught:
             audit(trained_on={'target': overlap.content_digests(nonmembers)})
+        assert caught.value.field == 'nonmembers'
+        assert caught.value.found.startswith('32 images ')
 
     @pytest.mark.parametrize('part', ['members', 'nonmembers'])
     @pytest.mark.parametrize('field', ['blind', 'evaluator'])
@@ -403,8 +412,9 @@ class TestShadow:
         assert (tmp_path / 'shadow' / 'run.json').exists()
 
     def test_a_custom_architecture_needs_a_shadow_given(self, audit, auxiliary):
-        with pytest.raises(InputError, match='auxiliary'):
+        with pytest.raises(InputError) as caught:
             audit(auxiliary=auxiliary)
+        assert caught.value.field == 'auxiliary'
 
     @pytest.mark.parametrize('field', ['shadow', 'shadow_init'])
     def test_without_auxiliary(self, audit, target, field):

@@ -405,18 +405,17 @@ class TestMembers:
         assert native_targets.read_members(tmp_path / 'none') is None
 
     @pytest.mark.parametrize(
-        ('content', 'message'),
+        ('content', 'expected'),
         [
-            (
-                b'path,identity\na,b\n',
-                "found the columns 'path,identity', expected path,identity,",
-            ),
-            (b'', 'expected path,identity,sha256'),
-            (b'path,identity,sha256\n\xff\xfe\n', 'expected a UTF-8 CSV'),
-            (b'path,identity,sha256\n"' + b'a' * 200_000, 'expected a UTF-8 CSV'),
+            (b'path,identity\na,b\n', 'path,identity,sha256'),
+            (b'', 'path,identity,sha256'),
+            (b'path,identity,sha256\n\xff\xfe\n', 'a UTF-8 CSV file'),
+            (b'path,identity,sha256\n"' + b'a' * 200_000, 'a UTF-8 CSV file'),
         ],
     )
-    def test_damaged(self, tmp_path, content, message):
+    def test_damaged(self, tmp_path, content, expected):
         (tmp_path / 'members.csv').write_bytes(content)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError) as caught:
             native_targets.read_members(tmp_path)
+        assert caught.value.field == str(tmp_path / 'members.csv')
+        assert caught.value.expected == expected
