@@ -87,6 +87,7 @@ def test_forms(tmp_path, form):
     pairs = opened(tmp_path, FORMS[form])
     assert pairs.same.tolist() == SAME
     assert pairs.folds.tolist() == [0, 1, 2]
+    assert not pairs.named
     for side, start in ((pairs.first, 0), (pairs.second, 1)):
         for position, image in zip(side, IMAGES[start::2], strict=True):
             expected = np.asarray(Image.open(io.BytesIO(image)))

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference import errors
+from fr_inference import checkpointing, errors
 from fr_inference.config import GeneratorRecipe
 from fr_inference.data.faces import from_arrays
 from fr_inference.models import stylegan2
+from fr_inference.program_config import GeneratorNetwork
 from fr_inference.training import augment, generator
 
 NETWORKS = (
@@ -30,24 +31,26 @@ def faces():
 
 
 def same(first, second):
-    leaves = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    trees = (jax.tree.leaves(one.variables) for one in (first, second))
+    leaves = zip(*trees, strict=True)
     return all(np.array_equal(a, b) for a, b in leaves)
 
 
 @pytest.fixture(scope='module')
 def trained(faces):
     told = []
-    variables = generator.train(
+    made = generator.train(
         RECIPE,
         *NETWORKS,
         faces,
         progress=lambda label, done, total, **metrics: told.append((done, total, metrics)),
     )
-    return variables, told
+    return made, told
 
 
 def test_variables(trained):
-    variables, told = trained
+    made, told = trained
+    variables = made.variables
     expected = jax.eval_shape(NETWORKS[0].init, jax.random.key(0), jnp.zeros((1, 4)))
     assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, expected)
     assert told[-1][:2] == (16, 16)
@@ -55,6 +58,20 @@ def test_variables(trained):
     assert np.abs(variables['buffers']['w_avg']).max() > 0
     image = NETWORKS[0].apply(variables, jnp.ones((1, 4)))
     assert np.isfinite(image).all()
+
+
+def test_what_is_recorded(trained, faces):
+    made = trained[0]
+    assert (made.name, made.module) == ('generator', NETWORKS[0])
+    assert made.sha256 == checkpointing.digest(made.variables)
+    assert made.recipe == {**dataclasses.asdict(RECIPE), 'faces': faces.name, 'count': 16}
+
+
+def test_networks_of_the_same_widths():
+    asked = GeneratorNetwork(
+        resolution=8, z_dim=4, w_dim=4, channel_base=64, channel_max=8, mapping_layers=1
+    )
+    assert generator.networks(asked) == NETWORKS
 
 
 class Stop(Exception):
@@ -83,7 +100,7 @@ def test_path_length_and_augmentation(trained, faces):
         RECIPE, path_length=2.0, path_every=2, augmentation='differentiable'
     )
     changed = generator.train(recipe, *NETWORKS, faces)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(changed))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(changed.variables))
     assert not same(changed, trained[0])
 
 

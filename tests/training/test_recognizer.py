@@ -19,8 +19,10 @@ from fr_inference.errors import InputError
 from fr_inference.measuring import measurements
 from fr_inference.metrics import roc, verification
 from fr_inference.models.target import InputSpec, Target
+from fr_inference.program_config import Network
 from fr_inference.training import margin, recognizer, recognizer_step, records
 from fr_inference.weights import native_targets
+from fr_inference.weights.targets import open_target
 from tests import flipped_bits
 
 SPEC = 'procedural:easy,people=6,images=6,size=16,seed=2'
@@ -126,6 +128,23 @@ class TestLearning:
             recognizer.train(recipe, fresh(), faces)
         assert caught.value.field == 'learning_rate'
         assert caught.value.found.endswith('epoch 1')
+
+
+class TestStart:
+    def test_from_random_weights(self):
+        begun = recognizer.start(Network(arch='tiny', input_size='16'), seed=1)
+        assert begun.input == INPUT
+        assert_same_weights(begun, fresh())
+
+    def test_from_a_checkpoint(self):
+        begun = recognizer.start(Network(init='demo_easy', colour='bgr'), seed=1)
+        assert begun.sha256 == open_target('demo_easy').sha256
+        assert begun.input.colour == 'bgr'
+
+    def test_from_no_checkpoint(self):
+        with pytest.raises(InputError) as caught:
+            recognizer.start(Network(init='nowhere'), seed=1)
+        assert caught.value.field == 'init'
 
 
 class TestSavedEpochs:
