@@ -242,6 +242,11 @@ def test_one_idea_a_file(path):
     assert (lines > 400) == (name_of(path) in LONG)
 
 
+@pytest.mark.parametrize('path', sorted((ROOT / 'tests').rglob('*.py')), ids=name_of)
+def test_one_topic_a_test_file(path):
+    assert len(path.read_text(encoding='utf-8').splitlines()) <= 400
+
+
 def test_importing_asks_for_no_device():
     """With a platform that does not exist, the first question for a device would fail."""
     modules = [*map(module_of, [*LIBRARY, *PROGRAMS])]

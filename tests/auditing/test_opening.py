@@ -8,24 +8,8 @@ import fr_inference
 from fr_inference import auditing, config, opening
 from fr_inference.errors import InputError
 from fr_inference.models.target import InputSpec
-from tests.membership.backbones import SIZE, Small, noise_faces, target_of
-
-SETTINGS = config.Settings(replicates=100, batch_size=16)
-
-
-@pytest.fixture(scope='module')
-def target():
-    return target_of(Small())
-
-
-@pytest.fixture(scope='module')
-def members():
-    return noise_faces(12, 2, seed=1, name='in')
-
-
-@pytest.fixture(scope='module')
-def nonmembers():
-    return noise_faces(16, 2, seed=2, name='out')
+from tests.auditing.conftest import SETTINGS
+from tests.membership.backbones import SIZE, Small
 
 
 def arrays(faces):
