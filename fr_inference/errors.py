@@ -88,11 +88,11 @@ def positive(field: str, value: float) -> None:
 def report_mismatch(
     source: str, *, unmatched: list[str], missing: list[str], misshaped: list[str]
 ) -> None:
-    """Raises one `InputError` that names unmatched, missing and misshaped weights, if there are any."""
-    most = 1000  # a stranger's file may hold any number
+    """Raises one `InputError` that names unmatched, missing and misshaped weights, some of each."""
+    most = 12  # a stranger's file may hold any number
     parts = [
-        f'{len(keys)} {kind} ({", ".join(key[:200] for key in keys[:most])}'
-        f'{", ..." if len(keys) > most else ""})'
+        f'{len(keys)} {kind} ({", ".join(key[:80] for key in keys[:most])}'
+        f'{f" and {len(keys) - most} more" if len(keys) > most else ""})'
         for kind, keys in (
             ('unmatched', unmatched),
             ('missing', missing),

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.config import SEED, Backbone, Latents, Measuring, Reading, Search
+from fr_inference.config import (
+    SEED,
+    Backbone,
+    Convention,
+    Latents,
+    Measuring,
+    Part,
+    Pixels,
+    Reading,
+    Search,
+)
 from fr_inference.declaring import Config, option
 
 
@@ -31,16 +41,10 @@ class Verification(Measuring, Reading, Backbone):
         names='FILE',
     )
     faces: str | None = option(None, 'The images that the CSV names.', 'faces', names='FACES')
-    mirror: str | None = option(
-        None,
-        "How the embedding of the mirrored image is used (default: as the backbone's own evaluation "
-        'does).',
-        'target',
-        choices='fr_inference.metrics.verification:MIRRORS',
-    )
 
     def check(self) -> None:
         """A CSV names images of faces; a verification set holds its images."""
+        super().check()
         if not self.brings_images and self.faces is None:
             raise errors.InputError('faces', 'none', 'the images that the CSV names')
         for name in ('faces', 'identity_key', 'data_dir') if self.brings_images else ():
@@ -54,7 +58,7 @@ class Verification(Measuring, Reading, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Conversion(Config):
+class Conversion(Part, Convention):
     """What is converted, and what overrides what the checkpoint says of itself."""
 
     source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')
@@ -64,42 +68,7 @@ class Conversion(Config):
         'target',
         choices='fr_inference.models.registry:VARIANTS',
     )
-    input_size: str | None = option(
-        None, 'HEIGHTxWIDTH of its images, pixels (default: recognised by shapes).', 'target'
-    )
-    mean: tuple[float, ...] | None = option(
-        None, "Mean of R, G, B on the scale 0 to 255 (default: the family's).", 'target'
-    )
-    std: tuple[float, ...] | None = option(
-        None,
-        "Standard deviation of R, G, B on the scale 0 to 255 (default: the family's).",
-        'target',
-        above=0,
-    )
     out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
-
-    def check(self) -> None:
-        """Sizes are whole numbers of pixels, colours come in threes."""
-        for name in ('mean', 'std'):
-            values = getattr(self, name)
-            if values is not None and len(values) != 3:
-                raise errors.InputError(name, values, 'three numbers as in 123.7,116.3,103.5')
-        _ = self.input
-
-    @property
-    def input(self) -> dict[str, Any]:
-        """The given fields of an `InputSpec`."""
-        given = {name: getattr(self, name) for name in ('mean', 'std')}
-        if self.input_size is not None:
-            height, separator, width = self.input_size.partition('x')
-            if not all(
-                side.isdecimal() and len(side) < 9 for side in (height, width if separator else '1')
-            ):
-                raise errors.InputError(
-                    'input_size', f'{self.input_size!r:.40}', 'HEIGHTxWIDTH in pixels as in 112x96'
-                )
-            given |= {'height': int(height), 'width': int(width or height)}
-        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,6 +100,7 @@ class Templates(Latents, Reading, Backbone):
 
     def check(self) -> None:
         """Templates come from a file or from photographs; only photographs can be compared."""
+        super().check()
         if self.candidates > self.draws:
             raise errors.InputError(
                 'candidates', f'{self.candidates} with draws={self.draws}', 'draws >= candidates'
@@ -152,8 +122,11 @@ class Templates(Latents, Reading, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network(Config):
-    """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint."""
+class Network(Pixels):
+    """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint.
+
+    Both take the images as these options say, else as the architecture or the checkpoint does.
+    """
 
     arch: str | None = option(
         None,
@@ -172,16 +145,14 @@ class Network(Config):
         'target',
         choices='fr_inference.models.layers:NORMALIZATIONS',
     )
-    input_size: int | None = option(
-        None, 'Height and width of the images, pixels.', 'target', low=1
-    )
     init: str | None = option(
-        None, 'Checkpoint to start from, in place of all these.', 'target', names='BACKBONE'
+        None, 'Checkpoint to start from, in place of an architecture.', 'target', names='BACKBONE'
     )
 
     def check(self) -> None:
         """A checkpoint brings its architecture."""
-        given = [name for name in (*self.config, 'arch', 'input_size') if getattr(self, name)]
+        super().check()
+        given = [name for name in (*self.config, 'arch') if getattr(self, name)]
         if self.init is not None and given:
             raise errors.InputError(
                 given[0], 'a checkpoint to start from', 'none: the checkpoint has its own'

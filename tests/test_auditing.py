@@ -117,7 +117,13 @@ class TestRecord:
         assert set(record['target']) == {
             *('name', 'architecture', 'parameters', 'norm_layers', 'recipe', 'notes'),
         }
-        assert set(record['input']) == {'height', 'width', 'mean', 'std'}
+        assert set(record['input']) == {
+            *('height', 'width', 'mean', 'std', 'colour', 'mirror', 'origins'),
+            *('check', 'verification'),
+        }
+        assert set(record['input']['check']) == {
+            *('state', 'by', 'images', 'layer', 'conventions', 'trusted', 'remark'),
+        }
         assert set(record['membership']) == {'comparisons', 'populations', 'layers', 'shadow'}
 
     def test_comparisons_are_those_of_the_record(self, audited):
@@ -130,7 +136,9 @@ class TestRecord:
         count = sum(leaf.size for leaf in jax.tree.leaves(target.variables['params']))
         assert record['target']['parameters'] == count
         assert record['target']['architecture'] == 'custom'
-        assert record['input'] == dataclasses.asdict(target.input)
+        spec = dataclasses.asdict(target.input)
+        assert {name: record['input'][name] for name in spec} == spec
+        assert record['input']['origins'] == dict.fromkeys(spec, 'assumed')
         assert record['provenance']['command'] == 'the command'
         assert record['provenance']['settings'] == dataclasses.asdict(SETTINGS)
         assert len(record['provenance']['target_sha256']) == 64

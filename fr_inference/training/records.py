@@ -78,6 +78,7 @@ class Record:
             variables,
             config=self.target.config,
             input=self.target.input,
+            origins=self.target.origins,
             name=self.target.name,
             sha256=checkpointing.digest(variables),
             recipe={
