@@ -10,7 +10,7 @@ Each fold's threshold is chosen on the others. Only images that the pairs name a
 import numpy as np
 
 from fr_inference.cli import bars, description, options, program
-from fr_inference.data import pairs, verification_bin
+from fr_inference.data import pairs, placement, verification_bin
 from fr_inference.measuring import convention, measurements
 from fr_inference.metrics import verification
 from fr_inference.program_config import Verification
@@ -24,6 +24,7 @@ def main(flags: options.Flags) -> None:
     target = open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part)
     mirror = target.input.mirror
     print(description.line(target))
+    placement.check({'the pairs': listed.faces}, target.input)
 
     def embed(mirrored):
         return measurements.measure(

@@ -61,6 +61,18 @@ class Reading(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Aligning(Reading):
+    """How faces are opened that may be photographs."""
+
+    align: bool = option(
+        False,
+        'Find the face in each photograph and crop it to the 112 x 112 ArcFace template (needs '
+        'fr_inference[align]).',
+        'faces',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Part(Config):
     """Which backbone of a checkpoint is meant."""
 
@@ -154,7 +166,7 @@ class Backbone(Part, Convention):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Inputs(Reading, Backbone):
+class Inputs(Aligning, Backbone):
     """What an audit is about: backbones, faces and generator, each a path or a name."""
 
     members: str = option(..., 'Images that the backbone was trained on.', 'faces', names='FACES')

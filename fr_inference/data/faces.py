@@ -17,6 +17,11 @@ def _nothing(_index: int) -> None:
     """`Faces.encoded` of a source without files."""
 
 
+def _unchanged(_index: int) -> str:
+    """`Faces.changed` of a source that gives its images as they are."""
+    return ''
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Faces:
     """A source of faces; images are read one by one, when asked for, by many threads at once.
@@ -32,6 +37,8 @@ class Faces:
       encoded: index -> the image's file, byte by byte; None where it has none. Raises
         `BadImageError`.
       remarks: a line on each kind of thing that was left out or taken for something at opening.
+      changed: index -> what `read` does to the image besides decoding it, '' for nothing. Image and
+        text together determine the pixels.
     """
 
     name: str
@@ -41,6 +48,7 @@ class Faces:
     digest: Callable[[int], str]
     encoded: Callable[[int], bytes | None] = _nothing
     remarks: tuple[str, ...] = ()
+    changed: Callable[[int], str] = _unchanged
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -56,6 +64,7 @@ class Faces:
             digest=functools.partial(_chosen, self.digest, chosen),
             encoded=functools.partial(_chosen, self.encoded, chosen),
             remarks=self.remarks,
+            changed=functools.partial(_chosen, self.changed, chosen),
         )
 
     def described(self) -> dict[str, Any]:
@@ -79,6 +88,7 @@ def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
         digest=functools.partial(_owned, [part.digest for part in parts], ends),
         encoded=functools.partial(_owned, [part.encoded for part in parts], ends),
         remarks=tuple(remark for part in parts for remark in part.remarks),
+        changed=functools.partial(_owned, [part.changed for part in parts], ends),
     )
 
 

@@ -151,6 +151,7 @@ def _begin(place, faces, total):
     names = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         names.update(f'{path}\n{identity}\n'.encode(errors='surrogateescape'))
+    names.update(faces.changed(0).encode())
     wanted = {'faces': names.hexdigest(), 'images': len(faces), 'shards': total}
     try:
         runs.claim(place.unfinished, wanted, file=_PLAN)

@@ -12,8 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from fr_inference import errors, tables
-from fr_inference.config import Reading
-from fr_inference.data import insightface, photo_folders, spellings, tfds_source
+from fr_inference.config import Aligning, Reading
+from fr_inference.data import (
+    aligned,
+    detector,
+    insightface,
+    photo_folders,
+    spellings,
+    tfds_source,
+)
 from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces, concat
 from fr_inference.formats import images
@@ -44,7 +51,7 @@ def open_faces(
         `identity` (paths relative to its folder, or one image of the following sources, `SPEC#17`);
         insightface's `train.rec` beside its `train.idx`; `tfds:NAME:SPLIT`; or `procedural:SPEC`.
       field: of errors, the argument that named the source.
-      reading: how tfds sets are read, as options of a program.
+      reading: how tfds sets are read and photographs aligned, as options of a program.
       identity_key: in place of `reading`, the feature of tfds sets that holds the identity; `label`,
         else `identity`, by default.
       data_dir: in place of `reading`, the folder of tfds sets; the one that tfds uses by default.
@@ -56,6 +63,10 @@ def open_faces(
     >>> len(faces), faces.identities[5], faces.paths[5]
     (6, 'easy-0-2', 'procedural:easy,people=3,images=2,size=8,seed=0,first=0,start=0#5')
     """
+    if isinstance(reading, Aligning) and reading.align:
+        plain = Reading(identity_key=reading.identity_key, data_dir=reading.data_dir)
+        find = detector.open_detector()
+        return aligned.aligned(open_faces(source, field, reading=plain), find)
     reading = reading or Reading(identity_key=identity_key, data_dir=data_dir)
     faces = _open(str(source), field, reading)
     for remark in faces.remarks:

@@ -103,7 +103,7 @@ def measure(
     cache, keys = None, [''] * len(faces)
     if scores is not None and target.architecture != 'custom':
         cache = RowCache(scores, _described(target, mirror, programs), sum(widths))
-        keys = overlap.content_digests(faces, skip_bad=skip_bad)
+        keys = _keys(faces, overlap.content_digests(faces, skip_bad=skip_bad))
     lost: dict[int, str] = {}
     on = tuple(on or devices.local())
     share = devices.largest_share(len(faces))
@@ -162,6 +162,14 @@ def measure(
         index=index,
         skipped=tuple((faces.paths[position], lost[position]) for position in sorted(lost)),
     )
+
+
+def _keys(faces, digests):
+    """Aligned and as it is, a photograph has two rows."""
+    return [
+        f'{digest} {changed}' if digest and (changed := faces.changed(index)) else digest
+        for index, digest in enumerate(digests)
+    ]
 
 
 def _described(target, mirror, programs):

@@ -80,8 +80,7 @@ def refused(directory, file='variables.safetensors'):
 
 
 def described(directory, **changes):
-    file = directory / 'target.json'
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    old_folders.change(directory / 'target.json', **changes)
 
 
 class TestTargets:

@@ -1,6 +1,5 @@
 """`.onnx` files as targets: the registered module where that computes the same, else the graph."""
 
-import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any
