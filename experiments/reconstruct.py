@@ -10,9 +10,10 @@ BatchNorm layers.
 
 import numpy as np
 
-from fr_inference.cli import bars, folders, options, program
+from fr_inference.cli import bars, description, folders, options, program
 from fr_inference.data import sources
 from fr_inference.inversion import judge, templates
+from fr_inference.measuring import convention
 from fr_inference.program_config import Templates
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
@@ -24,9 +25,10 @@ def main(flags: options.Flags) -> None:
     """Opens everything, searches, compares, writes."""
     asked = flags.read(Templates)
     target, generator = (
-        open_target(asked.target, dtype=asked.dtype),
+        open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part),
         open_generator(asked.generator),
     )
+    print(description.line(target))
     made = _reconstruct(asked, target, generator, out=folders.make(asked.out, 'out', _FILES))
     made.save(asked.out)
     medians = ', '.join(
@@ -49,6 +51,7 @@ def _reconstruct(asked, target, generator, *, out):
         evaluator = open_target(asked.evaluator, dtype=asked.dtype, field='evaluator')
         judge.check_evaluator(evaluator, target)
     faces = sources.open_faces(asked.photographs, 'photographs', reading=asked)
+    convention.demand(target, convention.check(target, faces, seed=asked.seed))
     return templates.reconstruct_photographs(target, generator, faces, evaluator=evaluator, **how)
 
 

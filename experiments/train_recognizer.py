@@ -11,8 +11,9 @@ import dataclasses
 import pathlib
 
 from fr_inference import config
-from fr_inference.cli import bars, folders, options, program
+from fr_inference.cli import bars, description, folders, options, program
 from fr_inference.data import sources
+from fr_inference.measuring import convention
 from fr_inference.models import registry
 from fr_inference.program_config import Network, RecognizerTraining
 from fr_inference.training import held_out, recognizer, records
@@ -29,7 +30,7 @@ def main(flags: options.Flags) -> None:
         seed=how.seed,
         skip_bad=asked.skip_bad,
     )
-    start = _start(flags.read(Network), how.seed)
+    start = _start(flags.read(Network), faces, how.seed, asked.skip_bad)
     out = folders.make(asked.out, 'out', ['target.json', 'members.csv', 'run.json'])
     trained = recognizer.train(
         how,
@@ -49,13 +50,14 @@ def main(flags: options.Flags) -> None:
         print(f'held-out people: {found}')
 
 
-def _start(network, seed):
+def _start(network, faces, seed, skip_bad):
     if network.init is not None:
-        return open_target(network.init, field='init')
+        start = open_target(network.init, input=network.input, field='init')
+        print(description.line(start))
+        convention.demand(start, convention.check(start, faces, seed=seed, skip_bad=skip_bad))
+        return start
     arch = network.arch or 'iresnet18'
-    spec = registry.VARIANTS[arch].input
-    if network.input_size is not None:
-        spec = registry.sized(spec, network.input_size, network.input_size)
+    spec = registry.VARIANTS[arch].input.changed(network.input)
     return recognizer.fresh_target(arch, network.config, spec, seed)
 
 

@@ -3,12 +3,15 @@
   python -m experiments.verify --target=BACKBONE --faces=FOLDER --pairs=CSV
   python -m experiments.verify --target=BACKBONE --pairs=lfw.bin
 
-Each fold's threshold is chosen on the others. Only images that the pairs name are read.
+Each fold's threshold is chosen on the others. Only images that the pairs name are read. The exit code is
+2 where they clearly fit another input convention better (--colour, --mean, --std).
 """
 
-from fr_inference.cli import bars, options, program
-from fr_inference.data import pairs, verification_bin
-from fr_inference.measuring import measurements
+import numpy as np
+
+from fr_inference.cli import bars, description, options, program
+from fr_inference.data import pairs, placement, verification_bin
+from fr_inference.measuring import convention, measurements
 from fr_inference.metrics import verification
 from fr_inference.program_config import Verification
 from fr_inference.weights.targets import open_target
@@ -18,8 +21,10 @@ def main(flags: options.Flags) -> None:
     """Embeds each image that the pairs name once, and runs the protocol."""
     asked = flags.read(Verification)
     listed = _open_pairs(asked)
-    target = open_target(asked.target, dtype=asked.dtype)
-    mirror = asked.mirror or target.input.mirror
+    target = open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part)
+    mirror = target.input.mirror
+    print(description.line(target))
+    placement.check({'the pairs': listed.faces}, target.input)
 
     def embed(mirrored):
         return measurements.measure(
@@ -34,9 +39,19 @@ def main(flags: options.Flags) -> None:
     embeddings = verification.combine_mirror(
         embed(False), None if mirror == 'none' else embed(True), mirror
     )
-    print(f'{target.name}: {target.architecture}, {len(listed.faces)} images, mirror {mirror}')
     scores = verification.cosine(embeddings[listed.first], embeddings[listed.second])
+    fit = convention.check(target, listed.faces, seed=0, same=_same(asked, listed))
+    print(f'{len(listed.faces)} images, mirror {mirror}')
+    print(fit.remark)
     print(verification.verify(scores, listed.same, listed.folds))
+    convention.demand(target, fit)
+
+
+def _same(asked, listed):
+    """Pairs of one person; None where the faces say who is on them."""
+    if not asked.brings_images:
+        return None
+    return np.stack([listed.first, listed.second], 1)[listed.same][: convention.PEOPLE]
 
 
 def _open_pairs(asked):

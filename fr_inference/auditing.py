@@ -25,14 +25,17 @@ from fr_inference import (
     runs,
     tables,
 )
+from fr_inference.data import placement
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
+from fr_inference.measuring import convention
 from fr_inference.measuring.features import Feature
-from fr_inference.membership import study
+from fr_inference.membership import limitations, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.study import Findings
 from fr_inference.membership.views import Shadow, Views, measure_views
+from fr_inference.metrics import verification
 from fr_inference.models import registry
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Apply, InputSpec
@@ -257,11 +260,16 @@ def run(
     search = checking.wanted_search(opened, search, membership)
     if membership:
         checking.check_attacks(opened.faces, settings, search)
+    alignment, unaligned = placement.check(opened.faces, opened.target.input)
     faces, limits = checking.checked_faces(opened, settings)
+    fit = convention.check(
+        opened.target, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
+    )
+    limits += convention.demand(opened.target, fit)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)
-        limits.append(_known_of_recipe(opened))
+        limits.append(limitations.of_shadow(opened.target, opened.shadow_init))
     views = measure_views(
         opened.target,
         faces,
@@ -285,11 +293,13 @@ def run(
     record = {
         'schema': SCHEMA,
         'provenance': _provenance(opened, views, settings, command, started),
-        **_subject(opened, views, faces),
+        **_subject(opened, views, faces, {'check': fit.to_json(), **_verified(views, settings)}),
         **({'membership': found.membership, 'exposed': found.exposed} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
-        'limits': [*limits, *found.limits],
+        'limits': [*unaligned, *limits, *found.limits],
     }
+    if alignment:
+        record['input']['alignment'] = alignment
     return Audit(
         record=record,
         comparisons=found.comparisons,
@@ -311,21 +321,6 @@ def _trained_shadow(opened, faces, settings, folder, progress):
         progress=progress,
     )
     return Shadow(target=trained, digests=trained_on)
-
-
-def _known_of_recipe(opened):
-    """What the training of the shadow knew; an outsider may know less."""
-    start = opened.shadow_init
-    begin = f'started from {start.name}' if start is not None else 'started from random weights'
-    if 'epochs' in (opened.target.recipe or {}):
-        return (
-            f"The shadow was trained by the target's own recipe and {begin}: an attacker who does not "
-            'know the recipe may reach less in the auxiliary setting.'
-        )
-    return (
-        f'The target records no recipe; the shadow was trained by the default one and {begin}: the '
-        'right recipe may reach more in the auxiliary setting.'
-    )
 
 
 def _features(settings) -> list[Feature]:
@@ -359,7 +354,7 @@ def _provenance(opened, views, settings, command, started):
     }
 
 
-def _subject(opened, views, faces):
+def _subject(opened, views, faces, checked):
     """What was audited, with which images."""
     target = opened.target
     return {
@@ -371,15 +366,24 @@ def _subject(opened, views, faces):
             'recipe': target.recipe,
             'notes': list(target.notes),
         },
-        'input': dataclasses.asdict(target.input),
-        'data': {
-            name: {'source': side.name, 'images': len(side), 'people': len(set(side.identities))}
-            for name, side in faces.items()
-        },
+        'input': {**target.convention, **checked},
+        'data': {name: side.described() for name, side in faces.items()},
         'skipped': [
             {'path': path, 'reason': reason} for path, reason in sorted(views.skipped.items())
         ],
     }
+
+
+def _verified(views, settings):
+    """How well the target tells strangers apart, as it was fed; {} where they are too few."""
+    strangers = views.in_target.select(~views.in_target.member)
+    found = verification.of_people(
+        strangers.embeddings,
+        strangers.identities,
+        seed=settings.seed,
+        replicates=settings.replicates,
+    )
+    return {} if found is None else {'verification': found}
 
 
 def _columns(views: Views, found: Findings) -> dict[str, list[Any]]:

@@ -61,7 +61,99 @@ class Reading(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Backbone(Config):
+class Aligning(Reading):
+    """How faces are opened that may be photographs."""
+
+    align: bool = option(
+        False,
+        'Find the face in each photograph and crop it to the 112 x 112 ArcFace template (needs '
+        'fr_inference[align]).',
+        'faces',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part(Config):
+    """Which backbone of a checkpoint is meant."""
+
+    part: str | None = option(
+        None,
+        'Which backbone of a file that holds several: where its names begin, as the error says.',
+        'target',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pixels(Config):
+    """How a backbone expects its images, in place of what its file says."""
+
+    colour: str | None = option(
+        None,
+        "Order of the channels (default: the file's).",
+        'target',
+        choices='fr_inference.models.target:COLOURS',
+    )
+    mean: tuple[float, ...] | None = option(
+        None,
+        'Mean of each channel, in the order of --colour, on the scale 0 to 255 (default: the '
+        "file's).",
+        'target',
+    )
+    std: tuple[float, ...] | None = option(
+        None,
+        'What each channel is divided by, in the order of --colour, on the scale 0 to 255 (default: '
+        "the file's).",
+        'target',
+        above=0,
+    )
+    input_size: str | None = option(
+        None, "HEIGHTxWIDTH of the images, pixels, or one number (default: the file's).", 'target'
+    )
+
+    def check(self) -> None:
+        """Sizes are whole numbers of pixels, channels come in threes."""
+        for name in ('mean', 'std'):
+            values = getattr(self, name)
+            if values is not None and len(values) != 3:
+                raise errors.InputError(name, values, 'three numbers as in 123.7,116.3,103.5')
+        _ = self.input
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The given fields of an `InputSpec`."""
+        given = {name: getattr(self, name) for name in ('colour', 'mean', 'std')}
+        if self.input_size is not None:
+            height, separator, width = self.input_size.partition('x')
+            if not all(
+                side.isdecimal() and len(side) < 9 for side in (height, width if separator else '1')
+            ):
+                raise errors.InputError(
+                    'input_size', f'{self.input_size!r:.40}', 'HEIGHTxWIDTH in pixels as in 112x96'
+                )
+            given |= {'height': int(height), 'width': int(width or height)}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Convention(Pixels):
+    """How a backbone expects its images, and how its own evaluation uses mirror images."""
+
+    mirror: str | None = option(
+        None,
+        "How verification uses the embedding of the mirrored image (default: as the backbone's own "
+        'evaluation does).',
+        'target',
+        choices='fr_inference.metrics.verification:MIRRORS',
+    )
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The given fields of an `InputSpec`."""
+        return {**super().input, **({} if self.mirror is None else {'mirror': self.mirror})}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Backbone(Part, Convention):
     """A backbone, as it was given."""
 
     target: str = option(..., 'The backbone.', 'target', names='BACKBONE')
@@ -74,7 +166,7 @@ class Backbone(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Inputs(Reading, Backbone):
+class Inputs(Aligning, Backbone):
     """What an audit is about: backbones, faces and generator, each a path or a name."""
 
     members: str = option(..., 'Images that the backbone was trained on.', 'faces', names='FACES')
@@ -130,6 +222,7 @@ class Inputs(Reading, Backbone):
 
     def check(self) -> None:
         """A search needs its judge, a shadow its faces."""
+        super().check()
         check_parts(self.parts)
 
     @property

@@ -13,7 +13,7 @@ from fr_inference.data import sources
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.membership.views import Shadow
 from fr_inference.models.stylegan2 import Trained
-from fr_inference.models.target import Apply, InputSpec, Target
+from fr_inference.models.target import Apply, InputSpec, Target, origins
 from fr_inference.weights import native_targets
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import locate, open_target
@@ -79,7 +79,7 @@ def _open(inputs):
         return None if value is None else sources.open_faces(value, field, reading=inputs)
 
     return Opened(
-        target=as_target(inputs.target, 'target', inputs.dtype),
+        target=as_target(inputs.target, 'target', inputs.dtype, inputs.input, inputs.part),
         faces={field: found for field in FACES if (found := faces(field)) is not None},
         shadow=_open_shadow(inputs) if inputs.shadow else None,
         shadow_init=as_target(inputs.shadow_init, 'shadow_init', inputs.dtype),
@@ -135,20 +135,32 @@ def as_backbone(
             f'{type(variables).__name__} without params',
             "{'params': ..., 'batch_stats': ...}",
         )
-    return Target(name=name, apply=target, variables=variables, input=input or InputSpec())
+    return Target(
+        name=name,
+        apply=target,
+        variables=variables,
+        input=input or InputSpec(),
+        origins=origins('assumed' if input is None else 'given'),
+    )
 
 
 @typing.overload
-def as_target(source: TargetSource, field: str, dtype: str | None = None) -> Target: ...
+def as_target(
+    source: TargetSource,
+    field: str,
+    dtype: str | None = None,
+    input: Mapping[str, Any] | None = None,
+    part: str | None = None,
+) -> Target: ...
 @typing.overload
 def as_target(source: None, field: str, dtype: str | None = None) -> None: ...
-def as_target(source, field, dtype=None):
+def as_target(source, field, dtype=None, input=None, part=None):
     """Returns the backbone of any source, None for None; errors call it `field`."""
     if source is None or isinstance(source, Target):
         return source
     if not isinstance(source, str | os.PathLike):
         raise errors.InputError(field, f'a {type(source).__name__}', 'a path, a name or a Target')
-    return open_target(source, dtype=dtype, field=field)
+    return open_target(source, dtype=dtype, input=input, part=part, field=field)
 
 
 def as_generator(source: Trained | str | os.PathLike | None) -> Trained | None:

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.config import SEED, Backbone, Latents, Measuring, Reading, Search
+from fr_inference.config import (
+    SEED,
+    Aligning,
+    Backbone,
+    Convention,
+    Latents,
+    Measuring,
+    Part,
+    Pixels,
+    Reading,
+    Search,
+)
 from fr_inference.declaring import Config, option
 
 
@@ -20,7 +31,7 @@ class Batch(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Verification(Measuring, Reading, Backbone):
+class Verification(Measuring, Aligning, Backbone):
     """How a backbone is verified on pairs of faces."""
 
     pairs: str = option(
@@ -31,20 +42,14 @@ class Verification(Measuring, Reading, Backbone):
         names='FILE',
     )
     faces: str | None = option(None, 'The images that the CSV names.', 'faces', names='FACES')
-    mirror: str | None = option(
-        None,
-        "How the embedding of the mirrored image is used (default: as the backbone's own evaluation "
-        'does).',
-        'target',
-        choices='fr_inference.metrics.verification:MIRRORS',
-    )
 
     def check(self) -> None:
         """A CSV names images of faces; a verification set holds its images."""
+        super().check()
         if not self.brings_images and self.faces is None:
             raise errors.InputError('faces', 'none', 'the images that the CSV names')
-        for name in ('faces', 'identity_key', 'data_dir') if self.brings_images else ():
-            if getattr(self, name) is not None:
+        for name in ('faces', 'identity_key', 'data_dir', 'align') if self.brings_images else ():
+            if getattr(self, name) not in (None, False):
                 raise errors.InputError(name, f'{self.pairs}, which holds its images', 'none')
 
     @property
@@ -54,7 +59,7 @@ class Verification(Measuring, Reading, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Conversion(Config):
+class Conversion(Part, Convention):
     """What is converted, and what overrides what the checkpoint says of itself."""
 
     source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')
@@ -64,46 +69,11 @@ class Conversion(Config):
         'target',
         choices='fr_inference.models.registry:VARIANTS',
     )
-    input_size: str | None = option(
-        None, 'HEIGHTxWIDTH of its images, pixels (default: recognised by shapes).', 'target'
-    )
-    mean: tuple[float, ...] | None = option(
-        None, "Mean of R, G, B on the scale 0 to 255 (default: the family's).", 'target'
-    )
-    std: tuple[float, ...] | None = option(
-        None,
-        "Standard deviation of R, G, B on the scale 0 to 255 (default: the family's).",
-        'target',
-        above=0,
-    )
     out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
-
-    def check(self) -> None:
-        """Sizes are whole numbers of pixels, colours come in threes."""
-        for name in ('mean', 'std'):
-            values = getattr(self, name)
-            if values is not None and len(values) != 3:
-                raise errors.InputError(name, values, 'three numbers as in 123.7,116.3,103.5')
-        _ = self.input
-
-    @property
-    def input(self) -> dict[str, Any]:
-        """The given fields of an `InputSpec`."""
-        given = {name: getattr(self, name) for name in ('mean', 'std')}
-        if self.input_size is not None:
-            height, separator, width = self.input_size.partition('x')
-            if not all(
-                side.isdecimal() and len(side) < 9 for side in (height, width if separator else '1')
-            ):
-                raise errors.InputError(
-                    'input_size', f'{self.input_size!r:.40}', 'HEIGHTxWIDTH in pixels as in 112x96'
-                )
-            given |= {'height': int(height), 'width': int(width or height)}
-        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Templates(Latents, Reading, Backbone):
+class Templates(Latents, Aligning, Backbone):
     """Which stored templates are inverted, and how."""
 
     candidates: int = option(
@@ -131,6 +101,7 @@ class Templates(Latents, Reading, Backbone):
 
     def check(self) -> None:
         """Templates come from a file or from photographs; only photographs can be compared."""
+        super().check()
         if self.candidates > self.draws:
             raise errors.InputError(
                 'candidates', f'{self.candidates} with draws={self.draws}', 'draws >= candidates'
@@ -140,8 +111,8 @@ class Templates(Latents, Reading, Backbone):
             raise errors.InputError('templates', found, 'one of templates and photographs')
         if self.evaluator is not None and self.photographs is None:
             raise errors.InputError('evaluator', 'no photographs', 'photographs to compare with')
-        for name in ('identity_key', 'data_dir'):
-            if getattr(self, name) is not None and self.photographs is None:
+        for name in ('identity_key', 'data_dir', 'align'):
+            if getattr(self, name) not in (None, False) and self.photographs is None:
                 raise errors.InputError(name, 'no photographs', 'photographs of a tfds set')
 
     @property
@@ -152,8 +123,11 @@ class Templates(Latents, Reading, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network(Config):
-    """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint."""
+class Network(Pixels):
+    """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint.
+
+    Both take the images as these options say, else as the architecture or the checkpoint does.
+    """
 
     arch: str | None = option(
         None,
@@ -172,16 +146,14 @@ class Network(Config):
         'target',
         choices='fr_inference.models.layers:NORMALIZATIONS',
     )
-    input_size: int | None = option(
-        None, 'Height and width of the images, pixels.', 'target', low=1
-    )
     init: str | None = option(
-        None, 'Checkpoint to start from, in place of all these.', 'target', names='BACKBONE'
+        None, 'Checkpoint to start from, in place of an architecture.', 'target', names='BACKBONE'
     )
 
     def check(self) -> None:
         """A checkpoint brings its architecture."""
-        given = [name for name in (*self.config, 'arch', 'input_size') if getattr(self, name)]
+        super().check()
+        given = [name for name in (*self.config, 'arch') if getattr(self, name)]
         if self.init is not None and given:
             raise errors.InputError(
                 given[0], 'a checkpoint to start from', 'none: the checkpoint has its own'
@@ -200,7 +172,7 @@ class Network(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training(Reading):
+class Training(Aligning):
     """What a network is trained on, and where it is written."""
 
     faces: str = option(..., 'Training images.', 'faces', names='FACES')
@@ -289,20 +261,29 @@ class Split(Reading):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Alignment(Config):
-    """Photographs and their landmarks."""
+    """Photographs and their landmarks, where they are known."""
 
-    faces: str = option(..., 'Folder to which the paths are relative.', 'faces', names='FOLDER')
-    landmarks: str = option(
+    faces: str = option(
         ...,
-        'CSV with the columns path and x, y of left eye, right eye, nose, left and right mouth corner.',
+        'Photographs: one sub-folder per person, or with --landmarks any folder.',
+        'faces',
+        names='FOLDER',
+    )
+    landmarks: str | None = option(
+        None,
+        'CSV with the columns path (below --faces) and x, y of left eye, right eye, nose, left and '
+        'right mouth corner (default: found in the photographs; needs fr_inference[align]).',
         'faces',
         names='FILE',
+    )
+    skip_bad: bool = option(
+        False, 'Leave out photographs that are unreadable or show no face, and list them.', 'faces'
     )
     out: str = option(..., 'Folder for the aligned PNG images.', 'output', names='FOLDER')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Preparation(Reading):
+class Preparation(Aligning):
     """How faces are written as a TensorFlow Datasets set."""
 
     faces: str = option(..., 'The faces.', 'faces', names='FACES')

@@ -3,7 +3,7 @@
 import pathlib
 
 from fr_inference import auditing, config
-from fr_inference.cli import folders
+from fr_inference.cli import bars, description, folders
 from fr_inference.runs import Progress
 
 
@@ -32,6 +32,7 @@ def run(
       InputError: one line, for anything that is wrong with the input.
     """
     opened = auditing.open_inputs(inputs)
+    bars.say(description.line(opened.target))
     out = folders.make(output.out, 'out', auditing.FILES)
     if output.scores is not None:
         folders.make(output.scores, 'scores')

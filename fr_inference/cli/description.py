@@ -1,25 +1,40 @@
-"""What a backbone was recognised as, in lines."""
+"""What a backbone was recognised as, and how it is fed, in lines."""
 
 from fr_inference.measuring import distances
 from fr_inference.models import registry
 from fr_inference.models.target import Target
+
+_MIRRORED = {'none': 'not used', 'add': 'added', 'concat': 'concatenated'}
+
+
+def line(target: Target) -> str:
+    """Returns name, architecture and input convention, and how each part of that is known."""
+    return f'{target.name}: {target.architecture}, input {_input(target)}'
 
 
 def lines(target: Target) -> list[str]:
     """Returns architecture, size, BatchNorm layers, input and digest, one line each."""
     layers = distances.layer_names(target)
     config = ', '.join(f'{name}={value}' for name, value in target.config.items())
-    spec = target.input
     return [
         f'architecture: {target.architecture}' + (f' with {config}' if config else ''),
         f'parameters: {registry.count_parameters(target.variables):,}',
         f'BatchNorm layers: {len(layers)}' + (f' ({layers[0]} to {layers[-1]})' if layers else ''),
-        f'input: {spec.height} high x {spec.width} wide, RGB, '
-        f'mean {_listed(spec.mean)}, std {_listed(spec.std)}',
+        f'input: {_input(target)}',
         *target.notes,
         f'sha256: {target.sha256}',
     ]
 
 
-def _listed(values):
-    return ' '.join(f'{value:g}' for value in values)
+def _input(target):
+    spec, known = target.input, target.convention['origins']
+    order, _, values = spec.pixels.partition(', ')
+    return ', '.join(
+        f'{text} ({"; ".join(sorted({known[name] for name in names}))})'
+        for text, names in (
+            (f'{spec.height} high x {spec.width} wide', ('height', 'width')),
+            (order, ('colour',)),
+            (values, ('mean', 'std')),
+            (f'mirror images {_MIRRORED[spec.mirror]}', ('mirror',)),
+        )
+    )

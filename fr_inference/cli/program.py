@@ -133,6 +133,11 @@ def _line(error: errors.InputError, flags: Flags) -> str:
     def flag(found):
         return f'--{found[1]}' if found[1] in flags else found[0]
 
+    if error.hint is not None:  # which options to pass, with their values
+        hint = re.sub(r'(?<![-\w])(\w+)(?==(?!True\b))', flag, error.hint)
+        error = errors.InputError(
+            error.field, error.found, error.expected, hint, inside=error.inside
+        )
     said = error.message(f'--{error.field}' if error.field in flags else error.field)
     return re.sub(r'\b(\w+)=True\b', flag, said)
 

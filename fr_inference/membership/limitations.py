@@ -6,6 +6,7 @@ from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
+from fr_inference.models.target import Target
 
 # With fewer people on a side, intervals miss the truth more often than they say: in simulations with 2
 # people a third of them did, with 3 up to 9 %.
@@ -31,6 +32,20 @@ def of_views(views: Views) -> list[str]:
             'excludes that.'
         )
     return found
+
+
+def of_shadow(target: Target, start: Target | None) -> str:
+    """Returns what the training of a shadow knew; an outsider may know less."""
+    begin = f'started from {start.name}' if start is not None else 'started from random weights'
+    if 'epochs' in (target.recipe or {}):
+        return (
+            f"The shadow was trained by the target's own recipe and {begin}: an attacker who does not "
+            'know the recipe may reach less in the auxiliary setting.'
+        )
+    return (
+        f'The target records no recipe; the shadow was trained by the default one and {begin}: the '
+        'right recipe may reach more in the auxiliary setting.'
+    )
 
 
 def of_attacks(chosen: Sequence[Attack], comparisons: Sequence[Comparison]) -> list[str]:

@@ -6,13 +6,17 @@ the accuracy measured on the tenth.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fr_inference import errors, rng
+from fr_inference.metrics import intervals
 
 # How the embedding of the mirrored image is combined with the embedding of the image.
 MIRRORS = ('none', 'concat', 'add')
+
+FOLDS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,3 +139,70 @@ def sample_pairs(
     pairs = np.concatenate([same, other])
     scores = cosine(embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
     return scores, np.arange(len(pairs)) < len(same)
+
+
+def of_people(
+    embeddings: np.ndarray,
+    identities: Sequence[str],
+    *,
+    seed: int,
+    most: int = 3000,
+    replicates: int = intervals.REPLICATES,
+) -> dict[str, Any] | None:
+    """Returns the accuracy on pairs drawn from people, who are in one fold each.
+
+    Args:
+      embeddings: [N, D].
+      identities: N names.
+      seed: of folds, pairs and bootstrap.
+      most: pairs of each kind at most.
+      replicates: of the bootstrap, which draws people.
+
+    Returns:
+      {'accuracy', 'accuracy_ci95', 'pairs', 'people', 'folds'}; None with fewer than two folds in which
+      pairs of both kinds can be drawn.
+    """
+    names, person = np.unique(np.asarray(identities), return_inverse=True)
+    generator = rng.numpy_generator(seed, 'verification of people')
+    fold = generator.permutation(len(names)) % max(1, min(FOLDS, len(names) // 2))
+    drawn = [
+        _pairs_of(np.flatnonzero(fold[person] == number), person, -(-most // FOLDS), generator)
+        for number in range(int(fold.max(initial=0)) + 1)
+    ]
+    drawn = [pairs for pairs in drawn if len(pairs)]
+    if len(drawn) < 2:
+        return None
+    pairs, folds = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [*map(len, drawn)])
+    first, second = person[pairs.T]
+    same, scores = first == second, cosine(embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
+    right = np.zeros(len(pairs), bool)
+    for number in range(len(drawn)):
+        inside = folds == number
+        threshold = best_threshold(scores[~inside], same[~inside])
+        right[inside] = (scores[inside] >= threshold) == same[inside]
+    weights = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), replicates)
+    weights = np.where(same, weights[:, first], weights[:, first] * weights[:, second])
+    total = weights.sum(1)
+    sample = (weights @ right)[total > 0] / total[total > 0]
+    accuracy, people = float(right.mean()), len(np.unique(first))
+    sure = np.ptp(sample) < 1e-9  # no wrong pair, which is not certain either
+    ends = intervals.wilson(accuracy, people) if sure else intervals.percentiles(sample, people)
+    return {
+        'accuracy': accuracy,
+        'accuracy_ci95': list(ends),
+        'pairs': len(pairs),
+        'people': len(np.union1d(first, second)),
+        'folds': len(drawn),
+    }
+
+
+def _pairs_of(images, person, most, generator):
+    """Draws pairs of one person, and the same number of two people, among `images`: [P, 2] positions."""
+    groups = [images[person[images] == number] for number in np.unique(person[images])]
+    same = [(a, b) for group in groups for i, a in enumerate(group[:20]) for b in group[i + 1 : 20]]
+    if not same or len(groups) < 2:
+        return np.zeros((0, 2), int)
+    same = generator.permutation(np.array(same))[:most]
+    other = generator.choice(images, (8 * len(same) + 64, 2))
+    other = other[person[other[:, 0]] != person[other[:, 1]]][: len(same)]
+    return np.concatenate([same, other])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +13,7 @@ from fr_inference import errors
 from fr_inference.metrics.verification import MIRRORS
 
 COLOURS = ('rgb', 'bgr')
+ORIGINS = ('layout', 'given', 'assumed')
 
 _MOST_PIXELS = 4096  # of one side
 
@@ -55,6 +56,35 @@ class InputSpec:
                 above = ' above 0' if name == 'std' else ''
                 raise errors.InputError(name, values, f'three numbers{above}, one for each channel')
 
+    def changed(self, changes: Mapping[str, Any]) -> 'InputSpec':
+        """Returns the convention with some fields changed; mean and std go along with another order.
+
+        >>> InputSpec(mean=(1, 2, 3)).changed({'colour': 'bgr'}).mean
+        (3, 2, 1)
+
+        Raises:
+          InputError: of 'input' for a name that is not a field, of a field for its value.
+        """
+        for name in changes:
+            errors.one_of('input', name, [field.name for field in dataclasses.fields(self)])
+        if changes.get('colour', self.colour) != self.colour:
+            changes = {'mean': self.mean[::-1], 'std': self.std[::-1], **changes}
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def pixels(self) -> str:
+        """Order and range of the channels in a few words.
+
+        >>> InputSpec(std=(128.0, 128.0, 128.0)).pixels
+        'RGB, (v - 127.5) / 128'
+        """
+
+        def number(values):
+            same = len(set(values)) == 1
+            return f'{values[0]:g}' if same else f'({", ".join(f"{value:g}" for value in values)})'
+
+        return f'{self.colour.upper()}, (v - {number(self.mean)}) / {number(self.std)}'
+
     def normalize(self, images: jax.Array) -> jax.Array:
         """Maps RGB images [..., H, W, 3] of any number type, 0 to 255, to what the backbone expects.
 
@@ -69,6 +99,17 @@ class InputSpec:
         mean = jnp.asarray(self.mean, jnp.float32)
         std = jnp.asarray(self.std, jnp.float32)
         return (images.astype(jnp.float32) - mean) / std
+
+
+def origins(how: str, fields: Iterable[str] | None = None) -> dict[str, str]:
+    """Returns how some fields of an `InputSpec` are known, all of them by default.
+
+    >>> origins('given', ['colour'])
+    {'colour': 'given'}
+    """
+    errors.one_of('how', how, ORIGINS)
+    every = (field.name for field in dataclasses.fields(InputSpec))
+    return dict.fromkeys(every if fields is None else fields, how)
 
 
 Apply = Callable[[Any, jax.Array], jax.Array]
@@ -113,3 +154,9 @@ class Target:
     sha256: str = ''
     recipe: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def convention(self) -> dict[str, Any]:
+        """The fields of `input`, and under 'origins' how each is known, as `audit.json` holds them."""
+        known = {**origins('assumed'), **self.origins}
+        return {**dataclasses.asdict(self.input), 'origins': known}

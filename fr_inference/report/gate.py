@@ -8,7 +8,7 @@ from fr_inference import errors
 from fr_inference.membership.comparison import Comparison
 from fr_inference.metrics import intervals
 from fr_inference.report import wording
-from fr_inference.report.verdict import comparisons
+from fr_inference.report.verdict import comparisons, doubt_of
 
 NAMES = (
     *('auc', 'accuracy', 'excess', 'identity_auc', 'identity_excess'),
@@ -57,7 +57,8 @@ def check(gates: Sequence[tuple[str, float]], record: Mapping[str, Any]) -> None
     Raises:
       GateCrossed: lists the figures above their limits, whatever else is wrong.
       InputError: with the field 'fail_above', when no gate is crossed, but one cannot be held: its
-        figure was not measured, or a control of its attack failed.
+        figure was not measured, a control of its attack failed, or the images may not be what the
+        backbone expects.
     """
     found = comparisons(record)
     values = [(name, limit, highest(found, name)) for name, limit in gates]
@@ -70,6 +71,12 @@ def check(gates: Sequence[tuple[str, float]], record: Mapping[str, Any]) -> None
         raise GateCrossed(', '.join(crossed))
     for name, _, value in values:
         _hold(name, value, found)
+    if gates and (doubt := doubt_of(record)):
+        raise errors.InputError(
+            _FIELD,
+            f'{gates[0][0]} of a backbone that may have been fed wrong input: {doubt}',
+            hint='give its input convention; the gate cannot be held as it is',
+        )
 
 
 def highest(found: Sequence[Comparison], name: str) -> float | None:

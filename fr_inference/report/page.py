@@ -1,6 +1,7 @@
 """The report: one HTML file, readable offline, in light and dark."""
 
 import base64
+import dataclasses
 import io
 import json
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from fr_inference.inversion import reconstructions
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import LEAK, UNITS, decisive, first_of, kind_of
 from fr_inference.metrics import intervals
+from fr_inference.models.target import InputSpec
 from fr_inference.report import membership_figures, search_figures, wording
 from fr_inference.report.verdict import LABELS, in_order, verdict
 
@@ -58,6 +60,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         sentences=[labelled(sentence) for sentence in said.sentences],
         trained=_trained(record['target']['recipe']),
         convention=convention(record['input']),
+        fed=_fed(record['input']),
         thumbnails=thumbnails,
         membership=membership,
         inversion=record.get('inversion'),
@@ -115,14 +118,31 @@ def convention(input: Mapping[str, Any]) -> str:
     '112 × 96 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 128'
     """
 
-    def number(values):
-        same = len(set(values)) == 1
-        return f'{values[0]:g}' if same else f'({", ".join(f"{value:g}" for value in values)})'
-
-    return (
-        f'{input["height"]} × {input["width"]} pixels (height × width), RGB, each value v of 0 to 255 '
-        f'as (v − {number(input["mean"])}) / {number(input["std"])}'
+    held = {field.name for field in dataclasses.fields(InputSpec)} & input.keys()
+    spec = InputSpec(**{name: input[name] for name in held})
+    order, _, values = spec.pixels.partition(', ')
+    said = (
+        f'{spec.height} × {spec.width} pixels (height × width), {order}, each value v of 0 to 255 as '
+        f'{values.replace(" - ", " − ")}'
     )
+    if 'origins' not in input:  # of an earlier version
+        return said
+    parts = {'size': 'height', 'order': 'colour', 'range': 'mean', 'mirror images': 'mirror'}
+    known = {part: input['origins'][name] for part, name in parts.items()}
+    return f'{said} ({", ".join(f"{part} {how}" for part, how in known.items())})'
+
+
+def _fed(input):
+    """How well the images fit that, in sentences; '' for a record of an earlier version."""
+    sentences = [input['check']['remark']] if 'check' in input else []
+    if (found := input.get('verification')) is not None:
+        low, high = found['accuracy_ci95']
+        sentences.append(
+            f'As it was fed, the backbone tells whether two photographs of strangers show one person in '
+            f'{100 * found["accuracy"]:.1f} % of {found["pairs"]:,} pairs of {found["people"]:,} people '
+            f'(95 % interval {100 * low:.1f} to {100 * high:.1f}; 50 is guessing).'
+        )
+    return ' '.join(sentences)
 
 
 def _membership(audit, thumbnails):

@@ -48,18 +48,29 @@ class Verdict:
 
 
 def verdict(record: Mapping[str, Any]) -> Verdict:
-    """Returns the verdict on the contents of `audit.json`: of either part, or of both."""
-    parts = []
+    """Returns the verdict on the contents of `audit.json`: of either part, or of both.
+
+    Where the images do not surely fit the backbone's input, no part ends in an all-clear, and the reason
+    is said first.
+    """
+    doubt, parts = doubt_of(record), []
     if 'membership' in record:
-        parts.append(of_membership(comparisons(record)))
+        parts.append(of_membership(comparisons(record), fits=not doubt))
     if 'inversion' in record:
-        parts.append(of_inversion(record['inversion']))
+        parts.append(of_inversion(record['inversion'], fits=not doubt))
     kinds = [part.kind for part in parts]
     kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds)
     headline = parts[kinds.index(kind)].headline
     if kinds == [LEAK, LEAK]:
         headline = f'{headline}, and their faces can be reconstructed'
-    return Verdict(kind, headline, sum((part.sentences for part in parts), ()))
+    doubts = (doubt,) if doubt else ()
+    return Verdict(kind, headline, doubts + sum((part.sentences for part in parts), ()))
+
+
+def doubt_of(record: Mapping[str, Any]) -> str:
+    """Returns why the images may not be what the backbone expects, '' where they fit."""
+    check = record.get('input', {}).get('check')
+    return '' if check is None or check['trusted'] else check['remark']
 
 
 def comparisons(record: Mapping[str, Any]) -> list[Comparison]:
@@ -76,7 +87,7 @@ def in_order(found: Sequence[Comparison]) -> list[Comparison]:
     return sorted(found, key=lambda one: (one is not first, not one.valid))
 
 
-def of_membership(found: Sequence[Comparison]) -> Verdict:
+def of_membership(found: Sequence[Comparison], *, fits: bool = True) -> Verdict:
     """Returns the verdict on membership inference.
 
     Every attack is judged by its own controls (`Comparison.kind`). An attack whose control failed is
@@ -84,17 +95,21 @@ def of_membership(found: Sequence[Comparison]) -> Verdict:
 
     Args:
       found: one comparison or more.
+      fits: whether the images fit the backbone's input; without that the answer stays open.
     """
     kind = kind_of(found)
+    unfed = kind == NONE and not fits
+    kind = OPEN if unfed else kind
     asked = (
         'Asked: can someone who holds only this backbone, without its classification layer, tell '
         'whether a photograph, or a person, was in its training set?'
     )
     said = tuple(_finding(one) for one in in_order(found))
-    headline = _HEADLINES[kind]
+    headline = _UNFED if unfed else _HEADLINES[kind]
     if kind == NONE and len(found) > 1:
         headline = headline.replace('this attack', 'these attacks')
-    sentences = (asked, *said, _sure(decisive(found)), _meaning(kind, found))
+    meaning = _MEANING_UNFED if unfed else _meaning(kind, found)
+    sentences = (asked, *said, _sure(decisive(found)), meaning)
     return Verdict(kind, headline, sentences)
 
 
@@ -104,6 +119,12 @@ _HEADLINES = {
     OPEN: 'Inconclusive: no leak is shown, but one cannot be excluded',
     INVALID: f'Inconclusive: {wording.CONTROL_FAILED}',
 }
+
+_UNFED = 'Inconclusive: the images may not be what the backbone expects'
+_MEANING_UNFED = (
+    'What it means: next to nothing is found in the backbone as it was fed here. With the right input '
+    'it may leak, so the answer stays open.'
+)
 
 
 def _finding(one):
@@ -191,7 +212,7 @@ def _meaning(kind, found):
     )
 
 
-def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
+def of_inversion(inversion: Mapping[str, Any], *, fits: bool = True) -> Verdict:
     """Returns the verdict on model inversion.
 
     A recovery is claimed only where the hit rate's excess over the strongest control has an interval
@@ -201,6 +222,7 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
 
     Args:
       inversion: that part of `audit.json`.
+      fits: as of `of_membership`.
     """
     search = Outcome.from_json(inversion)
     figures, controls, excess = search.figures, search.controls, search.excess
@@ -255,7 +277,10 @@ def of_inversion(inversion: Mapping[str, Any]) -> Verdict:
     )
     headline, meaning = _RECOVERIES[state]
     kind = {'recovered': LEAK, 'nothing': NONE}.get(state, OPEN)
-    return Verdict(kind, headline, (*sentences, f'What it means: {meaning}'))
+    meaning = f'What it means: {meaning}'
+    if kind == NONE and not fits:
+        kind, headline, meaning = OPEN, _UNFED, _MEANING_UNFED
+    return Verdict(kind, headline, (*sentences, meaning))
 
 
 # How far a search came -> headline, what it means.

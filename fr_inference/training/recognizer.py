@@ -19,7 +19,7 @@ from fr_inference import checkpointing, devices, errors, rng, runs
 from fr_inference.config import Recipe
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
-from fr_inference.models.target import InputSpec, Target
+from fr_inference.models.target import InputSpec, Target, origins
 from fr_inference.runs import Progress
 from fr_inference.training import recognizer_step, training_images
 from fr_inference.training.recognizer_step import State
@@ -35,7 +35,9 @@ def fresh_target(
     module = registry.build(architecture, **config)
     input = input or registry.VARIANTS[architecture].input
     variables = registry.init(module, input, rng.stream(jax.random.key(seed), 'weights'))
-    return registry.make_target(architecture, variables, config=config, input=input)
+    return registry.make_target(
+        architecture, variables, config=config, input=input, origins=origins('layout')
+    )
 
 
 def train(

@@ -4,7 +4,6 @@
 identity and SHA-256 of every training image.
 """
 
-import dataclasses
 import math
 import os
 import pathlib
@@ -14,7 +13,7 @@ from typing import Any
 from fr_inference import errors, tables
 from fr_inference.formats import bounds
 from fr_inference.models import registry
-from fr_inference.models.target import InputSpec, Target
+from fr_inference.models.target import ORIGINS, InputSpec, Target, origins
 from fr_inference.weights import descriptions, native_folders
 
 RECORD = 'target.json'
@@ -46,7 +45,7 @@ def save_target(
         'name': target.name,
         'architecture': target.architecture,
         'config': dict(target.config),
-        'input': dataclasses.asdict(target.input),
+        'input': target.convention,
         'parameters': registry.count_parameters(target.variables),
         'recipe': target.recipe,
         'source': {
@@ -94,6 +93,7 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
             config['dtype'] = dtype
         module = registry.build(architecture, **config)
         spec = _input(record['input'], architecture)
+        known = _origins(record['input'])
         name = errors.shown(str(record.get('name') or architecture)[: bounds.MAX_NAME])
         recipe = descriptions.recipe(record)
         notes = descriptions.notes(record)
@@ -104,6 +104,7 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
         variables,
         config=config,
         input=spec,
+        origins=known,
         name=name,
         recipe=recipe,
         sha256=digest,
@@ -121,11 +122,14 @@ def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]]
     """Returns (path, identity, sha256) of the images a native target was trained on, None if unknown.
 
     Raises:
-      InputError: when the list is there and cannot be read.
+      InputError: when the list is there and cannot be read, or was changed.
     """
     path = pathlib.Path(directory) / MEMBERS
     if not os.path.isfile(path):
         return None
+    if is_target(directory):
+        record = descriptions.read(path.with_name(RECORD), native_folders.SCHEMAS)
+        native_folders.check_beside(path, record)
     found = tables.rows(path, _MEMBER_COLUMNS, str(path))
     return [(image, identity, digest) for _, (image, identity, digest) in found]
 
@@ -139,6 +143,21 @@ def _input(found: dict[str, Any], architecture: str) -> InputSpec:
         colour=found.get('colour', 'rgb'),
         mirror=found.get('mirror', registry.VARIANTS[architecture].input.mirror),
     )
+
+
+def _origins(found: dict[str, Any]) -> dict[str, str]:
+    """How each field is known: by the description, unless that says that it was assumed.
+
+    What was given when the folder was written is not given by the user of now. Folders of earlier
+    versions hold no origins, nor every field.
+    """
+    held = found.get('origins')
+    if held is None:
+        held = {name: 'layout' if name in found else 'assumed' for name in origins('assumed')}
+    known = {name: held[name] for name in origins('assumed')}
+    if any(how not in ORIGINS for how in known.values()):
+        raise ValueError(f'origins other than {", ".join(ORIGINS)}')
+    return {name: 'assumed' if how == 'assumed' else 'layout' for name, how in known.items()}
 
 
 def _triple(values):

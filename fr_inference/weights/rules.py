@@ -110,6 +110,7 @@ class Match:
       layers: the rules, in the order of the network.
       assumed: fields of `input` that neither the file nor its layout tells.
       remarks: hyper-parameters that the file does not tell, one line each.
+      prefix: what stands before the names of its tensors in the file.
     """
 
     architecture: str
@@ -118,6 +119,7 @@ class Match:
     layers: tuple[Layer, ...]
     assumed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    prefix: str = ''
 
 
 def fill(

@@ -5,6 +5,9 @@ import json
 import pytest
 
 from fr_inference.cli import program
+from fr_inference.report.verdict import verdict
+from fr_inference.weights import native_targets
+from fr_inference.weights.targets import open_target
 from tests.experiments import programs, targets
 from tests.experiments.targets import MEMBERS, OTHERS
 
@@ -18,6 +21,8 @@ def folder(tmp_path_factory):
     norms = {'target': 'batch', 'blind': 'batch', 'plain': 'group'}
     for seed, (name, norm) in enumerate(norms.items()):
         targets.save(folder / name, seed, norm=norm, listed=name == 'target')
+    wrong = open_target('demo_easy', input={'colour': 'bgr'})
+    native_targets.save_target(folder / 'misfed', wrong)
     (folder / 'file').write_text('text')
     (folder / 'taken' / 'audit.json').mkdir(parents=True)
     for person in range(8):
@@ -34,6 +39,12 @@ def results(folder):
             *(f'--out={folder / out}', '--batch_size=16', *rest),
         ]
 
+    def misfed(out, *rest):
+        """The backbone that generalises, described as one that expects BGR."""
+        easy = 'procedural:easy,images=4,seed=1,people=16'
+        sides = (f'--members={easy},start=8', f'--nonmembers={easy},first=512')
+        return [f'--target={folder / "misfed"}', *sides, f'--out={folder / out}', *rest]
+
     return programs.run_all(
         'audit',
         {
@@ -45,6 +56,8 @@ def results(folder):
                 '--seed=3',
                 f'--blind={folder / "blind"}',
             ),
+            'misfed': misfed('refused'),
+            'insisted': misfed('insisted', '--colour=bgr', '--fail_above=auc:0.9999'),
             'bad_gate': arguments('refused', '--fail_above=area:0.5'),
             'no_target': arguments('refused', target='none'),
             'no_members': arguments('refused', members='none'),
@@ -104,6 +117,28 @@ def test_a_crossed_gate_loses_nothing(folder, results):
     assert record['provenance']['settings']['batch_size'] == 16
     assert record['provenance']['seed'] == 3
     assert f'report: {out / "report.html"}' in result.out
+
+
+def test_wrong_input_stops_or_is_warned_of(folder, results):
+    """Never an all-clear: neither from the file's description nor by the user's flag."""
+    stopped = results['misfed']
+    assert stopped.code == program.EXIT_BAD_INPUT
+    (line,) = stopped.err.splitlines()
+    assert line.startswith('--colour: ')
+    assert 'pass --colour=rgb; or --colour=bgr' in line
+    assert 'input 32 high x 32 wide (layout), BGR (layout)' in stopped.out
+    insisted = results['insisted']
+    assert insisted.code == program.EXIT_BAD_INPUT  # the gate cannot be held
+    assert insisted.err.splitlines()[-1].startswith('--fail_above: ')
+    record = json.loads((folder / 'insisted' / 'audit.json').read_text())
+    assert record['input']['origins']['colour'] == 'given'
+    assert record['input']['check']['state'] == 'other'
+    assert record['input']['check']['conventions'][0]['colour'] == 'bgr'
+    assert record['input']['check']['remark'] in record['limits']
+    assert record['input']['verification']['people'] == 16
+    assert record['provenance']['command'].count('--colour=bgr') == 1
+    assert verdict(record).kind != 'none'
+    assert verdict(record).sentences[0] == record['input']['check']['remark']
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The conversion program: what it prints, what it writes, what it refuses."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -41,7 +43,15 @@ def results(folder):
 
     cases = {
         'plain': flags('with_head.pt', 'plain'),
-        'input': flags('wide.pth', 'input', '--input_size=32x128', '--mean=1,2.5,3', '--std=4,5,6'),
+        'input': flags(
+            'wide.pth',
+            'input',
+            '--input_size=32x128',
+            '--mean=1,2.5,3',
+            '--std=4,5,6',
+            '--colour=bgr',
+            '--mirror=none',
+        ),
         'square': flags('wide.pth', 'square', '--input_size=64'),
         'native': flags('trained', 'native'),
         'embedded': ['--source=demo_leaky', f'--out={folder / "embedded"}'],
@@ -77,7 +87,8 @@ def test_prints_what_it_recognised(folder, results):
         'architecture: iresnet50 with depths=[1, 1, 1, 1], width=8, embedding=16',
         f'parameters: {sum(leaf.size for leaf in jax.tree.leaves(target.variables["params"])):,}',
         'BatchNorm layers: 19 (bn1 to features)',
-        'input: 32 high x 32 wide, RGB, mean 127.5 127.5 127.5, std 127.5 127.5 127.5',
+        'input: 32 high x 32 wide (layout), RGB (layout), (v - 127.5) / 127.5 (layout), mirror images '
+        'added (layout)',
         'set aside (not part of the backbone): head.weight',
         f'sha256: {target.sha256}',
         f'written to {folder / "plain"}',
@@ -97,7 +108,11 @@ def test_another_input(folder, results):
     spec = open_target(folder / 'input').input
     assert (spec.height, spec.width) == (32, 128)
     assert (spec.mean, spec.std) == ((1.0, 2.5, 3.0), (4.0, 5.0, 6.0))
-    assert 'input: 32 high x 128 wide, RGB, mean 1 2.5 3, std 4 5 6' in results['input'].out
+    assert (spec.colour, spec.mirror) == ('bgr', 'none')
+    said = 'BGR (given), (v - (1, 2.5, 3)) / (4, 5, 6) (given), mirror images not used (given)'
+    assert f'input: 32 high x 128 wide (given), {said}' in results['input'].out
+    held = json.loads((folder / 'input' / 'target.json').read_text())['input']
+    assert set(held['origins'].values()) == {'given'}
     spec = open_target(folder / 'square').input
     assert (spec.height, spec.width) == (64, 64)
 

@@ -111,6 +111,53 @@ class TestSamplePairs:
         assert caught.value.field == 'identities'
 
 
+class TestOfPeople:
+    def embedded(self, people, images, spread, seed=0):
+        generator = np.random.default_rng(seed)
+        person = np.repeat(np.arange(people), images)
+        centres = generator.normal(size=(people, 16))
+        embeddings = centres[person] + spread * generator.normal(size=(len(person), 16))
+        return embeddings, [f'p{one}' for one in person]
+
+    def test_perfect_but_not_certain(self):
+        found = verification.of_people(*self.embedded(40, 4, 0.01), seed=0)
+        assert found['accuracy'] == 1.0
+        low, high = found['accuracy_ci95']
+        assert 0.8 < low < 1.0 == high
+        assert (found['people'], found['folds'], found['pairs']) == (40, 10, 2 * 40 * 6)
+
+    def test_chance(self):
+        """Where the embedding says nothing of the person."""
+        embeddings, names = self.embedded(60, 4, 0.0, seed=1)
+        shuffled = np.random.default_rng(2).permutation(embeddings)
+        found = verification.of_people(shuffled, names, seed=0, replicates=200)
+        low, high = found['accuracy_ci95']
+        assert low < 0.5 < high
+        assert found['accuracy'] == pytest.approx(0.5, abs=0.06)
+
+    def test_interval_resamples_people_not_pairs(self):
+        """With 20 images of each, 190 pairs of a person are not 190 people."""
+        embeddings, names = self.embedded(12, 20, 1.4)
+        found = verification.of_people(embeddings, names, seed=0)
+        low, high = found['accuracy_ci95']
+        by_pairs = 2 * 1.96 * np.sqrt(found['accuracy'] * (1 - found['accuracy']) / found['pairs'])
+        assert low < found['accuracy'] < high
+        assert high - low > 2 * by_pairs
+
+    def test_seeded_and_bounded(self):
+        embeddings, names = self.embedded(30, 6, 1.0)
+        first, again, other = (
+            verification.of_people(embeddings, names, seed=seed, most=100, replicates=100)
+            for seed in (0, 0, 1)
+        )
+        assert first == again != other
+        assert first['pairs'] <= 2 * 100
+
+    @pytest.mark.parametrize(('people', 'images'), [(1, 5), (9, 1), (3, 4)])
+    def test_too_few(self, people, images):
+        assert verification.of_people(*self.embedded(people, images, 1.0), seed=0) is None
+
+
 class TestMirror:
     first, second = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
 

@@ -102,6 +102,18 @@ def test_an_attack_whose_control_failed_does_not_pass_silently(controls, auc):
         gate.check([('auc', 0.6)], record(*WHOLE, failed))
 
 
+def test_wrong_input_passes_no_gate():
+    doubted = record(*WHOLE) | {'input': {'check': {'trusted': False, 'remark': 'It was fed BGR.'}}}
+    with pytest.raises(InputError) as caught:
+        gate.check([('auc', 0.99)], doubted)
+    assert caught.value.field == 'fail_above'
+    assert 'It was fed BGR.' in caught.value.found
+    with pytest.raises(GateCrossed):
+        gate.check([('auc', 0.5)], doubted)
+    gate.check([], doubted)
+    gate.check([('auc', 0.99)], record(*WHOLE) | {'input': {'check': {'trusted': True}}})
+
+
 def test_parse():
     assert gate.parse('tpr@fpr=0.01:0.05') == ('tpr@fpr=0.01', 0.05)
     assert gate.parse('excess:-0.1') == ('excess', -0.1)

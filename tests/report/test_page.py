@@ -11,6 +11,7 @@ import pytest
 
 from fr_inference import auditing
 from fr_inference.membership.comparison import Comparison
+from fr_inference.models.target import origins
 from fr_inference.report import membership_figures, page, svg, wording
 from fr_inference.report.verdict import comparisons, verdict
 from tests.report import demo
@@ -89,6 +90,15 @@ def test_every_part_is_there(audit, rendered):
     assert ('What was reconstructed' in rendered) == searched
 
 
+def test_remarks_on_faces_stand_among_the_limits():
+    record = demo.record_of('few')
+    record['data']['members']['remarks'] = ['left out, images: 3 (<b>a.jpg)', 'another']
+    html = page.render(demo.audit_of(record), thumbnails=False)
+    limits = html[html.index('<h2>Limits</h2>') : html.index('<h2>Provenance</h2>')]
+    assert '<li>Members: left out, images: 3 (&lt;b&gt;a.jpg)</li>' in limits
+    assert '<li>Members: another</li>' in limits
+
+
 def test_figures_follow_the_colours_of_the_page(rendered):
     assert 'prefers-color-scheme: dark' in rendered
     defined = set(re.findall(r'(--[a-z]+):', rendered))
@@ -145,6 +155,27 @@ def test_parts_that_were_not_run_are_absent():
     assert text.count('<svg') == 2  # overview and ROC of the attack on people
     assert 'Who is compared with whom' not in text
     assert 'How members and strangers differ' not in text
+
+
+def test_the_input_convention_and_how_images_fit_it():
+    record = demo.record_of('easy')
+    record['input'] |= {
+        'colour': 'bgr',
+        'mirror': 'add',
+        'mean': [1.0, 2.0, 3.0],
+        'origins': {**origins('layout'), 'colour': 'assumed', 'mean': 'given'},
+        'check': {'trusted': False, 'remark': 'Sixty-four images do not fit it.'},
+        'verification': {
+            **{'accuracy': 0.9512, 'accuracy_ci95': [0.9, 0.98], 'pairs': 1200, 'people': 60},
+            'folds': 10,
+        },
+    }
+    record['limits'].append('Sixty-four images do not fit it.')
+    text = page.render(demo.audit_of(record))
+    assert 'BGR, each value v of 0 to 255 as (v − (1, 2, 3)) / 127.5' in text
+    assert 'order assumed, range given' in text
+    assert text.count('Sixty-four images do not fit it.') == 3  # verdict, limits, provenance
+    assert '95.1 % of 1,200 pairs of 60 people (95 % interval 90.0 to 98.0' in text
 
 
 def test_a_search_alone_has_no_attacks():

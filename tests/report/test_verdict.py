@@ -46,6 +46,27 @@ def test_kind_of_one_attack(controls, kind):
 
 
 @pytest.mark.parametrize(
+    ('controls', 'kind'),
+    [
+        ({'over': (0.2, 0.4)}, 'leak'),
+        ({'over': (-0.04, 0.06)}, 'open'),
+        ({'over': (-0.04, 0.04)}, 'open'),
+        ({'over': (0.2, 0.4), 'null': BAD_NULL}, 'invalid'),
+    ],
+)
+def test_wrong_input_never_ends_in_an_all_clear(controls, kind):
+    found = record(comparison(**controls))
+    sure = {'check': {'trusted': True, 'remark': 'Fits.'}}
+    assert verdict(found | {'input': sure}) == verdict(found)
+    doubted = verdict(found | {'input': {'check': {'trusted': False, 'remark': 'It was fed BGR.'}}})
+    assert doubted.kind == kind
+    assert doubted.sentences[0] == 'It was fed BGR.'
+    changed = verdict(found).kind == 'none'
+    assert (doubted.headline != verdict(found).headline) == changed
+    assert not changed or 'next to nothing about' not in str(doubted)
+
+
+@pytest.mark.parametrize(
     ('images', 'null', 'people', 'kind'),
     [
         ((-0.04, 0.04), NULL, (0.3, 0.5), 'leak'),  # the person is given away, the image is not
@@ -212,6 +233,14 @@ def test_recovery_is_claimed_only_beyond_every_control(found, kind):
     assert ('Nothing recovered' in said.headline) == (kind == 'none')
     assert ('Inconclusive' in said.headline) == (kind == 'open')
     assert 'random faces' in str(said)
+
+
+def test_a_search_with_wrong_input_never_ends_in_an_all_clear():
+    found = {'inversion': inversion(0.1, 0.07, 0.2, 0.5)}
+    said = verdict(found | {'input': {'check': {'trusted': False, 'remark': 'It was fed BGR.'}}})
+    assert said.kind == 'open'
+    assert said.sentences[0] == 'It was fed BGR.'
+    assert 'Nothing recovered' not in said.headline
 
 
 def test_an_open_answer_says_on_which_side_it_lies():

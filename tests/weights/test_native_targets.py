@@ -20,13 +20,14 @@ from fr_inference import checkpointing
 from fr_inference.errors import InputError
 from fr_inference.formats import safetensors_file
 from fr_inference.models import registry
-from fr_inference.models.target import InputSpec
+from fr_inference.models.target import InputSpec, origins
 from fr_inference.weights import native_folders, native_targets, rules
 from fr_inference.weights.targets import open_target
 from tests.formats import states, writer
 from tests.weights import old_folders
 
 CONFIG = {'embedding': 16}
+INPUT = {'height': 32, 'width': 32, 'mean': [1.0, 2.5, 3.0], 'std': [4.0, 5.0, 1 / 3]}
 
 
 def filled(seed=0, **config):
@@ -79,8 +80,7 @@ def refused(directory, file='variables.safetensors'):
 
 
 def described(directory, **changes):
-    file = directory / 'target.json'
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    old_folders.change(directory / 'target.json', **changes)
 
 
 class TestTargets:
@@ -298,7 +298,7 @@ class TestTargets:
         native_targets.save_target(tmp_path / 'a', target)
         described(tmp_path / 'a', config={'embedding': 8, 'depths': [2, 1, 1, 1]})
         found = refused(tmp_path / 'a').found
-        assert 'params/layer1_1/conv1/kernel' in found.partition('missing')[2]
+        assert 'batch_stats/layer1_1/bn1/mean' in found.partition('missing')[2]
         assert 'params/fc/bias is float32[16] instead of float32[8]' in found
         described(tmp_path / 'a', config={'embedding': 16, 'norm': 'layer'})
         assert 'unmatched (batch_stats/' in refused(tmp_path / 'a').found
@@ -319,6 +319,13 @@ class TestTargets:
             ({'architecture': 'resnet'}, 'architecture', "'resnet'"),
             ({'input': None}, '', 'a description that cannot be used'),
             ({'input': {'height': 1, 'width': 1, 'mean': [1], 'std': [1, 1, 1]}}, '', 'a descr'),
+            ({'input': {**INPUT, 'origins': {}}}, '', 'a description that cannot be used'),
+            (
+                {'input': {**INPUT, 'origins': {**origins('layout'), 'std': 'me'}}},
+                '',
+                'a description that',
+            ),
+            ({'input': {**INPUT, 'colour': 'cmyk'}}, 'colour', "'cmyk'"),
             ({'config': {'axis_name': 'x'}}, 'config', "'axis_name'"),
             ({'config': {'code': 'x'}}, 'config', "'code'"),
             ({'config': {'width': 0}}, 'width', '0'),
@@ -349,6 +356,14 @@ class TestEarlierVersions:
         assert found.notes == (*target.notes, native_folders.OLD_FORMAT)
         assert 'convert_weights' in native_folders.OLD_FORMAT
         assert native_targets.read_members(folder) == ['1' * 64]
+
+    def test_what_they_do_not_say_of_the_input_is_assumed(self, tmp_path, target):
+        native_targets.save_target(tmp_path, target)
+        described(tmp_path, input=INPUT)
+        found = native_targets.load_target(tmp_path)
+        assert found.input == target.input
+        expected = {**origins('layout'), 'colour': 'assumed', 'mirror': 'assumed'}
+        assert found.origins == expected
 
     def test_saved_again_they_are_of_today(self, folder, target):
         """In the same folder: nothing of the old form is left, nor the line about it."""
