@@ -30,7 +30,7 @@ def main() -> None:
     for name in sys.argv[1:] or cases.CASES:
         row = differences(name)
         columns = (
-            f'{row[key]:.0e}' if key in row else ''
+            f'{row[key]:.1e}' if key in row else ''
             for key in ('embedding', 'distances', 'gradient')
         )
         print(f'| {name} | {" | ".join(columns)} |', flush=True)
