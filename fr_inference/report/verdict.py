@@ -279,7 +279,7 @@ def of_inversion(inversion: Mapping[str, Any], *, fits: bool = True) -> Verdict:
     kind = {'recovered': LEAK, 'nothing': NONE}.get(state, OPEN)
     meaning = f'What it means: {meaning}'
     if kind == NONE and not fits:
-        kind, meaning = OPEN, _MEANING_UNFED
+        kind, headline, meaning = OPEN, _UNFED, _MEANING_UNFED
     return Verdict(kind, headline, (*sentences, meaning))
 
 
