@@ -1,18 +1,30 @@
 """Aligns photographs by five landmarks to the 112 x 112 template that face networks are trained on.
 
-python -m experiments.align_faces --faces=FOLDER --landmarks=landmarks.csv --out=FOLDER
+  python -m experiments.align_faces --faces=FOLDER --out=FOLDER
+  python -m experiments.align_faces --faces=FOLDER --landmarks=landmarks.csv --out=FOLDER
+
+The first finds the landmarks (pip install 'fr_inference[align]') and writes them to OUT/landmarks.csv,
+where they can be corrected for the second.
 """
 
+import sys
+
+from fr_inference import errors
 from fr_inference.cli import folders, options, program
 from fr_inference.data import landmarks
 from fr_inference.program_config import Alignment
 
 
 def main(flags: options.Flags) -> None:
-    """Writes OUT/PATH.png for each row of the landmarks."""
+    """Writes OUT/PATH.png for each photograph; lists those that gave none and those of several faces."""
     asked = flags.read(Alignment)
     out = folders.make(asked.out, 'out').resolve()
-    print(f'{out}: {landmarks.align_files(asked)} aligned images')
+    made = landmarks.align_files(asked)
+    for path, count in made.several:
+        print(errors.shown(f'{path}: {count} faces, the main one was taken'), file=sys.stderr)
+    for _, reason in made.left_out:
+        print(f'left out: {errors.shown(reason)}', file=sys.stderr)
+    print(f'{out}: {made}')
 
 
 PROGRAM = program.Program(main=main, kinds=(Alignment,), shared=False, saves=False)

@@ -1,4 +1,4 @@
-"""Converts a checkpoint (.pth, .pt, .ckpt, .safetensors) to a native folder, and says what it is.
+"""Converts a checkpoint (.pth, .pt, .ckpt, .safetensors, .onnx) to a native folder, and says what it is.
 
   python -m experiments.convert_weights --source=FILE --out=FOLDER
 
@@ -9,6 +9,7 @@ generators, are rewritten in the current form; --out may be the same folder.
 
 from fr_inference import errors
 from fr_inference.cli import description, folders, options, program
+from fr_inference.models import registry
 from fr_inference.program_config import Conversion
 from fr_inference.weights import generators, native_targets
 from fr_inference.weights.targets import locate, open_target
@@ -27,7 +28,16 @@ def main(flags: options.Flags) -> None:
 
 
 def _convert_target(asked):
-    target = open_target(asked.source, arch=asked.arch, input=asked.input, field='source')
+    target = open_target(
+        asked.source, arch=asked.arch, input=asked.input, part=asked.part, field='source'
+    )
+    if target.architecture not in registry.VARIANTS:
+        raise errors.InputError(
+            'source',
+            f'{asked.source}, an ONNX graph of an architecture that is not registered',
+            'a registered one',
+            'audit the file as it is: experiments.audit --target=FILE.onnx',
+        )
     out = folders.make(asked.out, 'out', ['target.json', 'members.csv'])
     source = locate(asked.source)
     # A native checkpoint keeps the list of its training images.

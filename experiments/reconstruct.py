@@ -25,7 +25,7 @@ def main(flags: options.Flags) -> None:
     """Opens everything, searches, compares, writes."""
     asked = flags.read(Templates)
     target, generator = (
-        open_target(asked.target, dtype=asked.dtype, input=asked.input),
+        open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part),
         open_generator(asked.generator),
     )
     print(description.line(target))

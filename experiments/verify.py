@@ -10,7 +10,7 @@ Each fold's threshold is chosen on the others. Only images that the pairs name a
 import numpy as np
 
 from fr_inference.cli import bars, description, options, program
-from fr_inference.data import pairs, verification_bin
+from fr_inference.data import pairs, placement, verification_bin
 from fr_inference.measuring import convention, measurements
 from fr_inference.metrics import verification
 from fr_inference.program_config import Verification
@@ -21,9 +21,10 @@ def main(flags: options.Flags) -> None:
     """Embeds each image that the pairs name once, and runs the protocol."""
     asked = flags.read(Verification)
     listed = _open_pairs(asked)
-    target = open_target(asked.target, dtype=asked.dtype, input=asked.input)
+    target = open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part)
     mirror = target.input.mirror
     print(description.line(target))
+    placement.check({'the pairs': listed.faces}, target.input)
 
     def embed(mirrored):
         return measurements.measure(

@@ -25,6 +25,7 @@ from fr_inference import (
     runs,
     tables,
 )
+from fr_inference.data import placement
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
@@ -259,6 +260,7 @@ def run(
     search = checking.wanted_search(opened, search, membership)
     if membership:
         checking.check_attacks(opened.faces, settings, search)
+    alignment, unaligned = placement.check(opened.faces, opened.target.input)
     faces, limits = checking.checked_faces(opened, settings)
     fit = convention.check(
         opened.target, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
@@ -294,8 +296,10 @@ def run(
         **_subject(opened, views, faces, {'check': fit.to_json(), **_verified(views, settings)}),
         **({'membership': found.membership, 'exposed': found.exposed} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
-        'limits': [*limits, *found.limits],
+        'limits': [*unaligned, *limits, *found.limits],
     }
+    if alignment:
+        record['input']['alignment'] = alignment
     return Audit(
         record=record,
         comparisons=found.comparisons,
@@ -363,10 +367,7 @@ def _subject(opened, views, faces, checked):
             'notes': list(target.notes),
         },
         'input': {**target.convention, **checked},
-        'data': {
-            name: {'source': side.name, 'images': len(side), 'people': len(set(side.identities))}
-            for name, side in faces.items()
-        },
+        'data': {name: side.described() for name, side in faces.items()},
         'skipped': [
             {'path': path, 'reason': reason} for path, reason in sorted(views.skipped.items())
         ],

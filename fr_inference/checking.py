@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from fr_inference import config, errors
-from fr_inference.data import overlap
+from fr_inference.data import overlap, spellings
 from fr_inference.data.faces import Faces
 from fr_inference.measuring import distances
 from fr_inference.membership import study
@@ -57,15 +57,20 @@ def check_attacks(
 def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, Faces], list[str]]:
     """Returns the faces, whose content is read only once, and what is to be said of their overlaps.
 
+    Remarks on their files are added to theirs; each person has one spelling on all sides.
+
     Raises:
       InputError: for an overlap, unless the settings allow it, and for too few people.
     """
-    faces, limits = dict(opened.faces), []
-    digests = {
-        name: overlap.content_digests(side, skip_bad=settings.skip_bad)
-        for name, side in faces.items()
-    }
-    faces = {name: _digested(side, digests[name]) for name, side in faces.items()}
+    faces: dict[str, Faces] = {}
+    limits: list[str] = []
+    digests = {}
+    for name, side in opened.faces.items():
+        mended: list[str] = []
+        digests[name] = overlap.content_digests(side, skip_bad=settings.skip_bad, mended=mended)
+        remarks = overlap.remarks(side, digests[name], mended)
+        overlap.tell(name, remarks)
+        faces[name] = _digested(side, digests[name], remarks)
     limits += overlap.check_all(faces, digests, settings.allow_overlap)
     limits += overlap.check_training_list(
         faces, digests, opened.trained_on.get('target'), settings.allow_overlap
@@ -76,12 +81,15 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
         ('evaluator', opened.trained_on.get('evaluator')),
     ):
         limits += _check_unseen(field, trained_on, faces, digests, settings.allow_overlap)
+    faces = spellings.unified(faces)
     study.check(faces, settings.seed)
     return faces, limits
 
 
-def _digested(faces, digests):
-    return dataclasses.replace(faces, digest=lambda index: digests[index])
+def _digested(faces, digests, remarks):
+    return dataclasses.replace(
+        faces, digest=lambda index: digests[index], remarks=(*faces.remarks, *remarks)
+    )
 
 
 def _check_unseen(field, trained_on, faces, digests, allow):

@@ -61,6 +61,29 @@ class Reading(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Aligning(Reading):
+    """How faces are opened that may be photographs."""
+
+    align: bool = option(
+        False,
+        'Find the face in each photograph and crop it to the 112 x 112 ArcFace template (needs '
+        'fr_inference[align]).',
+        'faces',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part(Config):
+    """Which backbone of a checkpoint is meant."""
+
+    part: str | None = option(
+        None,
+        'Which backbone of a file that holds several: where its names begin, as the error says.',
+        'target',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Pixels(Config):
     """How a backbone expects its images, in place of what its file says."""
 
@@ -130,7 +153,7 @@ class Convention(Pixels):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Backbone(Convention):
+class Backbone(Part, Convention):
     """A backbone, as it was given."""
 
     target: str = option(..., 'The backbone.', 'target', names='BACKBONE')
@@ -143,7 +166,7 @@ class Backbone(Convention):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Inputs(Reading, Backbone):
+class Inputs(Aligning, Backbone):
     """What an audit is about: backbones, faces and generator, each a path or a name."""
 
     members: str = option(..., 'Images that the backbone was trained on.', 'faces', names='FACES')

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 class InputError(ValueError):
     """Bad input: an argument, a file or a line of a table that cannot be used.
 
-    The text is one line that this class alone puts together. Programs print it with the field as a
-    flag (`--members`) and exit with code 2; Python callers read the attributes.
+    The text is one line of printable characters, whatever a file holds, that this class alone puts
+    together. Programs print it with the field as a flag (`--members`) and exit with code 2; Python
+    callers read the attributes.
 
     >>> print(InputError('epochs', found=-1, expected='0 or more'))
     epochs: found -1, expected 0 or more
@@ -43,7 +44,8 @@ class InputError(ValueError):
         said = [f'found {self.found}'] * (self.found is not None)
         said += [f'expected {self.expected}'] * (self.expected is not None)
         rest = '; '.join(part for part in (', '.join(said), self.hint) if part)
-        return ': '.join(part for part in (field, self.inside, rest) if part)
+        text = ': '.join(part for part in (field, self.inside, rest) if part)
+        return shown(' '.join(text.splitlines()))
 
     def within(self, field: str) -> 'InputError':
         """Returns the same error as one of `field`, the argument that named this one's file."""
@@ -88,11 +90,11 @@ def positive(field: str, value: float) -> None:
 def report_mismatch(
     source: str, *, unmatched: list[str], missing: list[str], misshaped: list[str]
 ) -> None:
-    """Raises one `InputError` that names unmatched, missing and misshaped weights, if there are any."""
-    most = 1000  # a stranger's file may hold any number
+    """Raises one `InputError` that names unmatched, missing and misshaped weights, some of each."""
+    most = 12  # a stranger's file may hold any number
     parts = [
-        f'{len(keys)} {kind} ({", ".join(key[:200] for key in keys[:most])}'
-        f'{", ..." if len(keys) > most else ""})'
+        f'{len(keys)} {kind} ({", ".join(key[:80] for key in keys[:most])}'
+        f'{f" and {len(keys) - most} more" if len(keys) > most else ""})'
         for kind, keys in (
             ('unmatched', unmatched),
             ('missing', missing),

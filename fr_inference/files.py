@@ -1,17 +1,22 @@
 """Whole files: a reader sees the old file or the new one, also after a kill at any moment.
 
 The only module that renames. What a kill leaves behind is a hidden file that `is_unfinished` knows.
+A JSON record that is read again carries its own digest, so that a changed byte is noticed.
 """
 
 import contextlib
+import hashlib
+import json
 import os
 import pathlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 _UNFINISHED = re.compile(r'\..*\.\d+\.\d+\.part(\.[^.]*)?')
 _MOST_CHARACTERS = 40  # kept of a name, because file systems bound its length
+_SEAL = 'sha256'
 
 
 @contextlib.contextmanager
@@ -60,6 +65,43 @@ def write_text(path: str | os.PathLike, text: str, errors: str = 'strict') -> No
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8', errors=errors)
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record with the digest of its entries, as the last one.
+
+    Args:
+      record: as JSON can hold it.
+    """
+    entries = {name: value for name, value in record.items() if name != _SEAL}
+    return {**entries, _SEAL: _digest(entries)}
+
+
+def unsealed(record: Any) -> dict[str, Any]:
+    """Returns the entries of a record that `sealed` made; those of earlier versions have no digest.
+
+    >>> unsealed(sealed({'seed': 1}))
+    {'seed': 1}
+
+    Args:
+      record: what was read as JSON.
+
+    Raises:
+      ValueError: when it is no record, or its digest is not that of its entries.
+    """
+    if not isinstance(record, dict):
+        raise ValueError('not a JSON object')
+    entries = {name: value for name, value in record.items() if name != _SEAL}
+    if record.get(_SEAL, _digest(entries)) != _digest(entries):
+        raise ValueError('its checksum differs')
+    return entries
+
+
+def _digest(entries):
+    text = json.dumps(
+        json.loads(json.dumps(entries)), sort_keys=True
+    )  # keys as JSON will have them
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_unfinished(name: str) -> bool:

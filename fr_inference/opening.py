@@ -79,7 +79,7 @@ def _open(inputs):
         return None if value is None else sources.open_faces(value, field, reading=inputs)
 
     return Opened(
-        target=as_target(inputs.target, 'target', inputs.dtype, inputs.input),
+        target=as_target(inputs.target, 'target', inputs.dtype, inputs.input, inputs.part),
         faces={field: found for field in FACES if (found := faces(field)) is not None},
         shadow=_open_shadow(inputs) if inputs.shadow else None,
         shadow_init=as_target(inputs.shadow_init, 'shadow_init', inputs.dtype),
@@ -150,16 +150,17 @@ def as_target(
     field: str,
     dtype: str | None = None,
     input: Mapping[str, Any] | None = None,
+    part: str | None = None,
 ) -> Target: ...
 @typing.overload
 def as_target(source: None, field: str, dtype: str | None = None) -> None: ...
-def as_target(source, field, dtype=None, input=None):
+def as_target(source, field, dtype=None, input=None, part=None):
     """Returns the backbone of any source, None for None; errors call it `field`."""
     if source is None or isinstance(source, Target):
         return source
     if not isinstance(source, str | os.PathLike):
         raise errors.InputError(field, f'a {type(source).__name__}', 'a path, a name or a Target')
-    return open_target(source, dtype=dtype, input=input, field=field)
+    return open_target(source, dtype=dtype, input=input, part=part, field=field)
 
 
 def as_generator(source: Trained | str | os.PathLike | None) -> Trained | None:

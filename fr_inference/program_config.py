@@ -9,10 +9,12 @@ from typing import Any
 from fr_inference import errors
 from fr_inference.config import (
     SEED,
+    Aligning,
     Backbone,
     Convention,
     Latents,
     Measuring,
+    Part,
     Pixels,
     Reading,
     Search,
@@ -29,7 +31,7 @@ class Batch(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Verification(Measuring, Reading, Backbone):
+class Verification(Measuring, Aligning, Backbone):
     """How a backbone is verified on pairs of faces."""
 
     pairs: str = option(
@@ -46,8 +48,8 @@ class Verification(Measuring, Reading, Backbone):
         super().check()
         if not self.brings_images and self.faces is None:
             raise errors.InputError('faces', 'none', 'the images that the CSV names')
-        for name in ('faces', 'identity_key', 'data_dir') if self.brings_images else ():
-            if getattr(self, name) is not None:
+        for name in ('faces', 'identity_key', 'data_dir', 'align') if self.brings_images else ():
+            if getattr(self, name) not in (None, False):
                 raise errors.InputError(name, f'{self.pairs}, which holds its images', 'none')
 
     @property
@@ -57,7 +59,7 @@ class Verification(Measuring, Reading, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Conversion(Convention):
+class Conversion(Part, Convention):
     """What is converted, and what overrides what the checkpoint says of itself."""
 
     source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')
@@ -71,7 +73,7 @@ class Conversion(Convention):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Templates(Latents, Reading, Backbone):
+class Templates(Latents, Aligning, Backbone):
     """Which stored templates are inverted, and how."""
 
     candidates: int = option(
@@ -109,8 +111,8 @@ class Templates(Latents, Reading, Backbone):
             raise errors.InputError('templates', found, 'one of templates and photographs')
         if self.evaluator is not None and self.photographs is None:
             raise errors.InputError('evaluator', 'no photographs', 'photographs to compare with')
-        for name in ('identity_key', 'data_dir'):
-            if getattr(self, name) is not None and self.photographs is None:
+        for name in ('identity_key', 'data_dir', 'align'):
+            if getattr(self, name) not in (None, False) and self.photographs is None:
                 raise errors.InputError(name, 'no photographs', 'photographs of a tfds set')
 
     @property
@@ -170,7 +172,7 @@ class Network(Pixels):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training(Reading):
+class Training(Aligning):
     """What a network is trained on, and where it is written."""
 
     faces: str = option(..., 'Training images.', 'faces', names='FACES')
@@ -259,20 +261,29 @@ class Split(Reading):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Alignment(Config):
-    """Photographs and their landmarks."""
+    """Photographs and their landmarks, where they are known."""
 
-    faces: str = option(..., 'Folder to which the paths are relative.', 'faces', names='FOLDER')
-    landmarks: str = option(
+    faces: str = option(
         ...,
-        'CSV with the columns path and x, y of left eye, right eye, nose, left and right mouth corner.',
+        'Photographs: one sub-folder per person, or with --landmarks any folder.',
+        'faces',
+        names='FOLDER',
+    )
+    landmarks: str | None = option(
+        None,
+        'CSV with the columns path (below --faces) and x, y of left eye, right eye, nose, left and '
+        'right mouth corner (default: found in the photographs; needs fr_inference[align]).',
         'faces',
         names='FILE',
+    )
+    skip_bad: bool = option(
+        False, 'Leave out photographs that are unreadable or show no face, and list them.', 'faces'
     )
     out: str = option(..., 'Folder for the aligned PNG images.', 'output', names='FOLDER')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Preparation(Reading):
+class Preparation(Aligning):
     """How faces are written as a TensorFlow Datasets set."""
 
     faces: str = option(..., 'The faces.', 'faces', names='FACES')

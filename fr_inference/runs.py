@@ -6,7 +6,7 @@ it reads to the others, so that work resumes with any number of processes and th
 
 import contextlib
 import functools
-import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -29,7 +29,7 @@ Result = TypeVar('Result')
 # Rows are gathered and kept in blocks that take about this long; the first is a few batches.
 _BLOCK_SECONDS = 20
 _FIRST_BATCHES = 4
-_DIGEST = 'sha256'
+_POSITIONS = 4096  # images whose files are looked at between two points where work can be stopped
 
 
 def first_only(write: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -58,18 +58,33 @@ def by_first(decide: Callable[[], Result]) -> Result:
 def shared(total: int, work: Callable[[range], list[Any]]) -> list[Any]:
     """Returns what `work` makes of `total` positions, in their order.
 
-    Each process does its share, and all get the whole.
+    Each process does its share of a block, and all get the whole. Work can be stopped between blocks.
 
     Args:
       total: the same in all processes.
       work: positions -> an entry for each, as JSON can hold it.
 
     Raises:
+      Stopped: when that was asked for.
       InputError: in all processes, when `work` raises it in one.
     """
-    own = range(total)[processes.share(total)]
-    parts = processes.gather_json(processes.each_its_share(lambda: work(own)))
-    return [entry for part in parts for entry in part]
+    found: list[Any] = []
+    for first in range(0, total, _POSITIONS):
+        stop_point()
+        block = range(first, min(first + _POSITIONS, total))
+        own = block[processes.share(len(block))]
+        part = processes.each_its_share(functools.partial(work, own))
+        found += itertools.chain.from_iterable(processes.gather_json(part))
+    return found
+
+
+def stop_point() -> None:
+    """A point between two pieces of work, which all processes pass, with nothing to save.
+
+    Raises:
+      Stopped: when that was asked for.
+    """
+    processes.stop_point()
 
 
 def claim(
@@ -93,15 +108,9 @@ def _claim(folder, description, file):
     path = folder / file
     here = json.loads(json.dumps(description))
     if not path.exists():
-        text = json.dumps({**here, _DIGEST: _digest(here)}, indent=1, sort_keys=True)
-        return files.write_text(path, text)
+        return files.write_text(path, json.dumps(files.sealed(here), indent=1, sort_keys=True))
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(found, dict):
-            raise ValueError('not a description of a run')
-        written = found.pop(_DIGEST, None)  # earlier versions wrote none
-        if written is not None and written != _digest(found):
-            raise ValueError('its checksum differs')
+        found = files.unsealed(json.loads(path.read_text(encoding='utf-8')))
     except (ValueError, OSError, RecursionError) as error:
         raise errors.InputError(
             str(path), f'a damaged file ({error})', hint='remove it to start over'
@@ -118,10 +127,6 @@ def _claim(folder, description, file):
             f'another run, which differs in {", ".join(different)}',
             hint='choose another folder or repeat the first command',
         )
-
-
-def _digest(description):
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def _flat(run):

@@ -1,12 +1,19 @@
-"""Reads and writes CSV tables; whatever is wrong with one is one line that names the file and line."""
+"""Reads and writes CSV tables; whatever is wrong with one is one line that names the file and line.
+
+Spreadsheets and people write them in several ways. Values are separated by commas, or by semicolons or
+tabs where the first line has no comma. Blanks behind a separator and a byte order mark do not count.
+"""
 
 import contextlib
 import csv
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from fr_inference import errors, files
 
+_MOST_BYTES = 1 << 30  # of a table that is read row by row
+_MOST_BYTES_AT_ONCE = 2 << 20
 _MOST_CHARACTERS = 1 << 20  # of one line; csv itself bounds a value to 131,072 characters
 
 
@@ -16,7 +23,7 @@ def rows(
     """Yields (number of the line, the values of `columns`) row by row; an absent value is ''.
 
     Args:
-      path: a UTF-8 file, a byte order mark allowed, whose first line names its columns.
+      path: a UTF-8 file of at most 1 GiB whose first line names its columns.
       columns: those that are read; the file may have others.
       field: of errors; the path by default.
 
@@ -24,7 +31,7 @@ def rows(
       InputError: when it cannot be read, or lacks a column.
     """
     field = str(path) if field is None else field
-    with _reading(path, field) as reader:
+    with _reading(path, field, _MOST_BYTES) as reader:
         found = reader.fieldnames or []
         if any(name not in found for name in columns):
             missing = ','.join(name for name in columns if name not in found)
@@ -44,7 +51,7 @@ def whole(
     """Returns (the columns' names, (number of the line, column -> value) of each row).
 
     Args:
-      path: as for `rows`.
+      path: as for `rows`, of at most 2 MiB.
       field: of errors; the path by default.
 
     Raises:
@@ -52,7 +59,7 @@ def whole(
     """
     field = str(path) if field is None else field
     found: list[tuple[int, dict[str, str]]] = []
-    with _reading(path, field) as reader:
+    with _reading(path, field, _MOST_BYTES_AT_ONCE) as reader:
         columns = list(reader.fieldnames or [])
         if len(set(columns)) < len(columns):
             twice = ','.join(sorted({name for name in columns if columns.count(name) > 1}))
@@ -70,17 +77,23 @@ def whole(
 
 
 @contextlib.contextmanager
-def _reading(path, field):
-    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for a writer
-        raise errors.InputError(field, 'something that is not a regular file', 'a CSV file')
+def _reading(path, field, most):
+    if os.path.exists(path):
+        if not os.path.isfile(path):  # opening a pipe would wait for a writer
+            raise errors.InputError(field, 'something that is not a regular file', 'a CSV file')
+        if os.path.getsize(path) > most:
+            found = f'{os.path.getsize(path)} bytes'
+            raise errors.InputError(field, found, f'a CSV file of at most {most} bytes')
     try:
         # File names of other encodings are written, and found again, as Python keeps them.
         with open(path, newline='', encoding='utf-8-sig', errors='surrogatepass') as file:
-            reader = csv.DictReader(_lines(file, field))
-            first = ','.join(reader.fieldnames or [])
-            separator = next((mark for mark in ';\t' if mark in first and ',' not in first), None)
-            if separator is not None:
-                raise errors.InputError(field, f'the separator {separator!r}', 'commas')
+            lines = _lines(file, field)
+            first = next(lines, '')
+            mark = next((one for one in ',;\t' if one in first), ',')
+            reader = csv.DictReader(
+                itertools.chain([first], lines), delimiter=mark, skipinitialspace=True
+            )
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
             yield reader
     except errors.InputError:
         raise
@@ -105,6 +118,18 @@ def _lines(file, field):
             )
         yield line
         number += 1
+
+
+def as_found(folder: str | os.PathLike, written: str) -> str:
+    """Returns a path that a table names, with / in place of backslashes where only that exists.
+
+    Args:
+      folder: that relative paths start from.
+      written: the path.
+    """
+    other = written.replace('\\', '/')
+    here = os.path.exists(os.path.join(folder, written))
+    return other if not here and os.path.exists(os.path.join(folder, other)) else written
 
 
 def write(

@@ -21,7 +21,7 @@ from tests.inversion import worlds
 
 COUNTS = (1, 8)
 SMALL = InputSpec(height=16, width=16)
-FACES = 'procedural:easy,people=5,images=6,size=16,seed=2'
+FACES = 'procedural:easy,people=3,images=6,size=16,seed=2'
 NETWORKS = (
     stylegan2.Generator(4, z_dim=4, w_dim=4, channel_base=32, channel_max=8, mapping_layers=1),
     stylegan2.Discriminator(4, channel_base=32, channel_max=8),

@@ -12,7 +12,7 @@ import pytest
 
 from fr_inference import auditing, config, opening, tables
 from fr_inference.data import overlap
-from fr_inference.data.faces import BadImageError, concat
+from fr_inference.data.faces import BadImageError, concat, from_arrays
 from fr_inference.errors import InputError
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow
@@ -483,3 +483,21 @@ def test_what_names_tell_is_told_before_anything_is_scored(audit, people, others
             ),
         )
     assert (caught.value.field, caught.value.found) == (field, found)
+
+
+def test_images_that_do_not_look_aligned(audit):
+    """Noise is no face: the audit says so in the limits and keeps the scores."""
+    draw = np.random.default_rng(0)
+
+    def noise(people, name):
+        images = draw.integers(0, 256, (2 * people, 112, 112, 3), np.uint8)
+        return from_arrays(images, [f'{name}-{n // 2}' for n in range(2 * people)], name)
+
+    found = audit(
+        target=target_of(Plain(), size=112),
+        members=noise(8, 'in'),
+        nonmembers=noise(8, 'out'),
+    ).record
+    assert set(found['input']['alignment']['scores']) == {'members', 'nonmembers'}
+    limits = str(found['limits'])
+    assert all(f'of {side} do not look aligned' in limits for side in ('members', 'nonmembers'))

@@ -20,7 +20,6 @@ def apart():
             **os.environ,
             'JAX_PLATFORMS': 'cpu',
             'JAX_NUM_CPU_DEVICES': '8',
-            'XLA_FLAGS': '',  # compiled as for users: the tolerances are theirs
         },
         capture_output=True,
         text=True,

@@ -1,5 +1,6 @@
 """Whole files: the old one or the new one, and errors that name the file."""
 
+import json
 import os
 
 import pytest
@@ -57,3 +58,28 @@ class TestReplacing:
 def test_text_that_utf8_lacks(tmp_path):
     files.write_text(tmp_path / 'a', 'x\udcff', errors='backslashreplace')
     assert (tmp_path / 'a').read_text() == 'x\\udcff'
+
+
+RECORD = {'b': [1, 0.1, None], 'a': {'x': 'é'}, '7': True}
+
+
+class TestSealed:
+    def test_round_trip(self):
+        sealed = files.sealed(RECORD)
+        assert list(sealed) == [*RECORD, 'sha256']
+        assert files.unsealed(json.loads(json.dumps(sealed))) == RECORD
+        assert files.sealed(sealed) == sealed
+        assert files.sealed({7: (1, 2)})['sha256'] == files.sealed({'7': [1, 2]})['sha256']
+
+    def test_changed(self):
+        sealed = files.sealed(RECORD)
+        others = [{'7': 1}, {'b': [1, 0.10000000000000002, None]}, {'c': None}, {'sha256': None}]
+        for other in others:
+            with pytest.raises(ValueError, match='checksum'):
+                files.unsealed({**sealed, **other})
+        del sealed['a']
+        with pytest.raises(ValueError, match='checksum'):
+            files.unsealed(sealed)
+
+    def test_of_an_earlier_version(self):
+        assert files.unsealed(RECORD) == RECORD

@@ -24,6 +24,28 @@ def test_the_first_process_writes(monkeypatch, first):
     assert written == ['x'] * first
 
 
+class TestShared:
+    def test_blocks_in_order(self, monkeypatch):
+        monkeypatch.setattr(runs, '_POSITIONS', 4)
+        asked = []
+
+        def work(own):
+            asked.append(list(own))
+            return [number * number for number in own]
+
+        assert runs.shared(10, work) == [number * number for number in range(10)]
+        assert asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        assert runs.shared(0, work) == []
+
+    def test_stopped(self, monkeypatch):
+        monkeypatch.setattr(runs, '_POSITIONS', 4)
+        asked: list[int] = []
+        monkeypatch.setattr(processes, '_stopping', lambda: bool(asked))
+        with pytest.raises(processes.Stopped):
+            runs.shared(10, lambda own: asked.extend(own) or list(own))
+        assert asked == [0, 1, 2, 3]
+
+
 class TestClaim:
     def test_first_and_again(self, tmp_path):
         folder = tmp_path / 'deep'

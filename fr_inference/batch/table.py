@@ -150,6 +150,7 @@ def _of(kind, values):
 def _value(column, cell, folder):
     kind = _OPTIONS[column]
     if declaring.options_of(kind)[column][1].names:
+        cell = tables.as_found(folder, cell)
         beside = folder / cell
         # The same from whatever folder the batch is started.
         cell = os.path.abspath(beside) if os.path.exists(beside) else cell

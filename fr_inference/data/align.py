@@ -52,6 +52,8 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Warps a face to the template, bilinear, black outside the picture.
 
+    A picture of more than twice the size is averaged first: bilinear reading would skip pixels.
+
     Args:
       image: [h, w, 3] uint8.
       landmarks: [5, 2] points (x, y) in pixels, in the template's order.
@@ -76,11 +78,16 @@ def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         raise errors.InputError(
             'landmarks', f'points that scale the picture by {scale:.3g}', 'the points of a face'
         )
+    picture = Image.fromarray(image)
+    factor = int(1 / scale)
+    if factor > 1:
+        picture = picture.reduce(factor)
+        similar = similarity((np.asarray(landmarks) + 0.5) / factor - 0.5, TEMPLATE)
     matrix = np.vstack([similar, (0, 0, 1)])
     inverse = np.linalg.inv(matrix)
     # Pillow samples at pixel centres (+0.5); the template counts centres from 0.
     inverse[:2, 2] += 0.5 - inverse[:2, :2] @ (0.5, 0.5)
-    warped = Image.fromarray(image).transform(
+    warped = picture.transform(
         (SIZE, SIZE),
         Image.Transform.AFFINE,
         tuple(inverse[:2].ravel()),

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from fr_inference.formats.images import BadImageError as BadImageError  # what `
 
 def _nothing(_index: int) -> None:
     """`Faces.encoded` of a source without files."""
+
+
+def _unchanged(_index: int) -> str:
+    """`Faces.changed` of a source that gives its images as they are."""
+    return ''
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,9 @@ class Faces:
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
       encoded: index -> the image's file, byte by byte; None where it has none. Raises
         `BadImageError`.
+      remarks: a line on each kind of thing that was left out or taken for something at opening.
+      changed: index -> what `read` does to the image besides decoding it, '' for nothing. Image and
+        text together determine the pixels.
     """
 
     name: str
@@ -38,6 +47,8 @@ class Faces:
     read: Callable[[int], np.ndarray]
     digest: Callable[[int], str]
     encoded: Callable[[int], bytes | None] = _nothing
+    remarks: tuple[str, ...] = ()
+    changed: Callable[[int], str] = _unchanged
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -52,7 +63,14 @@ class Faces:
             read=functools.partial(_chosen, self.read, chosen),
             digest=functools.partial(_chosen, self.digest, chosen),
             encoded=functools.partial(_chosen, self.encoded, chosen),
+            remarks=self.remarks,
+            changed=functools.partial(_chosen, self.changed, chosen),
         )
+
+    def described(self) -> dict[str, Any]:
+        """Returns what a record says of the source; remarks where there are any."""
+        found = {'source': self.name, 'images': len(self), 'people': len(set(self.identities))}
+        return {**found, 'remarks': list(self.remarks)} if self.remarks else found
 
 
 def _chosen(call, chosen, index):
@@ -69,6 +87,8 @@ def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
         read=functools.partial(_owned, [part.read for part in parts], ends),
         digest=functools.partial(_owned, [part.digest for part in parts], ends),
         encoded=functools.partial(_owned, [part.encoded for part in parts], ends),
+        remarks=tuple(remark for part in parts for remark in part.remarks),
+        changed=functools.partial(_owned, [part.changed for part in parts], ends),
     )
 
 

@@ -5,6 +5,10 @@ last. The image records come before, from 1. An identity record holds two labels
 image and one more than the number of its last. A file without such a record 0 is read too: then each
 record is an image.
 
+Each image's own label says who it is, as in training. The identity records repeat that; where they
+disagree or are incomplete, one remark tells. In a set of more than a million images the labels at both
+ends of a range stand for those between, and an image with another label is refused when it is read.
+
 Source: how `recognition/arcface_torch/dataset.py` of deepinsight/insightface reads them.
 """
 
@@ -14,6 +18,7 @@ import os
 import numpy as np
 
 from fr_inference import errors
+from fr_inference.data import spellings
 from fr_inference.data.faces import Faces
 from fr_inference.data.lazy_names import Numbered
 from fr_inference.formats import images
@@ -22,6 +27,7 @@ from fr_inference.formats.recordio import RecordError, RecordFile
 
 # The file stores its ranges as float32, which is not exact for larger whole numbers.
 _EXACT = 1 << 24
+_MOST_HEADERS = 1 << 20  # of images that are read at opening: each takes a read of the disk
 
 
 def open_record(path: str | os.PathLike, field: str = 'faces') -> Faces:
@@ -38,7 +44,7 @@ def open_record(path: str | os.PathLike, field: str = 'faces') -> Faces:
     """
     try:
         file = RecordFile(path)
-        rows, labels = _images(file)
+        rows, labels, remarks = _images(file)
     except errors.InputError as error:
         raise error.within(field) from error
     return Faces(
@@ -48,68 +54,100 @@ def open_record(path: str | os.PathLike, field: str = 'faces') -> Faces:
         read=functools.partial(_read, file, rows, labels),
         digest=functools.partial(_digest, file, rows, labels),
         encoded=functools.partial(_encoded, file, rows, labels),
+        remarks=tuple(remarks),
     )
 
 
 def _images(file):
-    """Returns ([N] rows of the images in the file, [N] their labels)."""
+    """Returns ([N] rows of the images in the file, [N] their labels, remarks)."""
     first, is_image = file.header(0)
     if file.keys[0] != 0 or len(first) < 2 or is_image:
         rows = np.arange(len(file.keys))
-        return rows, _own_labels(file, rows)
-    begin, end = (_whole(number, file, 0) for number in first[:2])
-    if max(begin, end, len(file.keys)) > _EXACT:
-        return _by_content(file)
-    if not 1 < begin < end:
-        raise file.error(
-            0, f'{begin} to {end - 1} as the identity records', 'records that follow the images'
-        )
-    rows = np.searchsorted(file.keys, [1, begin, end])
-    listed = int(rows[1] - rows[0]), int(rows[2] - rows[1])
-    if listed != (begin - 1, end - begin):
+        return rows, _own_labels(file, rows), []
+    begin = _whole(first[0], file, 0)
+    if max(begin, len(file.keys)) > _EXACT:
+        rows = np.array([row for row in range(1, len(file.keys)) if file.header(row)[1]], np.int64)
+        return rows, _own_labels(file, rows), []
+    start, stop = np.searchsorted(file.keys, [1, begin]).tolist()
+    if begin <= 1:
+        raise file.error(0, f'identity records from {begin}', 'records that follow the images')
+    if stop - start != begin - 1:
         raise file.error(
             0,
-            f'a count of {begin - 1} images and {end - begin} identities',
-            f'the {listed[0]} and {listed[1]} that the .idx lists',
+            f'a count of {begin - 1} images',
+            f'the {stop - start} that the .idx lists before record {begin}',
             'the two files do not belong together',
         )
-    return np.arange(rows[0], rows[1]), _labels_of_ranges(file, rows)
+    ranges, odd = _ranges(file, stop, begin - 1)
+    if first[1] != file.keys[-1] + 1:
+        odd.append(0)
+    rows = np.arange(start, stop)
+    labels = None
+    if not odd and len(rows) > _MOST_HEADERS:
+        labels = _labels_of_ends(file, rows, ranges)
+    if labels is not None:
+        return rows, labels, []
+    labels = np.full(len(rows), -1, np.int64)
+    holds = np.zeros(len(rows), bool)
+    for place, row in enumerate(rows.tolist()):
+        found, holds[place] = file.header(row)
+        if holds[place]:
+            labels[place] = _whole(found[0], file, row)
+    odd += _disagreeing(labels, ranges)
+    if not odd and not _cover(ranges, len(rows)):
+        odd.append(0)
+    return rows[holds], labels[holds], list(_remarks(file, rows[~holds], sorted(set(odd))))
 
 
-def _labels_of_ranges(file, rows):
-    """Returns the label of each image: the one of the first image of its identity."""
-    count = int(rows[1] - rows[0])
-    labels = np.full(count, -1, np.int64)
-    for row in range(int(rows[1]), int(rows[2])):
-        found, _ = file.header(row)
-        if len(found) < 2:
-            raise file.error(row, 'one label', 'the first and last image of an identity')
-        start, stop = (_whole(number, file, row) for number in found[:2])
-        if not 1 <= start <= stop <= count + 1:
-            raise file.error(row, f'images {start} to {stop - 1}', f'images from 1 to {count}')
-        if start == stop:
-            continue
-        block = labels[start - 1 : stop - 1]
-        if (block != -1).any():
-            raise file.error(
-                row, f'images {start} to {stop - 1}', 'images that belong to no other identity'
-            )
-        image = int(rows[0]) + start - 1
-        block[:] = _whole(file.header(image)[0][0], file, image)
-    missing = np.flatnonzero(labels == -1)
-    if len(missing):
-        raise errors.InputError(
-            file.path,
-            f'{len(missing)} images of no identity, such as record {missing[0] + 1}',
-            hint='the identity records are incomplete',
-        )
-    return labels
+def _ranges(file, first, count):
+    """Reads the identity records, from the row `first`.
+
+    Returns:
+      (row -> positions [start, stop) among the `count` images, rows of those that give none).
+    """
+    ranges, odd = {}, []
+    for row in range(first, len(file.keys)):
+        found, is_image = file.header(row)
+        if not is_image and len(found) > 1 and 1 <= found[0] <= found[1] <= count + 1:
+            ranges[row] = int(found[0]) - 1, int(found[1]) - 1
+        else:
+            odd.append(row)
+    return ranges, odd
 
 
-def _by_content(file):
-    """Reads the header of every record: those with bytes behind it are images."""
-    rows = np.array([row for row in range(1, len(file.keys)) if file.header(row)[1]], np.int64)
-    return rows, _own_labels(file, rows)
+def _labels_of_ends(file, rows, ranges):
+    """Returns the label of each image by those at the ends of its range; None where they disagree."""
+    labels = np.full(len(rows), -1, np.int64)
+    for start, stop in ranges.values():
+        if start < stop:
+            ends = _own_labels(file, rows[[start, stop - 1]])
+            if ends[0] != ends[1]:
+                return None
+            labels[start:stop] = ends[0]
+    return labels if _cover(ranges, len(rows)) else None
+
+
+def _cover(ranges, count):
+    """Returns whether every image is in one range."""
+    covered = np.zeros(count, np.int64)
+    for start, stop in ranges.values():
+        covered[start:stop] += 1
+    return bool((covered == 1).all())
+
+
+def _disagreeing(labels, ranges):
+    return [row for row, (start, stop) in ranges.items() if len(np.unique(labels[start:stop])) > 1]
+
+
+def _remarks(file, empty, odd):
+    """Yields what is to be said of records without an image, and of odd records of identities."""
+    for kind, rows in (
+        ('left out, records without an image', empty),
+        ('records of identities that disagree with the images, whose own labels count', odd),
+    ):
+        if len(rows):
+            named = spellings.listed([f'record {file.keys[row]}' for row in rows])
+            yield f'{kind}: {len(rows)} ({named})'
 
 
 def _own_labels(file, rows):
@@ -143,7 +181,7 @@ def _encoded(file, rows, labels, index):
 
 def _read(file, rows, labels, index):
     where = f'{file.path}: {file.where(int(rows[index]))}'
-    return images.decode(_encoded(file, rows, labels, index), where)
+    return images.decode(_encoded(file, rows, labels, index), where, shrink=True)
 
 
 def _digest(file, rows, labels, index):

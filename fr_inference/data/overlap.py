@@ -1,14 +1,18 @@
 """Members and non-members must be different people and different files."""
 
 import concurrent.futures
+import logging
 import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fr_inference import errors, runs
+from fr_inference.data import spellings
 from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.formats import images
 
+_LOG = logging.getLogger(__name__)
 _EXAMPLES = 3
 
 
@@ -24,29 +28,85 @@ def readable(faces: Faces, *, skip_bad: bool) -> Faces:
             return False
         return True
 
-    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # each may hold an image of 200 MB
         return faces.select(np.flatnonzero(list(pool.map(fine, range(len(faces))))))
 
 
-def content_digests(faces: Faces, *, skip_bad: bool = False) -> list[str]:
+def content_digests(
+    faces: Faces, *, skip_bad: bool = False, mended: list[str] | None = None
+) -> list[str]:
     """Returns the SHA-256 (hex) of each image's content; '' for one skipped as unreadable.
 
     Each of several processes reads its share.
+
+    Args:
+      faces: the source.
+      skip_bad: go on at an unreadable image.
+      mended: receives the paths of images whose files end early, which are read all the same.
+
+    Raises:
+      BadImageError: at an unreadable image, unless `skip_bad`.
     """
 
-    def digest(index):
+    def look(index):
         try:
-            return faces.digest(index)
+            return [faces.digest(index), mended is not None and _ends_early(faces, index)]
         except BadImageError:
             if not skip_bad:
                 raise
-            return ''
+            return ['', False]
 
-    def digests(own):
-        with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            return list(pool.map(digest, own))
+    def looked(own):
+        # Each thread may hold a file of 96 MiB.
+        with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            return list(pool.map(look, own))
 
-    return runs.shared(len(faces), digests)
+    found = runs.shared(len(faces), looked)
+    if mended is not None:
+        mended += [faces.paths[index] for index, (_, early) in enumerate(found) if early]
+    return [digest for digest, _ in found]
+
+
+def _ends_early(faces, index):
+    content = faces.encoded(index)
+    if content is None or not images.is_cut_short(content):
+        return False
+    try:
+        faces.read(index)
+    except BadImageError:
+        return False  # it stops the run, or is skipped, where images are used
+    return True
+
+
+def remarks(faces: Faces, digests: Sequence[str], mended: Sequence[str]) -> list[str]:
+    """Returns what is to be said of the files of one source.
+
+    Args:
+      faces: the source.
+      digests: `content_digests` of it.
+      mended: paths, as of `content_digests`.
+    """
+    first: dict[str, int] = {}
+    shared = []
+    for index, digest in enumerate(digests):
+        other = first.setdefault(digest, index)
+        if digest and faces.identities[other] != faces.identities[index]:
+            shared.append(f'{faces.paths[other]} = {faces.paths[index]}')
+    return [
+        f'{kind}: {len(found)} ({spellings.listed(found)})'
+        for kind, found in (
+            ('equal files of two people', shared),
+            ('read as far as they go, JPEG files that end early', mended),
+        )
+        if found
+    ]
+
+
+@runs.first_only
+def tell(name: str, lines: Sequence[str]) -> None:
+    """Logs remarks on the source that is called `name`, once for all processes."""
+    for line in lines:
+        _LOG.warning('%s: %s', name, line)
 
 
 def check_disjoint(
@@ -66,7 +126,7 @@ def check_disjoint(
       digests: `content_digests` of the two.
       names: of the two, in errors and findings; the second is the errors' field.
       allow: return the findings instead of stopping at them.
-      identities: whether the same identity name counts; content always does.
+      identities: whether the same name counts, however it is spelled; content always does.
 
     Returns:
       One line for each kind of overlap, empty when there is none.
@@ -76,7 +136,7 @@ def check_disjoint(
     """
     found = []
     if identities:
-        shared = sorted(set(first.identities) & set(second.identities))
+        shared = _same_people(first.identities, second.identities)
         if shared:
             found.append(f'{len(shared)} identities on both sides ({_listed(shared)})')
     there = dict(zip(digests[1], second.paths, strict=True))
@@ -96,6 +156,16 @@ def check_disjoint(
             'allow_overlap=True, which the report will say',
         )
     return [f'{names[0]} and {names[1]}: {line}' for line in found]
+
+
+def _same_people(first, second):
+    """Returns the names that mean the same person, with both spellings where they differ."""
+    here, there = (
+        {spellings.key(name): name for name in sorted(set(side), reverse=True)}
+        for side in (first, second)
+    )
+    names = sorted((here[key], there[key]) for key in here.keys() & there.keys())
+    return [name if name == other else f'{name} = {other}' for name, other in names]
 
 
 def check_all(

@@ -90,7 +90,8 @@ def _rows(path, faces, root):
             raise refused(f'same {same[:40]!r}', '1 (one person) or 0')
         found = []
         for name in names:
-            position = known.get(name, known.get(str(root / name)))
+            name = name.strip()
+            position = known.get(name, known.get(str(root / tables.as_found(root, name))))
             if position is None:
                 raise refused(
                     f'{name[:120]!r}', f'one of the {len(faces)} images of {faces.name:.200}'

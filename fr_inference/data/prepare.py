@@ -7,6 +7,7 @@ under another name until it is complete: work that is killed at any moment conti
 import dataclasses
 import fcntl
 import hashlib
+import logging
 import os
 import pathlib
 import re
@@ -150,6 +151,7 @@ def _begin(place, faces, total):
     names = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         names.update(f'{path}\n{identity}\n'.encode(errors='surrogateescape'))
+    names.update(faces.changed(0).encode())
     wanted = {'faces': names.hexdigest(), 'images': len(faces), 'shards': total}
     try:
         runs.claim(place.unfinished, wanted, file=_PLAN)
@@ -184,6 +186,7 @@ _IN_WORKER: dict[str, Any] = {}
 
 def _open_in_worker(options):
     jax.config.update('jax_platforms', 'cpu')  # drawings need no accelerator, and no share of one
+    logging.getLogger('fr_inference').setLevel(logging.ERROR)  # what is left out was said before
     _IN_WORKER['options'], _IN_WORKER['faces'] = options, _open(options)
 
 

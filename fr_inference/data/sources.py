@@ -1,7 +1,9 @@
 """Opens faces: a folder of people, a CSV manifest, an insightface `.rec`, a tfds set, or drawings."""
 
+import collections
 import dataclasses
 import functools
+import logging
 import os
 import pathlib
 import re
@@ -10,12 +12,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from fr_inference import errors, tables
-from fr_inference.config import Reading
-from fr_inference.data import insightface, tfds_source
+from fr_inference.config import Aligning, Reading
+from fr_inference.data import (
+    aligned,
+    detector,
+    insightface,
+    photo_folders,
+    spellings,
+    tfds_source,
+)
 from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces, concat
 from fr_inference.formats import images
 
+_LOG = logging.getLogger(__name__)
 _KINDS = (
     'a folder with one sub-folder per person, a CSV manifest (path,identity), a .rec, tfds:NAME:SPLIT '
     'or procedural:SPEC'
@@ -34,14 +44,14 @@ def open_faces(
     identity_key: str | None = None,
     data_dir: str | None = None,
 ) -> Faces:
-    """Opens a source of faces.
+    """Opens a source of faces; what it leaves out is logged and in `Faces.remarks`.
 
     Args:
       source: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
         `identity` (paths relative to its folder, or one image of the following sources, `SPEC#17`);
         insightface's `train.rec` beside its `train.idx`; `tfds:NAME:SPLIT`; or `procedural:SPEC`.
       field: of errors, the argument that named the source.
-      reading: how tfds sets are read, as options of a program.
+      reading: how tfds sets are read and photographs aligned, as options of a program.
       identity_key: in place of `reading`, the feature of tfds sets that holds the identity; `label`,
         else `identity`, by default.
       data_dir: in place of `reading`, the folder of tfds sets; the one that tfds uses by default.
@@ -53,8 +63,18 @@ def open_faces(
     >>> len(faces), faces.identities[5], faces.paths[5]
     (6, 'easy-0-2', 'procedural:easy,people=3,images=2,size=8,seed=0,first=0,start=0#5')
     """
-    source = str(source)
+    if isinstance(reading, Aligning) and reading.align:
+        plain = Reading(identity_key=reading.identity_key, data_dir=reading.data_dir)
+        find = detector.open_detector()
+        return aligned.aligned(open_faces(source, field, reading=plain), find)
     reading = reading or Reading(identity_key=identity_key, data_dir=data_dir)
+    faces = _open(str(source), field, reading)
+    for remark in faces.remarks:
+        _LOG.warning('%s: %s: %s', field, errors.shown(faces.name)[:200], remark)
+    return faces
+
+
+def _open(source, field, reading):
     if source.startswith(_PROCEDURAL):
         return procedural.faces(source.removeprefix(_PROCEDURAL), field)
     if source.startswith(_TFDS):
@@ -73,7 +93,7 @@ def open_faces(
         if path.is_dir():
             return _open_folder(path)
         if path.suffix.lower() == '.csv':
-            return _open_manifest(path, functools.partial(open_faces, reading=reading))
+            return _open_manifest(path, functools.partial(_open, reading=reading))
     except errors.InputError as error:
         raise error.within(field) from error
     raise errors.InputError(field, f'the file {source!r:.200}', _KINDS)
@@ -89,40 +109,19 @@ def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
 
 
 def _open_folder(root):
-    """Takes whatever has the suffix of an image; a link to nowhere or a folder fails when it is read."""
-    try:
-        entries = sorted(root.iterdir())
-        files = [
-            (file, person.name)
-            for person in entries
-            if person.is_dir()
-            for file in sorted(person.iterdir())
-            if file.suffix.lower() in images.SUFFIXES
-        ]
-    except OSError as error:
-        raise errors.InputError(
-            str(error.filename), f'a folder that cannot be read ({error.strerror})'
-        ) from error
-    lost = [entry for entry in entries if not entry.exists() and entry.name[0] != '.']
-    if lost:
-        raise errors.InputError(str(lost[0]), 'a link to nowhere', hint='remove or mend it')
-    if not files:
-        loose = any(entry.suffix.lower() in images.SUFFIXES for entry in entries)
-        raise errors.InputError(
-            str(root),
-            'images but no sub-folders' if loose else 'no images in sub-folders',
-            f'one sub-folder per person with {", ".join(images.SUFFIXES)} files',
-        )
-    return _from_files(str(root), [file for file, _ in files], [person for _, person in files])
+    found = photo_folders.read(root)
+    identities, remarks = spellings.merged(found.people)
+    return _from_files(str(root), found.files, identities, (*found.remarks, *remarks))
 
 
 def _open_manifest(path, open_source):
     rows = _read_rows(path)
     numbered: dict[str, list[tuple[int, str]]] = {}
     files = []
-    for row, (image, _) in enumerate(rows):
+    for row, (image, identity) in enumerate(rows):
         found = _NUMBERED.fullmatch(image)
         if found is None:
+            rows[row] = tables.as_found(path.parent, image), identity
             files.append(row)
         else:
             spec, number = (part for part in found.groups() if part is not None)
@@ -136,8 +135,9 @@ def _open_manifest(path, open_source):
     ]
     order = list(files)
     for spec, members in numbered.items():
-        named = spec if spec.startswith((_PROCEDURAL, _TFDS)) else path.parent / spec
-        source = open_source(named, str(path))
+        drawn = spec.startswith((_PROCEDURAL, _TFDS))
+        named = spec if drawn else path.parent / tables.as_found(path.parent, spec)
+        source = open_source(str(named), str(path))
         for row, number in members:
             if not (number.isdecimal() and len(number) < 20 and int(number) < len(source)):
                 raise errors.InputError(
@@ -151,8 +151,14 @@ def _open_manifest(path, open_source):
         names = tuple(rows[row][1] for row, _ in members)
         parts.append(dataclasses.replace(chosen, identities=names))
         order += [row for row, _ in members]
-    everything = concat(parts, str(path))
-    return everything.select(np.argsort(np.asarray(order)))
+    everything = concat(parts, str(path)).select(np.argsort(np.asarray(order)))
+    if len(set(everything.paths)) < len(everything):
+        path_twice = collections.Counter(everything.paths).most_common(1)[0][0]
+        raise errors.InputError(str(path), f'{path_twice!r:.200} twice', 'each image once')
+    identities, remarks = spellings.merged(everything.identities)
+    return dataclasses.replace(
+        everything, identities=tuple(identities), remarks=(*everything.remarks, *remarks)
+    )
 
 
 def _read_rows(path):
@@ -174,7 +180,12 @@ def _read_rows(path):
     return rows
 
 
-def _from_files(name: str, files: Sequence[pathlib.Path], identities: Sequence[str]) -> Faces:
+def _from_files(
+    name: str,
+    files: Sequence[pathlib.Path],
+    identities: Sequence[str],
+    remarks: Sequence[str] = (),
+) -> Faces:
     paths = tuple(str(file) for file in files)
     return Faces(
         name=name,
@@ -183,11 +194,12 @@ def _from_files(name: str, files: Sequence[pathlib.Path], identities: Sequence[s
         read=functools.partial(_read, paths),
         digest=functools.partial(_digest, paths),
         encoded=functools.partial(_encoded, paths),
+        remarks=tuple(remarks),
     )
 
 
 def _read(paths, index):
-    return images.read_image(paths[index])
+    return images.read_image(paths[index], shrink=True)
 
 
 def _digest(paths, index):

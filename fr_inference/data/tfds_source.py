@@ -58,7 +58,7 @@ def open_tfds(
 
 
 def _read(reader, index):
-    return images.decode(reader.encoded(index), reader.where(index))
+    return images.decode(reader.encoded(index), reader.where(index), shrink=True)
 
 
 def _digest(reader, index):

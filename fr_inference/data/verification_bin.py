@@ -80,7 +80,8 @@ def _encoded(names, items, index):
 
 
 def _read(names, items, index):
-    return images.decode(image_pairs.content(items[index], names[index]), names[index])
+    content = image_pairs.content(items[index], names[index])
+    return images.decode(content, names[index], shrink=True)
 
 
 def _folds(count):

@@ -6,7 +6,6 @@ from fr_inference import errors
 
 MAX_FILE_BYTES = 8 << 30
 MAX_TABLE_BYTES = 4 << 20  # tables of contents take 100 to 200 bytes a tensor
-MAX_PICKLE_BYTES = 16 << 20
 MAX_TENSORS = 20_000
 MAX_NAME = 512
 MAX_NUMBER = 1 << 48

@@ -128,7 +128,9 @@ def _array(value, kinds):
     _is_bytes(kind, kinds)
     content = _bytes(content)
     # The shape is never printed: a file can nest what it mentions without end.
-    if not isinstance(shape, tuple) or len(shape) != 1 or shape[0] != len(content):
+    sides = shape if isinstance(shape, tuple) and len(shape) in (1, 2) else ()
+    # A row, or the column that OpenCV's `imencode` gives.
+    if len(content) not in sides or any(one not in (1, len(content)) for one in sides):
         raise ValueError('an array of pixels or numbers, not the bytes of a file')
     return content
 

@@ -7,7 +7,6 @@ hold such a file for each tensor.
 
 import dataclasses
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.formats import bounds, unpickler
 from fr_inference.formats.opcodes import Allowance, Stream
-from fr_inference.formats.pickled import Module, Packed, Storage, TensorRef
+from fr_inference.formats.pickled import Packed, Storage, TensorRef
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -44,7 +43,7 @@ def read(stream: Stream, mapped: memoryview, source: str) -> tuple[Any, dict[str
     keys = unpickler.loads(stream, source)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise errors.InputError(source, 'a damaged list of storages')
-    storages = {item.key: item for item in items(value) if isinstance(item, Storage)}
+    storages = stream.storages
     blocks: dict[str, memoryview] = {}
     position = stream.tell()
     for key in keys:
@@ -62,28 +61,6 @@ def read(stream: Stream, mapped: memoryview, source: str) -> tuple[Any, dict[str
         blocks[key] = mapped[position + 8 : stop]
         position = stop
     return value, blocks
-
-
-def items(value: Any) -> Iterator[Any]:
-    """Yields the parts of a nested value, storages of tensors among them; shared ones once."""
-    seen: set[int] = set()
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if id(item) in seen:
-            continue
-        yield item
-        if isinstance(item, dict | list | tuple | Module | TensorRef):
-            seen.add(id(item))
-            pending.extend(_parts(item))
-
-
-def _parts(item):
-    if isinstance(item, TensorRef):
-        return (item.storage,)
-    if isinstance(item, Module):
-        return (item.state,)
-    return item.values() if isinstance(item, dict) else item
 
 
 def unpacked(

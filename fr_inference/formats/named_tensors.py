@@ -1,6 +1,5 @@
-"""Finds the named tensors in what a pickle holds, and makes arrays of them."""
+"""Makes arrays of the tensors that a pickle names."""
 
-import collections
 import dataclasses
 import itertools
 import math
@@ -10,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from fr_inference import errors
-from fr_inference.formats import bounds, legacy_torch
+from fr_inference.formats import bounds, legacy_torch, numpy_arrays, pickled_tree
 from fr_inference.formats.opcodes import Allowance
-from fr_inference.formats.pickled import Module, Storage, TensorRef
+from fr_inference.formats.pickled import Storage, TensorRef
 
 # Tied weights share a storage; thousands of views of one are a bomb, each becoming a copy.
 _MAX_SHARING = 4
-_MAX_DEPTH = 4
-_MAX_NESTING = 8
+_MOST_NAMED = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,32 +23,29 @@ class StateDict:
     """Tensors by name, and what the reader left out.
 
     Attributes:
-      tensors: read-only arrays in the file's own dtype. They are views of the mapped file: a head of
-        gigabytes that is set aside takes no memory.
+      tensors: read-only arrays in the file's own dtype, by names from the top ('model/fc.bias'). They
+        are views of the mapped file: a head of gigabytes that is set aside takes no memory.
       notes: one line for each thing that was set aside.
-      options: numbers that modules of NVIDIA's hold as attributes, by name.
+      options: numbers that modules hold as attributes, by name.
+      unread: name -> form, of tensors that are sparse, quantised, complex and the like.
     """
 
     tensors: dict[str, np.ndarray]
     notes: tuple[str, ...] = ()
     options: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def state_dict(
-    value: Any,
-    data: Callable[[Storage], memoryview],
-    allowance: Allowance,
-    source: str,
-    nested: bool,
+    value: Any, data: Callable[[Storage], memoryview], allowance: Allowance, source: str
 ) -> StateDict:
-    """Finds the tensors in a (nested) checkpoint and resolves them.
+    """Finds the tensors of a checkpoint and resolves them.
 
     Args:
       value: what `unpickler.loads` built.
       data: returns the bytes of a storage.
       allowance: what reading the file may still cost.
       source: the file, as errors call it.
-      nested: all tensors, named from the top, in place of the largest dict of them.
 
     Returns:
       The arrays, views of what `data` returns.
@@ -58,116 +53,68 @@ def state_dict(
     Raises:
       InputError: where there are none, or they do not fit what is stored.
     """
-    notes: list[str] = []
-    options: dict[str, float] = {}
-    if nested:
-        chosen, options = _all_named(value, source)
-    else:
-        chosen, notes = _largest(value, source)
-    chosen, blocks = legacy_torch.unpacked(chosen, allowance, source)
-    wanted = sum(math.prod(ref.shape) for ref in chosen.values())
-    stored = sum({ref.storage.key: ref.storage.count for ref in chosen.values()}.values())
+    found = pickled_tree.find(value, source)
+    for names in (found.tensors, found.unread, found.options):
+        bounds.check_names(names, source)
+    if any(name.startswith('dnnlib.tflib.') for name in found.inert):
+        raise errors.InputError(
+            source,
+            'a TensorFlow network of StyleGAN',
+            "NVIDIA's .pkl for PyTorch",
+            "convert it with stylegan2-ada-pytorch's legacy.py: python legacy.py --source=A --dest=B",
+        )
+    views = {name: leaf for name, leaf in found.tensors.items() if isinstance(leaf, TensorRef)}
+    refs, blocks = legacy_torch.unpacked(views, allowance, source)
+    wanted = sum(math.prod(ref.shape) for ref in refs.values())
+    storages = [ref.storage for ref in refs.values() if isinstance(ref.storage, Storage)]
+    stored = sum({storage.key: storage.count for storage in storages}.values())
     if wanted > _MAX_SHARING * stored:
         raise errors.InputError(
             source,
-            f'{len(chosen)} tensors of {wanted} numbers that share {stored} stored ones',
+            f'{len(refs)} tensors of {wanted} numbers that share {stored} stored ones',
             f'{_MAX_SHARING} times what is stored at most',
         )
-    bounds.check_names(chosen, source)
-    bounds.check_names(options, source)
 
     def find(storage):
         return blocks[storage.key] if storage.key in blocks else data(storage)
 
-    arrays = {key: _array(ref, find, source) for key, ref in chosen.items()}
-    return StateDict(arrays, tuple(notes), options)
-
-
-def _largest(value, source):
-    """Returns the tensors of the dict that has the most, and notes about the others."""
-    candidates = _tensor_dicts(value)
-    if not candidates:
-        raise _no_tensors(source)
-    # The most tensors win (optimizer states come in many small dicts); first named, first chosen.
-    path = max(candidates, key=lambda key: len(candidates[key]))
-    chosen = candidates.pop(path)
-    notes = [
-        f'set aside: {errors.shown(".".join(other)[:80]) or "(top level)"} ({len(tensors)} tensors, as '
-        f'{errors.shown(next(iter(tensors))[:80])})'
-        for other, tensors in itertools.islice(candidates.items(), 8)
-    ]
-    return chosen, notes
-
-
-def _tensor_dicts(value):
-    """Returns each dict that holds named tensors, by its path of keys, outer ones first."""
-    found: dict[tuple[str, ...], dict[str, TensorRef]] = {}
-    seen: set[int] = set()
-    pending: collections.deque[tuple[tuple[str, ...], Any]] = collections.deque([((), value)])
-    while pending:
-        path, item = pending.popleft()
-        if not isinstance(item, dict) or id(item) in seen:
+    arrays, unread = {}, dict(found.unread)
+    for name, leaf in found.tensors.items():
+        if isinstance(leaf, TensorRef):
+            arrays[name] = _array(refs[name], find, source)
             continue
-        seen.add(id(item))
-        named = {key: leaf for key, leaf in item.items() if isinstance(key, str)}
-        tensors = {key: leaf for key, leaf in named.items() if isinstance(leaf, TensorRef)}
-        if tensors:
-            found[path] = tensors
-        if len(path) < _MAX_DEPTH:
-            inner = ((key, leaf) for key, leaf in named.items() if isinstance(leaf, dict))
-            pending.extend(((*path, key), leaf) for key, leaf in inner)
-    return found
+        try:
+            arrays[name] = numpy_arrays.unpickled(leaf, allowance)
+        except ValueError as error:
+            unread[name] = bounds.brief(error)
+    if not arrays:
+        raise _no_tensors(found.inert, unread, source)
+    return StateDict(arrays, tuple(_notes(found, unread)), found.options, unread)
 
 
-def _all_named(value, source):
-    """Returns every tensor under string keys and every number of a module, by names from the top.
-
-    What is mentioned twice has the name under which it comes first.
-    """
-    tensors: dict[str, TensorRef] = {}
-    options: dict[str, float] = {}
-    seen: set[int] = set()
-    pending: collections.deque[tuple[tuple[str, ...], Any]] = collections.deque([((), value)])
-    while pending:
-        path, item = pending.popleft()
-        inside = item.state if isinstance(item, Module) else item
-        if not isinstance(inside, dict) or id(inside) in seen:
-            continue
-        seen.add(id(inside))
-        module = isinstance(item, Module)
-        for key, leaf in inside.items():
-            if module and key in ('_parameters', '_buffers', '_modules'):
-                pending.append((path, leaf))
-            elif not isinstance(key, str):
-                continue
-            elif module and type(leaf) in (int, float) and abs(leaf) < bounds.MAX_NUMBER:
-                _enter(options, path, key, leaf, source)
-            elif isinstance(leaf, TensorRef) and not module:
-                _enter(tensors, path, key, leaf, source)
-            elif isinstance(leaf, dict | Module) and not module and len(path) < _MAX_NESTING:
-                pending.append(((*path, key), leaf))
-    if not tensors:
-        raise _no_tensors(source)
-    return tensors, options
+def _notes(found, unread):
+    for kind, names in (
+        ('pickled whole, of which the tensors are read and the code is not', found.modules),
+        ('set aside, never imported or run', found.inert),
+        ('set aside, tensors in another form', [f'{k} ({v})' for k, v in unread.items()]),
+    ):
+        if names and '' not in names:
+            yield f'{kind}: {_listed(names)}'
 
 
-def _enter(table, path, key, leaf, source):
-    length = sum(map(len, path)) + len(key)
-    if length > bounds.MAX_NAME:
-        raise errors.InputError(
-            source, f'a name of {length} characters', f'{bounds.MAX_NAME} at most'
-        )
-    name = '.'.join((*path, key))
-    if name in table:
-        raise errors.InputError(
-            source, f'two tensors called {errors.shown(name[:80])}', 'each once'
-        )
-    table[name] = leaf
-    bounds.check_count(len(table), source)
+def _listed(names):
+    more = ', ...' if len(names) > _MOST_NAMED else ''
+    return ', '.join(itertools.islice((name[:200] for name in names), _MOST_NAMED)) + more
 
 
-def _no_tensors(source):
-    return errors.InputError(source, 'no named tensors', 'a state dict')
+def _no_tensors(inert, unread, source):
+    forms = _listed([f'{name} ({form})' for name, form in unread.items()])
+    return errors.InputError(
+        source,
+        'no named tensors' + (f' but {forms}' if forms else ''),
+        'a state dict',
+        f'nothing was run of {_listed(inert)}' if inert else None,
+    )
 
 
 def _array(ref, data, source):

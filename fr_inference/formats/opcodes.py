@@ -11,7 +11,8 @@ from typing import Any
 
 # A state dict takes about 40 operations a tensor; iresnet200 with its optimiser stays below 200,000.
 MAX_OPERATIONS = 500_000
-_MAX_COPIED = 64 << 20
+# Arrays that NumPy pickles in protocol 2 are text, which must be decoded.
+_MAX_COPIED = 256 << 20
 _MAX_TEXT = 4096
 
 
@@ -39,12 +40,16 @@ class Stream:
     Args:
       content: the bytes, which nothing here copies as a whole.
       allowance: shared with other streams of the same file.
+
+    Attributes:
+      storages: those that its pickles mention, by key.
     """
 
     def __init__(self, content: bytes | memoryview, allowance: Allowance | None = None):
         self._content = memoryview(content)
         self._position = 0
         self.allowance = allowance or Allowance()
+        self.storages: dict[str, Any] = {}
 
     def tell(self) -> int:
         """As a file."""

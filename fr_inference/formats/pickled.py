@@ -69,17 +69,25 @@ class TensorRef:
 
 
 class Ignored:
-    """Stands for harmless bookkeeping (NumPy scalars, argument records) that holds no weights.
+    """An object of a class or function that the file names: it is never imported, never called.
+
+    What the file says of it is kept, so that the tensors of a pickled module can be found.
 
     Attributes:
-      name: the function that the file asks for; it is never called.
+      name: of the class or function, '' for a set.
       arguments: what the file passes to it.
-      state: what the file would set on the result.
+      state: what the file would set on the result, its attributes as a rule.
+      entries: what the file would enter into it by keys, as into a dict.
+      items: what the file would append or add to it, as to a list or a set.
     """
 
-    name = ''
-    arguments: Any = ()
-    state: Any = None
+    __slots__ = ('arguments', 'entries', 'items', 'name', 'state')
+
+    def __init__(self, name: str = '', arguments: Any = ()):
+        self.name, self.arguments = name, arguments
+        self.state: Any = None
+        self.entries: dict[Any, Any] = {}
+        self.items: list[Any] = []
 
 
 DTYPES = {
@@ -93,4 +101,10 @@ DTYPES = {
     'CharStorage': 'int8',
     'ByteStorage': 'uint8',
     'BoolStorage': 'bool',
+    'ComplexFloatStorage': 'complex64',
+    'ComplexDoubleStorage': 'complex128',
+    'QInt8Storage': 'int8',
+    'QUInt8Storage': 'uint8',
+    'QInt32Storage': 'int32',
+    'UntypedStorage': 'uint8',
 }

@@ -1,8 +1,8 @@
 """Reads tensors from the checkpoint files of strangers: no byte is executed, sizes are bounded.
 
 Formats: PyTorch's zip archive and its older sequence of pickles (`.pt`, `.pth`, `.ckpt`, without
-torch installed), `.safetensors`, and the pickled modules of NVIDIA's generators (`.pkl`, as
-stylegan2-ada-pytorch's `persistence` writes them).
+torch installed), with a state dict or a module pickled whole, TorchScript's archives, plain pickles of
+tensors or NumPy arrays, NVIDIA's pickles of generators, `.safetensors` and `.npz`.
 """
 
 import os
@@ -11,6 +11,7 @@ import pathlib
 from fr_inference import errors
 from fr_inference.formats import (
     bounds,
+    kinds,
     legacy_torch,
     regular_files,
     safetensors_file,
@@ -19,65 +20,56 @@ from fr_inference.formats import (
 )
 from fr_inference.formats.named_tensors import StateDict, state_dict
 from fr_inference.formats.opcodes import Stream
-from fr_inference.formats.pickled import Module
 
 _PICKLES = (b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')  # PROTO and the protocol
 
 
-def read_tensors(path: str | os.PathLike, *, nested: bool = False) -> StateDict:
-    """Reads the state dict of a checkpoint file.
+def read_tensors(path: str | os.PathLike) -> StateDict:
+    """Reads all named tensors of a checkpoint file.
 
     Args:
-      path: `.pt`, `.pth`, `.ckpt` in either PyTorch format, or `.safetensors`; recognised by content.
-      nested: all tensors under string keys, named from the top ('g_ema.style.1.weight'), in place of
-        the largest state dict; NVIDIA's `.pkl` is read too ('G_ema.mapping.fc0.weight').
+      path: any of the formats; recognised by content, not by name.
 
     Returns:
-      The tensors as read-only arrays of the file's own shapes and dtypes.
+      The tensors as read-only arrays of the file's own shapes and dtypes, by names from the top.
 
     Raises:
-      InputError: whose field is the path, for whatever is not a readable state dict.
+      InputError: whose field is the path, for whatever holds no readable tensors.
     """
     path = pathlib.Path(path)
     source = str(path)
     try:
         size = regular_files.size_of(path, 'a checkpoint file')
         with open(path, 'rb') as file:
-            start = file.read(16)
+            start = file.read(kinds.START)
             if start[:4] == b'PK\x03\x04':
-                return torch_zip.read(file, size, source, nested)
+                return torch_zip.read(file, size, source)
             if start[:2] in _PICKLES:
-                return _read_pickle(file, source, nested)
-        if start[8:9] == b'{' or path.suffix == '.safetensors':
+                return _read_pickle(file, source)
+        other = kinds.of_bytes(start)
+        if other is None and (start[8:9] == b'{' or path.suffix == '.safetensors'):
             return StateDict(safetensors_file.read(path))
     except OSError as error:
         words = error.strerror or bounds.brief(error)
         raise errors.InputError(source, f'a file that cannot be read: {words}') from error
-    files = "NVIDIA's .pkl, a PyTorch .pt" if nested else 'a PyTorch .pt/.pth/.ckpt'
+    kind, hint = other or ('a file of another kind, not a checkpoint', None)
     raise errors.InputError(
         source,
-        'a file of another kind, not a checkpoint',
-        f'{files}, a .safetensors file or a native folder',
+        kind,
+        "a PyTorch .pt/.pth/.ckpt, a .safetensors file, NVIDIA's .pkl or a native folder",
+        hint,
     )
 
 
-def _read_pickle(file, source, nested):
+def _read_pickle(file, source):
     content = regular_files.mapped(file)
     stream = Stream(content)
     first = unpickler.loads(stream, source)
     if first != legacy_torch.MAGIC:
-        modules = nested and any(isinstance(item, Module) for item in legacy_torch.items(first))
-        if not modules:
-            raise errors.InputError(
-                source,
-                'a plain pickle, '
-                + ('without a network' if nested else 'not a PyTorch checkpoint'),
-                hint='nothing was run',
-            )
-        return state_dict(first, lambda _storage: content[:0], stream.allowance, source, nested)
+        return state_dict(first, lambda _storage: content[:0], stream.allowance, source)
     value, blocks = legacy_torch.read(stream, content, source)
 
     def data(storage):
         return blocks.get(storage.key, content[:0])
 
-    return state_dict(value, data, stream.allowance, source, nested)
+    return state_dict(value, data, stream.allowance, source)

@@ -1,9 +1,10 @@
-"""An interpreter for the pickles that state dicts are: it builds tensors and plain containers only.
+"""An interpreter for the pickles of checkpoints: it builds tensors, plain containers and inert objects.
 
 Python's own unpickler calls what a file names. This one never looks anything up: a global stays an
-inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. What a file can
-make it do is bounded: opcodes outside the table, unknown names, huge numbers and forward memo
-references are errors, and time and memory grow no faster than the file. (A file needs only two bytes
+inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. A call of any other
+name gives an `Ignored`, which holds what the file says of the object. What a file can make it do is
+bounded: opcodes outside the table, huge numbers and forward memo references are errors, and time and
+memory grow no faster than the file. (A file needs only two bytes
 to mention a memoised value again, so nothing here may walk, print or hash a value each time it is
 mentioned.) The source code in NVIDIA's pickles is a text like any other, too long to be decoded.
 
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fr_inference import errors
-from fr_inference.formats import bounds
+from fr_inference.formats import bounds, pickle_names
 from fr_inference.formats.opcodes import BLOCKS, MAX_OPERATIONS, TEXTS, Stream, operations
 from fr_inference.formats.pickled import DTYPES, Global, Ignored, Module, Packed, Storage, TensorRef
 
@@ -32,10 +33,11 @@ def loads(data: Stream, source: str) -> Any:
 
     Returns:
       Dicts, lists, tuples, strings, numbers, None, memoryviews (bytes, and strings of over 4 KiB),
-      `TensorRef`, `Storage`, `Packed`, `Module`, `Ignored`.
+      `TensorRef`, `Storage`, `Packed`, `Module`, `Global`, `Ignored`. Every storage that is mentioned is
+      entered in `data.storages`.
 
     Raises:
-      InputError: for anything else; its field is `source`.
+      InputError: for a damaged pickle, or one that names what runs code; its field is `source`.
     """
     try:
         with warnings.catch_warnings():
@@ -75,6 +77,8 @@ def _interpret(data, source):
         elif name == 'STACK_GLOBAL':
             second, first = stack.pop(), stack.pop()
             stack.append(_known(Global(_name(first), _name(second)), source))
+        elif name == 'BINPERSID':
+            stack.append(_persistent(stack.pop(), data.storages, source))
         elif name in _ACTIONS:
             _ACTIONS[name](stack, source)
         elif name not in ('PROTO', 'FRAME'):
@@ -93,19 +97,12 @@ def _name(value: Any) -> str:
 
 
 def _known(name, source):
-    known = str(name) in _BUILDERS or str(name) in _INERT or _storage_dtype(name) is not None
-    if not known:
-        raise errors.InputError(
-            source,
-            f'a pickle that names {str(name)[:80]!r}',
-            'only the few names that weights need',
-            'nothing was run; if it is a whole pickled model, save its state_dict() instead',
-        )
+    pickle_names.check(name, source)
     return name
 
 
 def _storage_dtype(name):
-    return DTYPES.get(name.name) if name.module in ('torch', 'torch.cuda') else None
+    return DTYPES.get(name.name) if name.module in _STORAGE_MODULES else None
 
 
 def _since_mark(stack):
@@ -130,29 +127,43 @@ def _tuple(size):
 
 def _append(stack, _source):
     value = stack.pop()
-    _typed(stack[-1], list).append(value)
+    _listed(stack[-1]).append(value)
 
 
 def _appends(stack, _source):
     values = _since_mark(stack)
-    _typed(stack[-1], list).extend(values)
+    _listed(stack[-1]).extend(values)
+
+
+def _listed(value):
+    return value.items if isinstance(value, Ignored) else _typed(value, list)
 
 
 def _set_item(stack, _source):
     value, key = stack.pop(), stack.pop()
-    _typed(stack[-1], dict)[_hashable(key)] = value
+    _mapped(stack[-1])[_key(key)] = value
 
 
 def _set_items(stack, _source):
     items = _since_mark(stack)
-    target = _typed(stack[-1], dict)
+    target = _mapped(stack[-1])
     for key, value in zip(items[::2], items[1::2], strict=True):
-        target[_hashable(key)] = value
+        target[_key(key)] = value
+
+
+def _mapped(value):
+    return value.entries if isinstance(value, Ignored) else _typed(value, dict)
 
 
 def _add_items(stack, _source):
-    _since_mark(stack)
-    _typed(stack[-1], Ignored)
+    values = _since_mark(stack)
+    _typed(stack[-1], Ignored).items.extend(values)
+
+
+def _frozen_set(stack, _source):
+    values = _since_mark(stack)
+    stack.append(Ignored())
+    stack[-1].items.extend(values)
 
 
 def _typed(value, kind):
@@ -161,16 +172,13 @@ def _typed(value, kind):
     return value
 
 
-def _hashable(key):
-    # Hashing nested tuples that share parts takes time exponential in the file's size, and a file can
-    # choose whole numbers that collide in a dict.
-    if isinstance(key, str):
-        return _name(key)
-    if isinstance(key, int) and key.bit_length() > 64:
-        raise ValueError(f'a key of {key.bit_length()} bits')
-    if not isinstance(key, int | float | None):
-        raise TypeError(f'found a {type(key).__name__} as a key of a dict')
-    return (str(key),)  # nobody asks for it, but it must not be mistaken for a name
+def _key(key):
+    """Returns a dict's key: short texts as they are, which alone name tensors.
+
+    Nobody asks for the others. None is hashed: nested tuples that share parts take time exponential in
+    the file's size, and a file can choose whole numbers that collide in a dict.
+    """
+    return key if isinstance(key, str) and len(key) <= bounds.MAX_NAME else object()
 
 
 def _dict_from_mark(stack, source):
@@ -182,28 +190,32 @@ def _dict_from_mark(stack, source):
 
 def _build(stack, _source):
     state = stack.pop()
-    # Attributes of containers (an OrderedDict's _metadata) hold no weights.
-    if isinstance(_typed(stack[-1], dict | Ignored), Ignored):
+    # Attributes of containers (an OrderedDict's _metadata) and of tensors hold no weights.
+    if isinstance(_typed(stack[-1], dict | Ignored | TensorRef), Ignored):
         stack[-1].state = state
 
 
-def _reduce(stack, source):
+def _reduce(stack, _source):
     arguments, function = stack.pop(), stack.pop()
-    name = str(_typed(function, Global))
-    if name in _INERT:
-        ignored = Ignored()
-        ignored.name, ignored.arguments = name, arguments
-        stack.append(ignored)
-        return
+    name = function.name if isinstance(function, Ignored) else str(_typed(function, Global))
     if name not in _BUILDERS:
-        raise errors.InputError(source, f'a pickle that calls {name}', 'a function')
+        stack.append(Ignored(name, arguments))
+        return
     if len(_typed(arguments, tuple)) > _MAX_ARGUMENTS:
         raise ValueError(f'{name} called with {len(arguments)} arguments')
     stack.append(_BUILDERS[name](*arguments))
 
 
-def _persistent(stack, source):
-    saved = _typed(stack.pop(), tuple)
+def _reduce_with_names(stack, source):
+    named = stack.pop()
+    _reduce(stack, source)
+    if isinstance(stack[-1], Ignored):
+        stack[-1].arguments = (stack[-1].arguments, named)
+
+
+def _persistent(saved, storages, source):
+    if len(_typed(saved, tuple)) == 4 and saved[0] == 'module' and isinstance(saved[1], Global):
+        return saved[1]  # the class of a module, beside whose name the older format keeps its code
     if len(saved) < 5 or saved[0] != 'storage' or not isinstance(saved[1], Global):
         raise errors.InputError(source, 'an unknown reference to stored data')
     dtype = _storage_dtype(saved[1])
@@ -215,11 +227,12 @@ def _persistent(stack, source):
             'a storage that is a view of another, which only torch before 0.4 wrote',
             hint='save it again with a newer torch',
         )
-    count = _size(saved[4])
-    stack.append(Storage(_name(saved[2]), dtype, count))
+    stored = Storage(_name(saved[2]), dtype, _size(saved[4]))
+    storages[stored.key] = stored
+    return stored
 
 
-def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: Any) -> TensorRef:
+def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> TensorRef:
     """Returns a view of a storage.
 
     Raises:
@@ -249,8 +262,27 @@ def _size(number):
     return number
 
 
+def _rebuild_tensor(storage, offset, shape, strides, _gradient=False, _hooks=None, metadata=None):
+    if metadata:  # a view of the negative or conjugate numbers
+        return Ignored(_REBUILD, (storage, metadata))
+    return rebuild_tensor(storage, offset, shape, strides)
+
+
 def _rebuild_parameter(tensor, *_rest):
-    return _typed(tensor, TensorRef)
+    return _typed(tensor, TensorRef | Ignored)
+
+
+def _rebuild_of_type(function, kind, arguments, _state):
+    if str(function) == _REBUILD and str(kind) in _PLAIN_TENSORS:
+        return _rebuild_tensor(*_typed(arguments, tuple)[:_MAX_ARGUMENTS])
+    return Ignored(f'{kind}'[: bounds.MAX_NAME] if isinstance(kind, Global) else '', arguments)
+
+
+def _object(kind, _base=None, value=None, *_rest):
+    made = Ignored(str(_typed(kind, Global)), ())
+    if isinstance(value, dict):
+        made.entries = value
+    return made
 
 
 def _packed(content):
@@ -261,7 +293,7 @@ def _packed(content):
 
 def _encode(text, encoding='utf-8'):
     if encoding != 'latin1' or not isinstance(text, str | memoryview):
-        return Ignored()
+        return Ignored('_codecs.encode')
     return Packed(text, text=True)
 
 
@@ -272,46 +304,30 @@ def _module(meta):
 def _ordered_dict(items=None):
     if items is None:
         return {}
-    built = {_hashable(key): value for key, value in _typed(items, list)}
+    built = {_key(key): value for key, value in _typed(items, list)}
     items.clear()  # mentioned again, it costs nothing again
     return built
 
 
+_STORAGE_MODULES = ('torch', 'torch.cuda', 'torch.storage')
+_REBUILD = 'torch._utils._rebuild_tensor_v2'
+_PLAIN_TENSORS = ('torch.Tensor', 'torch.nn.parameter.Parameter', 'torch.nn.parameter.Buffer')
+
 _BUILDERS: Mapping[str, Callable[..., Any]] = {
-    'torch._utils._rebuild_tensor_v2': rebuild_tensor,
+    _REBUILD: _rebuild_tensor,
     'torch._utils._rebuild_tensor': rebuild_tensor,
     'torch._utils._rebuild_parameter': _rebuild_parameter,
+    'torch._utils._rebuild_parameter_with_state': _rebuild_parameter,
+    'torch._tensor._rebuild_from_type_v2': _rebuild_of_type,
     'torch.storage._load_from_bytes': _packed,
     'torch_utils.persistence._reconstruct_persistent_obj': _module,
     'collections.OrderedDict': _ordered_dict,
+    'collections.defaultdict': lambda *_default: {},
+    'copyreg._reconstructor': _object,
+    'copy_reg._reconstructor': _object,
     'dnnlib.util.EasyDict': lambda: {},
     '_codecs.encode': _encode,
 }
-
-# Bookkeeping seen beside weights in real checkpoints. It becomes `Ignored`, whatever its arguments.
-_INERT = frozenset(
-    (
-        '__builtin__.bytes',
-        '__builtin__.set',
-        'argparse.Namespace',
-        'builtins.bytes',
-        'builtins.set',
-        'numpy.core.multiarray._reconstruct',
-        'numpy.core.multiarray.scalar',
-        'numpy.core.numeric._frombuffer',
-        'numpy._core.multiarray._reconstruct',
-        'numpy._core.multiarray.scalar',
-        'numpy._core.numeric._frombuffer',
-        'numpy.dtype',
-        'numpy.ndarray',
-        'pathlib.PosixPath',
-        'torch.Size',
-        'torch.bfloat16',
-        'torch.device',
-        'torch.float16',
-        'torch.float32',
-    )
-)
 
 _CONSTANTS: Mapping[str, Callable[[], Any]] = {
     'NONE': lambda: None,
@@ -344,8 +360,9 @@ _ACTIONS: Mapping[str, Callable[[list[Any], str], None]] = {
     'SETITEM': _set_item,
     'SETITEMS': _set_items,
     'ADDITEMS': _add_items,
+    'FROZENSET': _frozen_set,
     'BUILD': _build,
     'REDUCE': _reduce,
     'NEWOBJ': _reduce,
-    'BINPERSID': _persistent,
+    'NEWOBJ_EX': _reduce_with_names,
 }

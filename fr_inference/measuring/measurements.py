@@ -20,7 +20,6 @@ from fr_inference.data.loader import Decoders
 from fr_inference.measuring import distances
 from fr_inference.measuring import features as extra_features
 from fr_inference.measuring.features import Feature
-from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.row_cache import RowCache
 from fr_inference.runs import Progress
@@ -81,8 +80,8 @@ def measure(
       mirror: measure the mirror images instead.
       skip_bad: leave unreadable images out and list them.
       scores: folder of rows measured before (`row_cache`), which are not measured again, and where new
-        ones are added as they come; none are kept when None, nor for an architecture that is not
-        registered.
+        ones are added as they come; none are kept when None, nor for the architecture 'custom', a
+        function whose code nothing identifies.
       decoders: processes that decode images, where this one's threads would keep the devices waiting.
       label: of the progress.
       on: the devices that share the work; `devices.local()` by default.
@@ -102,9 +101,9 @@ def measure(
     more, programs = extra_features.described(features, inputs)
     widths += more
     cache, keys = None, [''] * len(faces)
-    if scores is not None and target.architecture in registry.VARIANTS:
+    if scores is not None and target.architecture != 'custom':
         cache = RowCache(scores, _described(target, mirror, programs), sum(widths))
-        keys = overlap.content_digests(faces, skip_bad=skip_bad)
+        keys = _keys(faces, overlap.content_digests(faces, skip_bad=skip_bad))
     lost: dict[int, str] = {}
     on = tuple(on or devices.local())
     share = devices.largest_share(len(faces))
@@ -163,6 +162,14 @@ def measure(
         index=index,
         skipped=tuple((faces.paths[position], lost[position]) for position in sorted(lost)),
     )
+
+
+def _keys(faces, digests):
+    """Aligned and as it is, a photograph has two rows."""
+    return [
+        f'{digest} {changed}' if digest and (changed := faces.changed(index)) else digest
+        for index, digest in enumerate(digests)
+    ]
 
 
 def _described(target, mirror, programs):

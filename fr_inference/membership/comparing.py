@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import config, errors
+from fr_inference import config, errors, runs
 from fr_inference.membership import controls, labelled, logistic
 from fr_inference.membership.attack import Attack, Examples
 from fr_inference.membership.comparison import Comparison
@@ -73,9 +73,11 @@ def compare(
       (its figures beside those of its controls, the scores behind them); None where it cannot be run.
 
     Raises:
+      Stopped: when that was asked for.
       InputError: for another setting, or one that the attack has not.
     """
     errors.one_of('setting', setting, [name for name in _SETTINGS if name in attack.settings])
+    runs.stop_point()  # with many images the resampling takes minutes
     trials = _SETTINGS[setting](attack, views, settings.seed)
     if trials is None:
         return None

@@ -19,7 +19,7 @@ def figures(images: Labelled, fit: np.ndarray, *, seed: int) -> list[dict[str, A
         signed(images, fit)[:, ~fit], member, people, seed=seed, replicates=_REPLICATES
     )
     return [
-        {'name': name, 'auc': float(value), 'auc_ci95': intervals.percentiles(sample, smaller)}
+        {'name': name, 'auc': float(value), 'auc_ci95': intervals.interval(value, sample, smaller)}
         for name, value, sample in zip(images.layers, values, sampled.T, strict=True)
     ]
 

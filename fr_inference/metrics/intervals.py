@@ -23,6 +23,8 @@ RESOLVABLE = 10
 
 _CHUNK_NUMBERS = 1 << 22
 _Z = 1.959963984540054
+_ROUNDING = 1e-9  # of sums of weights
+_FARTHEST = 100.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,14 +111,11 @@ def figures(
     values = statistics(np.ones((1, len(member))))[0]
     draws = resampled_weights(scored.identities, member, seed=seed, replicates=replicates)
     sampled = np.concatenate([statistics(weights) for weights in draws])
-    # Perfect figures do not vary between replicates, but they are not certain either.
     sides = people_per_side(scored.identities, member)
-    ends = [
-        _interval(value, sample, people)
-        for value, sample, people in zip(
-            values, sampled.T, [min(sides), min(sides)] + [sides[0]] * len(rates), strict=True
-        )
-    ]
+    ends = [interval(values[one], sampled[:, one], min(sides)) for one in (0, 1)]
+    for value, sample in zip(values[2:], sampled[:, 2:].T, strict=True):
+        sure = np.ptp(sample) < _ROUNDING
+        ends.append(_unvaried(value, sides[0]) if sure else percentiles(sample, sides[0]))
     return {
         'auc': float(values[0]),
         'auc_ci95': ends[0],
@@ -169,13 +168,42 @@ def aucs(
 def percentiles(sample: np.ndarray, people: int) -> list[float]:
     """Returns the ends of the 95 % interval that a bootstrap sample [R] of `people` people gives.
 
-    Plain percentiles are too narrow for few people: they lack the factor n / (n - 1) of a variance and
-    Student's heavier tails. These are Hesterberg's expanded percentiles ("What teachers should know
-    about the bootstrap", 2015, section 5.3). Of 300 simulated intervals for the AUC of 6 people a side,
-    4 images each, 94 to 98 % hold the truth instead of 89 to 90 %.
+    For differences and other figures far from their bounds; see `interval` for an AUC. Plain percentiles
+    are too narrow for few people: they lack the factor n / (n - 1) of a variance and Student's heavier
+    tails. These are Hesterberg's expanded percentiles ("What teachers should know about the bootstrap",
+    2015, section 5.3).
     """
     tail = _tail(people)
     return [float(end) for end in np.quantile(sample, [tail, 1 - tail])]
+
+
+def interval(value: float, sample: np.ndarray, people: int) -> list[float]:
+    """Returns the ends of the 95 % interval of an AUC or an accuracy.
+
+    Near 1 such a figure varies more the lower it is, so that the interval of one that came out high
+    by chance is too short: of percentile intervals of an AUC of 0.95, 4.7 % lie above it with 40 to
+    200 people, 8.4 % with 20 to 60 (1,000 simulations each). The logit has a nearly constant spread.
+    The interval is Student's on that scale: logit(value) -+ t * spread / (value (1 - value)), with
+    n / (n - 1) for the variance. Then 3.0 and 3.3 % lie above. (Pepe 2003, "The statistical evaluation
+    of medical tests for classification and prediction", has the transformation; the resampling of
+    people is ours.)
+
+    Args:
+      value: 0 to 1.
+      sample: [R] bootstrap replicates of it.
+      people: of the smaller side.
+
+    Returns:
+      [lower, upper] within 0 and 1. Wilson's for `people` draws where no replicate differs: perfect
+      figures are not certain either.
+    """
+    if np.ptp(sample) < _ROUNDING:
+        return _unvaried(value, people)
+    half = _student(people) * float(np.std(sample)) / (value * (1 - value))
+    middle = math.log(value / (1 - value))
+    # Far beyond these ends the exponential overflows.
+    ends = np.clip([middle - half, middle + half], -_FARTHEST, _FARTHEST)
+    return [float(1 / (1 + math.exp(-end))) for end in ends]
 
 
 def people_per_side(identities: Sequence[str], member: np.ndarray) -> tuple[int, int]:
@@ -222,15 +250,18 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def _interval(value, sample, people):
-    if np.ptp(sample) >= 1e-9:  # sums of weights are rounded
-        return percentiles(sample, people)
+def _unvaried(value, people):
     low, high = wilson(float(np.clip(value, 0, 1)), people)
     return [min(low, float(value)), max(high, float(value))]
 
 
 def _tail(people):
     """The share of replicates beyond each end: 0.025 for very many people, less for few."""
+    return 0.5 * math.erfc(_student(people) / math.sqrt(2))
+
+
+def _student(people):
+    """How many standard deviations of a bootstrap sample of so many people reach to each end."""
     degrees = max(1, people - 1)
     z = _Z
     # Student's quantile by the expansion of Cornish and Fisher (Abramowitz & Stegun 26.7.5).
@@ -240,4 +271,4 @@ def _tail(people):
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
     student = z + sum(term / degrees**power for power, term in enumerate(terms, start=1))
-    return 0.5 * math.erfc(math.sqrt((degrees + 1) / degrees / 2) * student)
+    return math.sqrt((degrees + 1) / degrees) * student

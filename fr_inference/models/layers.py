@@ -1,5 +1,6 @@
 """Layers that the backbone families share. NHWC, float32 parameters, `dtype` for the arithmetic."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,14 +20,21 @@ _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'truncated_normal'
 
 
 class PReLU(nn.Module):
-    """max(x, 0) + slope * min(x, 0) with one slope per channel (`nn.PReLU` of Linen has one in all)."""
+    """max(x, 0) + slope * min(x, 0).
 
+    Attributes:
+      shared: one slope in all instead of one per channel.
+      dtype: of the arithmetic.
+    """
+
+    shared: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., C] to [..., C]."""
-        slope = self.param('slope', nn.initializers.constant(0.25), (x.shape[-1],), jnp.float32)
+        shape = (1 if self.shared else x.shape[-1],)
+        slope = self.param('slope', nn.initializers.constant(0.25), shape, jnp.float32)
         return jnp.maximum(x, 0) + slope.astype(self.dtype) * jnp.minimum(x, 0)
 
 
@@ -86,28 +94,39 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int =
 
 
 class DepthwiseConv(nn.Module):
-    """One filter per channel, no bias.
+    """One filter per channel.
 
     Attributes:
       kernel: (height, width) in pixels.
       stride: in pixels.
       padding: zeros on each side.
+      group: input channels that each filter sees; more than one make a grouped convolution.
+      use_bias: whether each channel has a bias.
       dtype: of the arithmetic.
     """
 
     kernel: tuple[int, int]
     stride: int = 1
     padding: int = 0
+    group: int = 1
+    use_bias: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [N, H, W, C] to [N, H', W', C]."""
-        shape = (*self.kernel, 1, x.shape[-1])
-        kernel = self.param('kernel', _conv_init, shape, jnp.float32)
+        shape = (*self.kernel, self.group, x.shape[-1])
+        kernel = self.param('kernel', _conv_init, shape, jnp.float32).astype(self.dtype)
         pad = (self.padding, self.padding)
         x = jnp.pad(x.astype(self.dtype), ((0, 0), pad, pad, (0, 0)))
-        return depthwise(x, kernel.astype(self.dtype), stride=self.stride)
+        if self.group == 1:
+            x = depthwise(x, kernel, stride=self.stride)
+        else:
+            x = _grouped(x, kernel, self.stride)
+        if self.use_bias:
+            bias = self.param('bias', nn.initializers.zeros, shape[-1:], jnp.float32)
+            x = x + bias.astype(self.dtype)
+        return x
 
 
 @seam.operation
@@ -126,25 +145,72 @@ def depthwise(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
     """
     if x.shape[1:3] == kernel.shape[:2]:
         return jnp.sum(x * kernel[None, :, :, 0, :], axis=(1, 2), keepdims=True)
+    return _grouped(x, kernel, stride)
+
+
+def _grouped(x, kernel, stride):
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
         'VALID',
         dimension_numbers=_ORDER,
-        feature_group_count=x.shape[-1],
+        feature_group_count=x.shape[-1] // kernel.shape[2],
     )
 
 
+class SqueezeExcite(nn.Module):
+    """x * sigmoid(fc2(activation(fc1(mean over H and W)))), Hu et al., arXiv 1709.01507.
+
+    Attributes:
+      reduction: channels for each feature between the two dense layers.
+      use_bias: of the dense layers.
+      prelu: PReLU with one slope in all instead of ReLU.
+      dtype: of the arithmetic.
+    """
+
+    reduction: int = 16
+    use_bias: bool = False
+    prelu: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [N, H, W, C] to [N, H, W, C]."""
+        channels = x.shape[-1]
+        dense = functools.partial(nn.Dense, use_bias=self.use_bias, dtype=self.dtype)
+        gate = dense(max(channels // self.reduction, 1), name='fc1')(jnp.mean(x, axis=(1, 2)))
+        gate = (
+            PReLU(shared=True, dtype=self.dtype, name='prelu')(gate)
+            if self.prelu
+            else nn.relu(gate)
+        )
+        return x * nn.sigmoid(dense(channels, name='fc2')(gate))[:, None, None, :]
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Scales embeddings [N, D] to unit length."""
+    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
 def normalization(
-    kind: str, *, dtype: Any = jnp.float32, axis_name: str | None = None
+    kind: str,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    dtype: Any = jnp.float32,
+    axis_name: str | None = None,
 ) -> Callable[..., Callable[[jax.Array], jax.Array]]:
-    """Returns `norm(train=..., name=...)`, which builds one normalisation layer of `kind`.
+    """Returns `norm(train=..., affine=True, name=...)`, which builds one normalisation layer of `kind`.
+
+    A layer that is not `affine` has neither scale nor bias.
 
     Args:
       kind: 'batch'; 'group' (up to 32 groups of channels); 'layer' (all features of one image at
         once); 'instance' (each channel of one image). Features without height and width get groups of
         at least 16 channels, or one group, because a group of few channels would erase them.
+      epsilon: added to the variance.
+      momentum: share of the old running statistics that a training step keeps (PyTorch's is 1 minus it).
       dtype: of the output.
       axis_name: mapped axis over which 'batch' averages its statistics while training.
 
@@ -153,14 +219,18 @@ def normalization(
     """
     errors.one_of('norm', kind, NORMALIZATIONS)
 
-    def build(*, train: bool, name: str | None = None) -> Callable[[jax.Array], jax.Array]:
+    def build(
+        *, train: bool, affine: bool = True, name: str | None = None
+    ) -> Callable[[jax.Array], jax.Array]:
         if kind == 'batch':
             # The two-pass variance: E[x^2] - E[x]^2 loses digits where the mean is large.
             return nn.BatchNorm(
                 use_running_average=not train,
-                momentum=0.9,
-                epsilon=1e-5,
+                momentum=momentum,
+                epsilon=epsilon,
                 dtype=dtype,
+                use_bias=affine,
+                use_scale=affine,
                 axis_name=axis_name,
                 use_fast_variance=False,
                 name=name,
@@ -168,7 +238,15 @@ def normalization(
 
         def apply(x: jax.Array) -> jax.Array:
             groups = _group_count(kind, x.shape[-1], flat=x.ndim == 2)
-            return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=dtype, name=name)(x)
+            norm = nn.GroupNorm(
+                num_groups=groups,
+                epsilon=epsilon,
+                dtype=dtype,
+                use_bias=affine,
+                use_scale=affine,
+                name=name,
+            )
+            return norm(x)
 
         return apply
 

@@ -31,19 +31,25 @@ class Variant:
 
 
 def hyperparameter(
-    default: Any, *, choices: tuple[str, ...] | None = None, total: int | None = None
+    default: Any,
+    *,
+    choices: tuple[str, ...] | None = None,
+    total: int | None = None,
+    longest: int | None = None,
 ) -> Any:
     """Returns a module's field with the values that it may take.
 
     Without it, a field takes what its default's type says: a whole number from 1 to 8192, a tuple of
-    as many such numbers as the default has, True or False, any text.
+    as many such numbers as the default has, a number between 0 and 1, True or False, any text.
 
     Args:
       default: of the field.
       choices: the texts that there are.
       total: the largest sum of a tuple.
+      longest: the most numbers in a tuple of any length.
     """
-    return dataclasses.field(default=default, metadata={'choices': choices, 'total': total})
+    limits = {'choices': choices, 'total': total, 'longest': longest}
+    return dataclasses.field(default=default, metadata=limits)
 
 
 def hyperparameters(module: nn.Module) -> dict[str, dataclasses.Field]:
@@ -79,7 +85,7 @@ def resolve(name: str, module: nn.Module, config: Mapping[str, Any]) -> dict[str
         default = getattr(module, option)
         limits = known[option].metadata
         if isinstance(default, tuple):
-            _check_tuple(option, value, len(default), limits.get('total'))
+            _check_tuple(option, value, len(default), limits.get('total'), limits.get('longest'))
             resolved[option] = tuple(value)
             continue
         _check_value(option, value, default, limits.get('choices'))
@@ -87,17 +93,18 @@ def resolve(name: str, module: nn.Module, config: Mapping[str, Any]) -> dict[str
     return resolved
 
 
-def _check_tuple(option, value, length, total):
+def _check_tuple(option, value, length, total, longest):
     fits = (
         isinstance(value, list | tuple)
-        and len(value) == length
+        and (len(value) == length if longest is None else 1 <= len(value) <= longest)
         and all(map(_is_size, value))
         and (total is None or sum(value) <= total)
     )
     if not fits:
+        count = f'{length}' if longest is None else f'1 to {longest}'
         most = '' if total is None else f', at most {total} in all'
         raise errors.InputError(
-            option, f'{value!r:.80}', f'{length} whole numbers from 1 to {_LARGEST}{most}'
+            option, f'{value!r:.80}', f'{count} whole numbers from 1 to {_LARGEST}{most}'
         )
 
 
@@ -106,6 +113,8 @@ def _check_value(option, value, default, choices):
         errors.one_of(option, value, choices)
     elif type(default) is int and not _is_size(value):
         raise errors.InputError(option, f'{value!r:.80}', f'a whole number from 1 to {_LARGEST}')
+    elif type(default) is float and not (type(value) is float and 0 < value < 1):
+        raise errors.InputError(option, f'{value!r:.80}', 'a number between 0 and 1')
     elif type(value) is not type(default):
         raise errors.InputError(option, f'{value!r:.80}', f'a value like {default!r}')
 

@@ -45,7 +45,9 @@ def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str,
     """Returns (path, identity, SHA-256 of the content) of every image; `skip_bad`: that can be read."""
     if skip_bad:
         faces = overlap.readable(faces, skip_bad=True)
-    digests = overlap.content_digests(faces)
+    mended: list[str] = []
+    digests = overlap.content_digests(faces, mended=mended)
+    overlap.tell('faces', overlap.remarks(faces, digests, mended))
     return list(zip(faces.paths, faces.identities, digests, strict=True))
 
 
@@ -100,7 +102,7 @@ class Record:
     def check_epochs(
         self, workdir: pathlib.Path | None, save_epochs: Sequence[int], done: float
     ) -> None:
-        """Raises InputError for epochs that are past and were not saved, or never come.
+        """Raises InputError for epochs that are past and were not saved or are damaged, or never come.
 
         Args:
           workdir: where they are saved.
@@ -118,12 +120,26 @@ class Record:
         lost = runs.by_first(
             lambda: [n for n in past if not native_targets.is_target(_folder(workdir, n))]
         )
+        hint = f'choose another folder than {workdir}, or leave them out'
         if lost:
-            raise errors.InputError(
-                'save_epochs',
-                f'epochs {lost}, which are over and were not saved',
-                hint=f'choose another folder than {workdir}, or leave them out',
-            )
+            found = f'epochs {lost}, which are over and were not saved'
+            raise errors.InputError('save_epochs', found, hint=hint)
+        damaged = runs.by_first(
+            lambda: [why for n in past if (why := _damage(_folder(workdir, n)))]
+        )
+        if damaged:
+            found = f'epochs that are over and cannot be read ({"; ".join(damaged)})'
+            raise errors.InputError('save_epochs', found, hint=hint)
+
+
+def _damage(folder):
+    """Returns what is wrong with a native checkpoint, None for a whole one."""
+    try:
+        native_targets.load_target(folder)
+        native_targets.read_member_rows(folder)
+    except errors.InputError as error:
+        return f'{error.field}: {error.found}'
+    return None
 
 
 def _folder(workdir, epoch):

@@ -45,7 +45,7 @@ class Sheets:
         self._kept: dict[str, Any] = {'embedder': sha256, 'frechet': {}}
         if self._path.is_file():
             try:
-                found = json.loads(self._path.read_text(encoding='utf-8'))
+                found = files.unsealed(json.loads(self._path.read_text(encoding='utf-8')))
                 if found['embedder'] == sha256:
                     self._kept = found
             except (ValueError, KeyError, TypeError) as error:
@@ -101,4 +101,4 @@ def _write_sheet(path, sheet):
 
 @runs.first_only
 def _write_distances(path, kept):
-    files.write_text(path, json.dumps(kept, indent=1) + '\n')
+    files.write_text(path, json.dumps(files.sealed(kept), indent=1) + '\n')

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fr_inference import checkpointing, errors
+from fr_inference import checkpointing, errors, runs
 from fr_inference.data import loader
 from fr_inference.data.faces import Faces
 
@@ -27,6 +27,7 @@ def load(
       the images that are kept, [N]). Positions count the kept images.
 
     Raises:
+      Stopped: when that was asked for.
       InputError: at an unreadable image, unless `skip_bad`; when none is readable; for `skip_bad`
         with a set that does not fit in 1 GiB.
     """
@@ -47,6 +48,7 @@ def load(
     for batch in loader.batches(
         faces, height=height, width=width, batch_size=64, skip_bad=skip_bad
     ):
+        runs.stop_point()
         blocks.append(batch.images[batch.mask])
         index.append(batch.index[batch.mask])
     if not blocks:
@@ -56,6 +58,7 @@ def load(
 
 
 def digest(faces: Faces) -> str:
-    """Returns the SHA-256 (hex) of the images' paths and identities: which set a run was about."""
-    names = '\n'.join([*faces.paths, *faces.identities]).encode(errors='surrogatepass')
+    """Returns the SHA-256 (hex) of paths, identities and changes: which images a run was about."""
+    changes = sorted({faces.changed(index) for index in range(len(faces))} - {''})
+    names = '\n'.join([*faces.paths, *faces.identities, *changes]).encode(errors='surrogatepass')
     return checkpointing.digest(np.frombuffer(names, np.uint8))

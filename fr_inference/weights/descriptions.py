@@ -1,4 +1,4 @@
-"""The JSON files that describe native networks: read with bounds, one line when wrong."""
+"""The JSON files that describe native networks: read with bounds and a digest, one line when wrong."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fr_inference import errors
+from fr_inference import errors, files
 from fr_inference.formats import bounds
 
 _MAX_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
@@ -54,7 +54,8 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
       schemas: the numbers of the forms that are understood.
 
     Raises:
-      InputError: when it is absent, too large, no JSON, or of another form.
+      InputError: when it is absent, too large, no JSON, of another form, or was changed since it was
+        written.
     """
     if not path.is_file():
         raise errors.InputError(str(path), 'no such file', 'the description in a native folder')
@@ -69,6 +70,14 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
         ) from error
     if not isinstance(record, dict):
         raise errors.InputError(str(path), type(record).__name__, 'a JSON object')
+    try:
+        record = files.unsealed(record)
+    except (ValueError, RecursionError) as error:
+        raise errors.InputError(
+            str(path),
+            f'a damaged description ({bounds.brief(error)})',
+            hint='copy or download the folder again; if you changed it yourself, remove its "sha256"',
+        ) from error
     with naming(str(path)):
         errors.one_of('schema', record.get('schema'), schemas)
     return record

@@ -1,6 +1,6 @@
 """The families of backbones that are recognised by the names in a file, and the variables they give."""
 
-import re
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -8,9 +8,21 @@ import flax.linen as nn
 import numpy as np
 
 from fr_inference import errors
+from fr_inference.formats.named_tensors import StateDict
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
-from fr_inference.weights import ir_names, iresnet_names, mobilefacenet_names, rules
+from fr_inference.weights import (
+    arcface_resnet_names,
+    edgenext_names,
+    heads,
+    inception_resnet_names,
+    ir_names,
+    iresnet_names,
+    mobilefacenet_names,
+    parts,
+    rules,
+    vit_names,
+)
 from fr_inference.weights.descriptions import naming
 from fr_inference.weights.rules import Layer, Match
 
@@ -23,24 +35,51 @@ class Family(Protocol):
         """Names of tensors, one of which is in every file of the family."""
 
     def recognise(
-        self, shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        input: InputSpec | None = None,
+        prefix: str = '',
     ) -> Match | None:
-        """Returns the variant that names and shapes spell out, None for another family."""
+        """Returns the variant that names and shapes spell out, None for another family.
+
+        What a project calls the backbone, `prefix`, at times tells its input convention.
+        """
 
     def layers_of(self, module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
         """Returns the rules of a module of the family, None for another's."""
 
 
-FAMILIES: tuple[Family, ...] = (iresnet_names, ir_names, mobilefacenet_names)
-
-# Names under which training code keeps the classification layer beside the backbone.
-_HEAD = re.compile(
-    r'(^|\.)(heads?|classifier|classification|margin|(arc|cos|sphere|ada|curricular)_?face|'
-    r'arc_?margin|metric(_fc)?|logits|(am_?)?softmax|criterion|loss|product|fc_head|head_fc|'
-    r'partial_fc)(\.|$)',
-    re.IGNORECASE,
+FAMILIES: tuple[Family, ...] = (
+    iresnet_names,
+    ir_names,
+    mobilefacenet_names,
+    inception_resnet_names,
+    arcface_resnet_names,
+    vit_names,
+    edgenext_names,
 )
-_MAX_PREFIXES = 16  # each is tried on all names
+
+# Norms of the modules that have no epsilon of their own.
+_EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+    """A place in a file where a family recognises a backbone.
+
+    Attributes:
+      prefix: of its tensors' names.
+      match: what was recognised.
+      tensors: without the prefix, by reference.
+    """
+
+    prefix: str
+    match: Match
+    tensors: dict[str, np.ndarray]
+
+    def is_whole(self) -> bool:
+        """Whether no tensor is missing."""
+        return all(key in self.tensors for key in _entries(self.match))
 
 
 def recognise(
@@ -48,39 +87,52 @@ def recognise(
     source: str,
     arch: str | None = None,
     input: InputSpec | None = None,
+    part: str | None = None,
 ) -> tuple[Match, dict[str, np.ndarray], list[str]]:
     """Recognises family and variant from names and shapes, below any common prefix.
 
     Args:
-      tensors: state dict.
+      tensors: by names from the top of the file.
       source: the file, as errors call it.
       arch: the variant to expect, in place of the one found.
       input: what images it expects; by default square ones as the head's shape says.
+      part: the prefix to look below, or the end of it; needed where several backbones differ.
 
     Returns:
       (the match, the tensors below the prefix with the prefix removed, names of all others).
 
     Raises:
-      InputError: when no family fits; of the field 'arch', when there is no table of names for `arch`.
+      InputError: when no family fits; of the field 'part', when several fit, or none there; of 'arch',
+        when there is no table of names for `arch`.
     """
     if arch is not None:
         errors.one_of('arch', arch, registry.VARIANTS)
-    for prefix in _prefixes(tensors):
-        inside = {
-            name.removeprefix(prefix): value
-            for name, value in tensors.items()
-            if name.startswith(prefix)
-        }
-        shapes = {name: tuple(value.shape) for name, value in inside.items()}
-        found = (family.recognise(shapes, input) for family in FAMILIES)
-        match = next((match for match in found if match), None)
-        if match is None:
-            continue
-        if arch is not None and arch != match.architecture:
-            match = _override(match, arch)
-        others = [name for name in tensors if not name.startswith(prefix)]
-        return match, inside, others
-    some = ', '.join(list(tensors)[:3])
+    tensors = parts.unwrapped(tensors)
+    candidate = _choose(_candidates(tensors, source), part, source)
+    match = candidate.match
+    if input is not None:
+        match = _recognise(candidate.tensors, candidate.prefix, input) or match
+    if arch is not None and arch != match.architecture:
+        match = _override(match, arch)
+    prefix = candidate.prefix
+    inside = {prefix + name for name in candidate.tensors}
+    others = [name for name in tensors if name not in inside]
+    return dataclasses.replace(match, prefix=prefix), candidate.tensors, others
+
+
+def _candidates(tensors, source):
+    """Returns every place where a family recognises a backbone, by the length of its prefix."""
+    signatures = [name for family in FAMILIES for name in family.SIGNATURES]
+    found = []
+    for prefix in parts.prefixes(tensors, signatures, source):
+        inside = parts.below(tensors, prefix)
+        match = _recognise(inside, prefix)
+        if match is not None:
+            found.append(_Candidate(prefix, match, inside))
+    if found:
+        found = [candidate for candidate in found if not _is_inside(candidate, found)]
+        return [_without_inner(candidate, found) for candidate in found]
+    some = ', '.join(name[:80] for name in list(tensors)[:3])
     raise errors.InputError(
         source,
         f'no known backbone in these {len(tensors)} tensors ({some}, ...)',
@@ -88,16 +140,65 @@ def recognise(
     )
 
 
-def _prefixes(tensors):
-    """Returns '' and every prefix under which a family's signature is found, shortest first."""
-    signatures = [name for family in FAMILIES for name in family.SIGNATURES]
-    found = {
-        name.removesuffix(signature)
-        for name in tensors
-        for signature in signatures
-        if name.endswith(f'.{signature}') or name == signature
+def _recognise(tensors, prefix, input=None):
+    # A container's name is joined by '/', a module's by '.'; what a family looks for is either.
+    above = prefix.replace('/', '.')
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    found = (family.recognise(shapes, input, above) for family in FAMILIES)
+    return next((match for match in found if match), None)
+
+
+def _is_inside(candidate, among):
+    """Whether a candidate is nothing but a part of another backbone."""
+    return any(
+        other.is_whole() and any(key.startswith(inner) for key in _entries(other.match))
+        for other in among
+        if (inner := _inner(candidate, other))
+    )
+
+
+def _inner(candidate, other):
+    """Returns the prefix of a candidate as seen from another one around it, '' for none around it."""
+    around = candidate.prefix.startswith(other.prefix)
+    return candidate.prefix[len(other.prefix) :] if around else ''
+
+
+def _without_inner(candidate, among):
+    """Returns a candidate without the tensors of whole backbones further inside."""
+    inner = tuple(
+        prefix for other in among if (prefix := _inner(other, candidate)) and other.is_whole()
+    )
+    if not inner:
+        return candidate
+    own = {name: value for name, value in candidate.tensors.items() if not name.startswith(inner)}
+    return dataclasses.replace(candidate, tensors=own)
+
+
+def _choose(candidates, part, source):
+    """Returns the one backbone of a file, or the one that `part` calls."""
+    if part is not None:
+        prefix = parts.chosen(part, [candidate.prefix for candidate in candidates], source)
+        return next(candidate for candidate in candidates if candidate.prefix == prefix)
+    whole = [candidate for candidate in candidates if candidate.is_whole()]
+    differing = [other for other in whole[1:] if not parts.same(whole[0].tensors, other.tensors)]
+    if differing:
+        prefixes = [candidate.prefix for candidate in whole]
+        raise errors.InputError(
+            'part',
+            f'{len(whole)} backbones that differ',
+            f'one of {parts.listed(prefixes)}',
+            inside=source,
+        )
+    return (whole or candidates)[0]
+
+
+def _entries(match):
+    """Returns the rule of each tensor of a match: name -> (path in the variables, transform)."""
+    return {
+        layer.key(suffix): (f'{collection}/{layer.target}/{leaf}', transform)
+        for layer in match.layers
+        for suffix, (collection, leaf, transform) in layer.weights().items()
     }
-    return sorted(found, key=len)[:_MAX_PREFIXES]
 
 
 def _override(match: Match, arch: str) -> Match:
@@ -114,7 +215,11 @@ def _override(match: Match, arch: str) -> Match:
 
 
 def convert(
-    match: Match, tensors: Mapping[str, np.ndarray], expected: Any, source: str
+    match: Match,
+    tensors: Mapping[str, np.ndarray],
+    expected: Any,
+    source: str,
+    module: nn.Module | None = None,
 ) -> tuple[Any, list[str]]:
     """Applies a family's rules.
 
@@ -123,6 +228,7 @@ def convert(
       tensors: state dict without prefix.
       expected: abstract variables of the module.
       source: the file, as errors call it.
+      module: the network, whose embedding's length tells a head under any name.
 
     Returns:
       ({'params', 'batch_stats'} as float32 NumPy arrays, names of set-aside head tensors).
@@ -130,25 +236,48 @@ def convert(
     Raises:
       InputError: that lists every unmatched, missing and misshaped tensor.
     """
-    entries = {
-        f'{layer.source}.{suffix}': (f'{collection}/{layer.target}/{leaf}', transform)
-        for layer in match.layers
-        for suffix, (collection, leaf, transform) in layer.weights().items()
-    }
+    entries = _entries(match)
     variables, missing, misshaped = rules.fill(entries, tensors, expected)
     rest = [
         key for key in tensors if key not in entries and not key.endswith('num_batches_tracked')
     ]
-    heads = [key for key in rest if _HEAD.search(key)]
+    left = heads.among({key: tensors[key] for key in rest}, module, match.input, expected)
     _check_statistics(missing, tensors, match.architecture, source)
     with naming(source):
         errors.report_mismatch(
             f'as {match.architecture}',
-            unmatched=[key for key in rest if key not in heads],
+            unmatched=[key for key in rest if key not in left],
             missing=missing,
             misshaped=misshaped,
         )
-    return variables, heads
+    return variables, left
+
+
+def check_told(match: Match, module: nn.Module, state: StateDict, source: str) -> None:
+    """Raises `InputError` where what a file tells beside its tensors speaks against the module.
+
+    Args:
+      match: what `recognise` found.
+      module: made of it.
+      state: the file: some of its tensors may be in a form that is not read, and its modules may tell
+        the epsilon of their norms.
+      source: the file, as errors call it.
+    """
+    unread = parts.below(parts.unwrapped(state.unread), match.prefix)
+    lost = [f'{name} ({form})' for name, form in unread.items() if not heads.is_named(name)]
+    if lost:
+        raise errors.InputError(
+            source,
+            f'{len(lost)} tensors in a form that is not read, as {lost[0][:200]}',
+            'dense tensors of plain numbers',
+        )
+    used = float(getattr(module, 'epsilon', _EPSILON))
+    told = parts.below(parts.unwrapped(state.options), match.prefix)
+    names = [f'{layer.source}.eps' for layer in match.layers if layer.kind.startswith('norm')]
+    other = {told[name] for name in names if name in told and told[name] != used}
+    if other:
+        values = ', '.join(f'{value:g}' for value in sorted(other)[:4])
+        raise errors.InputError(source, f'BatchNorm with epsilon {values}', f'{used:g}')
 
 
 def _check_statistics(missing, tensors, architecture, source):

@@ -1,14 +1,17 @@
-"""insightface `arcface_torch` IResNet checkpoints."""
+"""IResNet checkpoints of insightface's `arcface_torch`, ElasticFace, TopoFR and MagFace.
+
+The names are the same; MagFace calls the backbone `features` and wants BGR from 0 to 1.
+"""
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 
+from fr_inference.models import registry
 from fr_inference.models.backbones.iresnet import IResNet
 from fr_inference.models.target import InputSpec
-from fr_inference.weights.rules import Layer, Match, grid_of, input_of, size_of
+from fr_inference.weights.rules import Layer, Match, differing, grid_of, input_of, part_of, size_of
 
 SIGNATURES = ('layer1.0.bn1.weight',)
 DEPTHS: dict[tuple[int, ...], str] = {
@@ -20,8 +23,11 @@ DEPTHS: dict[tuple[int, ...], str] = {
 }
 
 
+MAGFACE = InputSpec(colour='bgr', mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0), mirror='none')
+
+
 def recognise(
-    shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None
+    shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None, prefix: str = ''
 ) -> Match | None:
     """Returns the variant that a state dict's names and shapes spell out, None for another family."""
     if SIGNATURES[0] not in shapes or 'features.weight' not in shapes:
@@ -33,28 +39,34 @@ def recognise(
             blocks[int(found[1]) - 1].add(int(found[2]))
     depths = tuple(max(stage, default=0) + 1 for stage in blocks)
     width = size_of(shapes, 'conv1.weight', 64)
-    embedding = size_of(shapes, 'fc.weight', 512)
     columns = size_of(shapes, 'fc.weight', 25088, axis=1)
-    config: dict[str, Any] = {}
     architecture = DEPTHS.get(depths, 'iresnet50')
-    if depths not in DEPTHS:
-        config['depths'] = list(depths)
-    if width != 64:
-        config['width'] = width
-    if embedding != 512:
-        config['embedding'] = embedding
-    spec = input_of(architecture, columns, 8 * width, input)
-    return Match(architecture, config, spec, layers(depths, grid_of(spec)))
+    squeeze_excite = 'layer1.0.se_block.fc1.weight' in shapes
+    magface = part_of(prefix, 'features')
+    wanted = {
+        'depths': list(depths),
+        'width': width,
+        'embedding': size_of(shapes, 'fc.weight', 512),
+        'squeeze_excite': squeeze_excite,
+        'epsilon': 2e-5 if magface else 1e-5,
+        'momentum': 0.1 if magface else 0.9,
+    }
+    convention = MAGFACE if magface else registry.VARIANTS[architecture].input
+    spec = input_of(convention, columns, 8 * width, input)
+    rules = layers(depths, grid_of(spec), squeeze_excite)
+    return Match(architecture, differing(architecture, wanted), spec, rules)
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
     """Returns the rules of a module of this family, None for another's."""
     if not isinstance(module, IResNet):
         return None
-    return layers(tuple(module.depths), grid_of(input))
+    return layers(tuple(module.depths), grid_of(input), module.squeeze_excite)
 
 
-def layers(depths: tuple[int, ...], grid: tuple[int, int]) -> tuple[Layer, ...]:
+def layers(
+    depths: tuple[int, ...], grid: tuple[int, int], squeeze_excite: bool = False
+) -> tuple[Layer, ...]:
     """Returns the rules of an IResNet of these depths, its last map of size `grid`."""
     rules = [
         Layer('conv1', 'conv', 'conv1'),
@@ -72,6 +84,8 @@ def layers(depths: tuple[int, ...], grid: tuple[int, int]) -> tuple[Layer, ...]:
                 ('conv2', 'conv', 'conv2'),
                 ('bn3', 'norm', 'bn3'),
             ]
+            if squeeze_excite:
+                parts += [(f'se_block.{fc}', 'pointwise', f'se/{fc}') for fc in ('fc1', 'fc2')]
             if i == 0:
                 parts += [
                     ('downsample.0', 'pointwise', 'downsample_conv'),

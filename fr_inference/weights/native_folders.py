@@ -1,11 +1,13 @@
 """Native folders: a description in JSON, and all variables in one `variables.safetensors`.
 
 The names in the file are the paths of the variables, parts joined by '/' ('params/conv1/kernel').
-The description holds the SHA-256 of the variables (`checkpointing.digest`): a file that was damaged
-or exchanged is an error. Earlier versions wrote an Orbax folder, `variables/`, which is still read.
+The description holds the SHA-256 of itself, of the variables (`checkpointing.digest`) and of every file
+beside them: a file that was damaged or exchanged is an error. Earlier versions wrote an Orbax folder,
+`variables/`, without any digest; it is still read.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -29,6 +31,7 @@ OLD_FORMAT = (
 )
 _ORBAX = 'variables'
 _METADATA = {'format': 'fr_inference'}
+_BESIDE = 'files_sha256'
 
 
 @runs.first_only
@@ -48,7 +51,7 @@ def save(
     Args:
       directory: made if absent; a native folder there is replaced.
       name: of the description, such as 'target.json'.
-      record: what the description says; 'schema' and 'variables_sha256' are added.
+      record: what the description says; 'schema' and all digests are added.
       variables: pytree of arrays, dtypes preserved.
       beside: further files by name, with a function that writes each to a path; None removes an
         earlier one.
@@ -79,7 +82,9 @@ def save(
         for file, write in others.items():
             if write is not None:
                 write(temporary[file])
-        temporary[name].write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
+                record.setdefault(_BESIDE, {})[file] = _sha256(temporary[file])
+        text = json.dumps(files.sealed(record), indent=1) + '\n'
+        temporary[name].write_text(text, encoding='utf-8')
         (directory / name).unlink(missing_ok=True)
         for file, write in others.items():
             if write is None:
@@ -124,6 +129,38 @@ def load_variables(
             'copy or download the folder again',
         )
     return jax.tree.map(np.array, views), digest, ()
+
+
+def check_beside(path: pathlib.Path, record: dict[str, Any]) -> None:
+    """Compares a file beside the variables with the digest that the description holds.
+
+    Args:
+      path: the file, as `save` wrote it by its `beside`.
+      record: the description; that of an earlier version holds no digest.
+
+    Raises:
+      InputError: whose field is the file, when the two differ or it cannot be read.
+    """
+    held = record.get(_BESIDE)
+    expected = held.get(path.name) if isinstance(held, dict) else None
+    try:
+        whole = expected is None or expected == _sha256(path)
+    except OSError as error:
+        raise errors.InputError(
+            str(path), f'a file that cannot be read ({error.strerror})'
+        ) from error
+    if not whole:
+        raise errors.InputError(
+            str(path),
+            "a file whose SHA-256 differs from the description's",
+            'the file that was written with it',
+            'copy or download the folder again',
+        )
+
+
+def _sha256(path):
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _compare(found, expected, source):

@@ -122,11 +122,14 @@ def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]]
     """Returns (path, identity, sha256) of the images a native target was trained on, None if unknown.
 
     Raises:
-      InputError: when the list is there and cannot be read.
+      InputError: when the list is there and cannot be read, or was changed.
     """
     path = pathlib.Path(directory) / MEMBERS
     if not os.path.isfile(path):
         return None
+    if is_target(directory):
+        record = descriptions.read(path.with_name(RECORD), native_folders.SCHEMAS)
+        native_folders.check_beside(path, record)
     found = tables.rows(path, _MEMBER_COLUMNS, str(path))
     return [(image, identity, digest) for _, (image, identity, digest) in found]
 

@@ -37,6 +37,7 @@ def _pointwise(array: np.ndarray) -> np.ndarray:
 # Kind of layer -> the name of each of its tensors in PyTorch -> where it goes.
 KINDS: Mapping[str, Mapping[str, Weight]] = {
     'conv': {'weight': ('params', 'kernel', _conv)},
+    'conv_bias': {'weight': ('params', 'kernel', _conv), 'bias': ('params', 'bias', _same)},
     'depthwise': {'weight': ('params', 'kernel', _conv)},
     'pointwise': {'weight': ('params', 'kernel', _pointwise)},
     'pointwise_bias': {
@@ -47,6 +48,7 @@ KINDS: Mapping[str, Mapping[str, Weight]] = {
         'weight': ('params', 'kernel', np.transpose),
         'bias': ('params', 'bias', _same),
     },
+    'dense_plain': {'weight': ('params', 'kernel', np.transpose)},
     'prelu': {'weight': ('params', 'slope', _same)},
     'norm': {
         'weight': ('params', 'scale', _same),
@@ -54,6 +56,13 @@ KINDS: Mapping[str, Mapping[str, Weight]] = {
         'running_mean': ('batch_stats', 'mean', _same),
         'running_var': ('batch_stats', 'var', _same),
     },
+    'norm_plain': {
+        'running_mean': ('batch_stats', 'mean', _same),
+        'running_var': ('batch_stats', 'var', _same),
+    },
+    'layer_norm': {'weight': ('params', 'scale', _same), 'bias': ('params', 'bias', _same)},
+    'raw': {'': ('params', 'value', _same)},
+    'temperature': {'temperature': ('params', 'temperature', _same)},
 }
 
 
@@ -63,7 +72,7 @@ class Layer:
 
     Attributes:
       source: the layer's name in the state dict.
-      kind: in `KINDS`, or 'flat_dense' for a dense layer behind a flattened map.
+      kind: in `KINDS`, or 'flat_dense' and 'flat_dense_plain' for a dense layer behind a flattened map.
       target: the module's path in Linen, parts joined by '/'.
       grid: (height, width) of the flattened map, for 'flat_dense'.
     """
@@ -75,14 +84,19 @@ class Layer:
 
     def weights(self) -> dict[str, Weight]:
         """Returns the rule of each tensor: suffix of its name -> (collection, leaf, transform)."""
-        if self.kind != 'flat_dense':
+        if not self.kind.startswith('flat_dense'):
             return dict(KINDS[self.kind])
 
         def reorder(array: np.ndarray) -> np.ndarray:
             maps = array.reshape(array.shape[0], -1, *self.grid)
             return maps.transpose(2, 3, 1, 0).reshape(array.shape[1], array.shape[0])
 
-        return {'weight': ('params', 'kernel', reorder), 'bias': ('params', 'bias', _same)}
+        kind = self.kind.removeprefix('flat_')
+        return {**KINDS[kind], 'weight': ('params', 'kernel', reorder)}
+
+    def key(self, suffix: str) -> str:
+        """Returns the name in the state dict of the tensor of that suffix."""
+        return f'{self.source}.{suffix}' if suffix else self.source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +109,8 @@ class Match:
       input: what images it expects.
       layers: the rules, in the order of the network.
       assumed: fields of `input` that neither the file nor its layout tells.
+      remarks: hyper-parameters that the file does not tell, one line each.
+      prefix: what stands before the names of its tensors in the file.
     """
 
     architecture: str
@@ -102,6 +118,8 @@ class Match:
     input: InputSpec
     layers: tuple[Layer, ...]
     assumed: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    prefix: str = ''
 
 
 def fill(
@@ -169,11 +187,27 @@ def size_of(shapes: Mapping[str, tuple[int, ...]], name: str, default: int, axis
     return shape[axis] if len(shape) > axis else default
 
 
-def input_of(architecture: str, columns: int, channels: int, input: InputSpec | None) -> InputSpec:
+def differing(architecture: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the hyper-parameters among `wanted` in which the variant itself differs."""
+    module = registry.build(architecture)
+
+    def own(name):
+        value = getattr(module, name)
+        return list(value) if isinstance(value, tuple) else value
+
+    return {name: value for name, value in wanted.items() if value != own(name)}
+
+
+def part_of(prefix: str, name: str) -> bool:
+    """Whether `name` is one of the parts of a prefix, as 'features' is of 'module.features.'."""
+    return name in prefix.split('.')
+
+
+def input_of(spec: InputSpec, columns: int, channels: int, input: InputSpec | None) -> InputSpec:
     """Returns what images a backbone expects whose head flattens `columns` = channels * h * w numbers.
 
     Unless `input` says otherwise, images are taken to be square, or 112 pixels high where the head's
-    columns are not a square's; the network's stride is 16.
+    columns are not a square's; the network's stride is 16. The rest is the layout's, `spec`.
     """
     if input is not None:
         return input
@@ -182,7 +216,6 @@ def input_of(architecture: str, columns: int, channels: int, input: InputSpec | 
     if height * height != area:
         height = 7
     width = area // max(height, 1)
-    spec = registry.VARIANTS[architecture].input
     known = 0 < height <= 256 and 0 < width <= 256 and height * width == area
     return registry.sized(spec, 16 * height, 16 * width) if known else spec
 

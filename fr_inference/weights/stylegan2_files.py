@@ -1,7 +1,8 @@
 """StyleGAN2 checkpoints: which network a file holds, and its variables.
 
 NVIDIA's `.pkl` is a pickle of whole modules that carries their source code, which never runs here:
-only each module's parameters, buffers and inner modules are kept. rosinality's `.pt` is a state dict.
+only each module's parameters, buffers and inner modules are kept. rosinality's `.pt` is a state dict,
+and so are the files of encoders (pixel2style2pixel), which hold such a generator as their `decoder`.
 """
 
 import dataclasses
@@ -19,14 +20,19 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.formats.state_dicts import read_tensors
 from fr_inference.models import stylegan2
-from fr_inference.weights import rules, stylegan2_names
+from fr_inference.weights import parts, rules, stylegan2_names
 from fr_inference.weights.descriptions import naming
 from fr_inference.weights.stylegan2_names import Entries
 
 # Of each layout, a name that is in every generator.
 _NVIDIA, _ROSINALITY = 'synthesis.b4.const', 'input.input'
+_AVERAGES = ('g_ema', 'generator_ema', 'ema', 'params_ema')  # of the weights: better images
+_NOISE = re.compile(r'buffers/noise_\d+')
+_NOISE_SEED = 0
 _FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
-_FILTERS = re.compile(r'(^|\.)(resample_filter|kernel)$')  # low-pass filters, the same in all files
+_FILTERS = re.compile(
+    r'(^|[./])(resample_filter|kernel)$'
+)  # low-pass filters, the same in all files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,7 @@ def generator(
     """Builds the generator that a file's tensors spell out.
 
     Args:
-      tensors: by dotted name, from the top of the file ('G_ema.mapping.fc0.weight').
+      tensors: by name, from the top of the file ('G_ema/mapping.fc0.weight').
       source: the file, as errors call it.
       options: numbers that the file's modules hold; their `conv_clamp` becomes `clamp`.
 
@@ -64,19 +70,13 @@ def generator(
     Raises:
       InputError: for a file without a generator, or with one that does not fit, all listed.
     """
-    if any(re.search(r'(^|\.)synthesis\.L\d+_\d+_\d+\.', name) for name in tensors):
+    if any(re.search(r'(^|[./])synthesis\.L\d+_\d+_\d+\.', name) for name in tensors):
         raise errors.InputError(
             source, 'a StyleGAN3 generator (alias-free layers), not supported', 'StyleGAN2'
         )
-    groups = [prefix for prefix in ('G_ema.', 'g_ema.', 'G.', 'g.', '') if _looks(tensors, prefix)]
-    if not groups:
-        raise errors.InputError(
-            source,
-            f'no StyleGAN2 generator in these {len(tensors)} tensors',
-            'G_ema or G (NVIDIA) or g_ema (rosinality)',
-        )
-    prefix = groups[0]
-    inside = _below(tensors, prefix)
+    tensors = parts.unwrapped(tensors)
+    prefix = _place(tensors, source)
+    inside = parts.below(tensors, prefix)
     if 'mapping.embed.weight' in inside:
         raise errors.InputError(
             source, 'a generator with class labels, not supported', 'one without labels'
@@ -85,8 +85,8 @@ def generator(
         layout = _nvidia(inside, source)
     else:
         layout = _rosinality(inside, source)
-        if 'latent_avg' not in inside and 'latent_avg' in tensors:
-            inside['latent_avg'] = tensors['latent_avg']  # which stands beside the network
+        if 'latent_avg' not in inside and (average := _average(tensors, prefix)) is not None:
+            inside['latent_avg'] = average
     base, most = _channels(layout.widths)
     shapes = {name: value.shape for name, value in inside.items()}
     module = stylegan2.Generator(
@@ -96,10 +96,11 @@ def generator(
         channel_base=base,
         channel_max=most,
         mapping_layers=layout.layers,
-        clamp=_clamp(options or {}, f'{prefix}synthesis.', source),
+        clamp=_clamp(parts.below(parts.unwrapped(options or {}), f'{prefix}synthesis.'), source),
     )
     size = layout.size
-    notes = [f'recognised as StyleGAN2 at {size}x{size} from {prefix or "the top level"}']
+    place = parts.called(prefix) if prefix else 'the top level'
+    notes = [f'recognised as StyleGAN2 at {size}x{size} from {place}']
     entries = dict(layout.entries)
     if 'latent_avg' in entries and 'latent_avg' not in inside:
         # rosinality's training checkpoints have none: it is the mean of the mapping.
@@ -107,7 +108,14 @@ def generator(
         entries.pop('latent_avg')
     z = jax.ShapeDtypeStruct((1, module.z_dim), jnp.float32)
     expected = jax.eval_shape(module.init, jax.random.key(0), z)
+    maps = {name: path for name, (path, _) in entries.items() if _NOISE.fullmatch(path)}
+    without_maps = not any(name in inside for name in maps)
+    if without_maps:
+        entries = {name: entry for name, entry in entries.items() if name not in maps}
     variables = _fit(entries, inside, expected, source)
+    if without_maps:
+        notes.append(f'without noise maps: {len(maps)} drawn from the seed {_NOISE_SEED}')
+        variables.setdefault('buffers', {}).update(_drawn(expected['buffers']))
     if 'w_avg' not in variables['buffers']:
         variables['buffers']['w_avg'] = _mean_w(module, variables)
     rules.check_finite(variables, source)
@@ -137,6 +145,50 @@ def _rosinality(tensors, source):
     return _Layout(size, layers, widths, 'style.1.weight', entries)
 
 
+def _place(tensors, source):
+    """Returns the prefix of a file's generator: of an average of the weights before the weights."""
+    places = parts.prefixes(tensors, (_NVIDIA, _ROSINALITY), source)
+    if not places:
+        raise errors.InputError(
+            source,
+            f'no StyleGAN2 generator in these {len(tensors)} tensors',
+            'G_ema or G (NVIDIA) or g_ema (rosinality)',
+        )
+    averages = [place for place in places if _last(place) in _AVERAGES]
+    equal = averages or places
+    first = parts.below(tensors, equal[0])
+    if not all(parts.same(first, parts.below(tensors, place)) for place in equal[1:]):
+        raise errors.InputError(
+            source, f'{len(equal)} generators that differ: {parts.listed(equal)}', 'one'
+        )
+    return equal[0]
+
+
+def _last(prefix):
+    return re.split('[./]', parts.called(prefix))[-1].lower()
+
+
+def _average(tensors, prefix):
+    """Returns the mean w that stands beside a network or above, None where there is none."""
+    levels = re.findall(r'[^./]+[./]', prefix)
+    for depth in range(len(levels), -1, -1):
+        found = tensors.get(''.join(levels[:depth]) + 'latent_avg')
+        if found is not None:
+            repeated = found.ndim == 2 and (found == found[:1]).all()  # once for each layer
+            return found[0] if repeated and len(found) else found
+    return None
+
+
+def _drawn(buffers):
+    """Returns noise maps like those that a fresh generator has."""
+    draw = np.random.default_rng(_NOISE_SEED)
+    return {
+        name: draw.standard_normal(leaf.shape, np.float32)
+        for name, leaf in sorted(buffers.items())
+        if name.startswith('noise_')
+    }
+
+
 def _mean_w(module, variables):
     """Returns the mean w [w_dim] of 4,096 random latents."""
     z = np.random.default_rng(0).standard_normal((4096, module.z_dim), np.float32)
@@ -149,7 +201,8 @@ def discriminator(
     tensors: Mapping[str, np.ndarray], source: str, options: Mapping[str, float] | None = None
 ) -> tuple[stylegan2.Discriminator, dict[str, Any]]:
     """Builds NVIDIA's discriminator; arguments and errors as `generator`."""
-    inside = _below(tensors, 'D.') or dict(tensors)
+    tensors = parts.unwrapped(tensors)
+    inside = parts.below(tensors, 'D/') or tensors
     shapes = {name: value.shape for name, value in inside.items()}
     if 'b4.conv.weight' not in inside or 'b4.out.weight' not in inside:
         raise errors.InputError(source, 'no StyleGAN2 discriminator', 'D (NVIDIA)')
@@ -161,7 +214,7 @@ def discriminator(
     widths = {r // 2: _size(shapes, f'b{r}.conv1.weight', 0) for r in sizes}
     widths[size] = _size(shapes, f'b{size}.fromrgb.weight', 0)
     base, most = _channels(widths)
-    clamp = _clamp(options or {}, 'D.', source)
+    clamp = _clamp(parts.below(options or {}, 'D/') or options or {}, source)
     module = stylegan2.Discriminator(
         resolution=size, channel_base=base, channel_max=most, clamp=clamp
     )
@@ -178,7 +231,7 @@ def open_generator(
 ) -> tuple[stylegan2.Generator, dict[str, Any], tuple[str, ...]]:
     """Reads a generator file of either kind; arguments and errors as `generator`."""
     path = pathlib.Path(path)
-    state = read_tensors(path, nested=True)
+    state = read_tensors(path)
     module, variables, notes = generator(state.tensors, str(path), state.options)
     return module, variables, (*notes, *state.notes)
 
@@ -188,31 +241,15 @@ def _check_resolution(size, source):
         stylegan2.resolutions(size)
 
 
-def _clamp(options, prefix, source):
+def _clamp(options, source):
     """Returns the bound of the features, which NVIDIA's layers keep each for itself; None for none."""
-    found = {
-        value
-        for name, value in options.items()
-        if name.startswith(prefix) and name.endswith('.conv_clamp')
-    }
+    found = {value for name, value in options.items() if name.endswith('.conv_clamp')}
     if len(found) > 1 or not all(value > 0 for value in found):
         listed = ', '.join(map(str, sorted(found)[:4]))
         raise errors.InputError(
             source, f'bounds of the features (conv_clamp) {listed}', 'one above 0, or none'
         )
     return float(found.pop()) if found else None
-
-
-def _looks(tensors, prefix):
-    return any(f'{prefix}{name}' in tensors for name in (_NVIDIA, _ROSINALITY))
-
-
-def _below(tensors, prefix):
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
 
 
 def _count(tensors, pattern):

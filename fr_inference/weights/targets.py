@@ -1,9 +1,11 @@
 """The one door through which targets come in: any supported file, native folder or embedded name."""
 
+import collections
 import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +13,15 @@ import jax
 import numpy as np
 
 from fr_inference import errors
-from fr_inference.formats.state_dicts import read_tensors
+from fr_inference.formats import bounds, checkpoint_folders, kinds
+from fr_inference.formats.onnx_file import is_onnx
 from fr_inference.models import registry
 from fr_inference.models.target import Target, origins
 from fr_inference.weights import families, native_targets, rules
 from fr_inference.weights.descriptions import naming
+from fr_inference.weights.graphs import onnx_targets
 
+_MOST_NAMED = 6
 EMBEDDED = pathlib.Path(__file__).resolve().parent.parent / 'models' / 'embedded'
 
 
@@ -39,6 +44,7 @@ def open_target(
     arch: str | None = None,
     input: Mapping[str, Any] | None = None,
     dtype: str | None = None,
+    part: str | None = None,
     field: str = 'target',
 ) -> Target:
     """Opens a target, whatever it is.
@@ -48,11 +54,12 @@ def open_target(
     ('iresnet18', 32, 32)
 
     Args:
-      source: a native folder, a `.pt`/`.pth`/`.ckpt`/`.safetensors` file, or the name of an embedded
-        target.
+      source: a native folder, a checkpoint in any format of `state_dicts.read_tensors`, a `.onnx` file,
+        or the name of an embedded target.
       arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
       input: fields of its `InputSpec` in place of what the file says, such as {'colour': 'bgr'}.
       dtype: 'float32' or 'bfloat16' arithmetic.
+      part: which backbone of a file that holds several: the prefix of its names, or the end of it.
       field: the argument that `source` came from, as errors call it.
 
     Returns:
@@ -60,8 +67,8 @@ def open_target(
       Its `origins` say which fields of its input were given, which the file tells, which are assumed.
 
     Raises:
-      InputError: of `field`, when there is nothing to open or it does not fit; of 'arch', 'input' or
-        'dtype', when these do not.
+      InputError: of `field`, when there is nothing to open or it does not fit; of 'arch', 'input',
+        'dtype' or 'part', when these do not, or when a file holds several backbones and `part` is None.
     """
     if arch is not None:
         errors.one_of('arch', arch, registry.VARIANTS)
@@ -76,26 +83,42 @@ def open_target(
             'a checkpoint file, a native folder, or one of '
             f'{", ".join(embedded_names()) or "(no embedded targets)"}',
         )
-    if path.is_dir():
-        target = _open_native(path, arch, input or {}, dtype, field)
+    if native_targets.is_target(path):
+        target = _open_native(path, arch, input or {}, dtype, part, field)
+    elif is_onnx(path):
+        _no_part(part, path)
+        target = onnx_targets.read(path, arch, input or {}, dtype, field)
+        target = dataclasses.replace(target, sha256=file_digest(path))
     else:
-        target = _convert(path, arch, input or {}, dtype, field)
+        with naming(field):
+            _check_folder(path)
+        target = _convert(path, arch, input or {}, dtype, part, field)
     with naming(field):
         rules.check_finite(target.variables, str(path))
         _check_variances(target.variables, str(path))
     return target
 
 
-def _open_native(path, arch, changes, dtype, field):
-    if not native_targets.is_target(path):
-        raise errors.InputError(
-            field, f'{path}, a directory without target.json', 'a native folder or a file'
-        )
+def _no_part(part, path):
+    if part is not None:
+        raise errors.InputError('part', repr(part)[:200], f'none, for {path} holds one backbone')
+
+
+def _open_native(path, arch, changes, dtype, part, field):
     with naming(field):
         target = native_targets.load_target(path, dtype=dtype)
     if arch not in (None, target.architecture):
         raise errors.InputError('arch', repr(arch), f'{target.architecture!r}, as {path} says')
+    _no_part(part, path)
     return _with_input(target, changes)
+
+
+def _check_folder(path):
+    if path.is_dir() and checkpoint_folders.main_file(path) is None:
+        try:
+            raise kinds.of_folder(path, 'a native folder, a Hugging Face folder or a file')
+        except OSError as error:
+            raise errors.InputError(str(path), bounds.brief(error)) from error
 
 
 def _with_input(target, changes):
@@ -113,25 +136,34 @@ def _with_input(target, changes):
     return dataclasses.replace(target, input=spec, origins=known)
 
 
-def _convert(path, arch, changes, dtype, field):
+def _convert(path, arch, changes, dtype, part, field):
     source = str(path)
     with naming(field):
-        state = read_tensors(path)
-        match, tensors, aside = families.recognise(state.tensors, source)
+        state, files = checkpoint_folders.read(path)
+
+    def recognised(**given):
+        try:
+            return families.recognise(state.tensors, source, part=part, **given)
+        except errors.InputError as error:
+            # Other arguments than these have no part that could be given.
+            chosen = error.field == 'part' and field in ('target', 'source')
+            raise error if chosen or error.field == 'arch' else error.within(field) from error
+
+    match, tensors, aside = recognised()
     if arch is not None or changes:
         spec = match.input.changed(changes) if changes else None
-        match, tensors, aside = families.recognise(state.tensors, source, arch, spec)
+        match, tensors, aside = recognised(arch=arch, input=spec)
     config = match.config if dtype is None else {**match.config, 'dtype': dtype}
     with naming(field):
         with naming(source), naming(f'as {match.architecture}'):
             module = registry.build(match.architecture, **config)
+        families.check_told(match, module, state, source)
         expected = registry.abstract_variables(module, match.input)
-        variables, heads = families.convert(match, tensors, expected, source)
+        variables, heads = families.convert(match, tensors, expected, source, module)
     aside = [*aside, *heads]
-    notes = list(state.notes)
+    notes = [*state.notes, *match.remarks]
     if aside:
-        listed = ', '.join(aside[:6]) + (', ...' if len(aside) > 6 else '')
-        notes.append(f'set aside (not part of the backbone): {listed}')
+        notes.append(f'set aside (not part of the backbone): {_listed(aside, match.prefix)}')
     return registry.make_target(
         match.architecture,
         variables,
@@ -143,9 +175,35 @@ def _convert(path, arch, changes, dtype, field):
             **origins('given', changes),
         },
         name=path.stem,
-        sha256=file_digest(path),
+        sha256=_digest(files),
         notes=tuple(notes),
     )
+
+
+def _listed(names, prefix):
+    """Returns some names, or of many the places where they part from `prefix`, with their counts."""
+    if len(names) > _MOST_NAMED:
+        groups = collections.Counter(_parting(name, prefix) for name in names)
+        names = [f'{name} ({count} tensors)' for name, count in groups.items()]
+    more = f' and {len(names) - _MOST_NAMED} more' if len(names) > _MOST_NAMED else ''
+    return ', '.join(name[-80:] for name in names[:_MOST_NAMED]) + more
+
+
+def _parting(name, prefix):
+    found = ''
+    for level in re.findall('[^./]*[./]?', name):
+        found += level
+        if not prefix.startswith(found):
+            break
+    return found.rstrip('./')
+
+
+def _digest(files):
+    """Returns the SHA-256 of one file, or of the list of several with theirs."""
+    if len(files) == 1:
+        return file_digest(files[0])
+    lines = ''.join(f'{file_digest(file)}  {file.name}\n' for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def file_digest(path: pathlib.Path) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fr_inference import config, declaring, program_config
 from fr_inference.cli import options
 from fr_inference.errors import InputError
-from fr_inference.program_config import Benchmark, Templates
+from fr_inference.program_config import Benchmark, Templates, Verification
 
 AUDIT = (config.Inputs, config.Settings, config.Search, config.Output, config.Gates)
 NEEDED = {'target': 't', 'members': 'm', 'nonmembers': 'n', 'out': 'o'}
@@ -135,6 +135,8 @@ def test_what_a_search_would_ignore_is_refused(arguments, field):
     [
         (Templates, ['--templates=t', '--identity_key=k'], 'identity_key'),
         (Templates, ['--templates=t', '--data_dir=d'], 'data_dir'),
+        (Templates, ['--templates=t', '--align'], 'align'),
+        (Verification, ['--target=t', '--pairs=lfw.bin', '--align'], 'align'),
         (Templates, ['--templates=t', '--evaluator=e'], 'evaluator'),
         (Templates, ['--templates=t', '--steps=0', '--learning_rate=0.1'], 'learning_rate'),
         (Benchmark, ['--feed=9000'], 'feed'),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fr_inference.data import align
 from fr_inference.errors import InputError
@@ -73,6 +74,28 @@ def test_black_outside_the_picture():
     found = align.align(image, align.TEMPLATE - np.array((30, 0)))
     assert (found[:, :29] == 0).all()
     assert (found[:, 31:] == 200).all()
+
+
+def test_a_large_picture_is_averaged_not_skipped_through():
+    """Stripes one pixel wide become grey; points between them would be black or white."""
+    image = np.zeros((900, 900, 3), np.uint8)
+    image[:, ::2] = 254
+    points = moved(align.TEMPLATE, matrix(6.5, 0, (40, 60)))
+    found = align.align(image, points)
+    assert np.abs(found[5:-5, 5:-5].astype(int) - 127).max() <= 32
+
+
+def test_landmarks_land_on_the_template_from_any_size():
+    """The same picture, eight times as large, gives the same crop."""
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    small = Image.fromarray(image).resize((160, 160), Image.Resampling.BICUBIC)
+    large = small.resize((1280, 1280), Image.Resampling.BICUBIC)
+    points = align.TEMPLATE + 20
+    crops = [
+        align.align(np.asarray(picture), (points + 0.5) * factor - 0.5).astype(int)
+        for picture, factor in ((small, 1), (large, 8))
+    ]
+    assert np.abs(crops[0] - crops[1]).mean() < 2
 
 
 def test_landmarks_land_on_the_template():

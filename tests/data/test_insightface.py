@@ -224,36 +224,105 @@ class TestDamaged:
     @pytest.mark.parametrize(
         ('change', 'words'),
         [
-            ({0: [8, 10]}, ('3 images of no identity',)),
-            ({0: [7, 11]}, ('6 images and 4 identities', 'the 6 and 3')),
-            ({0: [0, 10]}, ('record 0 at byte 0', '0 to 9 as the identity records')),
+            ({0: [5, 10]}, None),
+            ({0: [11, 12]}, ('a count of 10 images', 'the 9 that the .idx lists before record 11')),
+            ({0: [0, 10]}, ('record 0 at byte 0', 'identity records from 0')),
+            ({0: [1, 10]}, ('record 0 at byte 0', 'identity records from 1')),
             ({0: [float('nan'), 10]}, ('record 0 at byte 0', 'label nan')),
             ({0: [7.5, 10]}, ('label 7.5',)),
-            ({8: [3, 3]}, ('1 images of no identity', 'record 3')),
-            ({8: [2, 4]}, ('record 8', 'images 2 to 3', 'no other identity')),
-            ({9: [4, 9]}, ('record 9', 'images 4 to 8', '1 to 6')),
-            ({9: [0, 4]}, ('record 9', 'images 0 to 3')),
-            ({9: [6, 4]}, ('record 9',)),
-            ({9: 4.0}, ('record 9', 'found one label')),
         ],
     )
-    def test_ranges(self, tmp_path, change, words):
+    def test_headers(self, tmp_path, change, words):
         content = records.training_set(PEOPLE)
         for key, labels in change.items():
             content[key] = records.header(labels, key)
         records.write(tmp_path / 'train', content)
-        refused(tmp_path / 'train.rec', *words)
+        if words:
+            refused(tmp_path / 'train.rec', *words)
+        else:  # as in training: what the header leaves out is no image
+            faces = insightface.open_record(tmp_path / 'train.rec')
+            assert list(faces.identities) == ['0', '0', '5', '2']
+            assert len(faces.remarks) == 1
 
-    def test_an_image_of_somebody_else_in_a_range(self, tmp_path):
+    def test_a_large_set_by_the_ends_of_its_ranges(self, tmp_path, monkeypatch):
+        """An image with another label between them is refused when it is read."""
+        monkeypatch.setattr(insightface, '_MOST_HEADERS', 3)
         content = records.training_set(PEOPLE)
-        content[2] = records.header(7, 2) + records.jpeg(1)
         records.write(tmp_path / 'train', content)
-        faces = sources.open_faces(tmp_path / 'train.rec')
-        with pytest.raises(
-            BadImageError,
-            match=r'record 2 at byte .* found label 7, expected 0, the label of ',
-        ):
-            faces.read(1)
+        check(insightface.open_record(tmp_path / 'train.rec'))
+        content[5] = records.header(7, 5) + records.jpeg(3)
+        records.write(tmp_path / 'train', content)
+        faces = insightface.open_record(tmp_path / 'train.rec')
+        assert faces.remarks == ()
+        with pytest.raises(BadImageError, match=r'record 5 at byte .* found label 7, expected 2'):
+            faces.read(4)
+        content[8] = records.header([3, 5], 8)  # into the next range: all labels are read then
+        records.write(tmp_path / 'train', content)
+        faces = insightface.open_record(tmp_path / 'train.rec')
+        assert list(faces.identities) == ['0', '0', '5', '2', '7', '2']
+        assert len(faces.remarks) == 1
+
+
+CHANGES = [
+    ({8: [3, 3]}, 'record 0'),  # an image in no range
+    ({8: [2, 4]}, 'record 8'),  # one image too far to the front
+    ({7: [1, 4]}, 'record 7'),  # one too far to the back
+    ({9: [4, 9]}, 'record 9'),
+    ({9: [0, 4]}, 'record 9'),
+    ({9: [6, 4]}, 'record 9'),
+    ({9: [4, float('inf')]}, 'record 9'),
+    ({9: 4.0}, 'record 9'),  # one number
+    ({7: 1.0, 8: 3.0, 9: 4.0}, 'record 7, record 8, record 9'),
+    ({0: [7, 7]}, 'record 0'),  # the header's range is short, or long
+    ({0: [7, 9]}, 'record 0'),
+    ({0: [7, 11]}, 'record 0'),
+    ({0: [7, float('nan')]}, 'record 0'),
+]
+
+
+@pytest.mark.parametrize(('change', 'named'), CHANGES)
+@pytest.mark.parametrize('most', [1 << 20, 3])
+def test_the_labels_of_the_images_count(tmp_path, monkeypatch, caplog, change, named, most):
+    """As in training; a record of an identity that says otherwise is told of once."""
+    monkeypatch.setattr(insightface, '_MOST_HEADERS', most)
+    content = records.training_set(PEOPLE)
+    for key, labels in change.items():
+        content[key] = records.header(labels, key)
+    records.write(tmp_path / 'train', content)
+    faces = sources.open_faces(tmp_path / 'train.rec', 'members')
+    check(faces)
+    (remark,) = faces.remarks
+    assert remark.endswith(f': {len(change)} ({named})')
+    assert [f'members: {tmp_path / "train.rec"}: {remark}'] == caplog.messages
+
+
+def test_records_without_an_image_are_left_out(tmp_path):
+    """The header counts an identity record among the images."""
+    content = records.training_set(PEOPLE)
+    content[0] = records.header([8, 10])
+    records.write(tmp_path / 'train', content)
+    faces = insightface.open_record(tmp_path / 'train.rec')
+    check(faces)
+    assert faces.remarks[0] == 'left out, records without an image: 1 (record 7)'
+
+
+def test_an_image_of_somebody_else_in_a_range(tmp_path):
+    content = records.training_set(PEOPLE)
+    content[2] = records.header(7, 2) + records.jpeg(1)
+    records.write(tmp_path / 'train', content)
+    faces = sources.open_faces(tmp_path / 'train.rec')
+    assert list(faces.identities) == ['0', '7', '5', '2', '2', '2']
+    np.testing.assert_array_equal(faces.read(1), pixels(records.jpeg(1)))
+    assert len(faces.remarks) == 1
+
+
+def test_the_set_with_a_range_one_image_too_far(shared):
+    faces = sources.open_faces(shared / 'cases' / 'rec_1447' / 'train.rec')
+    labels = [faces.read.args[0].header(row)[0][0] for row in range(1, 13)]
+    assert list(faces.identities) == [str(int(label)) for label in labels]
+    assert len(faces.remarks) == 1
+    for index in range(len(faces)):
+        assert faces.read(index).shape[2] == 3
 
 
 def attempt(call, *arguments):

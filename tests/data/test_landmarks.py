@@ -10,6 +10,7 @@ from fr_inference import program_config
 from fr_inference.data import align, landmarks
 from fr_inference.errors import InputError
 from fr_inference.formats import images
+from tests.data import detectors
 
 POINTS = align.TEMPLATE * 0.5 + 20
 HEADER = ['path', *landmarks.COLUMNS]
@@ -38,19 +39,90 @@ def folder(tmp_path):
 def aligned(folder, rows=(), **options):
     table = write_csv(folder / 'landmarks.csv', rows) if rows else folder / 'landmarks.csv'
     given = {'faces': folder / 'faces', 'landmarks': table, 'out': folder / 'out', **options}
-    return landmarks.align_files(
-        program_config.Alignment(**{name: str(value) for name, value in given.items()})
+    return landmarks.align_files(program_config.Alignment(**given))
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Photographs of three people; the last two cannot be used: nobody on it, and no image."""
+    draw = np.random.default_rng(0)
+    for name in ('al/1.png', 'al/2.bmp', 'bea/1.png', 'nobody/1.png'):
+        (tmp_path / 'faces' / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 256, (90, 80, 3), np.uint8) * (name[0] != 'n')
+        Image.fromarray(pixels).save(tmp_path / 'faces' / name)
+    (tmp_path / 'faces' / 'nobody' / '2.png').write_text('text')
+    return tmp_path
+
+
+def found_in(folder, out='out', faces=1, **options):
+    given = {'faces': folder / 'faces', 'out': folder / out, **options}
+    return landmarks.align_files(program_config.Alignment(**given), detectors.Planted(faces=faces))
+
+
+def test_found_landmarks(people):
+    made = found_in(people, skip_bad=True, faces=2)
+    assert made.images == 3
+    assert [path for path, _ in made.left_out] == ['nobody/1.png', 'nobody/2.png']
+    assert made.several == [('al/1.png', 2), ('al/2.bmp', 2), ('bea/1.png', 2)]
+    assert str(made) == (
+        '3 aligned images, 2 photographs left out, the main one of several faces taken in 3'
     )
+    for name in ('al/1.png', 'al/2.bmp', 'bea/1.png'):
+        expected = align.align(images.read_image(people / 'faces' / name), detectors.LANDMARKS)
+        written = images.read_image((people / 'out' / name).with_suffix('.png'))
+        np.testing.assert_array_equal(written, expected)
+    assert not (people / 'out' / 'nobody').exists()
+
+
+def test_found_landmarks_can_be_read_again(people):
+    found_in(people, skip_bad=True)
+    again = aligned(people, landmarks=people / 'out' / 'landmarks.csv', out=people / 'again')
+    assert again.images == 3
+    for name in ('al/1.png', 'al/2.png', 'bea/1.png'):
+        assert (people / 'again' / name).read_bytes() == (people / 'out' / name).read_bytes()
+
+
+def test_a_photograph_of_nobody_stops(people):
+    with pytest.raises(images.BadImageError) as caught:
+        found_in(people)
+    assert caught.value.field.endswith('nobody/1.png')
+    assert not (people / 'out' / 'landmarks.csv').exists()
+
+
+def test_nobody_at_all(people):
+    with pytest.raises(InputError) as caught:
+        found_in(people, skip_bad=True, faces=0)
+    assert caught.value.field == 'faces'
+
+
+def test_two_photographs_of_one_name(people):
+    Image.new('RGB', (90, 80), 'white').save(people / 'faces' / 'al' / '1.jpg')
+    with pytest.raises(InputError) as caught:
+        found_in(people, skip_bad=True)
+    assert caught.value.field == 'faces'
+    assert "'al/1.png'" in caught.value.found
+    assert not (people / 'out').exists()  # found before anything is written
+
+
+def test_known_landmarks_of_an_unreadable_image(folder):
+    made = aligned(folder, [row('text.png'), row('bea.png')], skip_bad=True)
+    assert made.images == 1
+    assert [path for path, _ in made.left_out] == ['text.png']
 
 
 def test_aligned(folder):
     rows = [row('al/1.png'), row('bea.png', POINTS + 3)]
-    assert aligned(folder, rows) == 2
+    assert aligned(folder, rows).images == 2
     for name, points in (('al/1.png', POINTS), ('bea.png', POINTS + 3)):
         expected = align.align(images.read_image(folder / 'faces' / name), points)
         found = images.read_image(folder / 'out' / name)
         assert found.shape == (112, 112, 3)
         np.testing.assert_array_equal(found, expected)
+
+
+def test_paths_of_windows(folder):
+    assert aligned(folder, [row('al\\1.png')]) == 1
+    assert (folder / 'out' / 'al' / '1.png').is_file()
 
 
 @pytest.mark.parametrize(

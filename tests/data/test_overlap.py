@@ -36,6 +36,15 @@ def test_same_identity_is_named():
     assert '\n' not in str(caught.value)
 
 
+def test_spellings_of_one_name_are_one_person():
+    first, second = (
+        side('m', [1, 2, 5], ['Ann_B', 'ann b', 'c']),
+        side('n', [3, 4], ['ANN  B', 'd']),
+    )
+    found = 'members and nonmembers: 1 identities on both sides (Ann_B = ANN  B)'
+    assert check(first, second, allow=True) == [found]
+
+
 def test_same_content_under_another_name_is_found():
     first, second = side('m', [1, 2, 3], 'abc'), side('n', [7, 3], 'xy')
     with pytest.raises(InputError) as caught:

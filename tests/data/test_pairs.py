@@ -47,6 +47,11 @@ def test_order_of_columns_and_a_byte_order_mark(faces):
     assert (found.same.tolist(), found.folds.tolist()) == ([True], [7])
 
 
+def test_paths_of_windows_and_semicolons(faces):
+    text = 'fold;first;second;same\n0; bob\\1.png; ann\\2.png ;0\n'
+    assert shown(opened(faces, text)) == [(2, 1)]
+
+
 def test_manifest(faces):
     manifest = faces.parent / 'manifest.csv'
     manifest.write_text('path,identity\nfaces/ann/1.png,a\nfaces/bob/1.png,b\n', encoding='utf-8')

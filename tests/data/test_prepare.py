@@ -10,11 +10,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from fr_inference import program_config
-from fr_inference.data import prepare, sources
+from fr_inference.data import align, detector, prepare, sources
 from fr_inference.data.faces import BadImageError, from_arrays
 from fr_inference.errors import InputError
 from fr_inference.formats import images
-from tests.data import records
+from tests.data import detectors, records
 
 PEOPLE = {label: [records.jpeg(10 * label + n) for n in range(3)] for label in range(7)}
 
@@ -155,12 +155,12 @@ def test_stopped_at_any_moment(given, tmp_path, monkeypatch, call):
     calls = 0
 
     def dying(original):
-        def counted(*arguments):
+        def counted(*arguments, **options):
             nonlocal calls
             calls += 1
             if calls > call:
                 raise Killed
-            return original(*arguments)
+            return original(*arguments, **options)
 
         return counted
 
@@ -226,12 +226,12 @@ class TestRefused:
         with concurrent.futures.ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
             decode = images.decode
 
-            def slow(*arguments):
+            def slow(*arguments, **options):
                 if not started:
                     started.append(pool.submit(prepare.prepare, plan(given, tmp_path)))
                     with pytest.raises(InputError, match='another process is writing'):
                         started[0].result()
-                return decode(*arguments)
+                return decode(*arguments, **options)
 
             started: list[concurrent.futures.Future] = []
             patch.setattr(images, 'decode', slow)
@@ -251,3 +251,22 @@ class TestRefused:
     def test_not_writable(self, given, tmp_path):
         tmp_path.chmod(0o500)
         self.refused(plan(given, tmp_path), 'cannot be written')
+
+
+def test_aligned_photographs_are_another_set(tmp_path, monkeypatch):
+    """The set holds the crops; one that was begun without them is not gone on with."""
+    monkeypatch.setattr(detector, 'open_detector', detectors.Planted)
+    (tmp_path / 'faces' / 'ann').mkdir(parents=True)
+    image = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
+    (tmp_path / 'faces' / 'ann' / '1.png').write_bytes(images.encode_png(image))
+    asked = plan(tmp_path, tmp_path / 'sets', align=True)
+    assert counts(asked) == (1, 0)
+    expected = align.align(image, detectors.LANDMARKS)
+    np.testing.assert_array_equal(reopened(tmp_path / 'sets').read(0), expected)
+
+    other = prepare.place_of(plan(tmp_path, tmp_path / 'other', align=True))
+    other.unfinished.mkdir(parents=True)
+    prepare._begin(other, sources.open_faces(tmp_path / 'faces'), 1)
+    with pytest.raises(InputError) as caught:
+        prepare.prepare(plan(tmp_path, tmp_path / 'other', align=True))
+    assert caught.value.field == 'out'

@@ -14,6 +14,7 @@ from fr_inference.data import faces as faces_module
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError
 from fr_inference.errors import InputError
+from tests.data import records
 
 
 def picture(seed=0, height=12, width=10):
@@ -137,6 +138,43 @@ class TestManifest:
         assert len(faces) == len(expected)
         for index, image in enumerate(expected):
             np.testing.assert_array_equal(faces.read(index), image)
+
+    def test_paths_of_windows(self, tmp_path):
+        write(tmp_path / 'P00' / '1.png', picture())
+        path = self.manifest(tmp_path, 'path, identity\nP00\\1.png, P00\n')
+        faces = sources.open_faces(path)
+        assert faces.identities == ('P00',)
+        np.testing.assert_array_equal(faces.read(0), picture())
+        path = self.manifest(tmp_path, 'path,identity\nP00\\1.png,a\nP00/1.png,a\n')
+        assert problem(path).found.endswith("1.png' twice")
+        path = self.manifest(tmp_path, 'path,identity\nP00/1.png,a\n./P00/1.png,b\n')
+        assert problem(path).found.endswith("1.png' twice")
+
+    def test_a_table_of_windows(self, tmp_path, shared):
+        table = (shared / 'cases' / 'winpaths.csv').read_text()
+        for person in range(3):
+            for number in range(2):
+                name = f'P{person:02d}/P{person:02d}_{number:04d}.jpg'
+                write(tmp_path / name, picture(10 * person + number))
+        for text in (table, table.replace(',', ';'), table.replace(',', '\t')):
+            faces = sources.open_faces(self.manifest(tmp_path, text))
+            assert faces.identities == ('P00', 'P00', 'P01', 'P01', 'P02', 'P02')
+            assert all(faces.read(index).shape == (12, 10, 3) for index in range(6))
+
+    def test_records_by_paths_of_windows(self, tmp_path):
+        people = {3: [records.jpeg(0), records.jpeg(1)]}
+        (tmp_path / 'sub').mkdir()
+        records.write(tmp_path / 'sub' / 'train', records.training_set(people))
+        path = self.manifest(tmp_path, 'path,identity\nsub\\train.rec#1,ann\n')
+        assert sources.open_faces(path).encoded(0) == people[3][1]
+
+    def test_spellings_of_one_person(self, tmp_path):
+        for name in 'ab':
+            write(tmp_path / f'{name}.png', picture())
+        path = self.manifest(tmp_path, 'path,identity\na.png,Ann_B\nb.png,ann b\n')
+        faces = sources.open_faces(path)
+        assert faces.identities == ('Ann_B', 'Ann_B')
+        assert len(faces.remarks) == 1
 
     def test_byte_order_mark_of_spreadsheets(self, tmp_path):
         write(tmp_path / 'a.png', picture())

@@ -39,6 +39,12 @@ def arrays(images, same):
     return [np.frombuffer(image, np.uint8) for image in images], np.array(same)
 
 
+def columns(images, same):
+    """As `cv2.imencode` gives them before OpenCV 4.5, and a file of it as one row of a matrix."""
+    shape = iter([(-1, 1), (1, -1)] * len(images))
+    return [np.frombuffer(image, np.uint8).reshape(next(shape)) for image in images], same
+
+
 FORMS = {
     'python 2': python2(IMAGES, SAME),
     **{f'protocol {n}': pickle.dumps((IMAGES, SAME), protocol=n) for n in range(2, 6)},
@@ -47,6 +53,9 @@ FORMS = {
     'flags of NumPy': pickle.dumps((IMAGES, list(np.array(SAME)))),
     **{
         f'arrays, protocol {n}': pickle.dumps(arrays(IMAGES, SAME), protocol=n) for n in range(2, 6)
+    },
+    **{
+        f'columns, protocol {n}': pickle.dumps(columns(IMAGES, SAME), protocol=n) for n in (2, 4, 5)
     },
     'byte arrays': pickle.dumps(([bytearray(image) for image in IMAGES], SAME), protocol=5),
 }
@@ -84,6 +93,12 @@ def test_forms(tmp_path, form):
             np.testing.assert_array_equal(pairs.faces.read(position), expected)
             assert pairs.faces.digest(position) == hashlib.sha256(image).hexdigest()
             assert pairs.faces.encoded(position) == image
+
+
+def test_the_set_written_with_opencv(shared):
+    pairs = verification_bin.open_bin(shared / 'cases' / 'cv2_imencode_column_arrays.bin')
+    assert len(pairs) > 1
+    assert {pairs.faces.read(index).shape for index in range(len(pairs.faces))} == {(112, 112, 3)}
 
 
 def test_equal_images_are_listed_once(tmp_path):
@@ -143,6 +158,9 @@ def test_arrays_of_mxnet(tmp_path):
         (([*IMAGES[:5], 12], SAME), 'lfw.bin#5: '),
         (([*IMAGES[:5], {}], SAME), 'expected an encoded image'),
         (([*IMAGES[:5], np.zeros((4, 4, 3), np.uint8)], SAME), 'pixels or numbers'),
+        (([*IMAGES[:5], np.zeros((4, 4), np.uint8)], SAME), 'pixels or numbers'),
+        (([*IMAGES[:5], np.zeros((4, 1, 1), np.uint8)], SAME), 'pixels or numbers'),
+        (([*IMAGES[:5], np.zeros((2, 1), np.uint16)], SAME), 'an array of another type'),
         (([*IMAGES[:5], np.zeros(4)], SAME), 'an array of another type'),
     ],
 )

@@ -28,6 +28,7 @@ def results(folder):
             'plain': [faces, f'--landmarks={folder / "plain.csv"}', out],
             'climbs': [faces, f'--landmarks={folder / "climbs.csv"}', out],
             'no_faces': ['--faces=none', f'--landmarks={folder / "plain.csv"}', out],
+            'no_people': [faces, out],
         },
     )
 
@@ -38,7 +39,10 @@ def test_aligned(folder, results):
     assert (folder / 'out' / 'bea.png').is_file()
 
 
-@pytest.mark.parametrize(('case', 'flag'), [('climbs', '--landmarks'), ('no_faces', '--faces')])
+@pytest.mark.parametrize(
+    ('case', 'flag'),
+    [('climbs', '--landmarks'), ('no_faces', '--faces'), ('no_people', '--faces')],
+)
 def test_bad_input_is_one_line(results, case, flag):
     result = results[case]
     assert result.code == EXIT_BAD_INPUT

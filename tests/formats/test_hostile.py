@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pickle
 import re
 import subprocess
@@ -56,8 +57,7 @@ def test_one_line_and_exit_code_2(results, name):
     assert result['code'] == 2, result['err']
     assert result['err'].count('\n') == 1
     assert result['err'].strip().isprintable()
-    assert len(result['err']) < 100_000
-    assert len(result['err']) < 1000 or re.search(LISTS, result['err'])
+    assert len(result['err']) < (4000 if re.search(LISTS, result['err']) else 1000)
     assert re.search(words, result['err'])
     assert hostile.file_name(name) in result['err']
     assert len(result['fields']) == 1
@@ -113,11 +113,11 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp('bytes') / 'file.pt'
 
 
-def refused_or_read(path, data, nested=False):
+def refused_or_read(path, data):
     """Whether the bytes gave tensors or one line of error; anything else raises."""
     path.write_bytes(data)
     try:
-        return bool(read_tensors(path, nested=nested).tensors)
+        return bool(read_tensors(path).tensors)
     except InputError as error:
         return '\n' not in str(error)
 
@@ -147,7 +147,7 @@ MODULE = generators.nvidia_bytes(generators.module({'weight': np.ones((2, 3), np
     st.binary(max_size=300),
 )
 def test_arbitrary_bytes_of_a_generator(scratch, head, data):
-    assert refused_or_read(scratch, head + data, nested=True)
+    assert refused_or_read(scratch, head + data)
 
 
 @settings(max_examples=300)
@@ -162,7 +162,7 @@ def test_damaged_modules(scratch, changes, protocol, length):
     data = bytearray(generators.nvidia_bytes(made, protocol))
     for position, value in changes:
         data[position % len(data)] = value
-    assert refused_or_read(scratch, bytes(data[:length]), nested=True)
+    assert refused_or_read(scratch, bytes(data[:length]))
 
 
 SMALL = {'a': states.filled({'weight': (2, 3)})['weight'], 'b': [1, 'two', None]}
@@ -177,6 +177,35 @@ SMALL = {'a': states.filled({'weight': (2, 3)})['weight'], 'b': [1, 'two', None]
 def test_damaged_checkpoints(scratch, form, changes, length):
     """An honest small file, some bytes changed, cut somewhere."""
     data = bytearray(writer.encode(SMALL, form))
+    for position, value in changes:
+        data[position % len(data)] = value
+    assert refused_or_read(scratch, bytes(data[:length]))
+
+
+def container(make):
+    keep: list[np.ndarray] = []
+    return writer.zip_bytes(writer.PROTO + bytes(make(keep)) + b'.', keep)
+
+
+WEIGHT = np.ones((2, 3), np.float32)
+CONTAINERS = (
+    container(lambda keep: writer.module('Net', keep, {'fc': writer.module('Fc', keep, w=WEIGHT)})),
+    container(lambda keep: writer.scripted({'fc.weight': WEIGHT}, keep)),
+    container(lambda keep: writer.body([('w', WEIGHT), writer.pickled({1, 'two'})], keep)),
+    pickle.dumps({'w': WEIGHT, 'path': pathlib.PurePosixPath('a'), 'more': np.float32(1)}, 4),
+    writer.PROTO + writer.pickled({'w': WEIGHT}) + b'.',
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(CONTAINERS),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4),
+    st.none() | st.integers(0, 10_000),
+)
+def test_damaged_containers(scratch, content, changes, length):
+    """Objects, modules and arrays of strangers, some bytes changed, cut somewhere."""
+    data = bytearray(content)
     for position, value in changes:
         data[position % len(data)] = value
     assert refused_or_read(scratch, bytes(data[:length]))

@@ -22,6 +22,7 @@ STORAGES = {
     'bfloat16': 'BFloat16Storage',
     'int64': 'LongStorage',
     'uint8': 'ByteStorage',
+    'complex64': 'ComplexFloatStorage',
 }
 PROTO = b'\x80\x02'
 
@@ -39,6 +40,44 @@ def call(module: str, name: str, *arguments: Any, keep: list | None = None) -> R
     """Calls a global, as `__reduce__` does; tensors among the arguments go to `keep`."""
     inner = body(tuple(arguments), [] if keep is None else keep)
     return Raw(name_of(module, name) + inner + b'R')
+
+
+def built(module: str, name: str, state: Any, keep: list | None = None) -> Raw:
+    """Makes an object of a class without arguments and sets its state; tensors in it go to `keep`."""
+    inner = body(state, [] if keep is None else keep)
+    return Raw(name_of(module, name) + b')\x81' + inner + b'b')
+
+
+def module(name: str, keep: list, inner: Mapping[str, Raw] | None = None, **tensors: Any) -> Raw:
+    """A module of a stranger's class, pickled whole; its parameters, buffers and inner modules."""
+    state = {
+        'training': False,
+        '_parameters': {k: v for k, v in tensors.items() if not k.startswith('running_')},
+        '_buffers': {k: v for k, v in tensors.items() if k.startswith('running_')},
+        '_non_persistent_buffers_set': call('__builtin__', 'set', []),
+        '_forward_hooks': call('collections', 'OrderedDict'),
+        '_modules': dict(inner or {}),
+    }
+    return built('net', name, state, keep)
+
+
+def scripted(state: Mapping[str, Any], keep: list) -> Raw:
+    """The data of a TorchScript archive: modules whose tensors are attributes, by dotted names."""
+    attributes: dict[str, Any] = {'training': False}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in state.items():
+        head, _, rest = name.partition('.')
+        if rest:
+            inner.setdefault(head, {})[rest] = value
+        else:
+            attributes[head] = value
+    attributes |= {name: scripted(part, keep) for name, part in inner.items()}
+    return built('__torch__.net', 'Module', attributes, keep)
+
+
+def pickled(value: Any, protocol: int = 2) -> Raw:
+    """What the standard library writes for a value, without its head and its STOP."""
+    return Raw(pickle.dumps(value, protocol)[2:-1])
 
 
 def storage(key: str, dtype: str, count: Any, view: bool = False) -> Raw:

@@ -25,7 +25,7 @@ def covers(seed, by_person):
     scores, member, person = null_draw(seed)
     identities = person if by_person else np.arange(len(person))
     scored = Scored(scores=scores, member=member, identities=tuple(map(str, identities)))
-    low, high = intervals.figures(scored, seed=seed, replicates=400)['auc_ci95']
+    low, high = intervals.figures(scored, seed=seed, replicates=200)['auc_ci95']
     return low <= 0.5 <= high
 
 
@@ -66,6 +66,68 @@ def test_percentiles_of_many_people_are_plain():
     assert found == pytest.approx(np.quantile(sample, [0.025, 0.975]), rel=1e-4)
     for people in (1, 2):
         assert intervals.percentiles(sample, people) == [sample.min(), sample.max()]
+
+
+def binormal(draw, auc, people, images, replicates=200):
+    """The AUC and the accuracy of one set of clustered normal scores, as (truth, value, replicates)."""
+    far = np.sqrt(2) * stats.norm.ppf(auc)
+
+    def side(middle):
+        person = np.sqrt(0.5) * draw.normal(size=(people, 1))
+        return middle + person + np.sqrt(0.5) * draw.normal(size=(people, images))
+
+    members, others = side(far), side(0.0)
+    wins = (members[:, None, :, None] > others[None, :, None, :]).mean((2, 3))
+    share = np.full(people, 1 / people)
+    weights = [draw.multinomial(people, share, replicates) / people for _ in range(2)]
+    weights = [np.vstack([share, some]) for some in weights]
+    area = np.einsum('rp,pq,rq->r', weights[0], wins, weights[1], optimize=True)
+    right = weights[0] @ (members > far / 2).mean(1) + weights[1] @ (others <= far / 2).mean(1)
+    return [
+        (truth, found[0], found[1:])
+        for truth, found in ((auc, area), (stats.norm.cdf(far / 2), right / 2))
+    ]
+
+
+def misses(interval, auc, people, sets=500):
+    """Shares of intervals of AUC and accuracy above and below the truth: [2, 2]."""
+    draw, count = np.random.default_rng(people), np.zeros((2, 2))
+    for _ in range(sets):
+        for row, (truth, value, sample) in enumerate(binormal(draw, auc, people, images=4)):
+            low, high = interval(value, sample)
+            count[row] += low > truth, high < truth
+    return count / sets
+
+
+@pytest.mark.parametrize(('auc', 'people'), [(0.5, 30), (0.8, 30), (0.95, 15), (0.95, 30)])
+def test_intervals_miss_on_either_side(auc, people):
+    """Above and below each 2.5 % of the time: up to 4.4 % of 500 are chance (99.5 %)."""
+    found = misses(lambda *one: intervals.interval(*one, people), auc, people)
+    assert (found <= 0.044).all()
+    assert (found.sum(1) >= 0.01).all()
+
+
+def test_percentiles_would_overstate_a_leak():
+    """The draws above are such that percentiles near 1 fail: the test can."""
+    found = misses(lambda _, sample: intervals.percentiles(sample, 15), 0.95, 15)
+    assert (found[:, 0] > 0.04).all()
+    assert (found[:, 1] < 0.02).all()
+
+
+@given(st.floats(0.001, 0.999), st.integers(2, 1000), st.integers(0, 99))
+def test_interval_is_the_students_of_the_logit(value, people, seed):
+    sample = value + 0.1 * min(value, 1 - value) * np.random.default_rng(seed).normal(size=50)
+    low, high = intervals.interval(value, sample, people)
+    assert 0 <= low <= value <= high <= 1
+    spread = sample.std() / (value * (1 - value)) * np.sqrt(people / (people - 1))
+    if people > 5:
+        student = stats.t.ppf(0.975, people - 1)
+        expected = stats.logistic.cdf(
+            stats.logistic.ppf(value) + np.array([-1, 1]) * student * spread
+        )
+        np.testing.assert_allclose([low, high], expected, rtol=2e-3)
+    mirrored = intervals.interval(1 - value, 1 - sample, people)
+    np.testing.assert_allclose(mirrored, [1 - high, 1 - low], atol=1e-9)
 
 
 def test_accuracy_interval_covers():

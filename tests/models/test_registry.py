@@ -177,9 +177,11 @@ def test_target_does_not_change_its_variables():
         ('tiny', {'depths': [1, 1, 1, 500]}, 'depths', '[1, 1, 1, 500]', 'at most 128 in all'),
         ('ir50', {'depths': [1, 1, 1, 500]}, 'depths', '[1, 1, 1, 500]', 'at most 128 in all'),
         ('ir50', {'squeeze_excite': 1}, 'squeeze_excite', '1', 'a value like False'),
-        ('mobilefacenet_prelu', {'width': 8}, 'config', "'width'", "'form', 'embedding', 'dtype'"),
-        ('mobilefacenet_prelu', {'form': ''}, 'form', "''", "one of 'prelu', 'relu6'"),
-        ('mobilefacenet_prelu', {'form': 'PReLU'}, 'form', "'PReLU'", "one of 'prelu', 'relu6'"),
+        ('tiny', {'epsilon': 0.0}, 'epsilon', '0.0', 'a number between 0 and 1'),
+        ('tiny', {'epsilon': 1}, 'epsilon', '1', 'a number between 0 and 1'),
+        ('mobilefacenet_prelu', {'width': 8}, 'config', "'width'", "'activation', 'stem'"),
+        ('mobilefacenet_prelu', {'activation': ''}, 'activation', "''", "one of 'prelu', 'relu'"),
+        ('mobilefacenet_prelu', {'strides': []}, 'strides', '[]', '1 to 64 whole numbers'),
     ],
 )
 def test_bad_options(name, config, field, found, expected):
@@ -190,11 +192,19 @@ def test_bad_options(name, config, field, found, expected):
     assert '\n' not in str(caught.value)
 
 
-def test_unknown_form_of_mobilefacenet():
-    """Built without the registry, the module itself refuses it."""
+@pytest.mark.parametrize(
+    ('config', 'field'),
+    [
+        ({'activation': 'PReLU'}, 'activation'),
+        ({'strides': (2,)}, 'channels'),
+        ({'stem_group': 3}, 'stem_group'),
+    ],
+)
+def test_mobilefacenets_that_do_not_fit_together(config, field):
+    """Built without the registry, the module itself refuses them."""
     with pytest.raises(errors.InputError) as caught:
-        registry.abstract_variables(MobileFaceNet(form='PReLU'), SMALL)
-    assert (caught.value.field, caught.value.found) == ('form', "'PReLU'")
+        registry.abstract_variables(MobileFaceNet(**config), SMALL)
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,11 @@ collect_ignore = (
     if importlib.util.find_spec('torch')
     else [
         'oracle.py',
+        'oracle_attention.py',
+        'oracle_inception.py',
+        'oracle_mobile.py',
+        'oracle_parts.py',
+        'oracle_residual.py',
         'make_fixtures.py',
         'stylegan2_oracle.py',
     ]

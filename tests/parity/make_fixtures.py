@@ -13,7 +13,8 @@ from tests.parity import cases, oracle
 def main() -> None:
     """Writes one file a case."""
     cases.FIXTURES.mkdir(exist_ok=True)
-    for name, case in cases.CASES.items():
+    for name in cases.KEPT:
+        case = cases.CASES[name]
         outputs = oracle.run(case)
         outputs['shapes'] = np.array(json.dumps(outputs['shapes']))
         np.savez_compressed(cases.FIXTURES / f'{name}.npz', **outputs)

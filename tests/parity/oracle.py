@@ -1,9 +1,9 @@
-"""The backbone families written out in PyTorch, under the key names of their public checkpoints.
+"""What PyTorch says about a case. The networks stand in `oracle_*.py`.
 
 Everything runs in float64, so that what a comparison shows is the error of the other side.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,251 +12,66 @@ from torch import nn
 
 from fr_inference.models.target import InputSpec
 from tests.parity import cases
-
-
-def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, **options: Any) -> nn.Conv2d:
-    options = {'bias': False, 'padding': kernel // 2, **options}
-    return nn.Conv2d(inputs, outputs, kernel, stride, **options)
-
-
-class Named(nn.Module):
-    """Children under given names, applied in the order of their names in `order`."""
-
-    def __init__(self, order: Sequence[str] = (), **children: nn.Module):
-        super().__init__()
-        for name, child in children.items():
-            self.add_module(name, child)
-        self.order = tuple(order or children)
-
-    def forward(self, x):
-        for name in self.order:
-            x = self.get_submodule(name)(x)
-        return x
-
-
-class Sum(Named):
-    """x, or `shortcut` of x, plus what the other children make of x."""
-
-    def __init__(self, order: Sequence[str], shortcut: str | None, **children: nn.Module):
-        super().__init__(order, **children)
-        self.shortcut = shortcut
-
-    def forward(self, x):
-        if self.shortcut is None:
-            return x + super().forward(x)
-        # insightface computes the shortcut last, InsightFace_Pytorch first.
-        if self.shortcut == 'downsample':
-            y = super().forward(x)
-            return y + self.downsample(x)
-        return self.get_submodule(self.shortcut)(x) + super().forward(x)
-
-
-class Unit(nn.Module):
-    def forward(self, x):
-        return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
-
-
-class SqueezeExcite(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.fc1 = conv(channels, channels // 16)
-        self.fc2 = conv(channels // 16, channels)
-
-    def forward(self, x):
-        gate = self.fc2(torch.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True))))
-        return x * torch.sigmoid(gate)
-
-
-def pixels(input: InputSpec, halvings: int = 4) -> tuple[int, int]:
-    """Height and width after so many convolutions of stride 2, each of which rounds up."""
-    step = 2**halvings
-    return -(-input.height // step), -(-input.width // step)
-
-
-def iresnet(
-    input: InputSpec, depths: Sequence[int], width: int = 64, embedding: int = 512
-) -> nn.Module:
-    def block(inputs, outputs, stride):
-        children = {
-            'bn1': nn.BatchNorm2d(inputs),
-            'conv1': conv(inputs, outputs, 3),
-            'bn2': nn.BatchNorm2d(outputs),
-            'prelu': nn.PReLU(outputs),
-            'conv2': conv(outputs, outputs, 3, stride),
-            'bn3': nn.BatchNorm2d(outputs),
-        }
-        order = tuple(children)
-        if stride == 1:
-            return Sum(order, None, **children)
-        downsample = nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
-        return Sum(order, 'downsample', **children, downsample=downsample)
-
-    stages: dict[str, nn.Module] = {}
-    channels = width
-    for i, depth in enumerate(depths):
-        outputs = width * 2**i
-        blocks = [block(channels, outputs, 2)]
-        blocks += [block(outputs, outputs, 1) for _ in range(depth - 1)]
-        stages[f'layer{i + 1}'] = nn.Sequential(*blocks)
-        channels = outputs
-    height, across = pixels(input)
-    features = nn.BatchNorm1d(embedding)
-    features.weight.requires_grad_(False)
-    return Named(
-        conv1=conv(3, width, 3),
-        bn1=nn.BatchNorm2d(width),
-        prelu=nn.PReLU(width),
-        **stages,
-        bn2=nn.BatchNorm2d(channels),
-        flatten=nn.Flatten(),
-        fc=nn.Linear(channels * height * across, embedding),
-        features=features,
-    )
-
-
-def ir(
-    input: InputSpec, depths: Sequence[int], squeeze_excite: bool = False, embedding: int = 512
-) -> nn.Module:
-    def block(inputs, outputs, stride):
-        residual = [
-            nn.BatchNorm2d(inputs),
-            conv(inputs, outputs, 3),
-            nn.PReLU(outputs),
-            conv(outputs, outputs, 3, stride),
-            nn.BatchNorm2d(outputs),
-        ]
-        if squeeze_excite:
-            residual.append(SqueezeExcite(outputs))
-        shortcut: nn.Module = nn.MaxPool2d(1, stride)
-        if inputs != outputs:
-            shortcut = nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
-        children = {'shortcut_layer': shortcut, 'res_layer': nn.Sequential(*residual)}
-        return Sum(('res_layer',), 'shortcut_layer', **children)
-
-    body = []
-    channels = 64
-    for i, depth in enumerate(depths):
-        body.append(block(channels, 64 * 2**i, 2))
-        channels = 64 * 2**i
-        body += [block(channels, channels, 1) for _ in range(depth - 1)]
-    height, across = pixels(input)
-    return Named(
-        input_layer=nn.Sequential(conv(3, 64, 3), nn.BatchNorm2d(64), nn.PReLU(64)),
-        body=nn.Sequential(*body),
-        output_layer=nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.Dropout(0),  # no parameters, but it counts in the numbering of the keys
-            nn.Flatten(),
-            nn.Linear(channels * height * across, embedding),
-            nn.BatchNorm1d(embedding),
-        ),
-        unit=Unit(),
-    )
-
-
-# (channels in, channels between, channels out, stride) of the fifteen bottlenecks.
-BOTTLENECKS = (
-    [(64, 128, 64, 2)]
-    + [(64, 128, 64, 1)] * 4
-    + [(64, 256, 128, 2)]
-    + [(128, 256, 128, 1)] * 6
-    + [(128, 512, 128, 2)]
-    + [(128, 256, 128, 1)] * 2
-)
-
-
-def mobilefacenet_prelu(input: InputSpec, embedding: int = 128) -> nn.Module:
-    def named(convolution, linear=False):
-        channels = convolution.out_channels
-        children = {'conv': convolution, 'bn': nn.BatchNorm2d(channels)}
-        return Named(**children) if linear else Named(**children, prelu=nn.PReLU(channels))
-
-    def bottleneck(inputs, between, outputs, stride):
-        layers = nn.Sequential(
-            conv(inputs, between),
-            nn.BatchNorm2d(between),
-            nn.PReLU(between),
-            conv(between, between, 3, stride, groups=between),
-            nn.BatchNorm2d(between),
-            nn.PReLU(between),
-            conv(between, outputs),
-            nn.BatchNorm2d(outputs),
-        )
-        same = stride == 1 and inputs == outputs
-        return Sum(('conv',), None, conv=layers) if same else Named(conv=layers)
-
-    whole = nn.Conv2d(512, 512, pixels(input), groups=512, bias=False)
-    return Named(
-        conv1=named(conv(3, 64, 3, 2)),
-        dw_conv1=named(conv(64, 64, 3, groups=64)),
-        blocks=nn.Sequential(*(bottleneck(*row) for row in BOTTLENECKS)),
-        conv2=named(conv(128, 512)),
-        linear7=named(whole, linear=True),
-        linear1=named(conv(512, embedding), linear=True),
-        flatten=nn.Flatten(),
-    )
-
-
-def mobilefacenet_relu6(input: InputSpec, embedding: int = 128) -> nn.Module:
-    def clipped(convolution):
-        return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU6())
-
-    def bottleneck(inputs, between, outputs, stride):
-        layers = nn.Sequential(
-            clipped(conv(inputs, between)),
-            clipped(conv(between, between, 3, stride, groups=between)),
-            conv(between, outputs),
-            nn.BatchNorm2d(outputs),
-        )
-        same = stride == 1 and inputs == outputs
-        return Sum(('conv',), None, conv=layers) if same else Named(conv=layers)
-
-    return Named(
-        conv1=clipped(conv(3, 64, 3, 2)),
-        dw_conv=Named(
-            ('depthwise', 'bn1', 'relu', 'pointwise', 'bn2', 'relu'),
-            depthwise=conv(64, 64, 3, groups=64),
-            pointwise=conv(64, 64),
-            bn1=nn.BatchNorm2d(64),
-            bn2=nn.BatchNorm2d(64),
-            relu=nn.ReLU(),
-        ),
-        features=nn.Sequential(*(bottleneck(*row) for row in BOTTLENECKS)),
-        conv2=clipped(conv(128, 512)),
-        gdconv=Named(
-            depthwise=nn.Conv2d(512, 512, pixels(input), groups=512, bias=False),
-            bn=nn.BatchNorm2d(512),
-        ),
-        conv3=conv(512, embedding, bias=True),
-        bn=nn.BatchNorm2d(embedding),
-        flatten=nn.Flatten(),
-    )
-
+from tests.parity.oracle_attention import ViT, edgenext
+from tests.parity.oracle_inception import inception_resnet_v1
+from tests.parity.oracle_mobile import mbf, mobilefacenet_prelu, mobilefacenet_relu6, treb1en
+from tests.parity.oracle_residual import arcface_resnet, ir, iresnet
 
 DEPTHS = {
-    'iresnet18': (2, 2, 2, 2),
-    'iresnet34': (3, 4, 6, 3),
-    'iresnet50': (3, 4, 14, 3),
-    'iresnet100': (3, 13, 30, 3),
-    'iresnet200': (6, 26, 60, 6),
+    '18': (2, 2, 2, 2),
+    '34': (3, 4, 6, 3),
     '50': (3, 4, 14, 3),
     '100': (3, 13, 30, 3),
+    '101': (3, 13, 30, 3),
     '152': (3, 8, 36, 3),
+    '200': (6, 26, 60, 6),
+}
+# Beginning of the variant's name -> its network and options; for the rest of a name see `DEPTHS`.
+RESIDUAL = {
+    'arcface_resnet': (arcface_resnet, {}),
+    'adaface_ir': (ir, {'middle_norm': True, 'affine_head': False}),
+    'iresnet': (iresnet, {}),
+    'irse': (ir, {'squeeze_excite': True}),
+    'ir': (ir, {}),
+}
+OTHERS = {
+    'arcface_resnet101': functools.partial(arcface_resnet, depths=(3, 4, 23, 3)),
+    'arcface_resnet18_grey': functools.partial(
+        arcface_resnet, depths=(2, 2, 2, 2), squeeze_excite=False, grey=True, padded=True
+    ),
+    'inception_resnet_v1': inception_resnet_v1,
+    'vit_t': functools.partial(ViT, width=256, hidden=1024),
+    'vit_s': ViT,
+    'vit_b': functools.partial(ViT, depth=24),
+    'vit_l': functools.partial(ViT, width=768, depth=24, hidden=3072),
+    'vit_h': functools.partial(ViT, width=1024, depth=48, hidden=4096),
+    'edgeface_xxs': functools.partial(
+        edgenext, depths=(2, 2, 6, 2), widths=(24, 48, 88, 168), heads=4
+    ),
+    'edgeface_xs_gamma_06': functools.partial(
+        edgenext, depths=(3, 3, 9, 3), widths=(32, 64, 100, 192), heads=4, rank_ratio=0.6
+    ),
+    'edgeface_s_gamma_05': functools.partial(
+        edgenext, depths=(3, 3, 9, 3), widths=(48, 96, 160, 304), rank_ratio=0.5
+    ),
+    'edgeface_base': functools.partial(edgenext, depths=(3, 3, 9, 3), widths=(80, 160, 288, 584)),
+    'mobilefacenet_prelu': mobilefacenet_prelu,
+    'mobilefacenet_relu6': mobilefacenet_relu6,
+    'mobilefacenet': treb1en,
+    'treb1en': treb1en,
+    'mbf': mbf,
+    'mbf_large': functools.partial(mbf, scale=4, counts=(2, 8, 12, 4)),
 }
 
 
 def build(architecture: str, input: InputSpec, **config: Any) -> nn.Module:
     """The module that `registry.build(architecture, **config)` must agree with."""
-    if architecture.startswith('iresnet'):
-        return iresnet(input, **{'depths': DEPTHS[architecture], **config})
-    if architecture.startswith('ir'):
-        config = {'depths': DEPTHS[architecture.removeprefix('ir').removeprefix('se')], **config}
-        return ir(input, squeeze_excite=architecture.startswith('irse'), **config)
-    forms: Mapping[str, Callable[..., nn.Module]] = {
-        'mobilefacenet_prelu': mobilefacenet_prelu,
-        'mobilefacenet_relu6': mobilefacenet_relu6,
-    }
-    return forms[architecture](input, **config)
+    if architecture in OTHERS:
+        return OTHERS[architecture](input, **config)
+    family = next(name for name in RESIDUAL if architecture.startswith(name))
+    network, options = RESIDUAL[family]
+    depths = DEPTHS[architecture.removeprefix(family)]
+    return network(input, **{'depths': depths, **options, **config})
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -281,12 +96,13 @@ def run(case: cases.Case) -> dict[str, Any]:
       layers: names of the BatchNorm layers in the order they are called.
       embedding: [N, D], eval mode.
       distances: [N, L], eval mode, sum over channels of (v - m)^2 / (variance + epsilon).
-      gradient: [2, H, W, 3] of sum(embedding * readout) with respect to the first two images.
-      train_embedding: [N, D] of one pass in training mode.
+      gradient: [1 or 2, H, W, 3] of sum(embedding * readout) with respect to the first images.
+      train_embedding: [N, D] of one pass in training mode, if the case is trained.
       counts: [L], elements behind each channel's statistics in that pass.
       running_mean, running_var: [sum of C], the statistics after that pass, layer by layer.
     """
-    module = build(case.architecture, case.input, **case.config)
+    options = case.config if case.options is None else case.options
+    module = build(case.network or case.architecture, case.input, **options)
     keys = shapes(module)
     state = {key: torch.from_numpy(value) for key, value in cases.weights(keys).items()}
     module.load_state_dict(state)
@@ -312,23 +128,27 @@ def run(case: cases.Case) -> dict[str, Any]:
     module.eval()
     images.requires_grad_(True)
     embedding = module(images)
-    distances = torch.stack(list(found.values()), dim=1)
+    distances = torch.stack([torch.zeros(len(images)), *found.values()], dim=1)[:, 1:].clone()
     readout = torch.from_numpy(cases.readout(embedding.shape[1])).double()
     (gradient,) = torch.autograd.grad((embedding * readout).sum(), images)
-    module.train()
-    with torch.no_grad():
-        train_embedding = module(images)
 
     def single(tensor):
         return tensor.detach().numpy().astype(np.float32)
 
     order = list(found)
-    return {
+    outputs = {
         'shapes': keys,
         'layers': order,
         'embedding': single(embedding),
         'distances': single(distances),
-        'gradient': single(gradient[:2].permute(0, 2, 3, 1)),
+        'gradient': single(gradient[: cases.gradients(case)].permute(0, 2, 3, 1)),
+    }
+    if not case.trained:
+        return outputs
+    module.train()
+    with torch.no_grad():
+        train_embedding = module(images)
+    return outputs | {
         'train_embedding': single(train_embedding),
         'counts': np.array([counts[name] for name in order]),
         'running_mean': single(torch.cat([layers[name].running_mean for name in order])),

@@ -90,6 +90,15 @@ def test_every_part_is_there(audit, rendered):
     assert ('What was reconstructed' in rendered) == searched
 
 
+def test_remarks_on_faces_stand_among_the_limits():
+    record = demo.record_of('few')
+    record['data']['members']['remarks'] = ['left out, images: 3 (<b>a.jpg)', 'another']
+    html = page.render(demo.audit_of(record), thumbnails=False)
+    limits = html[html.index('<h2>Limits</h2>') : html.index('<h2>Provenance</h2>')]
+    assert '<li>Members: left out, images: 3 (&lt;b&gt;a.jpg)</li>' in limits
+    assert '<li>Members: another</li>' in limits
+
+
 def test_figures_follow_the_colours_of_the_page(rendered):
     assert 'prefers-color-scheme: dark' in rendered
     defined = set(re.findall(r'(--[a-z]+):', rendered))

@@ -21,6 +21,7 @@ from fr_inference.metrics import roc, verification
 from fr_inference.models.target import InputSpec, Target
 from fr_inference.training import margin, recognizer, recognizer_step, records
 from fr_inference.weights import native_targets
+from tests import flipped_bits
 
 SPEC = 'procedural:easy,people=6,images=6,size=16,seed=2'
 # 36 images make 5 steps of 7 each epoch: 40 steps in all, and 16 is in the middle of an epoch.
@@ -220,6 +221,11 @@ recognizer.train(
         with pytest.raises(InputError, match=r'epochs \[0\], which are over') as caught:
             recognizer.train(recipe, fresh(), faces, workdir=tmp_path, save_epochs=(0, 1))
         assert caught.value.field == 'save_epochs'
+        for name in ('variables.safetensors', 'target.json', 'members.csv'):
+            for _ in flipped_bits.each(tmp_path / 'epoch_001' / name, 1, seed=3):
+                with pytest.raises(InputError, match=name) as caught:
+                    recognizer.train(recipe, fresh(), faces, **options)
+                assert caught.value.field == 'save_epochs'
 
     def test_finished_run_is_not_repeated(self, faces, uninterrupted):
         trained, workdir, _ = uninterrupted

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 from PIL import Image
 
+from fr_inference import files
 from fr_inference.data import sources
 from fr_inference.errors import InputError
 from fr_inference.models import stylegan2
@@ -47,7 +48,8 @@ def test_distances_outlive_an_interruption(tmp_path, variables, faces):
 
 
 def test_a_damaged_log_is_one_line(tmp_path, faces):
-    for text in ('{"half', '[]', json.dumps({'frechet': {}})):
+    whole = json.dumps(files.sealed({'embedder': None, 'frechet': {'20': 1.5}}))
+    for text in ('{"half', '[]', json.dumps({'frechet': {}}), whole.replace('1.5', '1.7')):
         (tmp_path / 'frechet.json').write_text(text)
         with pytest.raises(InputError) as caught:
             Sheets(MODULE, faces, tmp_path)

@@ -9,9 +9,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from fr_inference import checkpointing, processes
+from fr_inference import checkpointing, files, processes
 from fr_inference.errors import InputError
 from fr_inference.weights import descriptions, native_folders
+from tests import flipped_bits
 
 
 def abstract(tree):
@@ -35,11 +36,9 @@ def test_dtypes_are_kept(tmp_path):
         lambda leaf: leaf.dtype, tree
     )
     assert (digest, notes) == (checkpointing.digest(tree), ())
-    assert json.loads((tmp_path / 'some.json').read_text()) == {
-        'schema': 2,
-        'x': 1,
-        'variables_sha256': digest,
-    }
+    written = json.loads((tmp_path / 'some.json').read_text())
+    assert files.unsealed(written) == {'schema': 2, 'x': 1, 'variables_sha256': digest}
+    assert 'sha256' in written
 
 
 def test_a_reader_beside_a_writer_never_sees_a_mixture(tmp_path):
@@ -72,6 +71,34 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, 'is_first', lambda: False)
     native_folders.save(tmp_path / 'new', 'some.json', {}, {'w': np.ones(1)})
     assert not os.listdir(tmp_path)
+
+
+def test_a_flipped_bit_in_a_description_never_describes_another_network(tmp_path):
+    record = {'input': {'mean': [127.5, 1.0]}, 'name': 'näme', 'config': {'width': 64}}
+    native_folders.save(tmp_path, 'some.json', record, {'w': np.ones(1)})
+    file = tmp_path / 'some.json'
+    honest = descriptions.read(file, native_folders.SCHEMAS)
+    noticed = 0
+    for _ in flipped_bits.each(file, 200):
+        try:
+            found = descriptions.read(file, native_folders.SCHEMAS)
+        except InputError as error:
+            noticed += error.field == str(file)
+            continue
+        assert {name: found.get(name) for name in honest} == honest
+    assert noticed > 150
+
+
+def test_files_beside_are_those_that_were_written(tmp_path):
+    beside = {'list.csv': lambda path: path.write_text('a,b')}
+    native_folders.save(tmp_path, 'some.json', {}, {'w': np.ones(1)}, beside=beside)
+    record, file = descriptions.read(tmp_path / 'some.json', [2]), tmp_path / 'list.csv'
+    native_folders.check_beside(file, record)
+    for _ in flipped_bits.each(file, 10):
+        with pytest.raises(InputError) as caught:
+            native_folders.check_beside(file, record)
+        assert caught.value.field == str(file)
+    native_folders.check_beside(file, {})  # of an earlier version
 
 
 @pytest.mark.parametrize(

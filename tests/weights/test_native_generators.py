@@ -48,9 +48,8 @@ def test_round_trip(trained, folder):
 
 def change(folder, **values):
     path = folder / 'generator.json'
-    record = json.loads(path.read_text())
-    record['stylegan2'] |= values
-    path.write_text(json.dumps(record))
+    options = json.loads(path.read_text())['stylegan2']
+    old_folders.change(path, stylegan2=options | values)
 
 
 def refused(source, field='generator'):

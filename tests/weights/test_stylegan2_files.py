@@ -12,7 +12,7 @@ import pytest
 from fr_inference.errors import InputError
 from fr_inference.formats.state_dicts import read_tensors
 from fr_inference.models import stylegan2
-from fr_inference.weights import stylegan2_files
+from fr_inference.weights import rules, stylegan2_files
 from tests.formats import generators, states, writer
 from tests.formats.generators import Sizes
 
@@ -54,7 +54,7 @@ class TestOpen:
         assert module == other
         assert (module.resolution, module.channel_base, module.channel_max) == (16, 64, 12)
         assert (module.z_dim, module.w_dim, module.mapping_layers) == (6, 8, 2)
-        assert notes == ('recognised as StyleGAN2 at 16x16 from G_ema.',)
+        assert notes == ('recognised as StyleGAN2 at 16x16 from G_ema',)
 
     @pytest.mark.parametrize('resolution', [4, 8, 32])
     def test_resolutions(self, tmp_path, resolution):
@@ -66,7 +66,7 @@ class TestOpen:
     def test_bound_of_the_features(self, tmp_path, clamp):
         path = generators.save(tmp_path / 'a.pkl', generators.nvidia_file(SIZES, clamp=clamp))
         assert stylegan2_files.open_generator(path)[0].clamp == clamp
-        state = read_tensors(path, nested=True)
+        state = read_tensors(path)
         module, variables = stylegan2_files.discriminator(state.tensors, 'file', state.options)
         assert module.clamp == clamp
         assert compiled(module)(variables, np.zeros((2, 16, 16, 3), np.float32)).shape == (2,)
@@ -79,6 +79,73 @@ class TestOpen:
         w = module.apply(variables, z, method='mapping')
         error = np.abs(np.mean(w, axis=0) - variables['buffers']['w_avg'])
         assert (error < 0.1 * np.std(w, axis=0)).all()
+
+
+ROSINALITY = generators.to_rosinality(STATE)
+
+
+def opened(path, value):
+    module, variables, notes = stylegan2_files.open_generator(writer.save(path, value))
+    return module, rules.by_path(variables), notes
+
+
+@pytest.fixture(scope='module')
+def plain(tmp_path_factory):
+    """rosinality's generator where it lies as a rule."""
+    path = tmp_path_factory.mktemp('plain') / 'file.pt'
+    return opened(path, {'g_ema': ROSINALITY, 'latent_avg': STATE['mapping.w_avg']})
+
+
+class TestPlaces:
+    """Where in a file the generator lies."""
+
+    @pytest.mark.parametrize('repeated', [False, True])
+    @pytest.mark.parametrize(
+        'prefix', ['', 'module.', 'decoder.', 'module.decoder.', 'generator.module.']
+    )
+    def test_prefixes(self, tmp_path, plain, prefix, repeated):
+        """pixel2style2pixel keeps the mean w beside, once for each layer."""
+        average = STATE['mapping.w_avg']
+        state = {f'{prefix}{name}': array for name, array in ROSINALITY.items()}
+        state['encoder.input_layer.0.weight'] = np.ones((2, 3, 3, 3), np.float32)
+        if not prefix.replace('module.', ''):
+            del state['encoder.input_layer.0.weight']
+        value = {
+            'state_dict': state,
+            'latent_avg': np.stack([average] * 6) if repeated else average,
+        }
+        module, variables, _ = opened(tmp_path / 'file.pt', value)
+        assert module == plain[0]
+        assert variables.keys() == plain[1].keys()
+        assert all(np.array_equal(leaf, plain[1][path]) for path, leaf in variables.items())
+
+    def test_two_that_differ(self, tmp_path):
+        other = {name: 2 * array for name, array in ROSINALITY.items()}
+        other |= {name: ROSINALITY[name] for name in ROSINALITY if name.endswith('kernel')}
+        for value in ({'a': ROSINALITY, 'b': other}, {'b': other, 'a': ROSINALITY}):
+            refused(tmp_path, value, "2 generators that differ: 'a', 'b'")
+        opened(tmp_path / 'file.pt', {'a': ROSINALITY, 'b': ROSINALITY})
+
+    def test_without_noise_maps(self, tmp_path, plain):
+        """Drawn, the same each time, like normal numbers; all else as it is."""
+        state = {name: array for name, array in ROSINALITY.items() if 'noises' not in name}
+        value = {'g_ema': state, 'latent_avg': STATE['mapping.w_avg']}
+        (_, found, notes), (_, again, _) = (opened(tmp_path / 'file.pt', value) for _ in '12')
+        assert 'noise maps' in notes[-1]
+        assert found.keys() == plain[1].keys()
+        maps = [path for path in found if path.startswith('buffers/noise_')]
+        assert len(maps) == 5
+        for path, leaf in found.items():
+            np.testing.assert_array_equal(leaf, again[path])
+            assert leaf.shape == plain[1][path].shape
+            assert np.array_equal(leaf, plain[1][path]) == (path not in maps)
+        drawn = np.concatenate([found[path].ravel() for path in maps])
+        assert abs(drawn.mean()) < 0.2
+        assert abs(drawn.std() - 1) < 0.2
+
+    def test_some_noise_maps(self, tmp_path):
+        state = {name: array for name, array in ROSINALITY.items() if name != 'noises.noise_1'}
+        refused(tmp_path, {'g_ema': state}, r'1 missing \(noises.noise_1\)', FIT)
 
 
 def refused(tmp_path, value, found, inside=''):

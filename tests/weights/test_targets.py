@@ -102,7 +102,7 @@ def test_other_precisions(tmp_path, tiny, dtype):
         ['margin.weight'],
         ['arcface.kernel'],
         ['metric_fc.weight'],
-        ['module.loss.weight'],
+        ['loss.weight'],
     ],
 )
 def test_heads_are_set_aside_and_named(tmp_path, tiny, plain, names):
@@ -114,12 +114,103 @@ def test_heads_are_set_aside_and_named(tmp_path, tiny, plain, names):
         assert name in target.notes[0]
 
 
+@pytest.mark.parametrize('name', ['weight', 'probe.weight', 'stranger.2.kernel'])
+@pytest.mark.parametrize('turned', [False, True])
+def test_heads_of_any_name_are_told_by_their_shape(tmp_path, tiny, plain, name, turned):
+    """With a bias as long as the other side, and single numbers beside."""
+    folder = name.rpartition('.')[0]
+    beside = {f'{folder}.{leaf}'.strip('.'): shape for leaf, shape in (('b', (9,)), ('t', (1,)))}
+    extra = {name: np.ones((16, 9) if turned else (9, 16), np.float32)}
+    extra |= {beside_name: np.ones(shape, np.float32) for beside_name, shape in beside.items()}
+    target = open_target(writer.save(tmp_path / 'file.pt', {**tiny, **extra}))
+    same(target, plain)
+    assert target.notes == (f'set aside (not part of the backbone): {", ".join(extra)}',)
+
+
+@pytest.mark.parametrize('shape', [(9, 15), (16,), (9, 16, 1), (16, 9, 1, 1)])
+def test_other_shapes_are_no_head(tmp_path, tiny, shape):
+    extra = {'stranger.weight': np.ones(shape, np.float32)}
+    with pytest.raises(InputError) as caught:
+        open_target(writer.save(tmp_path / 'file.pt', {**tiny, **extra}))
+    assert '1 unmatched (stranger.weight)' in caught.value.found
+
+
 def test_what_stands_beside_the_backbone_is_named(tmp_path, tiny, plain):
     value = {f'backbone.{name}': array for name, array in tiny.items()}
     value['product.weight'] = np.ones((9, 16), np.float32)
     target = open_target(writer.save(tmp_path / 'file.pt', value))
     same(target, plain)
     assert target.notes == ('set aside (not part of the backbone): product.weight',)
+
+
+def test_many_things_beside_the_backbone_are_counted(tmp_path, tiny, plain):
+    moments = {name: np.ones(3, np.float32) for name in tiny if not name.startswith('bn1')}
+    value = {'net': tiny, 'optimizer': {'a': moments, 'b': moments}, 'head': {'w': np.ones(2)}}
+    target = open_target(writer.save(tmp_path / 'file.pt', value))
+    same(target, plain)
+    counted = f'optimizer ({2 * len(moments)} tensors), head (1 tensors)'
+    assert sorted(target.notes[0].split(': ')[1].split(', ')) == sorted(counted.split(', '))
+
+
+@pytest.mark.parametrize('wrapper', ['_orig_mod', '_fsdp_wrapped_module', 'module'])
+def test_wrappers_inside_names(tmp_path, tiny, plain, wrapper):
+    value = {name.replace('.0.', f'.0.{wrapper}.'): array for name, array in tiny.items()}
+    target = open_target(writer.save(tmp_path / 'file.pt', {'model': value}))
+    same(target, plain)
+    assert target.notes == ()
+
+
+def test_other_containers(tmp_path, tiny, plain):
+    """A list, NumPy arrays, TorchScript, a module pickled whole."""
+    np.savez(tmp_path / 'a.npz', **tiny)
+    files = [writer.save(tmp_path / 'b.pt', [1, [tiny]]), tmp_path / 'a.npz']
+    for make in (writer.scripted, whole_module):
+        keep: list[np.ndarray] = []
+        files.append(tmp_path / f'{make.__name__}.pt')
+        files[-1].write_bytes(writer.zip_bytes(writer.PROTO + make(tiny, keep) + b'.', keep))
+    for file in files:
+        same(open_target(file), plain)
+
+
+def whole_module(state, keep, **options):
+    tables: dict = {'_parameters': {}, '_buffers': {}, '_modules': {}, **options}
+    inner: dict[str, dict] = {}
+    for name, value in state.items():
+        head, _, rest = name.partition('.')
+        if rest:
+            inner.setdefault(head, {})[rest] = value
+        else:
+            tables['_parameters'][head] = value
+    tables['_modules'] = {name: whole_module(part, keep, **options) for name, part in inner.items()}
+    return writer.built('net', 'Module', tables, keep)
+
+
+def test_an_epsilon_that_the_file_tells(tmp_path, tiny, plain):
+    """A backbone that divides by another epsilon gives other embeddings."""
+    for epsilon in (1e-5, 2e-5):
+        keep: list[np.ndarray] = []
+        data = writer.PROTO + whole_module(tiny, keep, eps=epsilon) + b'.'
+        path = tmp_path / f'{epsilon}.pt'
+        path.write_bytes(writer.zip_bytes(data, keep))
+        if epsilon == 1e-5:
+            same(open_target(path), plain)
+            continue
+        with pytest.raises(InputError) as caught:
+            open_target(path)
+        assert '2e-05' in caught.value.found
+
+
+QUANTISED = writer.call('torch._utils', '_rebuild_qtensor', writer.storage('0', 'uint8', 4))
+
+
+def test_tensors_in_another_form(tmp_path, tiny, plain):
+    """Beside the backbone they are set aside, among its own they are an error."""
+    path = tmp_path / 'file.pt'
+    same(open_target(writer.save(path, {'net': tiny, 'side': {'w': QUANTISED}})), plain)
+    for name in ('bn1.weight', 'layer1.0.se.weight'):
+        with pytest.raises(InputError) as caught:
+            open_target(writer.save(path, {'net': {**tiny, name: QUANTISED}}))
+        assert f'{name} (torch._utils._rebuild_qtensor)' in caught.value.found
 
 
 class TestWhatDoesNotFit:
@@ -149,8 +240,9 @@ class TestWhatDoesNotFit:
         assert '6 unmatched' in message
         assert f'{len(lost)} missing' in message
         assert '2 misshaped' in message
-        for name in (*lost, *(f'stranger{i}.weight' for i in range(6))):
+        for name in (*lost[:12], *(f'stranger{i}.weight' for i in range(6))):
             assert name in message
+        assert f'and {len(lost) - 12} more' in message
         assert 'bn1.weight is [9], expected what gives [8]' in message
 
     def test_no_statistics(self, fails, tiny):

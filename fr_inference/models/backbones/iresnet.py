@@ -1,10 +1,12 @@
 """IResNet, the backbone of ArcFace's reference code (insightface `arcface_torch`).
 
 Duta et al., "Improved Residual Networks", arXiv 2004.04989; Deng et al., "ArcFace", arXiv 1801.07698.
+MagFace, ElasticFace and TopoFR train the same network: MagFace with another epsilon and momentum,
+ElasticFace with squeeze-and-excitation in one of its forms.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -17,19 +19,19 @@ from fr_inference.models.variants import Variant, hyperparameter
 
 
 class Block(nn.Module):
-    """norm, conv3x3, norm, PReLU, conv3x3 (with the stride), norm, plus the shortcut."""
+    """norm, conv3x3, norm, PReLU, conv3x3 (with the stride), norm, optional SE, plus the shortcut."""
 
+    norm: Callable[..., Any]
     features: int
     stride: int
     project: bool
-    norm: str = 'batch'
+    squeeze_excite: bool = False
     dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Maps [N, H, W, C] to [N, H / stride, W / stride, features]."""
-        norm = layers.normalization(self.norm, dtype=self.dtype, axis_name=self.axis_name)
+        norm = self.norm
         y = norm(train=train, name='bn1')(x)
         y = layers.conv(self.features, 3, padding=1, dtype=self.dtype, name='conv1')(y)
         y = norm(train=train, name='bn2')(y)
@@ -38,6 +40,8 @@ class Block(nn.Module):
             self.features, 3, stride=self.stride, padding=1, dtype=self.dtype, name='conv2'
         )(y)
         y = norm(train=train, name='bn3')(y)
+        if self.squeeze_excite:
+            y = layers.SqueezeExcite(dtype=self.dtype, name='se')(y)
         if self.project:
             x = layers.conv(
                 self.features, 1, stride=self.stride, dtype=self.dtype, name='downsample_conv'
@@ -53,7 +57,10 @@ class IResNet(nn.Module):
       depths: blocks in each of the four stages.
       width: channels of the first stage; each further stage doubles them.
       embedding: length D of the embedding.
+      squeeze_excite: with SE of reduction 16 at the end of each block.
       norm: 'batch', 'group', 'layer' or 'instance'.
+      epsilon: of every norm.
+      momentum: share of the running statistics that a training step keeps.
       dtype: of the arithmetic (parameters and embeddings are float32).
       axis_name: mapped axis over which BatchNorm averages its statistics while training.
     """
@@ -61,7 +68,10 @@ class IResNet(nn.Module):
     depths: Sequence[int] = hyperparameter((3, 4, 14, 3), total=128)
     width: int = 64
     embedding: int = 512
+    squeeze_excite: bool = False
     norm: str = hyperparameter('batch', choices=layers.NORMALIZATIONS)
+    epsilon: float = 1e-5
+    momentum: float = 0.9
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
@@ -72,7 +82,14 @@ class IResNet(nn.Module):
         H and W are multiples of 16. In training mode the head's last norm keeps its scale at 1
         (the trainer freezes `features/scale`), as in the reference.
         """
-        norm = layers.normalization(self.norm, dtype=self.dtype, axis_name=self.axis_name)
+        normalization = functools.partial(
+            layers.normalization,
+            self.norm,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            axis_name=self.axis_name,
+        )
+        norm = normalization(dtype=self.dtype)
         x = layers.conv(self.width, 3, padding=1, dtype=self.dtype, name='conv1')(x)
         x = norm(train=train, name='bn1')(x)
         x = layers.PReLU(dtype=self.dtype, name='prelu')(x)
@@ -82,17 +99,16 @@ class IResNet(nn.Module):
                     features=self.width * 2**stage,
                     stride=2 if i == 0 else 1,
                     project=i == 0,
-                    norm=self.norm,
+                    squeeze_excite=self.squeeze_excite,
+                    norm=norm,
                     dtype=self.dtype,
-                    axis_name=self.axis_name,
                     name=f'layer{stage + 1}_{i}',
                 )(x, train)
         x = norm(train=train, name='bn2')(x)
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         # The embedding itself is float32: half precision here costs accuracy and saves nothing.
         x = nn.Dense(self.embedding, name='fc')(x)
-        head = layers.normalization(self.norm, axis_name=self.axis_name)
-        return head(train=train, name='features')(x)
+        return normalization()(train=train, name='features')(x)
 
 
 def _of(depths, parameters):

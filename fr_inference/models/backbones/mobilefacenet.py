@@ -1,11 +1,13 @@
-"""MobileFaceNet (Chen et al., arXiv 1804.07573) in the two forms that public checkpoints have.
+"""MobileFaceNet (Chen et al., arXiv 1804.07573) in the forms that public checkpoints have.
 
-'prelu' is Xiaoccer/MobileFaceNet_Pytorch: PReLU, 112 high x 96 wide. 'relu6' is
-foamliu/MobileFaceNet: ReLU6 (ReLU in the first separable convolution), 112 x 112, a bias in the last
-convolution.
+`mobilefacenet_prelu` is Xiaoccer/MobileFaceNet_Pytorch: 112 high x 96 wide. `mobilefacenet_relu6` is
+foamliu/MobileFaceNet: ReLU6 (ReLU in the stem), a bias in the last convolution. `mobilefacenet` is
+TreB1eN/InsightFace_Pytorch, whose code face.evoLVe, FaceX-Zoo and CurricularFace took over. `mbf` and
+`mbf_large` are insightface's `arcface_torch`: wider, the stem's filters see two or four channels.
 """
 
 import functools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -17,75 +19,145 @@ from fr_inference.models import layers
 from fr_inference.models.target import InputSpec
 from fr_inference.models.variants import Variant, hyperparameter
 
-FORMS = ('prelu', 'relu6')
+ACTIVATIONS = ('prelu', 'relu', 'relu6')
+STEMS = ('depthwise', 'separable', 'none')
+HEADS = ('depthwise', 'mean')
+SE_REDUCTION = 4
 
-# (expansion, channels, blocks, stride of the first), table 1 of the paper.
-BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+Row = tuple[int, int, int, int]
+"""(features between for each channel in, channels out, blocks, stride of the first)."""
+
+PAPER: tuple[Row, ...] = (
+    (2, 64, 5, 2),
+    (4, 128, 1, 2),
+    (2, 128, 6, 1),
+    (4, 128, 1, 2),
+    (2, 128, 2, 1),
+)
+
+
+def bottlenecks(rows: Iterable[Row], inputs: int) -> dict[str, tuple[int, ...]]:
+    """Returns `expanded`, `channels` and `strides` of the blocks that a table in the paper's form gives.
+
+    >>> bottlenecks([(2, 8, 2, 2)], 4)
+    {'expanded': (8, 16), 'channels': (8, 8), 'strides': (2, 1)}
+    """
+    blocks = []
+    for expansion, channels, count, stride in rows:
+        for i in range(count):
+            blocks.append((inputs * expansion, channels, stride if i == 0 else 1))
+            inputs = channels
+    expanded, channels_out, strides = zip(*blocks, strict=True)
+    return {'expanded': expanded, 'channels': channels_out, 'strides': strides}
+
+
+_PAPER = bottlenecks(PAPER, 64)
 
 
 class MobileFaceNet(nn.Module):
-    """Stem, fifteen inverted bottlenecks, global depthwise convolution, linear head.
+    """Stem, inverted bottlenecks, global depthwise convolution or mean, linear head.
 
     Attributes:
-      form: 'prelu' or 'relu6'.
+      activation: 'prelu', 'relu' or 'relu6'.
+      stem: what follows the first convolution: 'depthwise', 'separable' (depthwise, pointwise; both with
+        ReLU) or 'none'.
+      stem_channels: of the first convolution.
+      stem_group: input channels that each filter of the stem's depthwise convolution sees.
+      expanded: features between the pointwise convolutions of each block.
+      channels: that each block gives; a block of stride 1 that keeps them adds its input.
+      strides: of each block.
+      squeeze_excite: with SE of reduction 4 before each block's last convolution.
+      last_channels: of the last map.
+      head: how the last map becomes one pixel: 'depthwise' or 'mean'.
+      use_bias: of the linear head.
+      unit_length: whether embeddings are scaled to unit length.
       embedding: length D of the embedding.
       dtype: of the arithmetic (parameters and embeddings are float32).
       axis_name: mapped axis over which BatchNorm averages its statistics while training.
     """
 
-    form: str = hyperparameter('prelu', choices=FORMS)
+    activation: str = hyperparameter('prelu', choices=ACTIVATIONS)
+    stem: str = hyperparameter('depthwise', choices=STEMS)
+    stem_channels: int = 64
+    stem_group: int = 1
+    expanded: Sequence[int] = hyperparameter(_PAPER['expanded'], longest=64)
+    channels: Sequence[int] = hyperparameter(_PAPER['channels'], longest=64)
+    strides: Sequence[int] = hyperparameter(_PAPER['strides'], longest=64)
+    squeeze_excite: bool = False
+    last_channels: int = 512
+    head: str = hyperparameter('depthwise', choices=HEADS)
+    use_bias: bool = False
+    unit_length: bool = False
     embedding: int = 128
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        """Maps [N, H, W, 3] normalised images to [N, D] float32 embeddings (not of unit length)."""
-        errors.one_of('form', self.form, FORMS)
+        """Maps [N, H, W, 3] normalised images to [N, D] float32 embeddings."""
+        self._check()
         norm = layers.normalization('batch', dtype=self.dtype, axis_name=self.axis_name)
 
-        def activate(x, name):
-            return (
-                layers.PReLU(dtype=self.dtype, name=name)(x) if self.form == 'prelu' else relu6(x)
-            )
+        def normed(x, name, activate=True):
+            x = norm(train=train, name=f'{name}_bn')(x)
+            if not activate:
+                return x
+            if self.activation == 'prelu':
+                return layers.PReLU(dtype=self.dtype, name=f'{name}_prelu')(x)
+            return relu6(x) if self.activation == 'relu6' else nn.relu(x)
 
         def conv(features, kernel, name, **options):
             return layers.conv(features, kernel, dtype=self.dtype, name=name, **options)
 
-        x = conv(64, 3, 'conv1', stride=2, padding=1)(x)
-        x = activate(norm(train=train, name='conv1_bn')(x), 'conv1_prelu')
-        x = layers.DepthwiseConv((3, 3), padding=1, dtype=self.dtype, name='dw_conv')(x)
-        x = norm(train=train, name='dw_conv_bn')(x)
-        if self.form == 'prelu':
-            x = activate(x, 'dw_conv_prelu')
+        def depthwise(name, **options):
+            return layers.DepthwiseConv((3, 3), padding=1, dtype=self.dtype, name=name, **options)
+
+        x = normed(conv(self.stem_channels, 3, 'conv1', stride=2, padding=1)(x), 'conv1')
+        if self.stem == 'depthwise':
+            x = normed(depthwise('dw_conv', group=self.stem_group)(x), 'dw_conv')
+        elif self.stem == 'separable':
+            x = nn.relu(normed(depthwise('dw_conv')(x), 'dw_conv', activate=False))
+            x = conv(self.stem_channels, 1, 'dw_conv_point')(x)
+            x = nn.relu(normed(x, 'dw_conv_point', activate=False))
+        rows = zip(self.expanded, self.channels, self.strides, strict=True)
+        for index, (expanded, channels, stride) in enumerate(rows):
+            name = f'block{index}'
+            y = normed(conv(expanded, 1, f'{name}_expand')(x), f'{name}_expand')
+            y = normed(depthwise(f'{name}_depth', stride=stride)(y), f'{name}_depth')
+            if self.squeeze_excite:
+                gate = layers.SqueezeExcite(SE_REDUCTION, dtype=self.dtype, name=f'{name}_se')
+                y = gate(y)
+            y = conv(channels, 1, f'{name}_project')(y)
+            y = normed(y, f'{name}_project', activate=False)
+            x = x + y if y.shape == x.shape else y
+        x = normed(conv(self.last_channels, 1, 'conv2')(x), 'conv2')
+        if self.head == 'depthwise':
+            whole = (x.shape[1], x.shape[2])
+            x = layers.DepthwiseConv(whole, dtype=self.dtype, name='global_depth')(x)
+            x = normed(x, 'global_depth', activate=False)
         else:
-            x = conv(64, 1, 'dw_conv_point')(nn.relu(x))
-            x = nn.relu(norm(train=train, name='dw_conv_point_bn')(x))
-        index = 0
-        for expansion, features, blocks, stride in BOTTLENECKS:
-            for i in range(blocks):
-                name = f'block{index}'
-                y = conv(x.shape[-1] * expansion, 1, f'{name}_expand')(x)
-                y = activate(norm(train=train, name=f'{name}_expand_bn')(y), f'{name}_expand_prelu')
-                y = layers.DepthwiseConv(
-                    (3, 3),
-                    stride=stride if i == 0 else 1,
-                    padding=1,
-                    dtype=self.dtype,
-                    name=f'{name}_depth',
-                )(y)
-                y = activate(norm(train=train, name=f'{name}_depth_bn')(y), f'{name}_depth_prelu')
-                y = conv(features, 1, f'{name}_project')(y)
-                y = norm(train=train, name=f'{name}_project_bn')(y)
-                x = x + y if y.shape == x.shape else y
-                index += 1
-        x = conv(512, 1, 'conv2')(x)
-        x = activate(norm(train=train, name='conv2_bn')(x), 'conv2_prelu')
-        x = layers.DepthwiseConv((x.shape[1], x.shape[2]), dtype=self.dtype, name='global_depth')(x)
-        x = norm(train=train, name='global_depth_bn')(x).astype(jnp.float32)
-        x = layers.conv(self.embedding, 1, use_bias=self.form == 'relu6', name='embed')(x)
+            x = jnp.mean(x, axis=(1, 2), keepdims=True)
+        x = x.astype(jnp.float32)
+        x = layers.conv(self.embedding, 1, use_bias=self.use_bias, name='embed')(x)
         x = layers.normalization('batch', axis_name=self.axis_name)(train=train, name='embed_bn')(x)
-        return x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], -1)
+        return layers.unit(x) if self.unit_length else x
+
+    def _check(self):
+        errors.one_of('activation', self.activation, ACTIVATIONS)
+        errors.one_of('stem', self.stem, STEMS)
+        errors.one_of('head', self.head, HEADS)
+        lengths = {len(self.expanded), len(self.channels), len(self.strides)}
+        if len(lengths) > 1:
+            raise errors.InputError(
+                'channels',
+                f'{len(self.channels)}, {len(self.expanded)} expanded, {len(self.strides)} strides',
+                'one of each for each block',
+            )
+        if self.stem_channels % self.stem_group:
+            raise errors.InputError(
+                'stem_group', str(self.stem_group), f'a divisor of {self.stem_channels}'
+            )
 
 
 def relu6(x: jax.Array) -> jax.Array:
@@ -93,16 +165,41 @@ def relu6(x: jax.Array) -> jax.Array:
     return jnp.clip(x, 0, 6)
 
 
+def _mbf(scale, counts, stem):
+    """insightface's table: the features between do not grow with the scale."""
+    first, second, third, last = counts
+    rows = [(128, 64 * scale, 1)] * (first if stem == 'none' else 0)
+    rows += [(128, 64 * scale, 2), *[(128, 64 * scale, 1)] * second]
+    rows += [(256, 128 * scale, 2), *[(256, 128 * scale, 1)] * third]
+    rows += [(512, 128 * scale, 2), *[(256, 128 * scale, 1)] * last]
+    expanded, channels, strides = zip(*rows, strict=True)
+    return functools.partial(
+        MobileFaceNet,
+        stem=stem,
+        stem_channels=64 * scale,
+        stem_group=scale if stem == 'depthwise' else 1,
+        expanded=expanded,
+        channels=channels,
+        strides=strides,
+        embedding=512,
+    )
+
+
 VARIANTS = {
     'mobilefacenet_prelu': Variant(
-        functools.partial(MobileFaceNet, form='prelu'),
-        InputSpec(width=96, std=(128.0, 128.0, 128.0), mirror='concat'),
-        999_552,
+        MobileFaceNet, InputSpec(width=96, std=(128.0, 128.0, 128.0), mirror='concat'), 999_552
     ),
     'mobilefacenet_relu6': Variant(
-        functools.partial(MobileFaceNet, form='relu6'),
+        functools.partial(MobileFaceNet, activation='relu6', stem='separable', use_bias=True),
         # The mean and deviation of ImageNet.
         InputSpec(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
         999_936,
     ),
+    'mobilefacenet': Variant(
+        functools.partial(MobileFaceNet, unit_length=True, embedding=512),
+        InputSpec(colour='bgr'),
+        1_200_512,
+    ),
+    'mbf': Variant(_mbf(2, (1, 4, 6, 2), 'depthwise'), InputSpec(), 2_059_520),
+    'mbf_large': Variant(_mbf(4, (2, 8, 12, 4), 'none'), InputSpec(), 6_314_880),
 }

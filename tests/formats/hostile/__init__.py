@@ -4,7 +4,8 @@ import pathlib
 
 from tests.formats import writer
 from tests.formats.hostile import archives as archives  # each adds its files to CASES
-from tests.formats.hostile import modules, natives
+from tests.formats.hostile import containers, modules, natives
+from tests.formats.hostile import onnx_graphs as onnx_graphs
 from tests.formats.hostile.cases import CASES, GENERATORS, Maker, tiny
 from tests.formats.hostile.pickles import MARKER as MARKER
 from tests.formats.hostile.pickles import bombs as bombs
@@ -16,6 +17,8 @@ HONEST: dict[str, Maker] = {
     'honest_old_native': natives.old_native,
     'honest_nvidia': modules.honest,
     'honest_rosinality': modules.honest_rosinality,
+    'honest_with_objects': containers.honest_with_objects,
+    'honest_torchscript': containers.honest_torchscript,
 }
 GENERATORS |= {'honest_nvidia', 'honest_rosinality'}
 

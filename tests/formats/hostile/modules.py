@@ -74,13 +74,13 @@ def code_as_source(path):
     generators.save(path, generators.module({'weight': ONES}, source))
 
 
-@case('a plain pickle')
+@case('named tensors')
 def code_as_source_of_nothing(path):
     source = f'open({str(path.parent / MARKER)!r}, "w").close()\n'
     path.write_bytes(pickle.dumps({'G_ema': {'module_src': source}}))
 
 
-@case('a plain pickle')
+@case('named tensors')
 def laughing_lists(path):
     _write(path, LAUGHS)
 
@@ -94,7 +94,7 @@ def laughing_modules(path):
     _write(path, b'Nq\0' + b''.join(call + state + b'\x85Rq\0' for _ in range(40)))
 
 
-@case('no named tensors')
+@case('more than 400000 parts')
 def modules_that_share_their_parameters(path):
     """Ten thousand modules around one dict of ten thousand entries."""
     entries = b''.join(b'X\x05\0\0\0%05dN' % i for i in range(10_000))

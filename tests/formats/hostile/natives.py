@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import struct
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,8 @@ from tests.formats.hostile.cases import case
 from tests.weights import old_folders
 
 
-def _ones():
+def ones() -> Any:
+    """Returns variables of the tiny network, all ones, drawn without compiling anything."""
     abstract = registry.abstract_variables(registry.build('tiny'), registry.VARIANTS['tiny'].input)
     return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), abstract)
 
@@ -24,7 +26,7 @@ def native(path: pathlib.Path) -> pathlib.Path:
     """Writes an honest native folder, all ones; made once, copied afterwards."""
     original = path.parent / '.native'
     if not original.exists():
-        native_targets.save_target(original, registry.make_target('tiny', _ones()))
+        native_targets.save_target(original, registry.make_target('tiny', ones()))
     shutil.copytree(original, path)
     return path
 
@@ -33,8 +35,8 @@ def old_native(path: pathlib.Path) -> pathlib.Path:
     """Writes the same as earlier versions did."""
     original = path.parent / '.old_native'
     if not original.exists():
-        native_targets.save_target(original, registry.make_target('tiny', _ones()))
-        old_folders.age(original, 'target.json', _ones())
+        native_targets.save_target(original, registry.make_target('tiny', ones()))
+        old_folders.age(original, 'target.json', ones())
     shutil.copytree(original, path)
     return path
 
@@ -66,6 +68,7 @@ DESCRIPTIONS = {
     'digest': {'variables_sha256': '0' * 64},
     'no_digest': {'variables_sha256': None},
     'old': {'schema': 1},
+    'changed': {'sha256': '0' * 64},
 }
 
 
@@ -73,8 +76,10 @@ DESCRIPTIONS = {
 def lying_description(path, name):
     file = native(path) / 'target.json'
     lie = DESCRIPTIONS[name]
-    record = {**json.loads(file.read_text()), **lie} if isinstance(lie, dict) else lie
-    file.write_text(json.dumps(record))
+    if isinstance(lie, dict):
+        old_folders.change(file)  # a lie of its own, not one that the digest gives away
+        lie = {**json.loads(file.read_text()), **lie}
+    file.write_text(json.dumps(lie))
 
 
 @case(r'target\.json', 'nested', 'large', 'bytes', 'number')

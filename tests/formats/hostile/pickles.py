@@ -125,7 +125,7 @@ def scalars(path):
     writer.save(path, tiny(**{name: np.ones((), np.float32) for name in names}))
 
 
-@case('missing')
+@case('4000 places')
 def thousands_of_prefixes(path):
     one = np.ones(1, np.float32)
     names = (
@@ -148,7 +148,7 @@ def laughs(path):
     pickle_in(path, LAUGHS)
 
 
-@case('found a tuple as a key')
+@case('named tensors')
 def laughs_as_a_key(path):
     pickle_in(path, LAUGHS + b'}h\x00Ns')
 
@@ -165,19 +165,19 @@ def number_of_megabytes(path, form):
     pickle_in(path, writer.tensor(BLOCK, 0, shape, (1,)), form)
 
 
-@case('a key of', 'zip', 'legacy')
+@case('named tensors', 'zip', 'legacy')
 def number_of_megabytes_as_a_key(path, form):
     number = b'\x8b' + struct.pack('<i', 12 << 20) + b'\x7f' * (12 << 20)
     pickle_in(path, b'}' + number + b'Ns', form)
 
 
-@case('a memoryview as a key')
+@case('named tensors')
 def text_of_megabytes_as_a_key(path):
     text = b'a' * (12 << 20) + '\U0001f600'.encode()
     pickle_in(path, b'}X' + struct.pack('<I', len(text)) + text + b'Ns')
 
 
-@case('a pickle of 2')
+@case('named tensors')
 def large_pickle(path):
     pickle_in(path, b'B' + struct.pack('<I', 20 << 20) + bytes(20 << 20))
 

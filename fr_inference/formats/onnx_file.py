@@ -1,0 +1,244 @@
+"""`.onnx`: a network as a list of operators, and its weights. Nothing in the file is executed.
+
+Source: the format's description, https://onnx.ai/onnx/repo-docs/IR.html. Weights that lie in files of
+their own ("external data") are read from the model's folder alone.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from fr_inference import errors
+from fr_inference.formats import bounds, onnx_tensors, protobuf_bounds, regular_files
+
+MAX_MODEL_BYTES = (2 << 30) - 1  # of one protobuf message; larger weights are external data
+MAX_NODES = 20_000
+OPSETS = range(7, 27)  # before 7, operators broadcast in another way
+
+_DOMAINS = ('', 'ai.onnx')
+_INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Node:
+    """One operator of the graph.
+
+    Attributes:
+      op: its type, with the domain before a dot where that is not ONNX's own.
+      name: its own, often ''.
+      inputs: names of tensors; '' for an optional one that is absent.
+      outputs: names of tensors.
+      attributes: numbers, texts, tuples of them, and arrays, by name.
+      opset: version of ONNX's operators.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    opset: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """What a file holds.
+
+    Attributes:
+      nodes: in an order in which each can be computed after those before it.
+      constants: weights and numbers by name, of the file's own dtypes.
+      input: name of the image tensor.
+      shape: of the image tensor; None for a length that the file leaves open.
+      outputs: names of the results.
+    """
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, np.ndarray]
+    input: str
+    shape: tuple[int | None, ...]
+    outputs: tuple[str, ...]
+
+
+def is_onnx(path: str | os.PathLike) -> bool:
+    """Whether a file calls itself ONNX by its suffix."""
+    return pathlib.Path(path).suffix.lower() == '.onnx'
+
+
+def read(path: str | os.PathLike) -> Model:
+    """Reads a network with one image tensor as its input.
+
+    Args:
+      path: the `.onnx` file.
+
+    Raises:
+      InputError: whose field is the path, for whatever is not a model that can be read.
+    """
+    path = pathlib.Path(path)
+    source = str(path)
+    try:
+        graph, opset = _parsed(path, source)
+        constants = dict(_initializers(graph, path, source))
+        nodes = tuple(_nodes(graph, opset, constants, path, source))
+        name, shape = _image(graph, constants, source)
+    except OSError as error:
+        words = error.strerror or bounds.brief(error)
+        raise errors.InputError(source, f'a file that cannot be read: {words}') from error
+    _check_order(nodes, {name, *constants}, source)
+    outputs = tuple(value.name for value in graph.output)
+    known = {name, *constants, *(output for node in nodes for output in node.outputs)}
+    absent = [output for output in outputs if output not in known]
+    if absent or not outputs:
+        raise errors.InputError(source, f'results that nothing computes ({_listed(absent)})')
+    return Model(nodes=nodes, constants=constants, input=name, shape=shape, outputs=outputs)
+
+
+def _parsed(path, source):
+    """Returns the graph and the version of the operators."""
+    size = regular_files.size_of(path, 'an .onnx file')
+    if size > MAX_MODEL_BYTES:
+        raise errors.InputError(source, f'{size} bytes', 'an .onnx file of at most 2 GiB')
+    with open(path, 'rb') as file:
+        content = regular_files.mapped(file)
+    onnx_tensors.check_pointer(content, source)
+    protobuf_bounds.check(content, onnx.ModelProto.DESCRIPTOR, source)
+    try:
+        model = onnx.ModelProto.FromString(content)
+    except (DecodeError, ValueError, RuntimeError) as error:
+        raise errors.InputError(
+            source, f'a damaged ONNX file ({bounds.brief(error)})', hint='copy or download it again'
+        ) from error
+    graph = model.graph
+    versions = [entry.version for entry in model.opset_import if entry.domain in _DOMAINS]
+    if not graph.node or len(versions) != 1:
+        raise errors.InputError(source, 'a file of another kind, or a model without operators')
+    if versions[0] not in OPSETS:
+        raise errors.InputError(
+            source,
+            f'operators of version {versions[0]}',
+            f'opset {OPSETS.start} to {OPSETS.stop - 1}',
+            'export it again with opset_version=17',
+        )
+    if model.functions:
+        some = _listed([function.name for function in model.functions])
+        raise errors.InputError(
+            source, f'functions of its own ({some})', 'operators alone', 'use onnx.inliner on it'
+        )
+    if graph.sparse_initializer:
+        raise errors.InputError(source, 'sparse weights', 'dense ones')
+    if len(graph.node) > MAX_NODES:
+        raise errors.InputError(source, f'{len(graph.node)} operators', f'at most {MAX_NODES}')
+    bounds.check_count(len(graph.initializer), source)
+    return graph, versions[0]
+
+
+def _initializers(graph, path, source) -> Iterator[tuple[str, np.ndarray]]:
+    for tensor in graph.initializer:
+        _check_name(tensor.name, source)
+        yield tensor.name, onnx_tensors.array(tensor, path, source)
+    if len({tensor.name for tensor in graph.initializer}) < len(graph.initializer):
+        raise errors.InputError(source, 'two weights of one name')
+
+
+def _nodes(graph, opset, constants, path, source) -> Iterator[Node]:
+    """Yields the operators; adds those that only hold a number to `constants`."""
+    written = set(constants)
+    for node in graph.node:
+        for name in (*node.input, *node.output):
+            _check_name(name, source, empty=True)
+        twice = [name for name in node.output if name and name in written]
+        if twice:
+            raise errors.InputError(source, f'two results of one name ({errors.shown(twice[0])})')
+        written |= set(node.output)
+        op = node.op_type if node.domain in _DOMAINS else f'{node.domain}.{node.op_type}'
+        attributes = {
+            entry.name: _attribute(entry, path, source)
+            for entry in node.attribute
+            if not entry.ref_attr_name
+        }
+        if op == 'Constant' and len(node.output) == 1 and len(attributes) == 1:
+            constants[node.output[0]] = _constant(attributes, source)
+            continue
+        yield Node(
+            op=errors.shown(op)[:80],
+            name=errors.shown(node.name[: bounds.MAX_NAME]),
+            inputs=tuple(node.input),
+            outputs=tuple(node.output),
+            attributes=attributes,
+            opset=opset,
+        )
+
+
+def _attribute(entry, path, source):
+    kinds = onnx.AttributeProto
+    if entry.type == kinds.TENSOR:
+        return onnx_tensors.array(entry.t, path, source)
+    if entry.type == kinds.STRING:
+        return entry.s.decode('utf-8', 'replace')
+    if entry.type == kinds.STRINGS:
+        return tuple(text.decode('utf-8', 'replace') for text in entry.strings)
+    plain = {kinds.FLOAT: 'f', kinds.INT: 'i', kinds.FLOATS: 'floats', kinds.INTS: 'ints'}
+    if entry.type not in plain:
+        return None  # a graph or the like: an operator that has one is not supported
+    value = getattr(entry, plain[entry.type])
+    return value if entry.type in (kinds.FLOAT, kinds.INT) else tuple(value)
+
+
+def _constant(attributes, source):
+    (kind, value), *_ = attributes.items()
+    types: dict[str, Any] = {'value_float': np.float32, 'value_floats': np.float32}
+    types |= {'value_int': np.int64, 'value_ints': np.int64}
+    if kind == 'value' and isinstance(value, np.ndarray):
+        return value
+    if kind not in types:
+        raise errors.InputError(source, f'a constant of kind {errors.shown(kind)!r:.80}', 'numbers')
+    return np.array(value, types[kind])
+
+
+def _image(graph, constants, source):
+    """Returns name and shape of the one input that is not a weight."""
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        some = _listed([value.name for value in inputs])
+        raise errors.InputError(source, f'{len(inputs)} inputs ({some})', 'one, the image')
+    _check_name(inputs[0].name, source)
+    tensor = inputs[0].type.tensor_type
+    if tensor.elem_type not in _INPUT_TYPES:
+        raise errors.InputError(
+            source, f'an input of type {onnx_tensors.type_name(tensor.elem_type)}', 'floating point'
+        )
+    shape = tuple(
+        size.dim_value if size.HasField('dim_value') and size.dim_value > 0 else None
+        for size in tensor.shape.dim
+    )
+    return inputs[0].name, shape
+
+
+def _check_order(nodes: Sequence[Node], known: set[str], source: str) -> None:
+    """Raises where an operator takes what none before it gives: in a cycle, or where a part lacks."""
+    for node in nodes:
+        absent = [name for name in node.inputs if name and name not in known]
+        if absent:
+            raise errors.InputError(
+                source,
+                f'{node.op} of {_listed(absent)}, which no earlier operator computes',
+                'a graph in the order of its computation, without cycles',
+            )
+        known.update(node.outputs)
+
+
+def _check_name(name, source, empty=False):
+    if len(name) > bounds.MAX_NAME or not (name or empty):
+        raise errors.InputError(
+            source, f'a name of {len(name)} characters', f'1 to {bounds.MAX_NAME}'
+        )
+    bounds.check_names([name], source)
+
+
+def _listed(names):
+    return ', '.join(errors.shown(str(name)[:80]) for name in list(names)[:6]) or 'none'

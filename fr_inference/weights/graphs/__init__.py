@@ -1,0 +1,1 @@
+"""Networks that come as a graph of operators (ONNX), as differentiable functions."""

@@ -1,0 +1,123 @@
+"""Whether a graph computes many images at once: many are exported for a batch of one.
+
+JAX only derives shapes here; nothing is computed.
+"""
+
+import dataclasses
+import functools
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fr_inference import errors
+from fr_inference.models.target import Apply, InputSpec
+from fr_inference.weights.graphs.network import Network
+from fr_inference.weights.graphs.plan import Plan
+
+
+def fitted(plan: Plan, variables: Any, spec: InputSpec, batch: int | None) -> tuple[Plan, bool]:
+    """Returns a plan for any number of images, and whether it takes only one at a time.
+
+    A reshape to (1, -1) of a graph that was exported for one image means the images' axis: it becomes
+    (N, -1). Where results of two images still do not have twice the length of one's, the graph is run
+    for each image alone.
+
+    Args:
+      plan: of the graph.
+      variables: of its network.
+      spec: the images' size.
+      batch: number of images that the graph was exported for, None where the file leaves it open.
+
+    Raises:
+      InputError: whose field is the operator, where the shapes do not fit each other.
+    """
+    if batch is not None:
+        plan = _freed(plan, shapes(plan, variables, spec, batch), batch)
+    try:
+        one = shapes(plan, variables, spec, 1)
+    except errors.InputError as error:
+        if batch in (None, 1):
+            raise
+        raise errors.InputError(
+            'batch',
+            f'a graph for {batch} images',
+            'one for any number',
+            'export it with a batch of 1',
+        ) from error
+    try:
+        two = shapes(plan, variables, spec, 2)
+    except errors.InputError:
+        return plan, True
+    return plan, any(_mixes(one[name], two[name]) for name in _of_pixels(plan, one))
+
+
+def shapes(plan: Plan, variables: Any, spec: InputSpec, count: int) -> dict[str, Any]:
+    """Returns the abstract value of every tensor that is computed at run time, for `count` images."""
+    network = Network(plan)
+    image = jax.ShapeDtypeStruct((count, spec.height, spec.width, 3), jnp.float32)
+
+    def computed(variables, images):
+        values = network.apply(variables, images, method=Network.values)
+        values = cast(dict[str, Any], values)
+        return {
+            name: value.array
+            for name, value in values.items()
+            if not isinstance(value.array, np.ndarray)
+        }
+
+    return jax.eval_shape(computed, variables, image)
+
+
+def _freed(plan, found, batch):
+    """Lets reshapes that name the number of images keep their input's length instead."""
+    numbers, nodes = dict(plan.numbers), []
+    for node in plan.nodes:
+        sizes = (
+            numbers.get(node.inputs[1]) if node.op == 'Reshape' and len(node.inputs) > 1 else None
+        )
+        given = found.get(node.inputs[0]) if node.inputs else None
+        if (
+            sizes is not None
+            and sizes.shape[0] > 0
+            and sizes[0] == batch
+            and given is not None
+            and given.shape[:1] == (batch,)
+        ):
+            free = f'{node.outputs[0]}/shape'
+            numbers[free] = np.array([0, *sizes[1:]], np.int64)
+            node = dataclasses.replace(node, inputs=(node.inputs[0], free))
+        nodes.append(node)
+    return dataclasses.replace(plan, nodes=tuple(nodes), numbers=numbers)
+
+
+def _of_pixels(plan, found):
+    """Returns the names of the tensors that depend on the images."""
+    names = {plan.input}
+    for node in plan.nodes:
+        if names.intersection(node.inputs):
+            names.update(name for name in node.outputs if name in found)
+    return names
+
+
+def _mixes(one, two):
+    return (2 * one.shape[0], *one.shape[1:]) != two.shape if one.shape else True
+
+
+@functools.lru_cache(maxsize=64)
+def apply_of(network: Network, alone: bool) -> Apply:
+    """One function for each graph, so that all its checkpoints share what is compiled for one.
+
+    Args:
+      network: the module.
+      alone: run it for each image by itself.
+    """
+
+    def apply(variables: Any, images: jax.Array) -> jax.Array:
+        if not alone or images.shape[0] == 1:
+            return cast(jax.Array, network.apply(variables, images))
+        one = functools.partial(network.apply, variables)
+        return jax.vmap(lambda image: cast(jax.Array, one(image[None]))[0])(images)
+
+    return apply

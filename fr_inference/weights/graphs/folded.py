@@ -1,0 +1,39 @@
+"""Which BatchNorm layers of a graph kept their statistics, and which seem to be folded into weights."""
+
+from fr_inference.weights.graphs.operators import NORM
+from fr_inference.weights.graphs.plan import Plan
+
+_MOST = 4  # names that a note lists
+
+
+def notes(plan: Plan) -> tuple[str, ...]:
+    """Returns what a report says about them, one line each.
+
+    A convolution with a bias and no BatchNormalization behind it is what exporters make of both: eval
+    mode multiplies its kernel by scale / sqrt(var + epsilon).
+    """
+    kept = list(dict.fromkeys(norm.name for norm in plan.norms.values()))
+    users: dict[str, list[str]] = {}
+    for node in plan.nodes:
+        for name in node.inputs:
+            users.setdefault(name, []).append(node.op)
+    lost = [
+        node
+        for node in plan.nodes
+        if node.op == 'Conv'
+        and len(node.inputs) > 2
+        and node.inputs[2]
+        and NORM not in users.get(node.outputs[0], [])
+    ]
+    said = []
+    if kept:
+        listed = ', '.join(kept[:_MOST]) + (f', ... {kept[-1]}' if len(kept) > _MOST else '')
+        said.append(f'BatchNorm layers with statistics: {len(kept)} ({listed})')
+    else:
+        said.append('no BatchNorm layer with statistics: only attacks on embeddings can be run')
+    if lost:
+        said.append(
+            f'BatchNorm layers that seem folded into convolutions, without statistics: {len(lost)}; '
+            'attacks on embeddings do not need them'
+        )
+    return tuple(said)

@@ -1,0 +1,137 @@
+"""`.onnx` files as targets: the registered module where that computes the same, else the graph."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from fr_inference import errors
+from fr_inference.formats import onnx_file
+from fr_inference.formats.onnx_file import Model
+from fr_inference.models import registry
+from fr_inference.models.target import Target
+from fr_inference.weights import families
+from fr_inference.weights.descriptions import naming
+from fr_inference.weights.graphs import batches, folded, image_input, plan
+from fr_inference.weights.graphs.network import Network
+
+ARCHITECTURE = 'onnx'
+
+_AGREES = 1e-3  # of the embedding's length, between a graph and the registered module
+
+
+def read(
+    path: pathlib.Path,
+    arch: str | None,
+    changes: Mapping[str, Any],
+    dtype: str | None,
+    field: str,
+) -> Target:
+    """Reads a backbone.
+
+    Args:
+      path: the `.onnx` file.
+      arch: the registered architecture that it must be, None for any network.
+      changes: fields of the input in place of what the file says.
+      dtype: 'float32' or 'bfloat16' arithmetic; a graph is computed in float32 alone.
+      field: the argument that `path` came from, as errors call it.
+
+    Returns:
+      A target of architecture 'onnx', whose config has the digest of the graph, or of a registered one.
+
+    Raises:
+      InputError: of `field`, for a file that cannot be read or has other operators; of 'arch', 'dtype'
+        or 'input', when the network does not fit these.
+    """
+    source = str(path)
+    with naming(field):
+        model = onnx_file.read(path)
+        with naming(source):
+            given = image_input.convention(model)
+    spec, origins = image_input.changed(given, changes)
+    with naming(field), naming(source):
+        made, variables = plan.make(model, model.outputs, channels_first=given.channels_first)
+        if len(model.outputs) > 1:
+            output = _embedding(batches.shapes(made, variables, spec, given.batch or 1), model)
+            made, variables = plan.make(model, [output], channels_first=given.channels_first)
+        made, alone = batches.fitted(made, variables, spec, given.batch)
+    network = Network(made)
+    target = Target(
+        name=path.stem,
+        apply=batches.apply_of(network, alone),
+        variables=variables,
+        input=spec,
+        origins=origins,
+        architecture=ARCHITECTURE,
+        config={'graph': made.digest[:16]},
+        module=network,
+        notes=folded.notes(made),
+    )
+    known = _registered(model, target, source, arch, changes, dtype)
+    if known is not None:
+        return known
+    if arch is not None:
+        raise errors.InputError(
+            'arch', repr(arch), 'none: the graph does not compute what that architecture does'
+        )
+    if dtype not in (None, 'float32'):
+        raise errors.InputError('dtype', repr(dtype), "'float32' for an ONNX graph")
+    return target
+
+
+def _embedding(found, model):
+    """Returns the one result that has several numbers for each image."""
+    several = [
+        name for name in model.outputs if name in found and found[name].size > found[name].shape[0]
+    ]
+    if len(several) != 1:
+        listed = ', '.join(f'{errors.shown(name)[:60]}' for name in model.outputs[:8])
+        raise errors.InputError(
+            'outputs', listed, 'one embedding', 'cut the others off with onnx.utils.extract_model'
+        )
+    return several[0]
+
+
+def _registered(model: Model, target: Target, source, arch, changes, dtype) -> Target | None:
+    """Returns the target as a registered module, None unless that computes the same.
+
+    Names and shapes of the weights say which module it may be; one image through both says whether it
+    is: the same names could be wired in another way.
+    """
+    slopes = {node.inputs[1] for node in model.nodes if node.op == 'PRelu' and len(node.inputs) > 1}
+    tensors = {  # a slope is [C, 1, 1] in a graph
+        name: value.reshape(-1) if name in slopes else value
+        for name, value in model.constants.items()
+    }
+    try:
+        match, inside, aside = families.recognise(tensors, source, arch, None)
+        config = match.config if dtype is None else {**match.config, 'dtype': dtype}
+        spec = match.input.changed(changes)
+        module = registry.build(match.architecture, **config)
+        expected = registry.abstract_variables(module, spec)
+        variables, heads = families.convert(match, inside, expected, source)
+    except errors.InputError:
+        return None
+    del aside, heads  # numbers of the graph, no weights: what they do shows in the comparison
+    if (spec.height, spec.width) != (target.input.height, target.input.width):
+        return None
+    exact = registry.make_target(match.architecture, variables, config=match.config, input=spec)
+    shape = (1, spec.height, spec.width, 3)
+    image = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    ours, theirs = (np.asarray(jax.jit(one.apply)(one.variables, image)) for one in (exact, target))
+    if ours.shape != theirs.shape:
+        return None
+    if not np.linalg.norm(ours - theirs) <= _AGREES * np.linalg.norm(theirs):
+        return None
+    origins = {field: 'layout' for field in target.origins if field not in match.assumed}
+    return registry.make_target(
+        match.architecture,
+        variables,
+        config=config,
+        input=spec,
+        origins={**target.origins, **origins, **dict.fromkeys(changes, 'given')},
+        name=target.name,
+        notes=('read from an ONNX graph, with all its BatchNorm layers',),
+    )

@@ -1,0 +1,85 @@
+"""What an operator of a graph is: a function of arrays, and what the graph must know about it.
+
+A tensor that depends neither on pixels nor on weights (a shape, an index) is a NumPy array. It is
+computed while JAX traces, so that a shape that the file computes is a plain number to JAX.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fr_inference import errors
+
+Tensor = np.ndarray | jax.Array
+
+MAX_STATIC = 1 << 22  # elements of an array that is made larger than what it is made of
+MAX_ELEMENTS = 1 << 28  # of any other, for one image
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """One row of the table of operators.
+
+    Attributes:
+      compute: (node, *inputs) -> an array or a tuple of them; None stands for an absent input.
+      attributes: those that it heeds, separated by blanks; a node with another one is not supported.
+      layout: of the maps that it takes: 'last' (its first input has its channels last, [N, H, W, C],
+        and so has its result), 'first' ([N, C, H, W], as the graph says), 'either' (all inputs alike).
+      axis: whether its attribute `axis` counts axes of a map.
+      static: positions of inputs that must not depend on pixels or weights, whatever their type.
+      folds: whether it is computed when the file is opened where all its inputs are constants.
+    """
+
+    compute: Callable[..., Any]
+    attributes: str = ''
+    layout: str = 'first'
+    axis: bool = False
+    static: tuple[int, ...] = ()
+    folds: bool = False
+
+
+def library(*arrays: Tensor | None) -> Any:
+    """Returns NumPy where all arrays are known, else jax.numpy, which has the same functions."""
+    known = all(array is None or isinstance(array, np.ndarray) for array in arrays)
+    return np if known else jnp
+
+
+def integers(value: Tensor | None, what: str) -> list[int]:
+    """Returns the whole numbers of an input that must be known, [] where it is absent.
+
+    Raises:
+      InputError: where it depends on pixels or weights.
+    """
+    return [int(number) for number in known(value, what).reshape(-1)]
+
+
+def known(value: Tensor | None, what: str) -> np.ndarray:
+    """Returns an input that must not depend on pixels or weights; nothing for an absent one."""
+    if value is None:
+        return np.zeros(0, np.int64)
+    if not isinstance(value, np.ndarray):
+        raise errors.InputError(what, 'values that depend on the image', 'constants')
+    return value
+
+
+def check_room(shape: Sequence[int], *inputs: Tensor) -> None:
+    """Raises an `InputError` before an array of a size is made that nothing in the file bears out."""
+    most = max([MAX_STATIC, *(value.size for value in inputs)])
+    if any(size < 0 for size in shape) or math.prod(shape) > most:
+        raise errors.InputError('shape', list(shape)[:8], f'at most {most} elements')
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """Returns an axis counted from the front.
+
+    Raises:
+      InputError: for one that there is not.
+    """
+    if not -rank <= axis < max(rank, 1):
+        raise errors.InputError('axis', axis, f'{-rank} to {rank - 1}')
+    return axis % max(rank, 1)

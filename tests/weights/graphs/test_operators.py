@@ -1,0 +1,465 @@
+"""Each operator against ONNX's own NumPy implementation, in both layouts of maps."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from onnx import numpy_helper
+
+from fr_inference.errors import InputError
+from fr_inference.weights.graphs import plan
+from fr_inference.weights.graphs.operators import OPERATORS
+from tests.weights.graphs import builder
+from tests.weights.graphs.builder import Builder
+
+SHAPE = (2, 6, 7, 5)
+
+
+def compare(made, x, folder, outputs, *, channels_first=True):
+    """One model with many results: one compilation."""
+    model = made.model(*outputs)
+    expected = builder.reference(model, x)
+    found = builder.computed(model, x, folder, channels_first)
+    for name, value in expected.items():
+        assert found[name].shape == value.shape, name
+        np.testing.assert_allclose(found[name], value, rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+def ints(*numbers):
+    return np.array(numbers, np.int64)
+
+
+def floats(*numbers):
+    return np.array(numbers, np.float32)
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+
+
+@pytest.mark.parametrize('channels_first', [True, False])
+def test_of_one_array(x, tmp_path, channels_first):
+    made = Builder(SHAPE, opset=20)
+    positive = made.node('Add', made.node('Abs', 'image'), floats(0.1))
+    outputs = [made.node(op, positive) for op in ('Log', 'Sqrt', 'Reciprocal')]
+    for op in (
+        *('Ceil', 'Exp', 'Floor', 'Neg', 'Round', 'Sign', 'Tanh', 'Sin', 'Cos', 'Relu', 'Sigmoid'),
+        *('Erf', 'Softplus', 'Softsign', 'HardSwish', 'Mish', 'Identity', 'LeakyRelu', 'Elu'),
+        *('Selu', 'Celu', 'HardSigmoid', 'Gelu', 'Dropout'),
+    ):
+        outputs.append(made.node(op, 'image'))
+    outputs += [
+        made.node('LeakyRelu', 'image', alpha=0.2),
+        made.node('Elu', 'image', alpha=0.7),
+        made.node('Celu', 'image', alpha=0.7),
+        made.node('Selu', 'image', alpha=1.5, gamma=1.1),
+        made.node('HardSigmoid', 'image', alpha=0.3, beta=0.4),
+        made.node('Gelu', 'image', approximate='tanh'),
+        made.node('Clip', 'image', floats(-0.5).reshape(()), floats(0.5).reshape(())),
+        made.node('Clip', 'image', '', floats(0.5).reshape(())),
+        made.node('PRelu', 'image', made.drawn(6, 1, 1)),
+        made.node('PRelu', 'image', floats(0.25)),
+        made.node('Cast', made.node('Cast', 'image', to=6), to=1),
+        made.node('Cast', made.node('Cast', 'image', to=9), to=1),
+    ]
+    compare(made, x, tmp_path, outputs, channels_first=channels_first)
+
+
+@pytest.mark.parametrize('channels_first', [True, False])
+def test_of_several_arrays(x, tmp_path, channels_first):
+    made = Builder(SHAPE)
+    exponent = floats(2).reshape(())
+    positive = made.node('Add', made.node('Abs', 'image'), floats(0.1))
+    map_, vector, full = made.drawn(6, 1, 1), made.drawn(5), made.drawn(*SHAPE)
+    other = made.node('Sin', 'image')
+    outputs = []
+    for op in ('Add', 'Sub', 'Mul', 'Div'):
+        outputs += [made.node(op, 'image', second) for second in (map_, vector, full, other)]
+        outputs.append(made.node(op, vector, positive))
+    outputs += [
+        made.node('Max', 'image', map_, other),
+        made.node('Min', 'image', map_, other),
+        made.node('Sum', 'image', map_, other),
+        made.node('Mean', 'image', full, other),
+        made.node('Pow', 'image', exponent),
+        made.node('Pow', positive, floats(0.3)),
+        made.node('Pow', positive, ints(3)),
+        made.node('Mod', 'image', vector, fmod=1),
+    ]
+    tests = [
+        made.node(op, 'image', vector)
+        for op in ('Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual')
+    ]
+    tests += [made.node(op, tests[1], tests[3]) for op in ('And', 'Or', 'Xor')]
+    tests.append(made.node('Not', tests[1]))
+    outputs += [made.node('Where', one, 'image', map_) for one in tests]
+    compare(made, x, tmp_path, outputs, channels_first=channels_first)
+
+
+@pytest.mark.parametrize('channels_first', [True, False])
+def test_that_move_elements(x, tmp_path, channels_first):
+    made = Builder(SHAPE, opset=18)
+    big = np.iinfo(np.int64)
+    left, right = made.node('Split', 'image', ints(2, 4), outputs=2, axis=1)
+    parts = made.node('Split', 'image', outputs=2, axis=2, num_outputs=2)
+    chunks = made.node('Split', 'image', ints(1, 1, 3), outputs=3, axis=-1)
+    outputs = [
+        made.node('Concat', right, left, 'image', axis=1),
+        made.node('Concat', *parts, axis=-2),
+        made.node('Concat', chunks[2], chunks[0], axis=3),
+        made.node('Concat', 'image', made.drawn(1, *SHAPE[1:]), axis=0),
+        made.node('Reshape', 'image', ints(0, -1)),
+        made.node('Reshape', 'image', ints(2, 2, 3, -1)),
+        made.node('Flatten', 'image'),
+        made.node('Flatten', 'image', axis=2),
+        made.node('Flatten', 'image', axis=0),
+        made.node('Flatten', 'image', axis=-1),
+        made.node('Transpose', 'image', perm=[0, 2, 3, 1]),
+        made.node('Transpose', 'image'),
+        made.node('Squeeze', made.node('Unsqueeze', 'image', ints(0, -1)), ints(0, 5)),
+        made.node('Squeeze', made.node('Unsqueeze', 'image', ints(1))),
+        made.node('Slice', 'image', ints(1), ints(5), ints(1)),
+        made.node('Slice', 'image', ints(0, -1), ints(big.max, big.min), ints(1, 2), ints(2, -1)),
+        made.node('Slice', 'image', ints(-3), ints(-1), ints(-1)),
+        made.node('Slice', 'image', ints(0, 1)[:1], ints(1)),
+        made.node('Gather', 'image', ints(0, -1, 2), axis=1),
+        made.node('Gather', 'image', np.array(3), axis=2),
+        made.node('Gather', 'image', ints(0, 1).reshape(1, 2), axis=-1),
+        made.node(
+            'Expand', made.node('Slice', 'image', ints(0), ints(1), ints(1)), ints(1, 4, 1, 1)
+        ),
+        made.node('Tile', 'image', ints(1, 2, 1, 3)),
+    ]
+    compare(made, x, tmp_path, outputs, channels_first=channels_first)
+
+
+def test_shapes_are_numbers(x, tmp_path):
+    """What a graph computes of its shapes, and uses as shapes."""
+    made = Builder(('N', 6, 'H', 'W'), opset=15)
+    shape = made.node('Shape', 'image')
+    batch = made.node('Unsqueeze', made.node('Gather', shape, np.array(0)), ints(0))
+    rest = made.node('Shape', 'image', start=2)
+    pixels = made.node('ReduceProd', rest, keepdims=1)
+    size = made.node('Div', made.node('Size', 'image'), ints(4))
+    ones = made.node('ConstantOfShape', rest, value=numpy_helper.from_array(floats(3)))
+    steps = made.node('Range', np.array(0), made.node('Squeeze', pixels), np.array(2))
+    half = made.node('Cast', made.node('Sqrt', made.node('Cast', pixels, to=1)), to=7)
+    outputs = [
+        made.node('Reshape', 'image', made.node('Concat', batch, ints(-1), axis=0)),
+        made.node('Reshape', 'image', made.node('Concat', batch, ints(6), pixels, axis=0)),
+        made.node('Mul', 'image', ones),
+        made.node('Gather', made.node('Reshape', 'image', ints(-1)), steps),
+        made.node('Expand', floats(2), made.node('Mul', shape, ints(1))),
+        *(made.node('Cast', one, to=1) for one in (size, half, steps)),
+    ]
+    compare(made, x, tmp_path, outputs)
+
+
+@pytest.mark.parametrize('channels_first', [True, False])
+def test_reductions_and_products(x, tmp_path, channels_first):
+    made = Builder(SHAPE, opset=18)
+    outputs = []
+    for op in (
+        *('ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceProd', 'ReduceL1'),
+        *('ReduceL2', 'ReduceSumSquare', 'ReduceLogSumExp'),
+    ):
+        outputs += [
+            made.node(op, 'image', ints(2, -1)),
+            made.node(op, 'image', ints(1), keepdims=0),
+        ]
+    tokens = made.node('Reshape', 'image', ints(2, 6, 35))
+    turned = made.node('Transpose', tokens, perm=[0, 2, 1])
+    flat = made.node('Flatten', 'image')
+    outputs += [
+        made.node('ReduceSum', 'image'),
+        made.node('ReduceSum', 'image', noop_with_empty_axes=1),
+        made.node('Softmax', tokens),
+        made.node('Softmax', 'image', axis=1),
+        made.node('LogSoftmax', tokens, axis=-2),
+        made.node('LpNormalization', flat),
+        made.node('LayerNormalization', tokens, made.drawn(35), made.drawn(35), epsilon=1e-3),
+        made.node('LayerNormalization', 'image', made.drawn(7, 5), axis=2),
+        made.node('InstanceNormalization', 'image', made.drawn(6), made.drawn(6), epsilon=1e-3),
+        made.node('MatMul', tokens, turned),
+        made.node('MatMul', tokens, made.drawn(35, 4)),
+        made.node('Einsum', tokens, tokens, equation='bij,bkj->bik'),
+        made.node('Gemm', flat, made.drawn(210, 3)),
+        made.node('Gemm', flat, made.drawn(3, 210), made.drawn(3), transB=1),
+        made.node('Gemm', flat, made.drawn(2, 3), made.drawn(1, 3), transA=1, alpha=0.3, beta=0.7),
+        made.norm('image', 6, 'bn', epsilon=1e-3),
+        made.norm(flat, 210, 'features'),
+        made.norm(tokens, 6, 'tokens'),
+    ]
+    compare(made, x, tmp_path, outputs, channels_first=channels_first)
+
+
+def test_l1_normalization(x, tmp_path):
+    """Against its definition: the reference sums the numbers with their signs."""
+    made = Builder(SHAPE)
+    model = made.model(made.node('LpNormalization', 'image', axis=2, p=1))
+    (found,) = builder.computed(model, x, tmp_path, True).values()
+    np.testing.assert_allclose(found, x / np.abs(x).sum(2, keepdims=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize('opset', [18, 21])
+def test_group_normalization(x, tmp_path, opset):
+    """Against its definition: the reference reads opset 18's scale as one a channel."""
+    made, length = Builder(SHAPE, opset=opset), 3 if opset < 21 else 6
+    scale, bias = made.drawn(length, name='scale'), made.drawn(length, name='bias')
+    model = made.model(made.node('GroupNormalization', 'image', scale, bias, num_groups=3))
+    (found,) = builder.computed(model, x, tmp_path, True).values()
+    groups = x.reshape(2, 3, -1).astype(np.float64)
+    centred = groups - groups.mean(2, keepdims=True)
+    y = (centred / np.sqrt(groups.var(2, keepdims=True) + 1e-5)).reshape(SHAPE)
+    own = [np.frombuffer(one.raw_data, np.float32).repeat(6 // length) for one in made.weights[:2]]
+    expected = y * own[0].reshape(6, 1, 1) + own[1].reshape(6, 1, 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('channels_first', [True, False])
+def test_convolutions(x, tmp_path, channels_first):
+    made = Builder(SHAPE)
+    outputs = [
+        made.conv('image', (4, 6, 1, 1), strides=[2, 2]),
+        made.conv('image', (4, 6, 3, 3), pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        made.conv('image', (4, 6, 3, 3), False, pads=[1, 1, 1, 1], strides=[2, 2]),
+        made.conv('image', (4, 6, 3, 2), pads=[2, 0, 1, 1], strides=[2, 1]),
+        made.conv('image', (4, 6, 3, 3), dilations=[2, 1]),
+        made.conv('image', (6, 1, 3, 3), group=6, pads=[1, 1, 1, 1], strides=[2, 2]),
+        made.conv('image', (6, 1, 3, 3), group=6, pads=[1, 0, 0, 1]),
+        made.conv('image', (6, 1, 7, 5), False, group=6),
+        made.conv('image', (12, 1, 3, 3), group=6),
+        made.conv('image', (4, 3, 3, 3), group=2, pads=[1, 1, 1, 1]),
+        made.conv('image', (4, 6, 3, 3), auto_pad='SAME_UPPER', strides=[2, 2]),
+        made.conv('image', (4, 6, 2, 2), auto_pad='SAME_LOWER'),
+        made.conv('image', (4, 6, 2, 2), auto_pad='VALID'),
+    ]
+    row = made.node('Reshape', 'image', ints(2, 6, 35))
+    outputs.append(made.conv(row, (4, 6, 3), pads=[1, 1], strides=[2]))
+    weights = made.drawn(2, 6, 5, 5)  # not a convolution's alone
+    outputs += [made.node('Conv', 'image', weights), made.node('MatMul', 'image', weights)]
+    compare(made, x, tmp_path, outputs, channels_first=channels_first)
+
+
+@pytest.mark.parametrize('channels_first', [True, False])
+def test_pools(x, tmp_path, channels_first):
+    made = Builder(SHAPE)
+    windows = [
+        {'kernel_shape': [2, 2], 'strides': [2, 2]},
+        {'kernel_shape': [3, 2], 'strides': [1, 2], 'pads': [1, 0, 1, 1]},
+        {'kernel_shape': [3, 3], 'strides': [2, 2], 'pads': [1, 1, 1, 1]},
+        {'kernel_shape': [2, 2], 'strides': [2, 2], 'ceil_mode': 1},
+        {'kernel_shape': [7, 5]},
+        {'kernel_shape': [2, 2], 'strides': [2, 2], 'auto_pad': 'SAME_UPPER'},
+    ]
+    outputs = [made.node('MaxPool', 'image', **window) for window in windows]
+    outputs.append(made.node('MaxPool', 'image', kernel_shape=[2, 2], dilations=[2, 1]))
+    outputs += [made.node('AveragePool', 'image', **window) for window in windows[:5]]
+    outputs.append(made.node('AveragePool', 'image', count_include_pad=1, **windows[2]))
+    outputs += [made.node(op, 'image') for op in ('GlobalAveragePool', 'GlobalMaxPool')]
+    compare(made, x, tmp_path, outputs, channels_first=channels_first)
+
+
+@pytest.mark.parametrize('channels_first', [True, False])
+def test_padding_and_resizing(x, tmp_path, channels_first):
+    made = Builder(SHAPE, opset=18)
+    number = floats(0.5).reshape(())
+    outputs = [
+        made.node('Pad', 'image', ints(0, 0, 1, 2, 0, 1, 0, 3)),
+        made.node('Pad', 'image', ints(0, 0, 1, 2, 0, 1, 0, 3), number),
+        made.node('Pad', 'image', ints(0, 0, 1, 2, 0, 0, 2, 1), mode='reflect'),
+        made.node('Pad', 'image', ints(0, 0, 1, 2, 0, 0, 2, 1), mode='edge'),
+        made.node('Pad', 'image', ints(1, 2), '', ints(-1)),
+    ]
+    for mode in ('nearest', 'linear'):
+        for where in ('asymmetric', 'half_pixel', 'pytorch_half_pixel', 'align_corners'):
+            how = {'mode': mode, 'coordinate_transformation_mode': where}
+            outputs += [
+                made.node('Resize', 'image', '', floats(1, 1, 2, 2), **how),
+                made.node('Resize', 'image', '', '', ints(2, 6, 4, 9), **how),
+            ]
+    for rounding in ('floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'):
+        outputs.append(
+            made.node('Resize', 'image', '', floats(1, 1, 0.6, 1.7), nearest_mode=rounding)
+        )
+    outputs.append(made.node('Resize', 'image', '', floats(2, 2), axes=[2, 3]))
+    compare(made, x, tmp_path, outputs, channels_first=channels_first)
+
+
+def test_quantised(x, tmp_path):
+    """Rounding to steps may differ by one where a sum lies between two: outputs are some steps apart."""
+    made = Builder(SHAPE, opset=19)
+    step, zero = floats(0.02).reshape(()), np.array(3, np.int8)
+    small = made.node('QuantizeLinear', 'image', step, zero)
+    back = made.node('DequantizeLinear', small, step, zero)
+    plain = made.node('DequantizeLinear', made.node('QuantizeLinear', 'image', step), step)
+    weights = made.weight(np.random.default_rng(2).integers(-99, 99, (4, 6, 3, 3)).astype(np.int8))
+    scales, zeros = floats(0.01, 0.02, 0.03, 0.01), np.zeros(4, np.int8)
+    kernel = made.node('DequantizeLinear', weights, scales, zeros, axis=0)
+    bias = made.node('DequantizeLinear', np.array([5, -9, 100, 3], np.int32), floats(0.001), axis=0)
+    outputs = [back, plain, made.node('Conv', back, kernel, bias)]
+    compare(made, x, tmp_path, outputs)
+
+
+def test_quantised_layers(x, tmp_path):
+    made = Builder(SHAPE, opset=19)
+    random = np.random.default_rng(2)
+    step, zero = floats(0.02).reshape(()), np.array(3, np.uint8)
+    small = made.node('QuantizeLinear', 'image', step, zero)
+    weights = random.integers(-99, 99, (4, 6, 3, 3)).astype(np.int8)
+    scales, zeros = floats(0.001, 0.002, 0.003, 0.001), np.zeros(4, np.int8)
+    bias = np.array([500, -900, 100, 3], np.int32)
+    coarse, middle = floats(0.05).reshape(()), np.array(120, np.uint8)
+    one = made.node('QLinearConv', small, step, zero, weights, scales, zeros, coarse, middle, bias)
+    flat = made.node('Flatten', one)
+    matrix = random.integers(-99, 99, (60, 3)).astype(np.int8)
+    fine = floats(0.001).reshape(()), np.array(0, np.int8)
+    two = made.node('QLinearMatMul', flat, coarse, middle, matrix, *fine, coarse, middle)
+    outputs = [made.node('DequantizeLinear', part, coarse, middle) for part in (one, two)]
+    model = made.model(*outputs)
+    expected, found = builder.reference(model, x), builder.computed(model, x, tmp_path, True)
+    for name, value in expected.items():
+        steps = np.abs(found[name] - value) / 0.05
+        assert steps.max() < 1.5, name
+        assert (steps > 0.5).mean() < 0.02, name
+    _, variables = builder.planned(model, tmp_path, True)
+    assert sorted(leaf.shape for leaf in variables['params'].values()) == [
+        (3, 3, 6, 4),
+        (4,),
+        (60, 3),
+    ]
+
+
+def old(opset, *nodes):
+    """Operators whose options became inputs later."""
+    made = Builder(SHAPE, opset=opset)
+    return made, [made.node(op, 'image', **options) for op, options in nodes]
+
+
+def test_options_as_attributes(x, tmp_path):
+    made, outputs = old(
+        9,
+        ('Clip', {'min': -0.5, 'max': 0.5}),
+        ('Clip', {}),
+        ('Slice', {'starts': [1, 0], 'ends': [3, 2], 'axes': [1, 2]}),
+        ('Unsqueeze', {'axes': [0, 2]}),
+        ('ReduceMean', {'axes': [2, 3], 'keepdims': 0}),
+        ('ReduceSum', {'axes': [1]}),
+        ('Softmax', {'axis': 1}),
+        ('Softmax', {'axis': 2}),
+        ('Pad', {'pads': [0, 0, 1, 1, 0, 0, 2, 0], 'value': 0.5}),
+        ('Dropout', {'ratio': 0.3}),
+    )
+    outputs.append(made.node('Squeeze', outputs[3], axes=[0, 2]))
+    outputs += made.node('Split', 'image', outputs=2, axis=1, split=[2, 4])
+    outputs.append(made.node('Upsample', 'image', floats(1, 1, 2, 2), mode='nearest'))
+    model = made.model(*outputs)
+    # Opset 9's softmax over all axes from one on, and its upsampling, by their definitions.
+    expected = {}
+    for name, axis in ((outputs[6], 1), (outputs[7], 2)):
+        flat = np.exp(x.reshape(int(np.prod(SHAPE[:axis])), -1))
+        expected[name] = (flat / flat.sum(1, keepdims=True)).reshape(SHAPE)
+    expected[outputs[-1]] = x.repeat(2, 2).repeat(2, 3)
+    expected[outputs[8]] = np.pad(x, ((0, 0), (0, 0), (1, 2), (1, 0)), constant_values=0.5)
+    others = [name for name in outputs if name not in expected]
+    expected |= builder.reference(made.model(*others), x)
+    found = builder.computed(model, x, tmp_path, True)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=2e-5, atol=1e-5, err_msg=name)
+
+
+def test_every_operator_stands_in_a_test():
+    text = ''.join(pathlib.Path(one).read_text() for one in (__file__, builder.__file__))
+    assert not [op for op in OPERATORS if f"'{op}'" not in text]
+
+
+def test_gradients(x, tmp_path):
+    """Against differences, at points where every function is smooth."""
+    made = Builder((1, 3, 8, 8))
+    y = made.conv('image', (4, 3, 3, 3), pads=[1, 1, 1, 1])
+    y = made.node('PRelu', made.norm(y, 4, 'bn'), made.drawn(4, 1, 1))
+    gate = made.node('Sigmoid', made.conv(made.node('GlobalAveragePool', y), (4, 4, 1, 1)))
+    y = made.node('Mul', made.node('MaxPool', y, kernel_shape=[2, 2], strides=[2, 2]), gate)
+    tokens = made.node('Reshape', y, ints(0, 4, -1))
+    tokens = made.node('LayerNormalization', tokens, made.drawn(16), made.drawn(16))
+    tokens = made.node('Softmax', made.node('MatMul', tokens, made.drawn(16, 5)))
+    y = made.node('LpNormalization', made.node('Flatten', tokens))
+    network, variables = builder.planned(made.model(y), tmp_path, True)
+    image = np.random.default_rng(3).standard_normal((1, 8, 8, 3)).astype(np.float32)
+    weights = np.random.default_rng(4).standard_normal(20).astype(np.float32)
+
+    @jax.jit
+    def total(image):
+        return (network.apply(variables, image)[0] * weights).sum()
+
+    gradient = np.asarray(jax.jit(jax.grad(total))(image))
+    assert np.isfinite(gradient).all()
+    for seed in range(3):
+        way = np.random.default_rng(seed).standard_normal(image.shape).astype(np.float32)
+        ahead, behind = (float(total(image + sign * way)) for sign in (3e-3, -3e-3))
+        slope = float((gradient * way).sum())
+        assert slope == pytest.approx((ahead - behind) / 6e-3, rel=2e-2, abs=2e-3)
+
+
+def test_rounding_passes_gradients(tmp_path):
+    """Within the range of the 8 bits the gradient is one, outside it is zero."""
+    made = Builder((1, 4))
+    step = floats(0.1).reshape(())
+    small = made.node('QuantizeLinear', 'image', step, np.array(0, np.int8))
+    model = made.model(made.node('DequantizeLinear', small, step, np.array(0, np.int8)))
+    network, variables = builder.planned(model, tmp_path)
+    x = floats(0.123, -3.21, 50, -50).reshape(1, 4)
+    gradient = jax.grad(lambda x: network.apply(variables, x).sum())(x)
+    np.testing.assert_allclose(gradient, [[1, 1, 0, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('op', 'options'),
+    [
+        ('Conv', {'pads': [1, 1]}),
+        ('MaxPool', {'kernel_shape': [2, 2], 'strides': [0, 1]}),
+        ('Transpose', {'perm': [0, 0, 1, 2]}),
+        ('Concat', {'axis': 9}),
+        ('Flatten', {'axis': 9}),
+        ('AveragePool', {}),
+        ('Resize', {}),
+        ('Gelu', {'approximate': 'no'}),
+    ],
+)
+def test_what_does_not_fit_is_one_error(x, tmp_path, op, options):
+    made = Builder(SHAPE, opset=20)
+    inputs = ['image', made.drawn(4, 6, 3, 3)] if op == 'Conv' else ['image']
+    model = made.model(made.node(op, *inputs, name='here', **options))
+    with pytest.raises(InputError) as caught:
+        builder.computed(model, x, tmp_path, True)
+    assert f'{op} here' in (caught.value.field, caught.value.inside)
+
+
+def test_unknown_operators_are_listed(tmp_path):
+    made = Builder(SHAPE)
+    y = made.node('NonZero', made.node('Det', made.node('Det', 'image')))
+    y = made.node('MaxPool', y, kernel_shape=[2, 2], future=1)
+    y = made.node('FusedConv', y, domain='com.microsoft')
+    with pytest.raises(InputError) as caught:
+        builder.planned(made.model(y), tmp_path)
+    assert caught.value.field == 'operators'
+    for name in ('Det (2)', 'NonZero (1)', 'MaxPool.future (1)', 'com.microsoft.FusedConv (1)'):
+        assert name in caught.value.found
+
+
+def test_plans_of_one_architecture_are_equal(tmp_path):
+    """So that checkpoints of one network share what is compiled; one with another number does not."""
+
+    def plan_of(seed, slope=0.2):
+        made = Builder(SHAPE, seed=seed)
+        y = made.norm(made.conv('image', (4, 6, 3, 3)), 4, 'bn')
+        model = made.model(made.node('LeakyRelu', y, alpha=slope))
+        return builder.planned(model, tmp_path)[0].plan
+
+    one, other = plan_of(0), plan_of(1)
+    assert isinstance(one, plan.Plan)
+    assert one == other
+    assert hash(one) == hash(other)
+    assert plan_of(0, slope=0.3) != one
