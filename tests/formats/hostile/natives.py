@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from fr_inference.models import registry
+from fr_inference.models.target import Target
 from fr_inference.weights import native_targets
 from tests.formats.hostile.cases import case
 from tests.weights import old_folders
@@ -22,11 +23,16 @@ def ones() -> Any:
     return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), abstract)
 
 
+def tiny_target() -> Target:
+    """Returns the tiny network, all ones."""
+    return registry.make_target('tiny', ones())
+
+
 def native(path: pathlib.Path) -> pathlib.Path:
     """Writes an honest native folder, all ones; made once, copied afterwards."""
     original = path.parent / '.native'
     if not original.exists():
-        native_targets.save_target(original, registry.make_target('tiny', ones()))
+        native_targets.save_target(original, tiny_target())
     shutil.copytree(original, path)
     return path
 
@@ -35,7 +41,7 @@ def old_native(path: pathlib.Path) -> pathlib.Path:
     """Writes the same as earlier versions did."""
     original = path.parent / '.old_native'
     if not original.exists():
-        native_targets.save_target(original, registry.make_target('tiny', ones()))
+        native_targets.save_target(original, tiny_target())
         old_folders.age(original, 'target.json', ones())
     shutil.copytree(original, path)
     return path
