@@ -43,7 +43,7 @@ class Worker:
             _work(options, first, stride, folder, until, writing)
         os.close(writing)
         self.pipe = reading
-        self.since, self.spent = time.monotonic(), 0.0
+        self.since, self.spent, self.begun = time.monotonic(), 0.0, False
 
     def lines(self):
         """Returns the lines that came; None at its end."""
@@ -64,8 +64,8 @@ class Worker:
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def overdue(self):
-        """Whether the input under way takes too long; the first includes the start."""
-        start = 60 if self.since == 0 else 0
+        """Whether the input under way, or the start, takes too long."""
+        start = 0 if self.begun else 300
         return (
             self.cpu() - self.spent > _CPU_SECONDS + start
             or time.monotonic() - self.since > _SECONDS + start
@@ -150,7 +150,7 @@ class Run:
         for line in lines:
             kind, _, rest = line.partition(' ')
             if kind == 'begin':
-                worker.since, worker.spent = time.monotonic(), worker.cpu()
+                worker.since, worker.spent, worker.begun = time.monotonic(), worker.cpu(), True
             else:
                 number, group, outcome, said = rest.split('\t')
                 worker.next = int(number) + worker.stride
