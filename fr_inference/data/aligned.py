@@ -65,14 +65,16 @@ def aligned(faces: Faces, find: Detector) -> Faces:
       faces: photographs.
       find: the detector.
     """
-    return Faces(
-        name=faces.name,
-        identities=faces.identities,
-        paths=faces.paths,
+    return dataclasses.replace(
+        faces,
         read=functools.partial(_read, faces.read, faces.paths, find),
-        digest=faces.digest,
+        encoded=_no_file,
         changed=functools.partial(_changed, f'aligned by {find.name} {find.sha256}'),
     )
+
+
+def _no_file(_index):
+    """A file holds the photograph, not the crop."""
 
 
 def _read(read, paths, find, index):

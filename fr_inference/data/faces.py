@@ -32,7 +32,8 @@ class Faces:
       name: in reports.
       identities: of each image.
       paths: of each image, unique, shown to people.
-      read: index -> [h, w, 3] uint8 RGB at its own size. Raises `BadImageError`.
+      read: index -> [h, w, 3] uint8 RGB at its own size, or at a half, a third, ... of it above 12.5
+        million pixels. Raises `BadImageError`.
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
       encoded: index -> the image's file, byte by byte; None where it has none. Raises
         `BadImageError`.

@@ -102,7 +102,7 @@ def _by_detector(options, find):
 
     def one(index, target):
         try:
-            image = faces.read(index)
+            image = images.read_image(faces.paths[index])  # landmarks are told in its own pixels
             located = aligned.locate(image, find, faces.paths[index])
             _write(target, aligned.crop(image, located, faces.paths[index]))
         except BadImageError as error:

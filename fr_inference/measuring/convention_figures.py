@@ -125,7 +125,12 @@ def embeddings(
     *,
     skip_bad: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns ([n] positions that could be read, [n, K, D] embeddings); arguments as `misfits`."""
+    """Returns ([n] positions that could be read, [n, K, D] embeddings); arguments as `misfits`.
+
+    Raises:
+      InputError: for an `apply` that returns something else than embeddings.
+    """
+    distances.embedding_size(target)
     index, found = _computed(_embedded, target, faces, positions, specs, skip_bad)
     return index, found[0] if found else np.zeros((0, len(specs), 1), np.float32)
 

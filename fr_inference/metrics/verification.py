@@ -185,11 +185,9 @@ def of_people(
     total = weights.sum(1)
     sample = (weights @ right)[total > 0] / total[total > 0]
     accuracy, people = float(right.mean()), len(np.unique(first))
-    sure = np.ptp(sample) < 1e-9  # no wrong pair, which is not certain either
-    ends = intervals.wilson(accuracy, people) if sure else intervals.percentiles(sample, people)
     return {
         'accuracy': accuracy,
-        'accuracy_ci95': list(ends),
+        'accuracy_ci95': intervals.interval(accuracy, sample, people),
         'pairs': len(pairs),
         'people': len(np.union1d(first, second)),
         'folds': len(drawn),

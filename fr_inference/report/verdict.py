@@ -60,7 +60,7 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
         parts.append(of_inversion(record['inversion'], fits=not doubt))
     kinds = [part.kind for part in parts]
     kind = next(kind for kind in (LEAK, INVALID, OPEN, NONE) if kind in kinds)
-    headline = parts[kinds.index(kind)].headline
+    headline = _UNFED if doubt and kind == OPEN else parts[kinds.index(kind)].headline
     if kinds == [LEAK, LEAK]:
         headline = f'{headline}, and their faces can be reconstructed'
     doubts = (doubt,) if doubt else ()
@@ -105,7 +105,7 @@ def of_membership(found: Sequence[Comparison], *, fits: bool = True) -> Verdict:
         'whether a photograph, or a person, was in its training set?'
     )
     said = tuple(_finding(one) for one in in_order(found))
-    headline = _UNFED if unfed else _HEADLINES[kind]
+    headline = _HEADLINES[kind]
     if kind == NONE and len(found) > 1:
         headline = headline.replace('this attack', 'these attacks')
     meaning = _MEANING_UNFED if unfed else _meaning(kind, found)

@@ -121,7 +121,7 @@ def test_aligned(folder):
 
 
 def test_paths_of_windows(folder):
-    assert aligned(folder, [row('al\\1.png')]) == 1
+    assert aligned(folder, [row('al\\1.png')]).images == 1
     assert (folder / 'out' / 'al' / '1.png').is_file()
 
 

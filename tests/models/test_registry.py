@@ -11,6 +11,7 @@ from fr_inference.models import layers, registry
 from fr_inference.models.backbones.mobilefacenet import MobileFaceNet
 from fr_inference.models.target import InputSpec
 from tests.models.drawn import drawn as random_variables
+from tests.models.shapes import abstract_variables
 
 SMALL = InputSpec(height=32, width=32)
 # Flax's BatchNorm subtracts its float32 mean from bfloat16 features: an error in strict mode.
@@ -19,7 +20,7 @@ STANDARD = jax.numpy_dtype_promotion('standard')
 
 def abstract(name, input=None, **config):
     module = registry.build(name, **config)
-    return module, registry.abstract_variables(module, input or registry.VARIANTS[name].input)
+    return module, abstract_variables(module, input or registry.VARIANTS[name].input)
 
 
 def drawn(module, input=SMALL):

@@ -45,12 +45,20 @@ class Case:
 
 # The inputs are not square and the heads more than one pixel high, so that a head that flattens its
 # features in another order, or confuses height with width, cannot pass.
-# The blocks of TreB1eN's names with one in each stage.
+# MobileFaceNet with one block of stride 1 in each stage: what JAX and what the oracle is told.
 SHORT = {
     'expanded': [128, 128, 256, 256, 512, 256],
     'channels': [64, 64, 128, 128, 128, 128],
     'strides': [2, 1, 2, 1, 2, 1],
 }
+SHORT_ROWS = (
+    (64, 128, 64, 2),
+    (64, 128, 64, 1),
+    (64, 256, 128, 2),
+    (128, 256, 128, 1),
+    (128, 512, 128, 2),
+    (128, 256, 128, 1),
+)
 CASES = {
     'iresnet': Case(
         architecture='iresnet50',
@@ -73,7 +81,7 @@ CASES = {
     # All that AdaFace's form can have at once, and all of IResNet's options.
     'adaface': Case(
         architecture='adaface_ir50',
-        config={'depths': [1, 2, 1, 1], 'squeeze_excite': True, 'embedding': 64},
+        config={'depths': [1, 1, 1, 1], 'squeeze_excite': True, 'embedding': 64},
         input=InputSpec(height=32, width=16),
     ),
     'magface': Case(
@@ -88,6 +96,19 @@ CASES = {
         },
         input=InputSpec(height=32, width=16),
         prefix='features.module.',
+    ),
+    'magface_trained': Case(
+        architecture='iresnet50',
+        config={
+            'depths': [1, 1, 1, 1],
+            'width': 8,
+            'embedding': 16,
+            'epsilon': 2e-5,
+            'momentum': 0.1,
+        },
+        input=InputSpec(height=32, width=16),
+        prefix='features.module.',
+        kept=False,
         trained=True,
     ),
     'curricularface': Case(
@@ -103,13 +124,17 @@ CASES = {
     ),
     'mobilefacenet_prelu': Case(
         architecture='mobilefacenet_prelu',
+        config=SHORT,
         input=InputSpec(height=48, width=32),
         trained=True,
+        options={'rows': SHORT_ROWS},
     ),
     'mobilefacenet_relu6': Case(
         architecture='mobilefacenet_relu6',
+        config=SHORT,
         input=InputSpec(height=48, width=32),
         trained=True,
+        options={'rows': SHORT_ROWS},
     ),
     # A fork's own widths with squeeze-and-excitation and a mean in place of the last convolution.
     'mobilefacenet_fork': Case(
@@ -177,6 +202,7 @@ CASES = {
         input=InputSpec(height=48, width=32),
         network='treb1en',
         options={'counts': (1, 1, 1), 'embedding': 32},
+        kept=False,
     ),
     'facexzoo_mobilefacenet': Case(
         architecture='mobilefacenet',

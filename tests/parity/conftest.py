@@ -13,6 +13,7 @@ collect_ignore = (
         'oracle_parts.py',
         'oracle_residual.py',
         'make_fixtures.py',
+        'worst.py',
         'stylegan2_oracle.py',
     ]
 )

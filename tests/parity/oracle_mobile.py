@@ -86,7 +86,7 @@ def mobilefacenet_prelu(
     )
 
 
-def mobilefacenet_relu6(input: InputSpec, embedding: int = 128) -> nn.Module:
+def mobilefacenet_relu6(input: InputSpec, embedding: int = 128, rows=BOTTLENECKS) -> nn.Module:
     def clipped(convolution):
         return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU6())
 
@@ -110,7 +110,7 @@ def mobilefacenet_relu6(input: InputSpec, embedding: int = 128) -> nn.Module:
             bn2=nn.BatchNorm2d(64),
             relu=nn.ReLU(),
         ),
-        features=nn.Sequential(*(bottleneck(*row) for row in BOTTLENECKS)),
+        features=nn.Sequential(*(bottleneck(*row) for row in rows)),
         conv2=clipped(conv(128, 512)),
         gdconv=Named(
             depthwise=nn.Conv2d(512, 512, pixels(input), groups=512, bias=False),

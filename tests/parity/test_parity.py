@@ -237,8 +237,8 @@ def test_full_size_is_recognised(architecture):
 
 def test_every_family_has_a_case():
     """A family without a case would pass this file unseen."""
-    signatures = {name for family in families.FAMILIES for name in family.SIGNATURES}
     keys = {key for name in cases.KEPT for key in fixture(name)['shapes']}
-    assert signatures <= keys
+    for family in families.FAMILIES:
+        assert keys & set(family.SIGNATURES), family
     kept = {type(registry.build(cases.CASES[name].architecture)) for name in cases.KEPT}
     assert kept == {type(variant.build()) for variant in registry.VARIANTS.values()}

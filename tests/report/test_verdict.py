@@ -61,9 +61,9 @@ def test_wrong_input_never_ends_in_an_all_clear(controls, kind):
     doubted = verdict(found | {'input': {'check': {'trusted': False, 'remark': 'It was fed BGR.'}}})
     assert doubted.kind == kind
     assert doubted.sentences[0] == 'It was fed BGR.'
-    changed = verdict(found).kind == 'none'
-    assert (doubted.headline != verdict(found).headline) == changed
-    assert not changed or 'next to nothing about' not in str(doubted)
+    expected = 'may not be what the backbone expects' in doubted.headline
+    assert expected == (verdict(found).kind in ('none', 'open'))
+    assert 'learns next to nothing' not in str(doubted)
 
 
 @pytest.mark.parametrize(

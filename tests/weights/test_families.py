@@ -15,6 +15,7 @@ from fr_inference.weights import families
 from fr_inference.weights.rules import Layer, Match
 from fr_inference.weights.targets import open_target
 from tests.formats import states
+from tests.models.shapes import abstract_variables
 from tests.parity import cases
 from tests.weights import test_layouts
 
@@ -48,7 +49,7 @@ def check_variant(name, shapes, input, config):
         for collection, leaf, _ in layer.weights().values()
     ]
     module = registry.build(match.architecture, **match.config)
-    expected = registry.abstract_variables(module, match.input)
+    expected = abstract_variables(module, match.input)
     found = jax.tree_util.tree_leaves_with_path(expected)
     shapes = {
         jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape for path, leaf in found
@@ -70,7 +71,7 @@ def test_every_variant_is_recognised(name):
 def test_mobilefacenets_are_recognised(name):
     with np.load(cases.FIXTURES / f'{name}.npz') as file:
         shapes = {key: tuple(shape) for key, shape in json.loads(str(file['shapes'])).items()}
-    count = check_variant(name, shapes, cases.CASES[name].input, {})
+    count = check_variant(name, shapes, cases.CASES[name].input, cases.CASES[name].config)
     assert count < registry.VARIANTS[name].parameters  # the last map of the case is smaller
 
 

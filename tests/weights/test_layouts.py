@@ -9,6 +9,7 @@ from fr_inference import errors
 from fr_inference.models import registry
 from fr_inference.weights import families, rules
 from tests.formats import states
+from tests.models.shapes import abstract_variables
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'cases' / 'layouts'
 
@@ -80,7 +81,7 @@ def recognised(shapes, **options):
     assert len(keys) == len(set(keys))
     left = {key for key in inside if not key.endswith('num_batches_tracked')} - set(keys)
     module = registry.build(match.architecture, **match.config)
-    leaves = rules.by_path(registry.abstract_variables(module, match.input))
+    leaves = rules.by_path(abstract_variables(module, match.input))
     for layer in match.layers:
         for suffix, (collection, leaf, transform) in layer.weights().items():
             expected = leaves.pop(f'{collection}/{layer.target}/{leaf}')
@@ -280,4 +281,4 @@ def test_every_variant_has_rules_of_its_own(name):
         for layer in layers
         for collection, leaf, _ in layer.weights().values()
     }
-    assert places == set(rules.by_path(registry.abstract_variables(module, variant.input)))
+    assert places == set(rules.by_path(abstract_variables(module, variant.input)))

@@ -326,8 +326,8 @@ class TestOrigins:
         assert known == {**origins('layout'), 'colour': 'given'}
         recognise = families.recognise
 
-        def unsure(*arguments):
-            match, *rest = recognise(*arguments)
+        def unsure(*arguments, **keywords):
+            match, *rest = recognise(*arguments, **keywords)
             return dataclasses.replace(match, assumed=('colour', 'mirror')), *rest
 
         monkeypatch.setattr(families, 'recognise', unsure)
