@@ -27,6 +27,7 @@ from tests.formats.fuzz.watching import OUTCOMES, Attempts
 _CPU_SECONDS = 10  # of one input
 _SECONDS = 120  # of one input that waits, for a pipe for instance
 _ADDRESSES = 6 << 30  # beyond what a worker has: the machine is not to suffer
+_TELL_SECONDS = 60
 _GOOD = ('clean', 'refused')
 _TICKS = os.sysconf('SC_CLK_TCK')
 
@@ -129,7 +130,12 @@ class Run:
         """Runs to the end."""
         for first in range(self.options.workers):
             self.start(first)
+        told = time.monotonic()
         while self.workers:
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                done = sum(count.total() for count in self.table.values())
+                print(f'{done} of {self.options.inputs}', file=sys.stderr, flush=True)
             ready, _, _ = select.select(list(self.workers), [], [], 1.0)
             for pipe in ready:
                 self._hear(self.workers[pipe])
