@@ -19,6 +19,7 @@ from fr_inference.data import sources
 from fr_inference.weights.targets import EMBEDDED
 
 JOB, ERROR = 'job.json', 'error.txt'
+_AUDIT = 'audit_sha256'
 _SCHEMA = 2
 _MAX_BYTES = 64 << 20
 # Removed before a folder is used for other options.
@@ -50,11 +51,14 @@ def describe(row: Row) -> dict[str, Any]:
 
 
 def finished(folder: pathlib.Path, row: Row) -> dict[str, Any] | None:
-    """Returns the record of the finished audit in `folder`; None without one of these options."""
+    """Returns the record of a finished audit of these options; None where there is no whole one."""
     held, run = _read(folder / JOB), describe(row)
     if held is None or held.get('status') != 'done' or not _same(held, run):
         return None
-    return _read(folder / 'audit.json')
+    file = folder / 'audit.json'
+    if _AUDIT in held and held[_AUDIT] != _sha256(file):  # earlier versions wrote no digest
+        return None
+    return _read(file)
 
 
 def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
 @runs.first_only
 def close(folder: pathlib.Path, run: dict[str, Any]) -> None:
     """Marks the row as done, after all its results were written (by process 0)."""
-    _write(folder, run, 'done')
+    _write(folder, {**run, _AUDIT: _sha256(folder / 'audit.json')}, 'done')
 
 
 def fail(folder: pathlib.Path, trace: str) -> None:
@@ -139,6 +143,14 @@ def _digest(path, _stamp):
     """Rows share evaluators and generators; each is read once."""
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _sha256(path):
+    """None for a file that cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _listing(source, name, row):

@@ -105,7 +105,7 @@ def _parsed(path, source):
         raise errors.InputError(source, f'{size} bytes', 'an .onnx file of at most 2 GiB')
     with open(path, 'rb') as file:
         content = regular_files.mapped(file)
-    onnx_tensors.check_pointer(content, source)
+    onnx_tensors.check_kind(content, source)
     protobuf_bounds.check(content, onnx.ModelProto.DESCRIPTOR, source)
     try:
         model = onnx.ModelProto.FromString(content)

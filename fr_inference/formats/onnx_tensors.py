@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from fr_inference import errors
-from fr_inference.formats import bounds, regular_files
+from fr_inference.formats import bounds, kinds, regular_files
 
 _KINDS = onnx.TensorProto
 # Type -> how its numbers lie in raw bytes, and the field of typed numbers that older writers use.
@@ -30,7 +30,6 @@ _TYPES: Mapping[int, tuple[np.dtype, str]] = {
     _KINDS.BOOL: (np.dtype('?'), 'int32_data'),
 }
 _MAX_RANK = 32
-_POINTER = b'version https://git-lfs'
 
 
 def type_name(kind: int) -> str:
@@ -43,12 +42,11 @@ def dtype_of(kind: int) -> np.dtype | None:
     return _TYPES[kind][0] if kind in _TYPES else None
 
 
-def check_pointer(content: memoryview, source: str) -> None:
-    """Raises an `InputError` for a Git LFS pointer, a text that stands in for the file itself."""
-    if bytes(content[: len(_POINTER)]) == _POINTER:
-        raise errors.InputError(
-            source, 'a Git LFS pointer, not the file', hint='fetch it with: git lfs pull'
-        )
+def check_kind(content: memoryview, source: str) -> None:
+    """Raises an `InputError` for a file that is something else: a Git LFS pointer, a web page."""
+    kind = kinds.of_bytes(bytes(content[: kinds.START]))
+    if kind is not None:
+        raise errors.InputError(source, kind[0], 'an .onnx file', kind[1])
 
 
 def array(tensor: onnx.TensorProto, model: pathlib.Path, source: str) -> np.ndarray:
@@ -113,7 +111,7 @@ def _external(tensor, model, name, size, source):
         held = regular_files.size_of(path, 'external data of an .onnx file')
         with open(path, 'rb') as file:
             content = regular_files.mapped(file)
-        check_pointer(content, str(path))
+        check_kind(content, str(path))
     except errors.InputError as error:
         raise error.within(source) from error
     if (length and length != size) or offset + size > held:

@@ -207,6 +207,7 @@ def reconstruct_photographs(
     return dataclasses.replace(made, columns={**made.columns, **similar})
 
 
+_MOST_BYTES = 1 << 30  # far more embeddings than can be searched for
 _DAMAGED = (
     *(OSError, ValueError, EOFError, OverflowError, TypeError, MemoryError, RecursionError),
     *(SyntaxError, tokenize.TokenError),  # of NumPy's reader of headers
@@ -245,6 +246,9 @@ def read(path: str | os.PathLike, target: Target, *, field: str = 'templates') -
     if not (shape[1:] == [width] and shape[0] > 0 and stored.dtype.kind in 'fiu'):
         found = f'{stored.dtype} {shape}'
         raise errors.InputError(field, found, f'numbers [P, {width}]', inside=str(path))
+    if stored.nbytes > _MOST_BYTES:
+        found = f'{stored.nbytes} bytes of embeddings'
+        raise errors.InputError(field, found, f'{_MOST_BYTES} at most', inside=str(path))
     values = np.asarray(stored, np.float64)
     largest = np.abs(values).max(1)
     bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))

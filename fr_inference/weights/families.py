@@ -288,6 +288,6 @@ def _check_statistics(missing, tensors, architecture, source):
             f'{architecture} without BatchNorm statistics ({len(lost)} missing, as '
             f'{", ".join(lost[:2])}), to which the attack on images measures distances',
             'a checkpoint with its buffers',
-            'export state_dict(), not parameters(); where statistics are folded into the weights, only '
-            'people can be attacked, by embeddings: fr_inference.audit(apply, variables, ...)',
+            'export state_dict(), not parameters(); where statistics are folded into the weights, audit '
+            'the network as an .onnx file, or as a function: fr_inference.audit(apply, variables, ...)',
         )

@@ -14,6 +14,7 @@ from fr_inference.batch import row_folder, running, single
 from fr_inference.batch.table import Row
 from fr_inference.cli import bars
 from fr_inference.measuring import measurements
+from tests import flipped_bits
 from tests.experiments import targets
 from tests.experiments.targets import MEMBERS, OTHERS
 
@@ -209,6 +210,10 @@ def test_a_damaged_job_is_done_again_or_refused(folder, quick, tmp_path):
     names(quick)
     run([row_of(folder, 'one', 'epoch_0')], tmp_path)
     assert names(quick) == ['one']
+    audited = tmp_path / 'one' / 'audit.json'
+    for _ in flipped_bits.each(audited, 1):
+        run([row_of(folder, 'one', 'epoch_0')], tmp_path)
+        assert names(quick) == ['one']
     held.write_text('{"half')
     (entry,) = run([row_of(folder, 'one', 'epoch_0')], tmp_path)
     assert entry.status == 'failed'

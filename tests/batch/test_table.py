@@ -32,6 +32,14 @@ def test_columns_have_the_types_of_the_options(tmp_path):
     assert second.search is None  # --steps holds for the rows that search
 
 
+def test_a_row_has_its_own_input_convention(tmp_path):
+    text = 'target,colour,mean,input_size\na,bgr,"0,0,0",112x96\nb,,,\n'
+    first, second = read(tmp_path, text, std=(255.0, 255.0, 255.0))
+    given = {'colour': 'bgr', 'mean': (0.0, 0.0, 0.0), 'std': (255.0,) * 3}
+    assert first.inputs.input == {**given, 'height': 112, 'width': 96}
+    assert second.inputs.input == {'std': (255.0,) * 3}
+
+
 @pytest.mark.parametrize('mark', [';', '\t', ', '])
 def test_as_spreadsheets_and_windows_write_it(tmp_path, mark):
     (tmp_path / 'sub').mkdir()

@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     (folder / 'taken' / 'audit.json').mkdir(parents=True)
     for person in range(8):
         (folder / 'broken' / f'p{person}').mkdir(parents=True)
-        (folder / 'broken' / f'p{person}' / '1.png').write_text('not an image')
+        (folder / 'broken' / f'p{person}' / '1.png').write_text(f'not an image, {person}')
     return folder
 
 

@@ -65,6 +65,7 @@ HEADER = b'\x93NUMPY\x01\x00'
         HEADER + b'\x05\x00((((\n',
         HEADER + b"\x40\x00{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 16)}  \n",
         HEADER + b"\x41\x00{'descr': '<f8', 'fortran_order': False, 'shape': (10**9,16)} \n",
+        HEADER + b'\x01\x00{',
         b'PK\x03\x04',
     ],
 )
@@ -83,6 +84,15 @@ def test_any_bytes(tmp_path_factory, rest, begun):
     path.write_bytes(HEADER * begun + rest)
     with pytest.raises(errors.InputError):
         templates.read(path, target)
+
+
+def test_a_hole_of_gigabytes(tmp_path, target):
+    stored = np.lib.format.open_memmap(
+        tmp_path / 'a.npy', 'w+', np.float32, (1 << 25, worlds.WIDTH)
+    )
+    with pytest.raises(errors.InputError) as caught:
+        templates.read(tmp_path / 'a.npy', target)
+    assert caught.value.found == f'{stored.nbytes} bytes of embeddings'
 
 
 def test_a_pipe_is_not_waited_for(tmp_path, target):

@@ -1,5 +1,6 @@
 """What comes with the package: it opens, is small, names no machine, and the leak is found."""
 
+import json
 import re
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import fr_inference
-from fr_inference import checkpointing
+from fr_inference import checkpointing, files
 from fr_inference.weights import generators, native_targets
 from fr_inference.weights import targets as opening
 
@@ -24,6 +25,15 @@ def test_opens_with_the_list_of_its_training_images(name, images):
     assert (target.name, target.architecture) == (name, 'iresnet18')
     assert target.recipe['images'] == images
     assert len(set(native_targets.read_members(opening.locate(name)))) == images
+
+
+def test_descriptions_and_lists_are_sealed():
+    for name in (*opening.embedded_names(), *generators.embedded_names()):
+        (file,) = (opening.EMBEDDED / name).glob('*.json')
+        record = json.loads(file.read_text())
+        assert record == files.sealed(record), name
+        listed = (opening.EMBEDDED / name / 'members.csv').exists()
+        assert list(record.get('files_sha256', {})) == ['members.csv'] * listed
 
 
 def test_weights_take_a_few_megabytes_at_most():

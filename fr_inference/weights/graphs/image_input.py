@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.formats.onnx_file import Model
-from fr_inference.models.target import InputSpec
+from fr_inference.models.target import InputSpec, origins
 
 _THROUGH = ('Identity', 'Cast', 'Transpose')
 _LARGEST, _SPREAD = 8.0, 0.5  # of normalised pixels: ImageNet's mean and std give -2.1 to 2.6
@@ -65,15 +65,8 @@ def changed(found: Convention, changes: Mapping[str, Any]) -> tuple[InputSpec, d
         own = getattr(found.input, name)
         if name in found.told and changes.get(name, own) != own:
             raise errors.InputError('input', f'{name} {changes[name]}', f'{own}, as the graph says')
-    origins = {
-        field.name: 'given'
-        if field.name in changes
-        else 'layout'
-        if field.name in found.told
-        else 'assumed'
-        for field in dataclasses.fields(InputSpec)
-    }
-    return dataclasses.replace(found.input, **changes), origins
+    known = {**origins('assumed'), **origins('layout', found.told), **origins('given', changes)}
+    return found.input.changed(changes), known
 
 
 def _own_range(model: Model) -> float | None:

@@ -11,11 +11,12 @@ from fr_inference import errors
 from fr_inference.formats import onnx_file
 from fr_inference.formats.onnx_file import Model
 from fr_inference.models import registry
-from fr_inference.models.target import Target
+from fr_inference.models.target import Target, origins
 from fr_inference.weights import families
 from fr_inference.weights.descriptions import naming
 from fr_inference.weights.graphs import batches, folded, image_input, plan
 from fr_inference.weights.graphs.network import Network
+from fr_inference.weights.graphs.plan import Plan
 
 ARCHITECTURE = 'onnx'
 
@@ -50,7 +51,7 @@ def read(
         model = onnx_file.read(path)
         with naming(source):
             given = image_input.convention(model)
-    spec, origins = image_input.changed(given, changes)
+    spec, known = image_input.changed(given, changes)
     with naming(field), naming(source):
         made, variables = plan.make(model, model.outputs, channels_first=given.channels_first)
         if len(model.outputs) > 1:
@@ -63,15 +64,15 @@ def read(
         apply=batches.apply_of(network, alone),
         variables=variables,
         input=spec,
-        origins=origins,
+        origins=known,
         architecture=ARCHITECTURE,
         config={'graph': made.digest[:16]},
         module=network,
         notes=folded.notes(made),
     )
-    known = _registered(model, target, source, arch, changes, dtype)
-    if known is not None:
-        return known
+    registered = _registered(model, made, target, source, arch, changes, dtype)
+    if registered is not None:
+        return registered
     if arch is not None:
         raise errors.InputError(
             'arch', repr(arch), 'none: the graph does not compute what that architecture does'
@@ -94,7 +95,7 @@ def _embedding(found, model):
     return several[0]
 
 
-def _registered(model: Model, target: Target, source, arch, changes, dtype) -> Target | None:
+def _registered(model: Model, made: Plan, target: Target, source, arch, changes, dtype):
     """Returns the target as a registered module, None unless that computes the same.
 
     Names and shapes of the weights say which module it may be; one image through both says whether it
@@ -106,32 +107,34 @@ def _registered(model: Model, target: Target, source, arch, changes, dtype) -> T
         for name, value in model.constants.items()
     }
     try:
-        match, inside, aside = families.recognise(tensors, source, arch, None)
+        match, inside, _ = families.recognise(tensors, source, arch)
         config = match.config if dtype is None else {**match.config, 'dtype': dtype}
         spec = match.input.changed(changes)
         module = registry.build(match.architecture, **config)
         expected = registry.abstract_variables(module, spec)
-        variables, heads = families.convert(match, inside, expected, source)
+        variables, _ = families.convert(match, inside, expected, source, module)
     except errors.InputError:
         return None
-    del aside, heads  # numbers of the graph, no weights: what they do shows in the comparison
-    if (spec.height, spec.width) != (target.input.height, target.input.width):
+    sizes = [(one.height, one.width) for one in (spec, target.input)]
+    if sizes[0] != sizes[1] or not batches.is_small(made, target.variables, spec):
         return None
     exact = registry.make_target(match.architecture, variables, config=match.config, input=spec)
-    shape = (1, spec.height, spec.width, 3)
-    image = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    image = batches.example(spec, 1)
     ours, theirs = (np.asarray(jax.jit(one.apply)(one.variables, image)) for one in (exact, target))
     if ours.shape != theirs.shape:
         return None
     if not np.linalg.norm(ours - theirs) <= _AGREES * np.linalg.norm(theirs):
         return None
-    origins = {field: 'layout' for field in target.origins if field not in match.assumed}
     return registry.make_target(
         match.architecture,
         variables,
         config=config,
         input=spec,
-        origins={**target.origins, **origins, **dict.fromkeys(changes, 'given')},
+        origins={
+            **origins('layout'),
+            **origins('assumed', match.assumed),
+            **origins('given', changes),
+        },
         name=target.name,
-        notes=('read from an ONNX graph, with all its BatchNorm layers',),
+        notes=('read from an ONNX graph, with all its BatchNorm layers', *match.remarks),
     )

@@ -52,10 +52,18 @@ def _unsqueeze(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
 
 
 def _concat(node: Node, *arrays: Tensor) -> Tensor:
+    """What has one entry for all images, such as the class token of an export for one, is repeated."""
     xp = library(*arrays)
+    axis = axis_of(node.attributes['axis'], arrays[0].ndim)
     if xp is np:
         check_room([sum(array.size for array in arrays)])
-    return xp.concatenate(arrays, axis_of(node.attributes['axis'], arrays[0].ndim))
+    elif axis:
+        count = max(array.shape[0] for array in arrays)
+        arrays = tuple(
+            xp.broadcast_to(array, (count, *array.shape[1:])) if array.shape[0] == 1 else array
+            for array in arrays
+        )
+    return xp.concatenate(arrays, axis)
 
 
 def _split(node: Node, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -27,6 +27,7 @@ from tests.formats.fuzz.watching import OUTCOMES, Attempts
 _CPU_SECONDS = 10  # of one input
 _SECONDS = 120  # of one input that waits, for a pipe for instance
 _ADDRESSES = 6 << 30  # beyond what a worker has: the machine is not to suffer
+_TELL_SECONDS = 60
 _GOOD = ('clean', 'refused')
 _TICKS = os.sysconf('SC_CLK_TCK')
 
@@ -43,7 +44,7 @@ class Worker:
             _work(options, first, stride, folder, until, writing)
         os.close(writing)
         self.pipe = reading
-        self.since, self.spent = time.monotonic(), 0.0
+        self.since, self.spent, self.begun = time.monotonic(), 0.0, False
 
     def lines(self):
         """Returns the lines that came; None at its end."""
@@ -64,8 +65,8 @@ class Worker:
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def overdue(self):
-        """Whether the input under way takes too long; the first includes the start."""
-        start = 60 if self.since == 0 else 0
+        """Whether the input under way, or the start, takes too long."""
+        start = 0 if self.begun else 300
         return (
             self.cpu() - self.spent > _CPU_SECONDS + start
             or time.monotonic() - self.since > _SECONDS + start
@@ -129,7 +130,12 @@ class Run:
         """Runs to the end."""
         for first in range(self.options.workers):
             self.start(first)
+        told = time.monotonic()
         while self.workers:
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                done = sum(count.total() for count in self.table.values())
+                print(f'{done} of {self.options.inputs}', file=sys.stderr, flush=True)
             ready, _, _ = select.select(list(self.workers), [], [], 1.0)
             for pipe in ready:
                 self._hear(self.workers[pipe])
@@ -150,7 +156,7 @@ class Run:
         for line in lines:
             kind, _, rest = line.partition(' ')
             if kind == 'begin':
-                worker.since, worker.spent = time.monotonic(), worker.cpu()
+                worker.since, worker.spent, worker.begun = time.monotonic(), worker.cpu(), True
             else:
                 number, group, outcome, said = rest.split('\t')
                 worker.next = int(number) + worker.stride

@@ -160,7 +160,7 @@ def nested(path, name):
 
 
 @case(
-    'truncated file|damaged|another kind',
+    'truncated file|damaged|another kind|web page',
     'half.onnx',
     'text.onnx',
     'zeros.onnx',
@@ -256,6 +256,13 @@ def statistics(path, name):
     weights = [numpy_helper.from_array(one, f'w{n}') for n, one in enumerate(own)]
     inputs = ['image', *(one.name for one in weights)]
     graph(path, [helper.make_node('BatchNormalization', inputs, ['y'])], weights)
+
+
+@case('not registered', 'graph.onnx')
+def convert(path, name):
+    """Honest, and audited as it is: there is no native folder of it."""
+    kernel = numpy_helper.from_array(np.ones((4, 3, 16, 16), np.float32), 'w')
+    graph(path, [helper.make_node('Conv', ['image', 'w'], ['y'])], [kernel])
 
 
 @case('control characters', 'escape.onnx')

@@ -237,6 +237,27 @@ class TestBatch:
         blind = controls.blind_target(target, noise_faces(8, size=16), seed=0)
         assert np.shape(blind.variables['batch_stats']['bn']['mean']) == (4,)
 
+    def test_one_written_over(self, tmp_path):
+        """Exporters call the batch open, and still name the 1 inside: insightface's do."""
+        made, output = exports.transformer()
+        model = made.model(made.norm(output, 10, 'features'))
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = 'None'
+        target = open_target(builder.saved(model, tmp_path))
+        assert_same(target, model)
+        controls.blind_target(target, noise_faces(8, size=16), seed=0)
+
+    def test_one_at_a_time(self, tmp_path):
+        """A graph without an axis of images runs for each alone; it may have no statistics."""
+        made = Builder((1, 3, 16, 16))
+        x = made.node('Squeeze', 'image', np.array([0]))
+        x = made.node('Reshape', x, np.array([1, -1]))
+        x = made.node('Gemm', x, made.drawn(768, 8))
+        target = open_target(builder.saved(made.model(x), tmp_path))
+        assert_same(target, made.model(x))
+        with pytest.raises(InputError) as caught:
+            open_target(builder.saved(made.model(made.norm(x, 8, 'features')), tmp_path))
+        assert caught.value.field == 'target'
+
     def test_of_four_in_the_file(self, tmp_path):
         made = Builder((4, 3, 8, 8))
         x = made.node('Reshape', 'image', np.array([4, -1]))
