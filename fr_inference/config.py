@@ -59,6 +59,18 @@ class Reading(Config):
         None, "tfds only: the folder of the sets (default: tfds's own).", 'faces', names='FOLDER'
     )
 
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Only a tfds set looks at these two."""
+        super().check_given(given)
+        faces = [
+            name for name, (_, known) in options_of(type(self)).items() if known.names == 'FACES'
+        ]
+        if any((getattr(self, name) or '').startswith('tfds:') for name in faces):
+            return
+        for name in ('identity_key', 'data_dir'):
+            if name in given:
+                raise errors.InputError(name, 'no tfds set among the faces', 'tfds:NAME:SPLIT')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Aligning(Reading):
@@ -338,6 +350,7 @@ class Latents(Config):
 
     def check_given(self, given: Mapping[str, Any]) -> None:
         """Without a step there is no way to go it."""
+        super().check_given(given)
         for name in ('learning_rate', 'optimiser'):
             if self.steps == 0 and name in given:
                 raise errors.InputError(name, 'a value beside steps=0', 'none: there is no step')

@@ -22,11 +22,12 @@ def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
     """
     program = called()
     name = program.rpartition('.')[2].rpartition(' ')[2]
-    lines = [doc.replace(f'python -m experiments.{name}', program).strip(), '']
+    lines = [doc.replace(f'python -m experiments.{name}', program).strip()]
     used = {known.names for *_, known in flags.options.values()}
-    for named, said in config.NAMES.items():
-        if named in used and said:
-            lines += _columns(f'  {named}', said)
+    explained = [(named, said) for named, said in config.NAMES.items() if named in used and said]
+    lines += [''] if explained else []
+    for named, said in explained:
+        lines += _columns(f'  {named}', said)
     for group, title in config.GROUPS.items():
         names = [
             name

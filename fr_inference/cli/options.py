@@ -110,7 +110,7 @@ class Flags:
             raise errors.InputError(listed, 'no value', hint='--help shows all flags')
         # A shell makes this of an unset variable; without a word the audit would lack a part.
         for name in self.options:
-            if self._values[name].present and self._values[name].value == '':
+            if self._values[name].present and self._values[name].value in ('', ()):
                 raise errors.InputError(name, 'an empty value', 'one, or leave the flag out')
         return False
 

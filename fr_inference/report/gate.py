@@ -28,7 +28,8 @@ def parse(text: str) -> tuple[str, float]:
     ('tpr@fpr=0.01', 0.05)
 
     Raises:
-      InputError: with the field 'fail_above', for another name or a limit that is no number.
+      InputError: with the field 'fail_above', for another name, and for a limit that is not a number or
+        that no figure can exceed, such as 60 for 0.6.
     """
     name, _, limit = text.rpartition(':')
     try:
@@ -39,6 +40,8 @@ def parse(text: str) -> tuple[str, float]:
         raise errors.InputError(
             _FIELD, repr(text), f'NAME:LIMIT, as auc:0.6, with NAME one of {", ".join(NAMES)}'
         )
+    if number >= 1:
+        raise errors.InputError(_FIELD, repr(text), 'a limit below 1, which is the most there is')
     return name, number
 
 

@@ -33,6 +33,7 @@ def test_every_program_shows_its_flags(name):
     assert result.out.startswith(module.__doc__.splitlines()[0])
     assert f'python -m experiments.{name} --' in result.out
     assert max(map(len, result.out.splitlines())) <= 105
+    assert '\n\n\n' not in result.out
     spelled = [re.split('[=]', flag)[0].replace('[no]', '') for flag, _ in flag_lines(result.out)]
     hidden = () if module.PROGRAM.shared else helptext.OF_SEVERAL
     names = [name for name in module.PROGRAM.flags().options if name not in hidden]

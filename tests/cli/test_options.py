@@ -44,8 +44,11 @@ def test_values_have_the_types_of_the_fields():
 
 
 def test_an_empty_text_is_refused():
-    """A shell makes one of --blind="$UNSET": the control would be another one without a word."""
-    for name in ('shadow', 'blind'):
+    """A shell makes one of --blind="$UNSET": the control would be another one without a word.
+
+    Of --fail_above="$UNSET" it would make an audit without a gate.
+    """
+    for name in ('shadow', 'blind', 'fail_above', 'attacks', 'sweep', 'mean'):
         with pytest.raises(InputError) as caught:
             flags_of(f'--{name}=')
         assert (caught.value.field, caught.value.found) == (name, 'an empty value')
@@ -135,7 +138,11 @@ def test_what_a_search_would_ignore_is_refused(arguments, field):
     [
         (Templates, ['--templates=t', '--identity_key=k'], 'identity_key'),
         (Templates, ['--templates=t', '--data_dir=d'], 'data_dir'),
+        (Templates, ['--photographs=f/', '--data_dir=d'], 'data_dir'),
+        (Templates, ['--photographs=f/', '--steps=0', '--optimiser=adam'], 'optimiser'),
         (Templates, ['--templates=t', '--align'], 'align'),
+        (config.Inputs, ['--identity_key=k'], 'identity_key'),
+        (config.Inputs, ['--data_dir=d'], 'data_dir'),
         (Verification, ['--target=t', '--pairs=lfw.bin', '--align'], 'align'),
         (Templates, ['--templates=t', '--evaluator=e'], 'evaluator'),
         (Templates, ['--templates=t', '--steps=0', '--learning_rate=0.1'], 'learning_rate'),
@@ -173,6 +180,11 @@ def test_each_benchmark_takes_its_own_options():
         flags = options.Flags([Benchmark])
         flags.parse([f'--what={what}', '--batch_size=2', *arguments])
         assert flags.read(Benchmark).what == what
+
+
+def test_options_of_a_tfds_set_beside_one():
+    read = flags_of('--auxiliary=tfds:faces:train', '--data_dir=d', '--identity_key=k')
+    assert read.read(config.Inputs).data_dir == 'd'
 
 
 def test_required_optional_and_hidden():

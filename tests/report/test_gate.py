@@ -126,3 +126,7 @@ def test_parse():
         assert caught.value.field == 'fail_above'
         assert caught.value.found == repr(text)
         assert 'identity_auc' in caught.value.expected
+    for text in ('auc:60', 'excess:1'):  # nothing could cross it
+        with pytest.raises(InputError) as caught:
+            gate.parse(text)
+        assert (caught.value.field, caught.value.found) == ('fail_above', repr(text))
