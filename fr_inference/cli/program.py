@@ -83,7 +83,7 @@ class Program:
             _stop(_line(error, flags), EXIT_BAD_INPUT)
         # The flags are not absl's own; unparsed, its first warning comes with a line about itself.
         absl_flags.FLAGS.mark_as_parsed()
-        absl_flags.FLAGS.logtostderr = True
+        absl_flags.FLAGS['logtostderr'].value = True
         logging.use_absl_handler()
         logging.set_verbosity(machine.verbosity)
         if sys.__stderr__ is not None:
