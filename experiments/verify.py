@@ -4,7 +4,8 @@
   python -m experiments.verify --target=BACKBONE --pairs=lfw.bin
 
 Each fold's threshold is chosen on the others. Only images that the pairs name are read. The exit code is
-2 where they clearly fit another input convention better (--colour, --mean, --std).
+2 where they clearly fit another input convention better, unless --colour, --mean or --std gave the one
+in use.
 """
 
 from fr_inference.cli import bars, description, options, program

@@ -51,12 +51,14 @@ def read(stream: Stream, mapped: memoryview, source: str) -> tuple[Any, dict[str
             raise errors.InputError(source, 'a storage of unknown type')
         width = dtype_of(storages[key]).itemsize
         if position + 8 > len(mapped):
-            raise errors.InputError(source, 'a truncated file')
+            raise errors.InputError(source, 'a truncated file', hint='copy or download it again')
         (count,) = struct.unpack_from('<q', mapped, position)
         stop = position + 8 + count * width
         if count != storages[key].count or stop > len(mapped):
             raise errors.InputError(
-                source, f'a truncated or damaged file (a storage of {count} numbers)'
+                source,
+                f'a truncated or damaged file (a storage of {count} numbers)',
+                hint='copy or download it again',
             )
         blocks[key] = mapped[position + 8 : stop]
         position = stop

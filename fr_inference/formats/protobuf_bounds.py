@@ -72,7 +72,9 @@ def _skipped(content, position, end, wire, source):
     if wire == _BYTES:
         length, position = _varint(content, position, end, source)
     if length is None or position + length > end:
-        raise _refused(source, 'a truncated file, or one of another kind')
+        raise _refused(
+            source, 'a truncated file, or one of another kind', 'copy or download it again'
+        )
     return position, position + length
 
 
@@ -86,10 +88,10 @@ def _varint(content, position, end, source):
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-    raise _refused(source, 'a truncated file, or one of another kind')
+    raise _refused(source, 'a truncated file, or one of another kind', 'copy or download it again')
 
 
-def _refused(source, found):
+def _refused(source, found, hint=None):
     return errors.InputError(
-        source, found, f'an ONNX model of at most {bounds.MAX_TENSORS} tensors'
+        source, found, f'an ONNX model of at most {bounds.MAX_TENSORS} tensors', hint
     )

@@ -56,7 +56,8 @@ def read_tensors(path: str | os.PathLike) -> StateDict:
     raise errors.InputError(
         source,
         kind,
-        "a PyTorch .pt/.pth/.ckpt, a .safetensors file, NVIDIA's .pkl or a native folder",
+        'a PyTorch .pt/.pth/.ckpt, an .onnx, .safetensors or .npz file, '
+        "NVIDIA's .pkl or a native folder",
         hint,
     )
 

@@ -205,9 +205,14 @@ def _remark(fit, target):
     if fit.state == FITS:
         return f'{counted} fit the input that the backbone expects, {by}: {found}.'
     if fit.state == OTHER:
+        better = fit.specs[fit.best]
+        flags = ' '.join(
+            f'--{one}'
+            for one in plausible_inputs.passed(better, _differing(target.input, better)).split()
+        )
         return (
             f'{counted} do not fit the input that the backbone is fed ({used}), {by}: {found}, '
-            f'{fit.specs[fit.best].pixels}.'
+            f'{better.pixels}: pass {flags}.'
         )
     if fit.state == UNKNOWN:
         return (
@@ -216,8 +221,16 @@ def _remark(fit, target):
         )
     return (
         f'{counted} fit no known input convention of the backbone, {by}: {found}. It expects another '
-        'order or range of colours, was trained on images unlike these, or was not trained.'
+        'order or range of colours (--colour, --mean, --std), was trained on images unlike these, '
+        'or was not trained.'
     )
+
+
+def _differing(used, better):
+    names = ['colour'] * (better.colour != used.colour)
+    if not plausible_inputs.alike(used.changed({'colour': better.colour}), better):
+        names += ['mean', 'std']
+    return names
 
 
 def demand(target: Target, fit: Fit) -> list[str]:
@@ -235,9 +248,7 @@ def demand(target: Target, fit: Fit) -> list[str]:
         return []
     better, used = fit.specs[fit.best], target.input
     passed = plausible_inputs.passed
-    names = ['colour'] * (better.colour != used.colour)
-    if not plausible_inputs.alike(used.changed({'colour': better.colour}), better):
-        names += ['mean', 'std']
+    names = _differing(used, better)
     known = target.convention['origins']
     if fit.state == OTHER and any(known[name] != 'given' for name in names):
         raise errors.InputError(

@@ -103,6 +103,24 @@ def test_programs_are_quiet_unless_asked(arguments, expected):
     assert [word in result.err for word in ('chatter', 'worth knowing')] == expected
 
 
+def test_a_warning_is_its_own_line_alone():
+    source = (
+        'from absl import logging\n'
+        'from fr_inference.cli.program import Program\n'
+        "def main(flags): logging.warning('worth knowing')\n"
+        'Program(main=main, kinds=()).run()\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', source],
+        cwd=programs.ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.count('\n') == 1
+    assert done.stderr.endswith('worth knowing\n')
+
+
 def test_flags_from_a_file(tmp_path):
     (tmp_path / 'flags').write_text('--what=input\n')
     assert run(f'--flagfile={tmp_path / "flags"}').err == '--size: found nothing there\n'
