@@ -7,14 +7,9 @@ FACES may show nobody who is audited later. Writes a native generator, and on th
 SIGTERM: the same command continues.
 """
 
-import dataclasses
-import pathlib
-from typing import Any
-
-from fr_inference import checkpointing, config
+from fr_inference import config
 from fr_inference.cli import bars, folders, options, program
 from fr_inference.data import sources
-from fr_inference.models import stylegan2
 from fr_inference.program_config import GeneratorNetwork, GeneratorTraining
 from fr_inference.training import generator, sample_sheets
 from fr_inference.weights import generators
@@ -24,12 +19,12 @@ from fr_inference.weights.targets import open_target
 def main(flags: options.Flags) -> None:
     """Trains, draws sheets on the way, writes the native generator."""
     asked, recipe = flags.read(GeneratorTraining), flags.read(config.GeneratorRecipe)
-    module, discriminator = _networks(flags.read(GeneratorNetwork))
+    module, discriminator = generator.networks(flags.read(GeneratorNetwork))
     faces = sources.open_faces(asked.faces, reading=asked)
     embedder = open_target(asked.embedder, field='embedder') if asked.embedder else None
     out = folders.make(asked.out, 'out')
     sheets = sample_sheets.Sheets(module, faces, out, embedder)
-    variables = generator.train(
+    trained = generator.train(
         recipe,
         module,
         discriminator,
@@ -40,29 +35,9 @@ def main(flags: options.Flags) -> None:
         sample_images=asked.sample_images,
         sample=sheets,
     )
-    said = {**dataclasses.asdict(recipe), 'faces': faces.name, 'count': len(faces)}
-    trained = stylegan2.Trained(
-        name=pathlib.Path(out).resolve().name,
-        module=module,
-        variables=variables,
-        sha256=checkpointing.digest(variables),
-        recipe={**said, **sheets.record()},
-    )
-    generators.save_generator(out, trained)
+    generators.save_generator(out, sheets.recorded(trained))
     size = module.resolution
     print(f'{out}: StyleGAN2 at {size}x{size}, trained on {recipe.images} images')
-
-
-def _networks(asked):
-    widths: dict[str, Any] = {'channel_base': asked.channel_base, 'channel_max': asked.channel_max}
-    module = stylegan2.Generator(
-        asked.resolution,
-        z_dim=asked.z_dim,
-        w_dim=asked.w_dim,
-        mapping_layers=asked.mapping_layers,
-        **widths,
-    )
-    return module, stylegan2.Discriminator(asked.resolution, **widths)
 
 
 PROGRAM = program.Program(

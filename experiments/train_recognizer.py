@@ -14,11 +14,9 @@ from fr_inference import config
 from fr_inference.cli import bars, description, folders, options, program
 from fr_inference.data import sources
 from fr_inference.measuring import convention
-from fr_inference.models import registry
 from fr_inference.program_config import Network, RecognizerTraining
 from fr_inference.training import held_out, recognizer, records
 from fr_inference.weights import native_targets
-from fr_inference.weights.targets import open_target
 
 
 def main(flags: options.Flags) -> None:
@@ -30,7 +28,12 @@ def main(flags: options.Flags) -> None:
         seed=how.seed,
         skip_bad=asked.skip_bad,
     )
-    start = _start(flags.read(Network), faces, how.seed, asked.skip_bad)
+    network = flags.read(Network)
+    start = recognizer.start(network, how.seed)
+    if network.init is not None:
+        print(description.line(start))
+        fit = convention.check(start, faces, seed=how.seed, skip_bad=asked.skip_bad)
+        convention.demand(start, fit)
     out = folders.make(asked.out, 'out', ['target.json', 'members.csv', 'run.json'])
     trained = recognizer.train(
         how,
@@ -48,17 +51,6 @@ def main(flags: options.Flags) -> None:
     if others is not None:
         found = held_out.verify(trained, others, seed=how.seed, progress=bars.progress)
         print(f'held-out people: {found}')
-
-
-def _start(network, faces, seed, skip_bad):
-    if network.init is not None:
-        start = open_target(network.init, input=network.input, field='init')
-        print(description.line(start))
-        convention.demand(start, convention.check(start, faces, seed=seed, skip_bad=skip_bad))
-        return start
-    arch = network.arch or 'iresnet18'
-    spec = registry.VARIANTS[arch].input.changed(network.input)
-    return recognizer.fresh_target(arch, network.config, spec, seed)
 
 
 PROGRAM = program.Program(main=main, kinds=(Network, RecognizerTraining, config.Recipe))

@@ -7,11 +7,9 @@ Each fold's threshold is chosen on the others. Only images that the pairs name a
 2 where they clearly fit another input convention better (--colour, --mean, --std).
 """
 
-import numpy as np
-
 from fr_inference.cli import bars, description, options, program
 from fr_inference.data import pairs, placement, verification_bin
-from fr_inference.measuring import convention, measurements
+from fr_inference.measuring import convention, pair_scores
 from fr_inference.metrics import verification
 from fr_inference.program_config import Verification
 from fr_inference.weights.targets import open_target
@@ -20,44 +18,21 @@ from fr_inference.weights.targets import open_target
 def main(flags: options.Flags) -> None:
     """Embeds each image that the pairs name once, and runs the protocol."""
     asked = flags.read(Verification)
-    listed = _open_pairs(asked)
+    if asked.faces is None:
+        listed = verification_bin.open_bin(asked.pairs)  # it holds its images
+    else:
+        listed = pairs.open_pairs(asked.pairs, asked.faces, reading=asked)
     target = open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part)
-    mirror = target.input.mirror
     print(description.line(target))
     placement.check({'the pairs': listed.faces}, target.input)
-
-    def embed(mirrored):
-        return measurements.measure(
-            target,
-            listed.faces,
-            batch_size=asked.batch_size,
-            mirror=mirrored,
-            label='mirror images' if mirrored else 'images',
-            progress=bars.progress,
-        ).embeddings
-
-    embeddings = verification.combine_mirror(
-        embed(False), None if mirror == 'none' else embed(True), mirror
+    scores = pair_scores.cosines(
+        target, listed, batch_size=asked.batch_size, progress=bars.progress
     )
-    scores = verification.cosine(embeddings[listed.first], embeddings[listed.second])
-    fit = convention.check(target, listed.faces, seed=0, same=_same(asked, listed))
-    print(f'{len(listed.faces)} images, mirror {mirror}')
+    fit = convention.check(target, listed.faces, seed=0, same=listed.twins(convention.PEOPLE))
+    print(f'{len(listed.faces)} images, mirror {target.input.mirror}')
     print(fit.remark)
     print(verification.verify(scores, listed.same, listed.folds))
     convention.demand(target, fit)
-
-
-def _same(asked, listed):
-    """Pairs of one person; None where the faces say who is on them."""
-    if not asked.brings_images:
-        return None
-    return np.stack([listed.first, listed.second], 1)[listed.same][: convention.PEOPLE]
-
-
-def _open_pairs(asked):
-    if asked.brings_images:
-        return verification_bin.open_bin(asked.pairs)
-    return pairs.open_pairs(asked.pairs, asked.faces, reading=asked)
 
 
 PROGRAM = program.Program(main=main, kinds=(Verification,), saves=False)

@@ -51,7 +51,7 @@ def train_recognizer(**options):
 def train_generator():
     recipe = config.GeneratorRecipe(images=24, batch_size=12, r1=0.0, seed=1)
     faces = open_faces('procedural:easy,people=12,images=1,size=8,seed=2')
-    return generator.train(recipe, *NETWORKS, faces)
+    return generator.train(recipe, *NETWORKS, faces).variables
 
 
 def apart(first, second):

@@ -1,7 +1,8 @@
-"""What a backbone was recognised as, and how it is fed, in lines."""
+"""What a backbone or a generator was recognised as, and how a backbone is fed, in lines."""
 
 from fr_inference.measuring import distances
 from fr_inference.models import registry
+from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 
 _MIRRORED = {'none': 'not used', 'add': 'added', 'concat': 'concatenated'}
@@ -12,8 +13,15 @@ def line(target: Target) -> str:
     return f'{target.name}: {target.architecture}, input {_input(target)}'
 
 
-def lines(target: Target) -> list[str]:
-    """Returns architecture, size, BatchNorm layers, input and digest, one line each."""
+def lines(target: Target | Trained) -> list[str]:
+    """Returns architecture, size, BatchNorm layers, input, notes and digest, one line each.
+
+    Of a generator: architecture, notes and digest.
+    """
+    if isinstance(target, Trained):
+        size = target.module.resolution
+        first = f'architecture: StyleGAN2, {size} x {size} pixels'
+        return [first, *target.notes, f'sha256: {target.sha256}']
     layers = distances.layer_names(target)
     config = ', '.join(f'{name}={value}' for name, value in target.config.items())
     return [

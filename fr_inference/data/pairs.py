@@ -25,6 +25,7 @@ class Pairs:
       second: [P] int positions in `faces`.
       same: [P] bool, whether both show one person.
       folds: [P] int fold numbers.
+      named: whether the identities of the faces say who is on them.
     """
 
     faces: Faces
@@ -32,9 +33,19 @@ class Pairs:
     second: np.ndarray
     same: np.ndarray
     folds: np.ndarray
+    named: bool = True
 
     def __len__(self) -> int:
         return len(self.same)
+
+    def twins(self, most: int) -> np.ndarray | None:
+        """Returns [N, 2] positions in `faces` of the first N <= `most` pairs of one person.
+
+        None where the identities of the faces say who is on them.
+        """
+        if self.named:
+            return None
+        return np.stack([self.first, self.second], 1)[self.same][:most]
 
 
 def open_pairs(

@@ -41,6 +41,7 @@ def open_bin(path: str | os.PathLike, *, field: str = 'pairs') -> Pairs:
         second=places[1::2],
         same=same,
         folds=_folds(len(same)),
+        named=False,
     )
 
 

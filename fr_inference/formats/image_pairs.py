@@ -33,20 +33,17 @@ def read(path: str | os.PathLike) -> tuple[list[Any], np.ndarray]:
       InputError: when it is damaged or holds anything else.
     """
     field = str(path)
-    try:
-        loaded = unpickler.loads(_stream(path), field)
-    except errors.InputError as error:
-        if 'mxnet' not in str(error):
-            raise
+    loaded = unpickler.loads(_stream(path), field)
+    if not isinstance(loaded, list | tuple) or len(loaded) != 2 or not isinstance(loaded[0], list):
+        raise errors.InputError(field, 'something else', _LAYOUT)
+    items, same = loaded[0], _flags(loaded[1], field)
+    if any(isinstance(item, Ignored) and item.name.startswith('mxnet.') for item in items):
         raise errors.InputError(
             field,
             'arrays of MXNet, which only MXNet can open',
             _LAYOUT,
             'write the set again with the bytes of the JPEG files',
-        ) from error
-    if not isinstance(loaded, list | tuple) or len(loaded) != 2 or not isinstance(loaded[0], list):
-        raise errors.InputError(field, 'something else', _LAYOUT)
-    items, same = loaded[0], _flags(loaded[1], field)
+        )
     if len(same) < 2 or len(items) != 2 * len(same):
         raise errors.InputError(field, f'{len(items)} images and {len(same)} flags', _LAYOUT)
     return items, same

@@ -12,13 +12,18 @@ import numpy as np
 
 from fr_inference import config, errors, runs, tables
 from fr_inference.config import Search
+from fr_inference.data import sources
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.inversion import goals, judge, pictures, search, subject
 from fr_inference.inversion.search import Found
-from fr_inference.measuring import distances, measurements
+from fr_inference.measuring import convention, distances, measurements
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
+from fr_inference.program_config import Templates
 from fr_inference.runs import Progress
+from fr_inference.weights.targets import open_target
+
+FILES = ('reconstructions.csv', 'reconstructions.png')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,14 @@ class Reconstructed:
     found: Found
     columns: Mapping[str, list[Any]]
 
+    def __str__(self):
+        medians = ', '.join(
+            f'{name.replace("_", " ")} {np.median(values):.3f}'
+            for name, values in self.columns.items()
+            if name != 'template'
+        )
+        return f'{len(self.found.images)} reconstructions, median {medians}'
+
     @runs.first_only
     def save(self, directory: str | os.PathLike) -> None:
         """Writes reconstructions.csv, reconstructions.png and reconstructions/NNNN.png.
@@ -47,9 +60,46 @@ class Reconstructed:
         Raises:
           InputError: where there is a file of that name already.
         """
-        path = pathlib.Path(directory) / 'reconstructions.csv'
+        path = pathlib.Path(directory) / FILES[0]
         tables.write(path, self.columns, zip(*self.columns.values(), strict=True))
         pictures.save(self.found.images, directory)
+
+
+def run(
+    asked: Templates,
+    target: Target,
+    generator: Trained,
+    *,
+    workdir: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> Reconstructed:
+    """Reconstructs from the templates or the photographs that the options name.
+
+    Args:
+      asked: the options; target and generator of theirs are not opened here.
+      target: the backbone that made the embeddings, or makes them of the photographs.
+      generator: whose latents are searched.
+      workdir: as in `reconstruct`.
+      progress: called as progress(label, done, total).
+
+    Raises:
+      InputError: as `reconstruct` and `reconstruct_photographs`, and for photographs that clearly fit
+        another input convention of the target better.
+    """
+    how: dict[str, Any] = {'seed': asked.seed, 'how': asked.search, 'workdir': workdir}
+    if asked.templates is not None:
+        stored = read(asked.templates, target)
+        return reconstruct(target, generator, stored, progress=progress, **how)
+    assert asked.photographs is not None  # `Templates.check`
+    evaluator = None
+    if asked.evaluator is not None:
+        evaluator = open_target(asked.evaluator, dtype=asked.dtype, field='evaluator')
+        judge.check_evaluator(evaluator, target)
+    faces = sources.open_faces(asked.photographs, 'photographs', reading=asked)
+    convention.demand(target, convention.check(target, faces, seed=asked.seed))
+    return reconstruct_photographs(
+        target, generator, faces, evaluator=evaluator, progress=progress, **how
+    )
 
 
 def reconstruct(

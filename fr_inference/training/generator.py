@@ -16,10 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import devices, errors, rng, runs
+from fr_inference import checkpointing, devices, errors, rng, runs
 from fr_inference.config import GeneratorRecipe
 from fr_inference.data.faces import Faces
 from fr_inference.models import stylegan2
+from fr_inference.program_config import GeneratorNetwork
 from fr_inference.runs import Progress
 from fr_inference.training import generator_step, training_images
 from fr_inference.training.generator_step import State
@@ -39,6 +40,19 @@ def variables_of(state: State, generator: stylegan2.Generator, seed: int) -> dic
     return {'params': kept['params'], 'buffers': {'w_avg': kept['w_avg'], **noise}}
 
 
+def networks(asked: GeneratorNetwork) -> tuple[stylegan2.Generator, stylegan2.Discriminator]:
+    """Returns a generator and the discriminator that it is trained against, of the same widths."""
+    widths: dict[str, Any] = {'channel_base': asked.channel_base, 'channel_max': asked.channel_max}
+    module = stylegan2.Generator(
+        asked.resolution,
+        z_dim=asked.z_dim,
+        w_dim=asked.w_dim,
+        mapping_layers=asked.mapping_layers,
+        **widths,
+    )
+    return module, stylegan2.Discriminator(asked.resolution, **widths)
+
+
 def train(
     recipe: GeneratorRecipe,
     generator: stylegan2.Generator,
@@ -51,7 +65,7 @@ def train(
     progress: Progress | None = None,
     sample_images: int = 0,
     sample: Callable[[int, dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+) -> stylegan2.Trained:
     """Trains `generator` against `discriminator` on `faces`.
 
     A batch is shared out over the devices of all processes; the result does not depend on their number.
@@ -69,7 +83,7 @@ def train(
       sample: called as sample(images seen, variables of the averaged generator).
 
     Returns:
-      The variables of the averaged generator.
+      The averaged generator, named after `workdir`; its recipe holds the settings and the faces.
 
     Raises:
       Stopped: when that was asked for; the state is saved where there is a `workdir`.
@@ -132,7 +146,14 @@ def train(
         label='training',
         progress=progress,
     )
-    return variables_of(state, generator, recipe.seed)
+    variables = variables_of(state, generator, recipe.seed)
+    return stylegan2.Trained(
+        name=folder.resolve().name if folder is not None else 'generator',
+        module=generator,
+        variables=variables,
+        sha256=checkpointing.digest(variables),
+        recipe={**dataclasses.asdict(recipe), 'faces': faces.name, 'count': len(faces)},
+    )
 
 
 def _check_finite(metrics, seen, recipe):

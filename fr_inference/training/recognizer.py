@@ -20,10 +20,12 @@ from fr_inference.config import Recipe
 from fr_inference.data.faces import Faces
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target, origins
+from fr_inference.program_config import Network
 from fr_inference.runs import Progress
 from fr_inference.training import recognizer_step, training_images
 from fr_inference.training.recognizer_step import State
 from fr_inference.training.records import Record
+from fr_inference.weights.targets import open_target
 
 _TOLD_EVERY = 8  # steps: to tell more often, the devices would have to wait
 
@@ -38,6 +40,23 @@ def fresh_target(
     return registry.make_target(
         architecture, variables, config=config, input=input, origins=origins('layout')
     )
+
+
+def start(network: Network, seed: int) -> Target:
+    """Returns what a training starts from: the checkpoint that is named, else random weights.
+
+    Args:
+      network: the checkpoint, or the architecture ('iresnet18' by default) with its hyper-parameters.
+      seed: of the weights.
+
+    Raises:
+      InputError: of 'init', for a checkpoint that cannot be opened; of a hyper-parameter.
+    """
+    if network.init is not None:
+        return open_target(network.init, input=network.input, field='init')
+    arch = network.arch or 'iresnet18'
+    spec = registry.VARIANTS[arch].input.changed(network.input)
+    return fresh_target(arch, network.config, spec, seed)
 
 
 def train(

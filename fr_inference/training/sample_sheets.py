@@ -1,5 +1,6 @@
 """What is seen of a generator while it is trained: sheets of samples, and the Fréchet distance."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -72,15 +73,16 @@ class Sheets:
             f'{seen} images: Fréchet distance {distance:.4f} in {self._embedder.name}', flush=True
         )
 
-    def record(self) -> dict[str, Any]:
-        """Returns the distances for the generator's recipe, {} without an embedder."""
+    def recorded(self, trained: stylegan2.Trained) -> stylegan2.Trained:
+        """Returns the generator with the distances in its recipe, as it is without an embedder."""
         if self._embedder is None:
-            return {}
+            return trained
         kept = self._kept['frechet']
         rows = [
             {'images': int(images), 'frechet': kept[images]} for images in sorted(kept, key=int)
         ]
-        return {'embedder': self._embedder.name, 'frechet': rows}
+        recipe = {**(trained.recipe or {}), 'embedder': self._embedder.name, 'frechet': rows}
+        return dataclasses.replace(trained, recipe=recipe)
 
     def _generate(self, variables, count, seed):
         shape = (count, self._module.z_dim)

@@ -83,7 +83,7 @@ def test_a_bad_table_is_one_line(tmp_path, text, words):
         read(tmp_path, text)
     assert caught.value.field == 'targets'
     assert words in str(caught.value)
-    assert str(caught.value).startswith(f'targets: {tmp_path}/table.csv')
+    assert caught.value.inside.startswith(f'{tmp_path}/table.csv')
     assert '\n' not in str(caught.value)
 
 

@@ -54,12 +54,11 @@ def refused(path, *words):
     with pytest.raises(InputError) as caught:
         insightface.open_record(path, 'members')
     assert caught.value.field == 'members'
-    message = str(caught.value)
-    assert '\n' not in message
-    assert len(message) < 600
+    assert '\n' not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    told = (caught.value.inside, caught.value.found, caught.value.expected, caught.value.hint)
     for word in words:
-        assert word in message
-    return message
+        assert any(word in part for part in told if part)
 
 
 def test_identities_and_images(path):
@@ -138,8 +137,10 @@ def test_manifest_of_part_of_it(path, tmp_path):
     for index, original in enumerate((5, 0, 2)):
         assert part.digest(index) == whole.digest(original)
     (tmp_path / 'part.csv').write_text('path,identity\ntrain.rec#6,x\n')
-    with pytest.raises(InputError, match=r'line 2: .*image number below 6'):
+    with pytest.raises(InputError) as caught:
         sources.open_faces(tmp_path / 'part.csv')
+    assert caught.value.inside.endswith('line 2')
+    assert caught.value.found == "'train.rec#6'"
 
 
 def test_a_bad_image_is_left_out(tmp_path):
@@ -161,7 +162,7 @@ class TestDamaged:
         records.write(tmp_path / 'other', {0: records.header(1) + records.jpeg(9, 64)})
         lines = path.with_suffix('.idx').read_text().splitlines()
         path.with_suffix('.idx').write_text('\n'.join([lines[0], '1\t8', *lines[2:]]))
-        refused(path, 'record 1 at byte 8', 'expected 0xced7230a', 'belongs to another file')
+        refused(path, 'record 1 at byte 8', '0xced7230a', 'belongs to another file')
 
     def test_truncated(self, path):
         """The records of identities stand at the end: an index beyond it is seen at once."""

@@ -55,8 +55,10 @@ def test_same_content_under_another_name_is_found():
 def test_identity_names_may_be_let_pass_but_not_content():
     first = side('m', [1, 2], 'ab')
     assert check(first, side('n', [3], 'a'), identities=False) == []
-    with pytest.raises(InputError, match='same content'):
+    with pytest.raises(InputError) as caught:
         check(first, side('n', [2], 'b'), identities=False)
+    assert caught.value.field == 'nonmembers'
+    assert caught.value.found.endswith('(m#1 = n#0)')
 
 
 def test_allow_returns_the_findings():

@@ -1,10 +1,13 @@
 """Verification pairs: what a CSV names, in folders, manifests and drawings."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from fr_inference.data import pairs
+from fr_inference.data.faces import from_arrays
 from fr_inference.errors import InputError
 
 HEAD = 'fold,first,second,same\n'
@@ -45,6 +48,21 @@ def test_order_of_columns_and_a_byte_order_mark(faces):
     found = opened(faces, text)
     assert shown(found) == [(0, 1)]
     assert (found.same.tolist(), found.folds.tolist()) == ([True], [7])
+
+
+def test_who_is_on_the_images():
+    """Where names do not tell, the pairs of one person do."""
+    listed = pairs.Pairs(
+        faces=from_arrays(np.zeros((4, 2, 2, 3), np.uint8), range(4)),
+        first=np.array([0, 1, 2, 3]),
+        second=np.array([1, 2, 3, 0]),
+        same=np.array([True, False, True, True]),
+        folds=np.zeros(4, int),
+    )
+    assert listed.twins(2) is None
+    unnamed = dataclasses.replace(listed, named=False)
+    assert unnamed.twins(2).tolist() == [[0, 1], [2, 3]]
+    assert len(unnamed.twins(9)) == 3
 
 
 def test_paths_of_windows_and_semicolons(faces):

@@ -132,12 +132,14 @@ def test_versions(opset, tmp_path):
 def test_functions_and_sparse_weights_are_refused(tmp_path):
     model = model_of()
     model.functions.add(name='mine', domain='own')
-    with pytest.raises(InputError, match='mine'):
+    with pytest.raises(InputError) as caught:
         read(model, tmp_path)
+    assert 'mine' in caught.value.found
     model = model_of()
     model.graph.sparse_initializer.add()
-    with pytest.raises(InputError, match='sparse'):
+    with pytest.raises(InputError) as caught:
         read(model, tmp_path)
+    assert caught.value.found == 'sparse weights'
 
 
 def test_counting_agrees_with_the_parser():

@@ -120,6 +120,8 @@ def test_reconstruct(tmp_path):
         made.columns['similarity'], (made.found.embeddings * units).sum(1), rtol=1e-6
     )
     assert made.found.group.tolist() == [0, 1]
+    middle = np.median(made.columns['similarity'])
+    assert str(made) == f'2 reconstructions, median similarity {middle:.3f}'
     assert made.found.logits is None
     made.save(tmp_path)
     with open(tmp_path / 'reconstructions.csv', encoding='utf-8', newline='') as file:

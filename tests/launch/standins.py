@@ -14,6 +14,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 END = '\x1e'
+# Arguments that a shell could spoil.
+HARD = ['--members=it\'s "here"', '--note=two\nlines', '--cost=$HOME `id` \\ * ~ ;&|', '', ' a  b ']
 
 RECORD = """#!/usr/bin/env bash
 set -u
@@ -197,3 +199,11 @@ class Project:
         calls = self.calls('python')
         found = [words for words in calls if 'experiments.audit' in words]
         return [words[words.index('experiments.audit') + 1 :] for words in found]
+
+
+def refused(result, *parts):
+    """Exit code 2 and one line that names what is wrong."""
+    assert result.returncode == 2, result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr

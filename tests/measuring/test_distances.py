@@ -206,8 +206,10 @@ class TestFrozen:
         if frozen:
             assert distances.of_image(apply, variables, image)[0].shape == (1,)
         else:
-            with pytest.raises(InputError, match='training mode'):
+            with pytest.raises(InputError) as caught:
                 distances.of_image(apply, variables, image)
+            assert (caught.value.field, caught.value.inside) == ('apply', 'BatchNorm_0')
+            assert 'use_running_average=True' in caught.value.expected
 
 
 class TestLayers:
@@ -275,10 +277,10 @@ class TestLayers:
                 return repeated(Block(), x, None)[0].mean((1, 2))
 
         for module in (Remat(), Scanned()):
-            with pytest.raises(InputError, match=r'inside nn\.remat, nn\.scan') as caught:
+            with pytest.raises(InputError) as caught:
                 measurements.measure(target_of(module), faces)
             assert caught.value.field == 'small'
-            assert '\n' not in str(caught.value)
+            assert 'nn.remat, nn.scan' in caught.value.found
 
 
 @pytest.mark.parametrize('where', [('params', 'fc', 'bias'), ('batch_stats', 'bn', 'mean')])
@@ -286,10 +288,11 @@ def test_features_that_are_not_finite(target, faces, where):
     variables = jax.tree.map(np.array, target.variables)
     kind, layer, name = where
     variables[kind][layer][name][0] = np.nan
-    with pytest.raises(InputError, match=r'5 of 5 images .* those of faces#0; is the') as caught:
+    with pytest.raises(InputError) as caught:
         measurements.measure(dataclasses.replace(target, variables=variables), faces)
     assert caught.value.field == 'small'
-    assert '\n' not in str(caught.value)
+    assert ' 5 of 5 images ' in caught.value.found
+    assert caught.value.found.endswith(' faces#0')
 
 
 class TestGradient:

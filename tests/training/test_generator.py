@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference import errors
+from fr_inference import checkpointing, errors
 from fr_inference.config import GeneratorRecipe
 from fr_inference.data.faces import from_arrays
 from fr_inference.models import stylegan2
+from fr_inference.program_config import GeneratorNetwork
 from fr_inference.training import augment, generator
 
 NETWORKS = (
@@ -30,24 +31,26 @@ def faces():
 
 
 def same(first, second):
-    leaves = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    trees = (jax.tree.leaves(one.variables) for one in (first, second))
+    leaves = zip(*trees, strict=True)
     return all(np.array_equal(a, b) for a, b in leaves)
 
 
 @pytest.fixture(scope='module')
 def trained(faces):
     told = []
-    variables = generator.train(
+    made = generator.train(
         RECIPE,
         *NETWORKS,
         faces,
         progress=lambda label, done, total, **metrics: told.append((done, total, metrics)),
     )
-    return variables, told
+    return made, told
 
 
 def test_variables(trained):
-    variables, told = trained
+    made, told = trained
+    variables = made.variables
     expected = jax.eval_shape(NETWORKS[0].init, jax.random.key(0), jnp.zeros((1, 4)))
     assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, expected)
     assert told[-1][:2] == (16, 16)
@@ -55,6 +58,20 @@ def test_variables(trained):
     assert np.abs(variables['buffers']['w_avg']).max() > 0
     image = NETWORKS[0].apply(variables, jnp.ones((1, 4)))
     assert np.isfinite(image).all()
+
+
+def test_what_is_recorded(trained, faces):
+    made = trained[0]
+    assert (made.name, made.module) == ('generator', NETWORKS[0])
+    assert made.sha256 == checkpointing.digest(made.variables)
+    assert made.recipe == {**dataclasses.asdict(RECIPE), 'faces': faces.name, 'count': 16}
+
+
+def test_networks_of_the_same_widths():
+    asked = GeneratorNetwork(
+        resolution=8, z_dim=4, w_dim=4, channel_base=64, channel_max=8, mapping_layers=1
+    )
+    assert generator.networks(asked) == NETWORKS
 
 
 class Stop(Exception):
@@ -72,8 +89,10 @@ def test_goes_on_to_the_same_result(trained, faces, tmp_path):
     assert list((tmp_path / 'state').iterdir())
     assert same(generator.train(RECIPE, *NETWORKS, faces, **options), trained[0])
     other = dataclasses.replace(RECIPE, seed=2)
-    with pytest.raises(errors.InputError, match='found another run'):
+    with pytest.raises(errors.InputError) as caught:
         generator.train(other, *NETWORKS, faces, **options)
+    assert caught.value.field == str(tmp_path)
+    assert 'recipe.seed (1 there, 2 here)' in caught.value.found
 
 
 def test_path_length_and_augmentation(trained, faces):
@@ -81,22 +100,26 @@ def test_path_length_and_augmentation(trained, faces):
         RECIPE, path_length=2.0, path_every=2, augmentation='differentiable'
     )
     changed = generator.train(recipe, *NETWORKS, faces)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(changed))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(changed.variables))
     assert not same(changed, trained[0])
 
 
 def test_bad_input(faces):
-    with pytest.raises(errors.InputError, match='found 16 images, expected 20 or more'):
-        generator.train(dataclasses.replace(RECIPE, batch_size=20), *NETWORKS, faces)
-    with pytest.raises(errors.InputError, match='batch_size: found 6, expected a multiple of 4'):
-        generator.train(dataclasses.replace(RECIPE, batch_size=6), *NETWORKS, faces)
+    def refused(call, *arguments, **options):
+        with pytest.raises(errors.InputError) as caught:
+            call(*arguments, **options)
+        return caught.value.field, caught.value.found
+
+    def train(discriminator=NETWORKS[1], **change):
+        recipe = dataclasses.replace(RECIPE, **change)
+        return refused(generator.train, recipe, NETWORKS[0], discriminator, faces)
+
+    assert train(batch_size=20) == (faces.name, '16 images')
+    assert train(batch_size=6) == ('batch_size', '6')  # the discriminator compares groups of 4
     other = stylegan2.Discriminator(16, channel_base=64, channel_max=8)
-    with pytest.raises(errors.InputError, match='found 8 and 16, expected the same'):
-        generator.train(RECIPE, NETWORKS[0], other, faces)
-    with pytest.raises(errors.InputError, match="augmentation: found 'ada'"):
-        GeneratorRecipe(augmentation='ada')
-    with pytest.raises(errors.InputError, match='style_mixing: found 2'):
-        GeneratorRecipe(style_mixing=2)
+    assert train(other) == ('resolution', '8 and 16')
+    assert refused(GeneratorRecipe, augmentation='ada') == ('augmentation', "'ada'")
+    assert refused(GeneratorRecipe, style_mixing=2)[0] == 'style_mixing'
 
 
 class TestAugment:

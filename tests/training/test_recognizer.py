@@ -19,8 +19,10 @@ from fr_inference.errors import InputError
 from fr_inference.measuring import measurements
 from fr_inference.metrics import roc, verification
 from fr_inference.models.target import InputSpec, Target
+from fr_inference.program_config import Network
 from fr_inference.training import margin, recognizer, recognizer_step, records
 from fr_inference.weights import native_targets
+from fr_inference.weights.targets import open_target
 from tests import flipped_bits
 
 SPEC = 'procedural:easy,people=6,images=6,size=16,seed=2'
@@ -112,17 +114,37 @@ class TestLearning:
 
     def test_divergence_is_reported(self, faces):
         recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup=0.0)
-        with pytest.raises(InputError, match='diverged in epoch') as caught:
+        with pytest.raises(InputError) as caught:
             recognizer.train(recipe, fresh(), faces)
         assert caught.value.field == 'learning_rate'
+        assert caught.value.found.startswith('1e+30')
 
     def test_divergence_in_the_very_last_step_is_reported(self, faces):
         """Its loss is that of the weights before it."""
         recipe = dataclasses.replace(
             RECIPE, learning_rate=1e30, weight_decay=1e30, epochs=1, batch_size=18
         )
-        with pytest.raises(InputError, match='diverged in epoch 1'):
+        with pytest.raises(InputError) as caught:
             recognizer.train(recipe, fresh(), faces)
+        assert caught.value.field == 'learning_rate'
+        assert caught.value.found.endswith('epoch 1')
+
+
+class TestStart:
+    def test_from_random_weights(self):
+        begun = recognizer.start(Network(arch='tiny', input_size='16'), seed=1)
+        assert begun.input == INPUT
+        assert_same_weights(begun, fresh())
+
+    def test_from_a_checkpoint(self):
+        begun = recognizer.start(Network(init='demo_easy', colour='bgr'), seed=1)
+        assert begun.sha256 == open_target('demo_easy').sha256
+        assert begun.input.colour == 'bgr'
+
+    def test_from_no_checkpoint(self):
+        with pytest.raises(InputError) as caught:
+            recognizer.start(Network(init='nowhere'), seed=1)
+        assert caught.value.field == 'init'
 
 
 class TestSavedEpochs:
@@ -218,14 +240,16 @@ recognizer.train(
         shutil.rmtree(tmp_path / 'epoch_002')  # as a version left it that saved the state first
         trained = recognizer.train(recipe, fresh(), faces, **options)
         assert_same_weights(native_targets.load_target(tmp_path / 'epoch_002'), trained)
-        with pytest.raises(InputError, match=r'epochs \[0\], which are over') as caught:
+        with pytest.raises(InputError) as caught:
             recognizer.train(recipe, fresh(), faces, workdir=tmp_path, save_epochs=(0, 1))
         assert caught.value.field == 'save_epochs'
+        assert caught.value.found.startswith('epochs [0]')
         for name in ('variables.safetensors', 'target.json', 'members.csv'):
             for _ in flipped_bits.each(tmp_path / 'epoch_001' / name, 1, seed=3):
-                with pytest.raises(InputError, match=name) as caught:
+                with pytest.raises(InputError) as caught:
                     recognizer.train(recipe, fresh(), faces, **options)
                 assert caught.value.field == 'save_epochs'
+                assert name in caught.value.found
 
     def test_finished_run_is_not_repeated(self, faces, uninterrupted):
         trained, workdir, _ = uninterrupted
@@ -237,27 +261,32 @@ recognizer.train(
         assert_same_weights(again, trained)
 
     @pytest.mark.parametrize(
-        ('change', 'message'),
+        ('change', 'found'),
         [
-            ({'learning_rate': 0.1}, r'recipe\.learning_rate \(0\.05 there, 0\.1 here\)'),
-            ({'epochs': 9}, r'recipe\.epochs'),
-            ({'seed': 4}, r'recipe\.seed'),
+            ({'learning_rate': 0.1}, 'recipe.learning_rate (0.05 there, 0.1 here)'),
+            ({'epochs': 9}, 'recipe.epochs'),
+            ({'seed': 4}, 'recipe.seed'),
         ],
     )
-    def test_another_recipe_in_the_same_folder(self, faces, uninterrupted, change, message):
-        with pytest.raises(InputError, match=message) as caught:
+    def test_another_recipe_in_the_same_folder(self, faces, uninterrupted, change, found):
+        with pytest.raises(InputError) as caught:
             recognizer.train(
                 dataclasses.replace(RECIPE, **change), fresh(), faces, workdir=uninterrupted[1]
             )
-        assert '\n' not in str(caught.value)
+        assert caught.value.field == str(uninterrupted[1])
+        assert found in caught.value.found
 
     def test_other_faces_or_another_start_in_the_same_folder(self, faces, uninterrupted):
         workdir = uninterrupted[1]
-        with pytest.raises(InputError, match='another run, which differs in faces'):
-            recognizer.train(RECIPE, fresh(), faces.select(range(30)), workdir=workdir)
         start = recognizer.fresh_target('tiny', {}, INPUT, seed=2)
-        with pytest.raises(InputError, match='another run, which differs in start'):
-            recognizer.train(RECIPE, start, faces, workdir=workdir)
+        for name, target, images in (
+            ('faces', fresh(), faces.select(range(30))),
+            ('start', start, faces),
+        ):
+            with pytest.raises(InputError) as caught:
+                recognizer.train(RECIPE, target, images, workdir=workdir)
+            assert caught.value.field == str(workdir)
+            assert f' {name} (' in caught.value.found
 
 
 class TestRecordedRecipe:
@@ -290,24 +319,28 @@ class TestRecordedRecipe:
         [{'margin': {'foo': 1}}, {'margin': 'x'}, {'epochs': '9'}, {'epochs': 1.5}, {'mirror': 1}],
     )
     def test_of_somebody_else(self, record):
-        with pytest.raises(InputError, match=r'recorded recipe .*give it as shadow') as caught:
+        with pytest.raises(InputError) as caught:
             records.recorded_recipe(record, seed=0)
         assert caught.value.field == 'target'
+        assert 'shadow' in caught.value.hint
 
 
 class TestInput:
     def test_fewer_than_two_people(self, faces):
-        with pytest.raises(InputError, match='6 images of 1 people, expected 2 people'):
+        with pytest.raises(InputError) as caught:
             recognizer.train(RECIPE, fresh(), faces.select(range(6)))
+        assert (caught.value.field, caught.value.found) == (faces.name, '6 images of 1 people')
 
     def test_an_epoch_beyond_the_last(self, faces):
-        with pytest.raises(InputError, match=r'save_epochs: found \[9\], expected 0 to 8'):
+        with pytest.raises(InputError) as caught:
             recognizer.train(RECIPE, fresh(), faces, save_epochs=(1, 9))
+        assert (caught.value.field, caught.value.found) == ('save_epochs', '[9]')
 
     def test_a_target_that_is_not_registered(self, faces):
         bare = Target(name='mine', apply=lambda v, x: x, variables={}, input=INPUT)
-        with pytest.raises(InputError, match='target: found mine'):
+        with pytest.raises(InputError) as caught:
             recognizer.train(RECIPE, bare, faces)
+        assert (caught.value.field, caught.value.found) == ('target', 'mine')
 
     def test_unreadable_images(self):
         images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)

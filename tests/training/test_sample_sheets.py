@@ -32,7 +32,8 @@ def test_a_sheet_of_64_samples(tmp_path, variables, faces):
     sheets(12, variables)
     with Image.open(tmp_path / 'samples_000000012.png') as image:
         assert image.size == (64, 64)
-    assert sheets.record() == {}
+    trained = stylegan2.Trained(name='mine', module=MODULE, variables=variables, recipe={'r1': 1})
+    assert sheets.recorded(trained) is trained
     assert not (tmp_path / 'frechet.json').exists()
 
 
@@ -42,9 +43,12 @@ def test_distances_outlive_an_interruption(tmp_path, variables, faces):
     first(100, variables)
     first(20, variables)
     again = Sheets(MODULE, faces, tmp_path, embedder)
-    assert again.record() == first.record()
-    assert [row['images'] for row in again.record()['frechet']] == [20, 100]
-    assert again.record()['frechet'][0]['frechet'] == again.record()['frechet'][1]['frechet'] > 0
+    trained = stylegan2.Trained(name='mine', module=MODULE, variables=variables, recipe={'r1': 1})
+    recipe = again.recorded(trained).recipe
+    assert recipe == first.recorded(trained).recipe
+    assert (recipe['r1'], recipe['embedder']) == (1, embedder.name)
+    assert [row['images'] for row in recipe['frechet']] == [20, 100]
+    assert recipe['frechet'][0]['frechet'] == recipe['frechet'][1]['frechet'] > 0
 
 
 def test_a_damaged_log_is_one_line(tmp_path, faces):

@@ -1,11 +1,7 @@
 """Native targets: all or nothing, bit for bit; what is damaged or does not fit is named."""
 
-import asyncio
-import concurrent.futures
-import csv
 import dataclasses
 import json
-import logging
 import os
 import pathlib
 import shutil
@@ -24,39 +20,13 @@ from fr_inference.models.target import InputSpec, origins
 from fr_inference.weights import native_folders, native_targets, rules
 from fr_inference.weights.targets import open_target
 from tests.formats import states, writer
-from tests.weights import old_folders
-
-CONFIG = {'embedding': 16}
-INPUT = {'height': 32, 'width': 32, 'mean': [1.0, 2.5, 3.0], 'std': [4.0, 5.0, 1 / 3]}
-
-
-def filled(seed=0, **config):
-    """Variables of the tiny network, drawn without compiling anything."""
-    module = registry.build('tiny', **{**CONFIG, **config})
-    abstract = registry.abstract_variables(module, registry.VARIANTS['tiny'].input)
-    draw = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: draw.normal(size=leaf.shape).astype(leaf.dtype), abstract)
+from tests.weights import native
+from tests.weights.native import CONFIG, INPUT, described, filled, refused, same
 
 
 @pytest.fixture(scope='module')
 def target():
-    return registry.make_target(
-        'tiny',
-        filled(),
-        config=CONFIG,
-        input=InputSpec(height=32, width=32, mean=(1.0, 2.5, 3.0), std=(4.0, 5.0, 1 / 3)),
-        name='näme',
-        sha256='0' * 64,
-        recipe={'epochs': 3, 'margin': {'m2': 0.5}},
-        notes=('set aside: head',),
-    )
-
-
-def same(first, second):
-    jax.tree.map(np.testing.assert_array_equal, first, second)
-    assert jax.tree.map(lambda leaf: leaf.dtype, first) == jax.tree.map(
-        lambda leaf: leaf.dtype, second
-    )
+    return native.target()
 
 
 class Toy(nn.Module):
@@ -68,19 +38,6 @@ class Toy(nn.Module):
     @nn.compact
     def __call__(self, x, train=False):
         return nn.Dense(self.features, name='embed')(self.scale * x.mean(axis=(1, 2)))
-
-
-def refused(directory, file='variables.safetensors'):
-    """The error of reading a folder, which names one of its files."""
-    with pytest.raises(InputError) as caught:
-        native_targets.load_target(directory)
-    assert caught.value.field == str(directory.resolve() / file)
-    assert '\n' not in str(caught.value)
-    return caught.value
-
-
-def described(directory, **changes):
-    old_folders.change(directory / 'target.json', **changes)
 
 
 class TestTargets:
@@ -338,85 +295,3 @@ class TestTargets:
         error = refused(tmp_path, 'target.json')
         assert inside in error.inside
         assert found in f'{error.inside}: {error.found}'
-
-
-class TestEarlierVersions:
-    """Their folders, with the variables in Orbax."""
-
-    @pytest.fixture
-    def folder(self, tmp_path, target):
-        members = [('a.png', 'a', '1' * 64)]
-        native_targets.save_target(tmp_path / 'old', target, members=members)
-        return old_folders.age(tmp_path / 'old', 'target.json', target.variables)
-
-    def test_are_read_with_a_line_that_says_how_to_convert(self, folder, target):
-        found = native_targets.load_target(folder)
-        same(found.variables, target.variables)
-        assert found.sha256 == checkpointing.digest(target.variables)
-        assert found.notes == (*target.notes, native_folders.OLD_FORMAT)
-        assert 'convert_weights' in native_folders.OLD_FORMAT
-        assert native_targets.read_members(folder) == ['1' * 64]
-
-    def test_what_they_do_not_say_of_the_input_is_assumed(self, tmp_path, target):
-        native_targets.save_target(tmp_path, target)
-        described(tmp_path, input=INPUT)
-        found = native_targets.load_target(tmp_path)
-        assert found.input == target.input
-        expected = {**origins('layout'), 'colour': 'assumed', 'mirror': 'assumed'}
-        assert found.origins == expected
-
-    def test_saved_again_they_are_of_today(self, folder, target):
-        """In the same folder: nothing of the old form is left, nor the line about it."""
-        native_targets.save_target(folder, native_targets.load_target(folder))
-        assert sorted(os.listdir(folder)) == ['target.json', 'variables.safetensors']
-        found = native_targets.load_target(folder)
-        same(found.variables, target.variables)
-        assert found.notes == target.notes
-
-    def test_a_pipe_does_not_hang(self, folder):
-        (folder / 'variables' / 'manifest.ocdbt').unlink()
-        os.mkfifo(folder / 'variables' / 'manifest.ocdbt')
-        assert refused(folder, 'variables/manifest.ocdbt').found == 'not a regular file'
-
-    def test_threads_leave_the_logger_and_the_loops_as_they_were(self, folder, target):
-        loops, logger = asyncio.new_event_loop, logging.getLogger('absl')
-        assert not logger.disabled
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(native_targets.load_target, [folder] * 8))
-        assert {checkpointing.digest(one.variables) for one in found} == {
-            checkpointing.digest(target.variables)
-        }
-        assert asyncio.new_event_loop is loops
-        assert not logger.disabled
-
-
-class TestMembers:
-    rows = (('a, "b"/1.png', 'a, "b"', '0' * 64), ('ü/2\n.png', 'ü', 'f' * 64))
-
-    def test_round_trip(self, tmp_path, target):
-        native_targets.save_target(tmp_path, target, members=self.rows)
-        assert native_targets.read_member_rows(tmp_path) == list(self.rows)
-        assert native_targets.read_members(tmp_path) == ['0' * 64, 'f' * 64]
-        with open(tmp_path / 'members.csv', newline='', encoding='utf-8') as file:
-            assert next(csv.reader(file)) == ['path', 'identity', 'sha256']
-
-    def test_unknown(self, tmp_path):
-        assert native_targets.read_members(tmp_path) is None
-        assert native_targets.read_members(tmp_path / 'none') is None
-
-    @pytest.mark.parametrize(
-        ('content', 'message'),
-        [
-            (
-                b'path,identity\na,b\n',
-                "found the columns 'path,identity', expected path,identity,",
-            ),
-            (b'', 'expected path,identity,sha256'),
-            (b'path,identity,sha256\n\xff\xfe\n', 'expected a UTF-8 CSV'),
-            (b'path,identity,sha256\n"' + b'a' * 200_000, 'expected a UTF-8 CSV'),
-        ],
-    )
-    def test_damaged(self, tmp_path, content, message):
-        (tmp_path / 'members.csv').write_bytes(content)
-        with pytest.raises(InputError, match=message):
-            native_targets.read_members(tmp_path)

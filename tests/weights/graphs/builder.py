@@ -97,3 +97,11 @@ def computed(model, x, folder, channels_first=False):
 
     given = np.moveaxis(x, 1, -1) if channels_first and x.ndim > 2 else x
     return {name: np.asarray(value) for name, value in jax.jit(results)(variables, given).items()}
+
+
+def ints(*numbers):
+    return np.array(numbers, np.int64)
+
+
+def floats(*numbers):
+    return np.array(numbers, np.float32)

@@ -2,16 +2,13 @@
 
 import pathlib
 
-import jax
 import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from fr_inference.errors import InputError
-from fr_inference.weights.graphs import plan
 from fr_inference.weights.graphs.operators import OPERATORS
 from tests.weights.graphs import builder
-from tests.weights.graphs.builder import Builder
+from tests.weights.graphs.builder import Builder, floats, ints
 
 SHAPE = (2, 6, 7, 5)
 
@@ -24,14 +21,6 @@ def compare(made, x, folder, outputs, *, channels_first=True):
     for name, value in expected.items():
         assert found[name].shape == value.shape, name
         np.testing.assert_allclose(found[name], value, rtol=2e-5, atol=2e-5, err_msg=name)
-
-
-def ints(*numbers):
-    return np.array(numbers, np.int64)
-
-
-def floats(*numbers):
-    return np.array(numbers, np.float32)
 
 
 @pytest.fixture
@@ -373,93 +362,3 @@ def test_options_as_attributes(x, tmp_path):
 def test_every_operator_stands_in_a_test():
     text = ''.join(pathlib.Path(one).read_text() for one in (__file__, builder.__file__))
     assert not [op for op in OPERATORS if f"'{op}'" not in text]
-
-
-def test_gradients(x, tmp_path):
-    """Against differences, at points where every function is smooth."""
-    made = Builder((1, 3, 8, 8))
-    y = made.conv('image', (4, 3, 3, 3), pads=[1, 1, 1, 1])
-    y = made.node('PRelu', made.norm(y, 4, 'bn'), made.drawn(4, 1, 1))
-    gate = made.node('Sigmoid', made.conv(made.node('GlobalAveragePool', y), (4, 4, 1, 1)))
-    y = made.node('Mul', made.node('MaxPool', y, kernel_shape=[2, 2], strides=[2, 2]), gate)
-    tokens = made.node('Reshape', y, ints(0, 4, -1))
-    tokens = made.node('LayerNormalization', tokens, made.drawn(16), made.drawn(16))
-    tokens = made.node('Softmax', made.node('MatMul', tokens, made.drawn(16, 5)))
-    y = made.node('LpNormalization', made.node('Flatten', tokens))
-    network, variables = builder.planned(made.model(y), tmp_path, True)
-    image = np.random.default_rng(3).standard_normal((1, 8, 8, 3)).astype(np.float32)
-    weights = np.random.default_rng(4).standard_normal(20).astype(np.float32)
-
-    @jax.jit
-    def total(image):
-        return (network.apply(variables, image)[0] * weights).sum()
-
-    gradient = np.asarray(jax.jit(jax.grad(total))(image))
-    assert np.isfinite(gradient).all()
-    for seed in range(3):
-        way = np.random.default_rng(seed).standard_normal(image.shape).astype(np.float32)
-        ahead, behind = (float(total(image + sign * way)) for sign in (3e-3, -3e-3))
-        slope = float((gradient * way).sum())
-        assert slope == pytest.approx((ahead - behind) / 6e-3, rel=2e-2, abs=2e-3)
-
-
-def test_rounding_passes_gradients(tmp_path):
-    """Within the range of the 8 bits the gradient is one, outside it is zero."""
-    made = Builder((1, 4))
-    step = floats(0.1).reshape(())
-    small = made.node('QuantizeLinear', 'image', step, np.array(0, np.int8))
-    model = made.model(made.node('DequantizeLinear', small, step, np.array(0, np.int8)))
-    network, variables = builder.planned(model, tmp_path)
-    x = floats(0.123, -3.21, 50, -50).reshape(1, 4)
-    gradient = jax.grad(lambda x: network.apply(variables, x).sum())(x)
-    np.testing.assert_allclose(gradient, [[1, 1, 0, 0]], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ('op', 'options'),
-    [
-        ('Conv', {'pads': [1, 1]}),
-        ('MaxPool', {'kernel_shape': [2, 2], 'strides': [0, 1]}),
-        ('Transpose', {'perm': [0, 0, 1, 2]}),
-        ('Concat', {'axis': 9}),
-        ('Flatten', {'axis': 9}),
-        ('AveragePool', {}),
-        ('Resize', {}),
-        ('Gelu', {'approximate': 'no'}),
-    ],
-)
-def test_what_does_not_fit_is_one_error(x, tmp_path, op, options):
-    made = Builder(SHAPE, opset=20)
-    inputs = ['image', made.drawn(4, 6, 3, 3)] if op == 'Conv' else ['image']
-    model = made.model(made.node(op, *inputs, name='here', **options))
-    with pytest.raises(InputError) as caught:
-        builder.computed(model, x, tmp_path, True)
-    assert f'{op} here' in (caught.value.field, caught.value.inside)
-
-
-def test_unknown_operators_are_listed(tmp_path):
-    made = Builder(SHAPE)
-    y = made.node('NonZero', made.node('Det', made.node('Det', 'image')))
-    y = made.node('MaxPool', y, kernel_shape=[2, 2], future=1)
-    y = made.node('FusedConv', y, domain='com.microsoft')
-    with pytest.raises(InputError) as caught:
-        builder.planned(made.model(y), tmp_path)
-    assert caught.value.field == 'operators'
-    for name in ('Det (2)', 'NonZero (1)', 'MaxPool.future (1)', 'com.microsoft.FusedConv (1)'):
-        assert name in caught.value.found
-
-
-def test_plans_of_one_architecture_are_equal(tmp_path):
-    """So that checkpoints of one network share what is compiled; one with another number does not."""
-
-    def plan_of(seed, slope=0.2):
-        made = Builder(SHAPE, seed=seed)
-        y = made.norm(made.conv('image', (4, 6, 3, 3)), 4, 'bn')
-        model = made.model(made.node('LeakyRelu', y, alpha=slope))
-        return builder.planned(model, tmp_path)[0].plan
-
-    one, other = plan_of(0), plan_of(1)
-    assert isinstance(one, plan.Plan)
-    assert one == other
-    assert hash(one) == hash(other)
-    assert plan_of(0, slope=0.3) != one

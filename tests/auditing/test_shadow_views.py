@@ -1,0 +1,78 @@
+"""An audit with a shadow backbone: trained on the way, or given."""
+
+import dataclasses
+import hashlib
+
+import pytest
+
+from fr_inference.data import overlap
+from fr_inference.errors import InputError
+from fr_inference.membership.views import Shadow
+from fr_inference.models import registry
+from fr_inference.models.target import InputSpec
+from fr_inference.training import recognizer
+from tests.membership.backbones import SIZE, Plain, Small, target_of
+
+
+class TestShadow:
+    def test_trained_on_the_way(self, audit, auxiliary, tmp_path, monkeypatch):
+        spec = InputSpec(height=SIZE, width=SIZE)
+        monkeypatch.setitem(registry.VARIANTS, 'small', registry.Variant(Small, spec, 146))
+        target = dataclasses.replace(
+            recognizer.fresh_target('small', {}, spec, 0),
+            recipe={'epochs': 1, 'batch_size': 8, 'learning_rate': 0.01},
+        )
+        found = audit(target=target, auxiliary=auxiliary, workdir=tmp_path)
+        shadow = found.record['membership']['shadow']
+        assert (shadow['members'], shadow['nonmembers']) == (8, 8)
+        assert shadow['recipe']['epochs'] == 1
+        assert shadow['recipe']['images'] == 8
+        by_key = {one.key: one for one in found.comparisons}
+        assert list(by_key) == [
+            *('bn-distance/partial', 'bn-distance/auxiliary', 'people/partial'),
+        ]
+        moved = by_key['bn-distance/auxiliary']
+        assert None not in (moved.blind, moved.null, moved.excess)
+        assert set(shadow['on_itself']) == set(moved.figures)
+        assert any("target's own recipe" in line for line in found.record['limits'])
+        assert (tmp_path / 'shadow' / 'run.json').exists()
+
+    def test_a_custom_architecture_needs_a_shadow_given(self, audit, auxiliary):
+        with pytest.raises(InputError) as caught:
+            audit(auxiliary=auxiliary)
+        assert caught.value.field == 'auxiliary'
+
+    @pytest.mark.parametrize('field', ['shadow', 'shadow_init'])
+    def test_without_auxiliary(self, audit, target, field):
+        given = {'shadow': Shadow(target=target, digests=[]), 'shadow_init': target}
+        with pytest.raises(InputError) as caught:
+            audit(**{field: given[field]})
+        assert (caught.value.field, caught.value.found) == (field, 'no auxiliary faces')
+        assert 'also give auxiliary' in (caught.value.hint or '')
+
+    def test_two_beginnings(self, audit, target, auxiliary):
+        with pytest.raises(InputError) as caught:
+            audit(
+                auxiliary=auxiliary,
+                shadow=Shadow(target=target, digests=[]),
+                shadow_init=target,
+            )
+        assert caught.value.field == 'shadow_init'
+
+    def test_that_learned_nobody_of_them(self, audit, target, auxiliary):
+        with pytest.raises(InputError) as caught:
+            audit(
+                auxiliary=auxiliary,
+                shadow=Shadow(target=target, digests=[hashlib.sha256().hexdigest()]),
+            )
+        assert caught.value.field == 'shadow'
+        assert caught.value.found.startswith('0 of 16 auxiliary images')
+
+    def test_of_another_architecture(self, audit, auxiliary):
+        shadow = target_of(Plain())
+        with pytest.raises(InputError) as caught:
+            audit(
+                auxiliary=auxiliary,
+                shadow=Shadow(target=shadow, digests=overlap.content_digests(auxiliary)[:8]),
+            )
+        assert (caught.value.field, caught.value.found) == ('shadow', '0 BatchNorm layers')
