@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import threading
+import warnings
 from typing import Any
 
 import jax
@@ -251,7 +252,10 @@ def _silence():
         disabled, logger.disabled = logger.disabled, True
         asyncio.new_event_loop = _PatientLoop
         try:
-            yield
+            with warnings.catch_warnings():
+                # Of a damaged checkpoint Orbax drops what it has begun to read.
+                warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
+                yield
         finally:
             asyncio.new_event_loop = new_loop
             logger.disabled = disabled

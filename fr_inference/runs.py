@@ -87,6 +87,16 @@ def stop_point() -> None:
     processes.stop_point()
 
 
+def stop_point_of_one() -> None:
+    """As `stop_point`, within what `by_first` lets one process do: only a single process hears it.
+
+    Raises:
+      Stopped: when that was asked for.
+    """
+    if processes.count() == 1:
+        processes.stop_point()
+
+
 def claim(
     folder: str | os.PathLike, description: Mapping[str, Any], *, file: str = 'run.json'
 ) -> None:

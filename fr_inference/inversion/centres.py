@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
-from fr_inference import errors
+from fr_inference import errors, runs
 from fr_inference.inversion import judge
 
 _STARTS = 8  # of FastICA, whose components depend on where it starts
@@ -27,6 +27,7 @@ _RANK_TOLERANCE = 1e-7  # of a standard deviation, relative to the largest
 
 def _skewness(x):
     """The contrast x^3 / 3 by its first and mean second derivative: one-sided, not only heavy-tailed."""
+    runs.stop_point_of_one()  # once an iteration: all of them together take minutes
     return x**2, (2 * x).mean(axis=-1)
 
 
@@ -42,6 +43,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
       [count, D] float32 of unit length.
 
     Raises:
+      Stopped: when that was asked for.
       InputError: for more centres than the embeddings have dimensions, or can tell apart.
     """
     unit = judge.unit(embeddings)

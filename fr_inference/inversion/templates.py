@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import tokenize
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -235,7 +236,9 @@ def read(path: str | os.PathLike, target: Target, *, field: str = 'templates') -
         found = 'something other than a file' if path.exists() else 'no such file'
         raise errors.InputError(field, found, expected, inside=str(path))
     try:
-        stored = np.lib.format.open_memmap(path, mode='r')  # holds numbers or nothing
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # of headers that Python 2 wrote
+            stored = np.lib.format.open_memmap(path, mode='r')  # holds numbers or nothing
     except _DAMAGED as error:
         said = ' '.join(str(error).split())[:300]
         raise errors.InputError(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fr_inference import errors
+from fr_inference import errors, processes
 from fr_inference.data import sources
 from fr_inference.inversion import centres, judge
 from fr_inference.measuring import measurements
@@ -92,3 +92,18 @@ def test_few_that_are_alike():
         centres.estimate(flat, 3, seed=0)
     assert (caught.value.field, caught.value.expected) == ('centres', 'at most 2')
     assert centres.estimate(flat, 2, seed=0).shape == (2, 16)
+
+
+@pytest.mark.parametrize(('count', 'heard'), [(1, True), (2, False)])
+def test_a_stop_is_heard_by_a_single_process(count, heard, monkeypatch):
+    """Others would wait at a point that they do not pass."""
+    embeddings, _ = mixtures(0)
+    asked = []
+    monkeypatch.setattr(processes, 'count', lambda: count)
+    monkeypatch.setattr(processes, '_stopping', lambda: bool(asked.append(1)) or len(asked) > 2)
+    if heard:
+        with pytest.raises(processes.Stopped):
+            centres.estimate(embeddings, 7, seed=0)
+    else:
+        assert len(centres.estimate(embeddings, 7, seed=0)) == 7
+    assert len(asked) == 3 * heard

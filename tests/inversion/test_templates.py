@@ -86,6 +86,13 @@ def test_any_bytes(tmp_path_factory, rest, begun):
         templates.read(path, target)
 
 
+def test_a_header_of_python_2_is_no_warning(tmp_path, target):
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 16L), }"
+    head = HEADER + (len(text) + 2).to_bytes(2, 'little') + text + b' \n'
+    (tmp_path / 'a.npy').write_bytes(head + np.ones((2, worlds.WIDTH), '<f4').tobytes())
+    np.testing.assert_array_equal(templates.read(tmp_path / 'a.npy', target), 1)
+
+
 def test_a_hole_of_gigabytes(tmp_path, target):
     stored = np.lib.format.open_memmap(
         tmp_path / 'a.npy', 'w+', np.float32, (1 << 25, worlds.WIDTH)

@@ -8,6 +8,8 @@ import re
 import shutil
 import sys
 import traceback
+import tracemalloc  # which Python imports for a warning of its own
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +47,7 @@ class Watch:
     def know(self) -> None:
         """Takes what is imported by now for harmless."""
         self.known |= {name.partition('.')[0] for name in sys.modules}
+        self.known |= {tracemalloc.__name__, '_tracemalloc'}
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
@@ -109,7 +112,8 @@ class Attempts:
     def _read(self, group, expected, place, number):
         before = _forget_peak()
         outcome, said = 'clean', ''
-        with self.watch.watching(group.exact):
+        with self.watch.watching(group.exact), warnings.catch_warnings():
+            warnings.simplefilter('error')
             try:
                 found = group.read(place, number)
             except errors.InputError as error:
