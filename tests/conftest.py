@@ -1,6 +1,7 @@
 """Strict settings for every test: two CPU devices, strict dtype promotion, warnings as errors."""
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
@@ -31,6 +32,11 @@ hypothesis.settings.register_profile('project', deadline=None, derandomize=True)
 hypothesis.settings.load_profile('project')
 jax.config.update('jax_num_cpu_devices', 2)
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
+
+# Tracing allocates millions of small objects beside the many that imports left and nobody frees: the
+# collector's walks over all of them are a tenth of some files' time.
+gc.freeze()
+gc.set_threshold(50_000, 50, 50)
 
 SHARED = pathlib.Path(__file__).resolve().parent.parent.parent / 'shared'
 

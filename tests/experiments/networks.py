@@ -17,12 +17,12 @@ _CONFIG = {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': EMBEDDING}
 
 
 def save(folder: pathlib.Path) -> None:
-    """Writes 'target', 'evaluator' and 'generator' (8x8) below the folder."""
+    """Writes 'target', 'evaluator' and 'generator' (4x4) below the folder."""
     for name, seed in (('target', 1), ('evaluator', 2)):
         fresh = recognizer.fresh_target('tiny', _CONFIG, InputSpec(height=16, width=16), seed)
         native_targets.save_target(folder / name, fresh)
     module = stylegan2.Generator(
-        8, z_dim=4, w_dim=4, channel_base=32, channel_max=4, mapping_layers=1
+        4, z_dim=4, w_dim=4, channel_base=32, channel_max=4, mapping_layers=1
     )
     variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 4)))
     generators.save_generator(

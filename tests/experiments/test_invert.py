@@ -28,7 +28,7 @@ def generator(folder):
             'trained': [
                 '--faces=procedural:hard,images=1,seed=2,people=16,size=8',
                 f'--out={folder / "trained"}',
-                *('--resolution=8', '--z_dim=4', '--w_dim=4', '--channel_base=32'),
+                *('--resolution=4', '--z_dim=4', '--w_dim=4', '--channel_base=32'),
                 *('--channel_max=4', '--mapping_layers=1', '--images=8', '--batch_size=4'),
                 f'--embedder={folder / "evaluator"}',
             ],
@@ -76,7 +76,7 @@ def size_of(path):
 def test_generator(generator, folder):
     assert generator['trained'].code == 0, generator['trained'].err
     assert 'Fréchet distance' in generator['trained'].out
-    assert size_of(folder / 'trained' / 'samples_000000008.png') == (64, 64)
+    assert size_of(folder / 'trained' / 'samples_000000008.png') == (32, 32)
     record = json.loads((folder / 'trained' / 'generator.json').read_text())
     assert record['recipe']['frechet'][0]['images'] == 8
     assert generator['size'].code == 2
@@ -100,7 +100,7 @@ def test_done(results, folder):
         rows = list(csv.DictReader(file))
     assert sum(int(row['hit']) for row in rows) == pytest.approx(3 * record['hit_rate'])
     assert all(float(row['similarity']) >= float(row['member_similarity']) for row in rows)
-    assert size_of(folder / 'done' / 'reconstructions.png') == (64, 8)
+    assert size_of(folder / 'done' / 'reconstructions.png') == (32, 4)
 
 
 def test_the_same_command_again_gives_the_same(results):

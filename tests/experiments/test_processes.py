@@ -21,9 +21,9 @@ TRAINING = (
     *('--holdout=0', '--batch_size=6', '--learning_rate=0.001'),
 )
 GENERATOR = (
-    *('--faces=procedural:easy,images=2,seed=1,people=8,size=8', '--resolution=8', '--z_dim=4'),
+    *('--faces=procedural:easy,images=2,seed=1,people=8,size=8', '--resolution=4', '--z_dim=4'),
     *('--w_dim=4', '--channel_base=32', '--channel_max=4', '--mapping_layers=1', '--batch_size=4'),
-    '--images=80',
+    '--images=32',
 )
 # Progress is told at step 8: long before the end. Two processes that share a core take long for a step.
 EPOCHS, STEPS = 12, 48
