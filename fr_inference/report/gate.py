@@ -78,7 +78,7 @@ def check(gates: Sequence[tuple[str, float]], record: Mapping[str, Any]) -> None
         raise errors.InputError(
             _FIELD,
             f'{gates[0][0]} of a backbone that may have been fed wrong input: {doubt}',
-            hint='give its input convention; the gate cannot be held as it is',
+            hint='give its input convention, or align the images; the gate cannot be held as it is',
         )
 
 

@@ -69,8 +69,14 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
 
 def doubt_of(record: Mapping[str, Any]) -> str:
     """Returns why the images may not be what the backbone expects, '' where they fit."""
-    check = record.get('input', {}).get('check')
-    return '' if check is None or check['trusted'] else check['remark']
+    found = record.get('input', {})
+    check, alignment = found.get('check'), found.get('alignment', {})
+    if check is not None and not check['trusted']:
+        return check['remark']
+    loose = [
+        name for name, score in alignment.get('scores', {}).items() if score < alignment['least']
+    ]
+    return f'The images of {" and ".join(loose)} do not look aligned.' if loose else ''
 
 
 def comparisons(record: Mapping[str, Any]) -> list[Comparison]:

@@ -114,6 +114,18 @@ def test_wrong_input_passes_no_gate():
     gate.check([('auc', 0.99)], record(*WHOLE) | {'input': {'check': {'trusted': True}}})
 
 
+def test_images_that_do_not_look_aligned_pass_no_gate():
+    for score, passes in ((0.05, False), (0.5, True)):
+        seen = {'alignment': {'scores': {'members': 0.5, 'nonmembers': score}, 'least': 0.4}}
+        looked_at = record(*WHOLE) | {'input': seen}
+        if passes:
+            gate.check([('auc', 0.99)], looked_at)
+            continue
+        with pytest.raises(InputError) as caught:
+            gate.check([('auc', 0.99)], looked_at)
+        assert 'nonmembers do not look aligned' in caught.value.found
+
+
 def test_parse():
     assert gate.parse('tpr@fpr=0.01:0.05') == ('tpr@fpr=0.01', 0.05)
     assert gate.parse('excess:-0.1') == ('excess', -0.1)
