@@ -252,7 +252,8 @@ def read(path: str | os.PathLike, target: Target, *, field: str = 'templates') -
     if stored.nbytes > _MOST_BYTES:
         found = f'{stored.nbytes} bytes of embeddings'
         raise errors.InputError(field, found, f'{_MOST_BYTES} at most', inside=str(path))
-    values = np.asarray(stored, np.float64)
+    with np.errstate(invalid='ignore'):  # a NaN that signals
+        values = np.asarray(stored, np.float64)
     largest = np.abs(values).max(1)
     bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
     if len(bad):

@@ -93,6 +93,14 @@ def test_a_header_of_python_2_is_no_warning(tmp_path, target):
     np.testing.assert_array_equal(templates.read(tmp_path / 'a.npy', target), 1)
 
 
+def test_a_nan_that_signals_is_a_row_that_is_not_finite(tmp_path, target):
+    stored = np.ones((2, worlds.WIDTH), np.float32)
+    stored.view(np.uint32)[1, 3] = 0x7F800001
+    np.save(tmp_path / 'a.npy', stored)
+    with pytest.raises(errors.InputError, match='number 1'):
+        templates.read(tmp_path / 'a.npy', target)
+
+
 def test_a_hole_of_gigabytes(tmp_path, target):
     stored = np.lib.format.open_memmap(
         tmp_path / 'a.npy', 'w+', np.float32, (1 << 25, worlds.WIDTH)
