@@ -243,7 +243,7 @@ class Inputs(Aligning, Backbone):
         return {name for name in options_of(Inputs) if getattr(self, name) is not None}
 
 
-_NEEDS_GENERATOR = 'needs a generator; give generator as well'
+_NEEDS_GENERATOR = 'needs a generator: also give generator=GENERATOR'
 
 
 def check_parts(given: Collection[str]) -> None:
@@ -268,7 +268,7 @@ def check_parts(given: Collection[str]) -> None:
     for name, was in (('shadow', 'was trained'), ('shadow_init', 'is to be trained')):
         if name in given and 'auxiliary' not in given:
             raise errors.InputError(
-                name, 'no auxiliary faces', hint=f'also give auxiliary, the faces it {was} on'
+                name, 'no auxiliary faces', hint=f'also give auxiliary=FACES, those it {was} on'
             )
     if 'shadow' in given and 'shadow_init' in given:
         raise errors.InputError(

@@ -97,6 +97,8 @@ class Config:
             _check_type(name, value, kind_of(type(self), name))
             for one in value if isinstance(value, tuple) else (value,):
                 _check_value(name, one, known)
+            if known.choices is not None and isinstance(value, tuple):
+                _check_once(name, value)
         self.check()
 
     def check(self) -> None:
@@ -173,6 +175,11 @@ def _check_value(name, value, known):
         return
     if not known.contains(value):
         raise errors.InputError(name, repr(value), known.range() or 'a finite number')
+
+
+def _check_once(name, values):
+    if twice := [one for one in values if values.count(one) > 1]:
+        raise errors.InputError(name, f'{twice[0]!r} twice', 'each once')
 
 
 _TRUTH = {'true': True, 't': True, '1': True, 'false': False, 'f': False, '0': False}

@@ -186,7 +186,9 @@ def _blind_view(images, blind):
 def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
     if 'auxiliary' not in faces:
         raise errors.InputError(
-            'shadow', 'no auxiliary faces', hint='also give auxiliary, the faces it was trained on'
+            'shadow',
+            'no auxiliary faces',
+            hint='also give auxiliary=FACES, those it was trained on',
         )
     auxiliary = faces['auxiliary']
     seen = measure(shadow.target, auxiliary, 'shadow')

@@ -29,6 +29,9 @@ class TestFound:
                 config.Settings(attacks=(wrong,))
             assert caught.value.field == 'attacks'
             assert 'bn-distance' in caught.value.expected
+        with pytest.raises(InputError) as caught:
+            config.Settings(attacks=('people', 'people'))
+        assert (caught.value.field, caught.value.found) == ('attacks', "'people' twice")
 
     @pytest.mark.parametrize('name', attacks.names())
     def test_says_what_it_is(self, name):

@@ -9,14 +9,26 @@ from fr_inference.models import registry
 from fr_inference.models.stylegan2 import Discriminator, Generator
 from fr_inference.models.target import InputSpec
 from tests.models.drawn import drawn
+from tests.parity.cases import SHORT
 
-SIDE = 16
-SPEC = InputSpec(height=SIDE, width=SIDE)
+# Family -> (variant, hyper-parameters that make it small, height and width of its images).
 BACKBONES = {
-    'iresnet': ('tiny', {'width': 4, 'embedding': 8}),
-    'ir': ('irse50', {'depths': [1, 1, 1, 1], 'embedding': 8}),
-    'mobilefacenet_prelu': ('mobilefacenet_prelu', {'embedding': 8}),
-    'mobilefacenet_relu6': ('mobilefacenet_relu6', {'embedding': 8}),
+    'iresnet': ('tiny', {'width': 4, 'embedding': 8}, 16),
+    'ir': ('irse50', {'depths': [1, 1, 1, 1], 'embedding': 8}, 16),
+    'mobilefacenet_prelu': ('mobilefacenet_prelu', {**SHORT, 'embedding': 8}, 16),
+    'mobilefacenet_relu6': ('mobilefacenet_relu6', {**SHORT, 'embedding': 8}, 16),
+    'inception_resnet': ('inception_resnet_v1', {'depths': [1, 1, 1], 'embedding': 8}, 75),
+    'arcface_resnet': (
+        'arcface_resnet18',
+        {'depths': [1, 1, 1, 1], 'width': 8, 'embedding': 8},
+        16,
+    ),
+    'vit': ('vit_s', {'width': 16, 'depth': 1, 'hidden': 32, 'embedding': 8}, 18),
+    'edgenext': (
+        'edgeface_base',
+        {'depths': [1, 1, 1, 1], 'widths': [8, 16, 24, 32], 'heads': 4, 'embedding': 8},
+        32,
+    ),
 }
 
 
@@ -59,15 +71,15 @@ def check(function, variables, x):
 @pytest.mark.parametrize('family', BACKBONES)
 def test_of_backbones(family):
     """With respect to the images."""
-    name, config = BACKBONES[family]
+    name, config, side = BACKBONES[family]
     module = registry.build(name, **config)
-    variables = drawn(registry.abstract_variables(module, SPEC))
-    check(module.apply, variables, normal(0, 1, SIDE, SIDE, 3))
+    variables = drawn(registry.abstract_variables(module, InputSpec(height=side, width=side)))
+    check(module.apply, variables, normal(0, 1, side, side, 3))
 
 
 def test_every_family_is_here():
-    names = {registry.VARIANTS[name].build.func for name, _ in BACKBONES.values()}
-    assert names == {row.build.func for row in registry.VARIANTS.values()}
+    kinds = {type(registry.build(name)) for name, _, _ in BACKBONES.values()}
+    assert kinds == {type(row.build()) for row in registry.VARIANTS.values()}
 
 
 def test_of_the_generator():

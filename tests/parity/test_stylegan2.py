@@ -44,9 +44,9 @@ def live(name):
 def opened(name, layout):
     """(module, variables) of the same weights under either layout's names."""
     state = cases.generator(cases.CASES[name])
-    tensors = {f'G_ema.{key}': value for key, value in state.items()}
+    tensors = {f'G_ema/{key}': value for key, value in state.items()}
     if layout == 'rosinality':
-        tensors = {f'g_ema.{key}': v for key, v in generators.to_rosinality(state).items()}
+        tensors = {f'g_ema/{key}': v for key, v in generators.to_rosinality(state).items()}
         tensors['latent_avg'] = state['mapping.w_avg']
     return convert.generator(tensors, 'case')[:2]
 
@@ -57,7 +57,7 @@ def computed(name):
     case = cases.CASES[name]
     module, variables = opened(name, 'nvidia')
     critic, weights = convert.discriminator(
-        {f'D.{key}': value for key, value in cases.discriminator(case).items()}, 'case'
+        {f'D/{key}': value for key, value in cases.discriminator(case).items()}, 'case'
     )
 
     @jax.jit
