@@ -117,7 +117,8 @@ def _freed(plan, found, batch):
         given = found.get(node.inputs[0]) if node.inputs else None
         if (
             sizes is not None
-            and sizes.shape[0] > 0
+            and sizes.ndim == 1
+            and sizes.size > 0
             and sizes[0] == batch
             and given is not None
             and given.shape[:1] == (batch,)

@@ -258,6 +258,15 @@ class TestBatch:
             open_target(builder.saved(made.model(made.norm(x, 8, 'features')), tmp_path))
         assert caught.value.field == 'target'
 
+    @pytest.mark.parametrize('shape', [[[1, -1], [1, 1]], 768])
+    def test_sizes_that_are_no_list(self, shape, tmp_path):
+        """A graph that lies: opened for each image alone or refused, never a traceback."""
+        made = Builder((1, 3, 16, 16))
+        x = made.node('Gemm', made.node('Reshape', 'image', np.array(shape)), made.drawn(768, 8))
+        with pytest.raises(InputError) as caught:
+            open_target(builder.saved(made.model(x), tmp_path))
+        assert caught.value.field == 'target'
+
     def test_of_four_in_the_file(self, tmp_path):
         made = Builder((4, 3, 8, 8))
         x = made.node('Reshape', 'image', np.array([4, -1]))
