@@ -85,7 +85,7 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
     if short:
         return NOT_COUNTED
     reasons = []
-    if one.null_failed:
+    if one.null is not None and one.null_failed:
         low, high = one.null['auc_ci95']
         should = (
             'which the interval of the attack does not exceed'
