@@ -73,8 +73,15 @@ class Comparison:
 
     @property
     def null_failed(self) -> bool:
-        """Whether the attack tells strangers from strangers: the null interval lacks 0.5."""
-        return self.null is not None and not _holds(self.null, 0.5)
+        """Whether the attack tells strangers from strangers as well as it claims to tell members.
+
+        The null interval lacks 0.5, or the null itself reaches the lower end of an interval that lies
+        above 0.5: with few people the null interval is wide, and includes 0.5 whatever was found.
+        """
+        if self.null is None:
+            return False
+        low = self.figures['auc_ci95'][0]
+        return not _holds(self.null, 0.5) or (low > 0.5 and self.null['auc'] >= low)
 
     @property
     def blind_failed(self) -> bool:

@@ -85,10 +85,14 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
     if short:
         return NOT_COUNTED
     reasons = []
-    if one.null_failed:
-        reasons.append(
-            f'among strangers the same attack reaches {auc(one.null)}, which should include 0.5'
+    if one.null is not None and one.null_failed:
+        low, high = one.null['auc_ci95']
+        should = (
+            'which the interval of the attack does not exceed'
+            if low <= 0.5 <= high
+            else 'which should include 0.5'
         )
+        reasons.append(f'among strangers the same attack reaches {auc(one.null)}, {should}')
     if one.blind_failed:
         reasons.append(
             'on a backbone that never saw these people the same attack reaches '

@@ -39,7 +39,9 @@ def made(own=(0.7, 0.9), excess=(0.1, 0.3), null=(0.4, 0.6), blind=(0.45, 0.55),
         ({'own': (0.4, 0.45), 'excess': (0.01, 0.04)}, NONE),
         ({'null': (0.51, 0.9)}, INVALID),
         ({'null': (0.1, 0.49)}, INVALID),  # a null below 0.5 is as wrong as one above
-        ({'null': (0.5, 0.9)}, LEAK),
+        ({'null': (0.5, 0.9), 'own': (0.71, 0.9)}, LEAK),
+        ({'null': (0.44, 0.98), 'own': (0.7, 1.0)}, INVALID),  # few people: it reaches 0.71 itself
+        ({'null': (0.44, 0.98), 'own': (0.5, 1.0)}, OPEN),  # it claims nothing
         ({'blind': (0.51, 0.6)}, INVALID),
         ({'blind': (0.1, 0.4)}, LEAK),  # below 0.5 by chance it proves nothing
         ({'null': None}, LEAK),
