@@ -64,8 +64,14 @@ class Watch:
                 self.seen.append(f'{event} {code!r:.200}')
         elif event == 'import' and arguments[0].partition('.')[0] not in self.known:
             self.seen.append(f'{event} {arguments[0]}')
-        elif event.startswith(_RUNNING) and not (self.ours and event.startswith(_OURS)):
+        elif event.startswith(_RUNNING) and not self._harmless(event, arguments):
             self.seen.append(f'{event} {arguments!r:.200}')
+
+    def _harmless(self, event, arguments):
+        """Of ours, or the call by which large images give their memory back (`formats.images`)."""
+        trims = event == 'ctypes.dlsym' and arguments[1] == 'malloc_trim'
+        this = event == 'ctypes.dlopen' and arguments[0] is None
+        return trims or this or (self.ours and event.startswith(_OURS))
 
     @contextlib.contextmanager
     def watching(self, ours: bool):
