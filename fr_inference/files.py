@@ -67,6 +67,19 @@ def write_text(path: str | os.PathLike, text: str, errors: str = 'strict') -> No
         temporary.write_text(text, encoding='utf-8', errors=errors)
 
 
+def sha256(*paths: str | os.PathLike) -> str:
+    """Returns the SHA-256 (hex) of a file; of several that of what `sha256sum` prints of them.
+
+    Raises:
+      OSError: for a file that cannot be read.
+    """
+    if len(paths) == 1:
+        with open(paths[0], 'rb') as file:
+            return hashlib.file_digest(file, 'sha256').hexdigest()
+    lines = ''.join(f'{sha256(path)}  {os.path.basename(path)}\n' for path in paths)
+    return hashlib.sha256(lines.encode(errors='surrogatepass')).hexdigest()
+
+
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a record with the digest of its entries, as the last one.
 

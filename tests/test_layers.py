@@ -188,8 +188,7 @@ def test_who_knows_what(path):
     if name.startswith('fr_inference/'):
         assert not known & {'experiments', 'tests'}
         assert 'absl' not in known or name.startswith('fr_inference/cli/')
-        # Parsed are the flags of a program; absl's own, to which its log listens, belong to `cli`.
-        assert 'FLAGS' not in set(names_in(source)) or name == 'fr_inference/cli/program.py'
+        assert 'FLAGS' not in set(names_in(source))
         if part_of(module_of(path)) not in ('report', 'benchmarking'):
             assert not known & {'matplotlib', 'jinja2'}
 

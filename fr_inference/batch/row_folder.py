@@ -16,6 +16,7 @@ from fr_inference import auditing, declaring, errors, files, runs
 from fr_inference.batch.table import Row
 from fr_inference.cli import folders
 from fr_inference.data import sources
+from fr_inference.formats import onnx_file
 from fr_inference.weights.targets import EMBEDDED
 
 JOB, ERROR = 'job.json', 'error.txt'
@@ -56,9 +57,11 @@ def finished(folder: pathlib.Path, row: Row) -> dict[str, Any] | None:
     if held is None or held.get('status') != 'done' or not _same(held, run):
         return None
     file = folder / 'audit.json'
-    if _AUDIT in held and held[_AUDIT] != _sha256(file):  # earlier versions wrote no digest
+    try:  # earlier versions wrote no digest
+        whole = held.get(_AUDIT) in (None, files.sha256(file))
+    except OSError:
         return None
-    return _read(file)
+    return _read(file) if whole else None
 
 
 def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
 @runs.first_only
 def close(folder: pathlib.Path, run: dict[str, Any]) -> None:
     """Marks the row as done, after all its results were written (by process 0)."""
-    _write(folder, {**run, _AUDIT: _sha256(folder / 'audit.json')}, 'done')
+    _write(folder, {**run, _AUDIT: files.sha256(folder / 'audit.json')}, 'done')
 
 
 def fail(folder: pathlib.Path, trace: str) -> None:
@@ -130,10 +133,14 @@ def _content(source):
         path = EMBEDDED / source
     if not os.path.exists(path):
         return None
-    found = sorted(file for file in path.rglob('*') if file.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        found = sorted(file for file in path.rglob('*') if file.is_file())
+        names = [file.relative_to(path).as_posix() for file in found]
+    else:
+        found = list(onnx_file.files_of(path))
+        names = ['.', *(file.name for file in found[1:])]
     total = hashlib.sha256()
-    for file in found:
-        name = file.relative_to(path).as_posix()
+    for file, name in zip(found, names, strict=True):
         total.update(f'{name}\0{_digest(str(file), _stamp(file))}\n'.encode(errors='surrogatepass'))
     return total.hexdigest()
 
@@ -141,16 +148,7 @@ def _content(source):
 @functools.lru_cache(maxsize=4096)
 def _digest(path, _stamp):
     """Rows share evaluators and generators; each is read once."""
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def _sha256(path):
-    """None for a file that cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
+    return files.sha256(path)
 
 
 def _listing(source, name, row):

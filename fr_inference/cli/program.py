@@ -17,7 +17,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 
-from absl import flags as absl_flags
 from absl import logging
 
 from fr_inference import errors, processes
@@ -81,10 +80,9 @@ class Program:
             machine = flags.read(Machine)
         except errors.InputError as error:
             _stop(_line(error, flags), EXIT_BAD_INPUT)
-        # The flags are not absl's own; unparsed, its first warning comes with a line about itself.
-        absl_flags.FLAGS.mark_as_parsed()
-        absl_flags.FLAGS['logtostderr'].value = True
         logging.use_absl_handler()
+        # absl's own flags stay unparsed: without this a line says so before the first warning.
+        vars(logging)['_warn_preinit_stderr'] = False
         logging.set_verbosity(machine.verbosity)
         if sys.__stderr__ is not None:
             faulthandler.enable(sys.__stderr__)

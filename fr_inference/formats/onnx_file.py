@@ -56,6 +56,7 @@ class Model:
       input: name of the image tensor.
       shape: of the image tensor; None for a length that the file leaves open.
       outputs: names of the results.
+      files: the model, and the files of its external data.
     """
 
     nodes: tuple[Node, ...]
@@ -63,11 +64,20 @@ class Model:
     input: str
     shape: tuple[int | None, ...]
     outputs: tuple[str, ...]
+    files: tuple[pathlib.Path, ...]
 
 
 def is_onnx(path: str | os.PathLike) -> bool:
     """Whether a file calls itself ONNX by its suffix."""
     return pathlib.Path(path).suffix.lower() == '.onnx'
+
+
+def files_of(path: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """Returns a file, and of an `.onnx` that can be read the files of its external data."""
+    try:
+        return read(path).files if is_onnx(path) else (path,)
+    except errors.InputError:
+        return (path,)
 
 
 def read(path: str | os.PathLike) -> Model:
@@ -95,7 +105,14 @@ def read(path: str | os.PathLike) -> Model:
     absent = [output for output in outputs if output not in known]
     if absent or not outputs:
         raise errors.InputError(source, f'results that nothing computes ({_listed(absent)})')
-    return Model(nodes=nodes, constants=constants, input=name, shape=shape, outputs=outputs)
+    return Model(
+        nodes=nodes,
+        constants=constants,
+        input=name,
+        shape=shape,
+        outputs=outputs,
+        files=(path, *onnx_tensors.beside(graph, path)),
+    )
 
 
 def _parsed(path, source):

@@ -85,6 +85,19 @@ def array(tensor: onnx.TensorProto, model: pathlib.Path, source: str) -> np.ndar
     return np.frombuffer(content, dtype).reshape(shape)
 
 
+def beside(graph: onnx.GraphProto, model: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files of external data, each once, of a graph whose tensors could be read."""
+    own = [attribute.t for node in graph.node for attribute in node.attribute]
+    locations = {
+        entry.value
+        for tensor in (*graph.initializer, *own)
+        if tensor.data_location == _KINDS.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == 'location'
+    }
+    return [model.parent / location for location in sorted(locations)]
+
+
 def _typed(numbers, kind, shape, name, source):
     """Numbers in a field of their type; half floats as the 16-bit integers of the same bits."""
     dtype = _TYPES[kind][0]

@@ -121,24 +121,17 @@ def sample_pairs(
     Raises:
       InputError: when nobody has two images, or there is one person only.
     """
-    names, person = np.unique(np.asarray(identities), return_inverse=True)
+    person = np.unique(np.asarray(identities), return_inverse=True)[1]
     generator = rng.numpy_generator(seed, 'verification pairs')
-    groups = [np.flatnonzero(person == number) for number in range(len(names))]
-    same = np.array(
-        [(a, b) for group in groups for i, a in enumerate(group[:20]) for b in group[i + 1 : 20]]
-    ).reshape(-1, 2)
-    if not len(same) or len(names) < 2:
+    pairs = _pairs_of(np.arange(len(person)), person, most, generator)
+    if not len(pairs):
         raise errors.InputError(
             'identities',
-            f'{len(names)} people and {len(same)} pairs of images of one person',
+            f'{len(np.unique(person))} people, without pairs of both kinds',
             'two people, and two images of one of them',
         )
-    same = generator.permutation(same)[:most]
-    other = generator.integers(len(person), size=(8 * len(same) + 64, 2))
-    other = other[person[other[:, 0]] != person[other[:, 1]]][: len(same)]
-    pairs = np.concatenate([same, other])
     scores = cosine(embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
-    return scores, np.arange(len(pairs)) < len(same)
+    return scores, person[pairs[:, 0]] == person[pairs[:, 1]]
 
 
 def of_people(
@@ -173,14 +166,15 @@ def of_people(
     if len(drawn) < 2:
         return None
     pairs, folds = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [*map(len, drawn)])
-    first, second = person[pairs.T]
+    used, numbers = np.unique(person[pairs.T], return_inverse=True)
+    first, second = numbers.reshape(2, -1)
     same, scores = first == second, cosine(embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
     right = np.zeros(len(pairs), bool)
     for number in range(len(drawn)):
         inside = folds == number
         threshold = best_threshold(scores[~inside], same[~inside])
         right[inside] = (scores[inside] >= threshold) == same[inside]
-    weights = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), replicates)
+    weights = generator.multinomial(len(used), np.full(len(used), 1 / len(used)), replicates)
     weights = np.where(same, weights[:, first], weights[:, first] * weights[:, second])
     total = weights.sum(1)
     sample = (weights @ right)[total > 0] / total[total > 0]
@@ -189,17 +183,25 @@ def of_people(
         'accuracy': accuracy,
         'accuracy_ci95': intervals.interval(accuracy, sample, people),
         'pairs': len(pairs),
-        'people': len(np.union1d(first, second)),
+        'people': len(used),
         'folds': len(drawn),
     }
 
 
 def _pairs_of(images, person, most, generator):
-    """Draws pairs of one person, and the same number of two people, among `images`: [P, 2] positions."""
-    groups = [images[person[images] == number] for number in np.unique(person[images])]
-    same = [(a, b) for group in groups for i, a in enumerate(group[:20]) for b in group[i + 1 : 20]]
-    if not same or len(groups) < 2:
+    """Draws pairs of one person, and the same number of two people, among `images`: [P, 2] positions.
+
+    Of more than `most` people with several images as many are drawn first: all pairs of a large set
+    would not fit into memory.
+    """
+    ordered = images[np.argsort(person[images], kind='stable')]
+    starts = np.flatnonzero(np.diff(person[ordered])) + 1
+    groups = [group[:20] for group in np.split(ordered, starts) if len(group) > 1]
+    if not groups or not len(starts):
         return np.zeros((0, 2), int)
+    if len(groups) > most:
+        groups = [groups[one] for one in np.sort(generator.permutation(len(groups))[:most])]
+    same = [(a, b) for group in groups for i, a in enumerate(group) for b in group[i + 1 :]]
     same = generator.permutation(np.array(same))[:most]
     other = generator.choice(images, (8 * len(same) + 64, 2))
     other = other[person[other[:, 0]] != person[other[:, 1]]][: len(same)]

@@ -12,13 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fr_inference import errors
+from fr_inference import errors, files
 from fr_inference.formats import bounds
 from fr_inference.models import stylegan2
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.weights import descriptions, native_folders, rules, stylegan2_files
 from fr_inference.weights.descriptions import naming
-from fr_inference.weights.targets import EMBEDDED, file_digest
+from fr_inference.weights.targets import EMBEDDED
 
 RECORD = 'generator.json'
 # Largest whole numbers that a description may hold; of published generators 512, 32768 and 8.
@@ -103,7 +103,7 @@ def _open_file(path):
             str(path), f'images of {module.image_channels} channels', '3 channels (RGB)'
         )
     return Trained(
-        name=path.stem, module=module, variables=variables, sha256=file_digest(path), notes=notes
+        name=path.stem, module=module, variables=variables, sha256=files.sha256(path), notes=notes
     )
 
 

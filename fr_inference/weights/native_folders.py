@@ -7,7 +7,6 @@ beside them: a file that was damaged or exchanged is an error. Earlier versions 
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -82,7 +81,7 @@ def save(
         for file, write in others.items():
             if write is not None:
                 write(temporary[file])
-                record.setdefault(_BESIDE, {})[file] = _sha256(temporary[file])
+                record.setdefault(_BESIDE, {})[file] = files.sha256(temporary[file])
         text = json.dumps(files.sealed(record), indent=1) + '\n'
         temporary[name].write_text(text, encoding='utf-8')
         (directory / name).unlink(missing_ok=True)
@@ -144,7 +143,7 @@ def check_beside(path: pathlib.Path, record: dict[str, Any]) -> None:
     held = record.get(_BESIDE)
     expected = held.get(path.name) if isinstance(held, dict) else None
     try:
-        whole = expected is None or expected == _sha256(path)
+        whole = expected is None or expected == files.sha256(path)
     except OSError as error:
         raise errors.InputError(
             str(path), f'a file that cannot be read ({error.strerror})'
@@ -156,11 +155,6 @@ def check_beside(path: pathlib.Path, record: dict[str, Any]) -> None:
             'the file that was written with it',
             'copy or download the folder again',
         )
-
-
-def _sha256(path):
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _compare(found, expected, source):

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import hashlib
 import os
 import pathlib
 import re
@@ -12,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import errors
+from fr_inference import errors, files
 from fr_inference.formats import bounds, checkpoint_folders, kinds
 from fr_inference.formats.onnx_file import is_onnx
 from fr_inference.models import registry
@@ -88,7 +87,6 @@ def open_target(
     elif is_onnx(path):
         _no_part(part, path)
         target = onnx_targets.read(path, arch, input or {}, dtype, field)
-        target = dataclasses.replace(target, sha256=file_digest(path))
     else:
         with naming(field):
             _check_folder(path)
@@ -139,7 +137,7 @@ def _with_input(target, changes):
 def _convert(path, arch, changes, dtype, part, field):
     source = str(path)
     with naming(field):
-        state, files = checkpoint_folders.read(path)
+        state, paths = checkpoint_folders.read(path)
 
     def recognised(**given):
         try:
@@ -175,7 +173,7 @@ def _convert(path, arch, changes, dtype, part, field):
             **origins('given', changes),
         },
         name=path.stem,
-        sha256=_digest(files),
+        sha256=files.sha256(*paths),
         notes=tuple(notes),
     )
 
@@ -196,20 +194,6 @@ def _parting(name, prefix):
         if not prefix.startswith(found):
             break
     return found.rstrip('./')
-
-
-def _digest(files):
-    """Returns the SHA-256 of one file, or of the list of several with theirs."""
-    if len(files) == 1:
-        return file_digest(files[0])
-    lines = ''.join(f'{file_digest(file)}  {file.name}\n' for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def file_digest(path: pathlib.Path) -> str:
-    """Returns the SHA-256 (hex) of a file."""
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _check_variances(variables, source):

@@ -100,8 +100,10 @@ def test_external_data(tmp_path):
     tensor.dims.extend([2, 4])
     for key, value in {'location': 'below/w.bin', 'offset': '16', 'length': '32'}.items():
         tensor.external_data.add(key=key, value=value)
-    found = read(model_of(tensor), tmp_path).constants['w']
-    np.testing.assert_array_equal(found, values.reshape(2, 4))
+    found = read(model_of(tensor), tmp_path)
+    np.testing.assert_array_equal(found.constants['w'], values.reshape(2, 4))
+    assert [file.name for file in found.files[1:]] == ['w.bin']
+    assert onnx_file.files_of(found.files[0]) == found.files
     (tmp_path / 'below' / 'w.bin').write_text('version https://git-lfs.github.com/spec/v1\n' * 9)
     with pytest.raises(InputError) as caught:
         read(model_of(tensor), tmp_path)

@@ -153,6 +153,11 @@ class TestOfPeople:
         assert first == again != other
         assert first['pairs'] <= 2 * 100
 
+    def test_of_many_people_some_are_drawn(self):
+        found = verification.of_people(*self.embedded(400, 2, 0.01), seed=0, most=100)
+        assert (found['accuracy'], found['pairs']) == (1.0, 200)
+        assert 100 <= found['people'] <= 300
+
     @pytest.mark.parametrize(('people', 'images'), [(1, 5), (9, 1), (3, 4)])
     def test_too_few(self, people, images):
         assert verification.of_people(*self.embedded(people, images, 1.0), seed=0) is None

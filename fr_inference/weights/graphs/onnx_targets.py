@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import errors
+from fr_inference import errors, files
 from fr_inference.formats import onnx_file
 from fr_inference.formats.onnx_file import Model
 from fr_inference.models import registry
@@ -68,6 +68,7 @@ def read(
         architecture=ARCHITECTURE,
         config={'graph': made.digest[:16]},
         module=network,
+        sha256=files.sha256(*model.files),
         notes=folded.notes(made),
     )
     registered = _registered(model, made, target, source, arch, changes, dtype)
@@ -136,5 +137,6 @@ def _registered(model: Model, made: Plan, target: Target, source, arch, changes,
             **origins('given', changes),
         },
         name=target.name,
+        sha256=target.sha256,
         notes=('read from an ONNX graph, with all its BatchNorm layers', *match.remarks),
     )
