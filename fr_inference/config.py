@@ -90,7 +90,7 @@ class Part(Config):
 
     part: str | None = option(
         None,
-        'Which backbone of a file that holds several: where its names begin, as the error says.',
+        'Which backbone to take from a file that holds several: a prefix that the error lists.',
         'target',
     )
 

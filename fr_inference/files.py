@@ -100,7 +100,7 @@ def unsealed(record: Any) -> dict[str, Any]:
       record: what was read as JSON.
 
     Raises:
-      ValueError: when it is no record, or its digest is not that of its entries.
+      ValueError: when it is not a record, or its digest is not that of its entries.
     """
     if not isinstance(record, dict):
         raise ValueError('not a JSON object')

@@ -94,7 +94,7 @@ def check(sides: Mapping[str, Faces], input: InputSpec) -> tuple[dict[str, Any],
         f'The images of {name} do not look aligned: eyes, nose and mouth at their places on the ArcFace '
         f'template score {score:.2f}, aligned faces {LEAST} or more. A backbone that was trained on '
         'aligned faces never saw such images, and what it shows of them proves nothing: align '
-        'photographs (--align, or the program align_faces). For a backbone of another template '
+        'photographs (the option align, or the program align_faces). For a backbone of another template '
         'they may be right.'
         for name, score in scored.items()
         if score < LEAST

@@ -187,7 +187,7 @@ def _check_size(image, marks, shrink):
 
 
 def _scale(width, height):
-    """Returns by which whole number the sides are divided so that the image is no longer large."""
+    """Returns the whole number by which the sides of a large image are divided."""
     scale = 1
     while -(-width // scale) * -(-height // scale) > _LARGE:
         scale += 1

@@ -94,7 +94,7 @@ def state_dict(
 
 def _notes(found, unread):
     for kind, names in (
-        ('pickled whole, of which the tensors are read and the code is not', found.modules),
+        ('modules pickled whole, whose tensors are read and whose code is not', found.modules),
         ('set aside, never imported or run', found.inert),
         ('set aside, tensors in another form', [f'{k} ({v})' for k, v in unread.items()]),
     ):

@@ -16,7 +16,7 @@ from fr_inference.formats.pickled import Ignored, Module, Packed, Storage, Tenso
 _MAX_NESTING = 16
 # Modules may share parts. An honest one of a thousand layers has 30,000 parts.
 _MAX_PARTS = 400_000
-# Values, of which nobody needs to hear.
+# Plain values, which no note names.
 _VALUES = ('', '_codecs.encode', 'numpy.dtype', 'torch.Size', 'torch.device')
 _VALUE_NAMES = ('bytearray', 'bytes', 'frozenset', 'scalar', 'set')
 _OPAQUE = ('complex64', 'complex128')

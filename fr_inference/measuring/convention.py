@@ -45,7 +45,7 @@ _MISFIT = 0.1
 # Another one fits clearly better if its misfit is smaller by this factor and difference. A blue cast
 # makes a wrong order look better by a factor of 2.5; right ones were better by 3.5 or more.
 _FACTOR, _DIFFERENCE = 3.0, 0.05
-# Of the bootstrap: the tails, and the log ratio of separations below which another one is no better.
+# Tails of the bootstrap; another convention is not better below this log ratio of separations.
 _TAIL, _ALIKE = 0.005, 0.1
 
 _LOG = logging.getLogger(__name__)
@@ -206,13 +206,10 @@ def _remark(fit, target):
         return f'{counted} fit the input that the backbone expects, {by}: {found}.'
     if fit.state == OTHER:
         better = fit.specs[fit.best]
-        flags = ' '.join(
-            f'--{one}'
-            for one in plausible_inputs.passed(better, _differing(target.input, better)).split()
-        )
+        passed = plausible_inputs.passed(better, _differing(target.input, better))
         return (
             f'{counted} do not fit the input that the backbone is fed ({used}), {by}: {found}, '
-            f'{better.pixels}: pass {flags}.'
+            f'{better.pixels}: pass {passed}.'
         )
     if fit.state == UNKNOWN:
         return (
@@ -221,7 +218,7 @@ def _remark(fit, target):
         )
     return (
         f'{counted} fit no known input convention of the backbone, {by}: {found}. It expects another '
-        'order or range of colours (--colour, --mean, --std), was trained on images unlike these, '
+        'order or range of colours (colour, mean, std), was trained on images unlike these, '
         'or was not trained.'
     )
 
@@ -234,7 +231,7 @@ def _differing(used, better):
 
 
 def demand(target: Target, fit: Fit) -> list[str]:
-    """Stops where another convention fits clearly better; returns what is to be said otherwise.
+    """Stops where another convention fits clearly better; returns the warnings otherwise.
 
     A convention that the user gave is kept: it is warned of, and the result is not trusted.
 

@@ -41,7 +41,7 @@ def parse(text: str) -> tuple[str, float]:
             _FIELD, repr(text), f'NAME:LIMIT, as auc:0.6, with NAME one of {", ".join(NAMES)}'
         )
     if number >= 1:
-        raise errors.InputError(_FIELD, repr(text), 'a limit below 1, which is the most there is')
+        raise errors.InputError(_FIELD, repr(text), 'a limit below 1, the largest possible figure')
     return name, number
 
 

@@ -204,7 +204,7 @@ class TestCheck:
         used = fed(stem, {'colour': 'bgr'}, 'given')
         found = convention.check(used, faces, seed=0)
         assert convention.demand(used, found) == [found.remark]
-        assert found.remark.endswith(': pass --colour=rgb.')
+        assert found.remark.endswith(': pass colour=rgb.')
         assert found.remark in caplog.text
         assert not found.trusted
 
@@ -219,7 +219,7 @@ class TestCheck:
         found = convention.check(stem, from_arrays(noise, range(16)), seed=0)
         assert (found.state, found.trusted) == (NONE, False)
         assert convention.demand(stem, found) == [found.remark]
-        assert '--colour, --mean, --std' in found.remark
+        assert '(colour, mean, std)' in found.remark
         assert found.remark in caplog.text
 
     def test_statistics_that_were_never_trained_say_nothing(self, faces, stem):

@@ -260,7 +260,7 @@ def statistics(path, name):
 
 @case('not registered', 'graph.onnx')
 def convert(path, name):
-    """Honest, and audited as it is: there is no native folder of it."""
+    """A valid graph, which can be audited but not converted to a native folder."""
     kernel = numpy_helper.from_array(np.ones((4, 3, 16, 16), np.float32), 'w')
     graph(path, [helper.make_node('Conv', ['image', 'w'], ['y'])], [kernel])
 
