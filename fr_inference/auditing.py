@@ -265,7 +265,8 @@ def run(
     fit = convention.check(
         opened.target, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
     )
-    limits += convention.demand(opened.target, fit)
+    limits += convention.demand(opened.target, fit, allow=settings.allow_misfit)
+    limits += checking.misfits(opened, faces, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)

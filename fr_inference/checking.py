@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fr_inference import config, errors
 from fr_inference.data import overlap, spellings
 from fr_inference.data.faces import Faces
-from fr_inference.measuring import distances
+from fr_inference.measuring import convention, distances
 from fr_inference.membership import study
 from fr_inference.opening import Opened
 
@@ -84,6 +84,31 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
     faces = spellings.unified(faces)
     study.check(faces, settings.seed)
     return faces, limits
+
+
+def misfits(opened: Opened, faces: Mapping[str, Faces], settings: config.Settings) -> list[str]:
+    """Checks the input convention of every backbone that was given beside the target.
+
+    Returns:
+      A sentence for each that the images do not surely fit.
+
+    Raises:
+      InputError: for one whose images clearly fit another convention better, unless that is allowed.
+    """
+    found = []
+    for field, backbone in (
+        ('shadow', opened.shadow and opened.shadow.target),
+        ('blind', opened.blind),
+        ('evaluator', opened.evaluator),
+    ):
+        if backbone is None:
+            continue
+        fit = convention.check(
+            backbone, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
+        )
+        said = convention.demand(backbone, fit, allow=settings.allow_misfit, field=field)
+        found += [f'{field} ({backbone.name}): {remark}' for remark in said]
+    return found
 
 
 def _digested(faces, digests, remarks):

@@ -292,7 +292,18 @@ class Measuring(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(Measuring):
+class Fitting(Config):
+    """What happens to images that do not fit the input convention of the backbone."""
+
+    allow_misfit: bool = option(
+        False,
+        'Continue when the images clearly fit another input convention better, and report it.',
+        'target',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Fitting, Measuring):
     """How an audit is done."""
 
     seed: int = option(
