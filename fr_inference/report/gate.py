@@ -74,10 +74,10 @@ def check(gates: Sequence[tuple[str, float]], record: Mapping[str, Any]) -> None
         raise GateCrossed(', '.join(crossed))
     for name, _, value in values:
         _hold(name, value, found)
-    if gates and (doubt := doubt_of(record)):
+    if gates and (doubt := doubt_of(record)) is not None:
         raise errors.InputError(
             _FIELD,
-            f'{gates[0][0]} of a backbone that may have been fed wrong input: {doubt}',
+            f'{gates[0][0]} of a backbone that may have been fed wrong input: {doubt.text}',
             hint='give its input convention, or align the images; the gate cannot be held as it is',
         )
 
