@@ -21,7 +21,7 @@ from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
 from fr_inference.measuring.features import Feature
-from fr_inference.membership import limitations, study
+from fr_inference.membership import limitations, picture_statistics, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
@@ -252,11 +252,11 @@ def run(
     if membership:
         checking.check_attacks(opened.faces, settings, search)
     alignment, unaligned = placement.check(opened.faces, opened.target.input)
-    faces, limits = checking.checked_faces(opened, settings)
+    faces, overlaps = checking.checked_faces(opened, settings)
     fit = convention.check(
         opened.target, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
     )
-    limits += convention.demand(opened.target, fit, allow=settings.allow_misfit)
+    limits = [*overlaps, *convention.demand(opened.target, fit, allow=settings.allow_misfit)]
     limits += checking.misfits(opened, faces, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
@@ -282,11 +282,14 @@ def run(
             workdir=folder and folder / 'search',
             progress=progress,
         )
+    subject = recording.subject(opened, views, faces)
+    limits += limitations.of_members(subject['data']['members'])
     record = {
         'schema': SCHEMA,
         'provenance': recording.provenance_of(opened, views, settings, command, started),
-        **recording.subject(opened, views, faces),
+        **subject,
         'input': recording.fed(opened.target, views, settings, fit, alignment),
+        **({'overlaps': overlaps} if overlaps else {}),
         **({'membership': found.membership} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
         'limits': [*unaligned, *limits, *found.limits],
@@ -315,8 +318,9 @@ def _trained_shadow(opened, faces, settings, folder, progress):
 
 
 def _features(settings) -> list[Feature]:
-    """What the chosen attacks need of each image, once each."""
-    return list(dict.fromkeys(one for attack in study.chosen(settings) for one in attack.measured))
+    """What the chosen attacks and the controls need of each image, once each."""
+    wanted = [one for attack in study.chosen(settings) for one in attack.measured]
+    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def _request(opened, search):
