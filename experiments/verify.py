@@ -31,7 +31,9 @@ def main(flags: options.Flags) -> None:
     fit = convention.check(target, listed.faces, seed=0, same=listed.twins(convention.PEOPLE))
     print(f'{len(listed.faces)} images, mirror {target.input.mirror}')
     print(fit.remark)
-    print(verification.verify(scores, listed.same, listed.folds))
+    found = verification.verify(scores, listed.same, listed.folds)
+    print(found)
+    print(found.expectation)
     convention.demand(target, fit, allow=asked.allow_misfit)
 
 

@@ -81,6 +81,7 @@ def open_target(
             f'{str(source)[:200]!r}, which does not exist',
             'a checkpoint file, a native folder, or one of '
             f'{", ".join(embedded_names()) or "(no embedded targets)"}',
+            errors.near(str(source), embedded_names()),
         )
     if native_targets.is_target(path):
         target = _open_native(path, arch, input or {}, dtype, part, field)
