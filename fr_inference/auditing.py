@@ -156,8 +156,9 @@ def audit(
         can be run.
       members: training images. Folders and files are resized to the input; arrays must have its size.
       nonmembers: images of people who were not trained on, of the same source.
-      input: size and normalisation of the images that a function expects; 112x112, (x - 127.5) / 127.5
-        by default. A checkpoint has its own.
+      input: size, order of colours and normalisation of the images that a function expects. Without it
+        the size is that of the members' arrays (of files 112x112), RGB and (v - 127.5) / 127.5 are
+        assumed, and a warning says so. A checkpoint has its own.
       name: how the report calls a function's model.
       member_identities: other images of the members' people.
       shift: faces of another source.
@@ -180,7 +181,7 @@ def audit(
     Raises:
       InputError: for anything that is wrong with the input.
     """
-    backbone = opening.as_backbone(target, variables, input, name)
+    backbone = opening.as_backbone(target, variables, input, name, members)
     given = {
         'members': members,
         'nonmembers': nonmembers,
