@@ -8,6 +8,7 @@ from fr_inference.data import overlap, spellings
 from fr_inference.data.faces import Faces
 from fr_inference.measuring import convention, distances
 from fr_inference.membership import study
+from fr_inference.models.target import Target
 from fr_inference.opening import Opened
 
 
@@ -96,11 +97,12 @@ def misfits(opened: Opened, faces: Mapping[str, Faces], settings: config.Setting
       InputError: for one whose images clearly fit another convention better, unless that is allowed.
     """
     found = []
-    for field, backbone in (
-        ('shadow', opened.shadow and opened.shadow.target),
-        ('blind', opened.blind),
-        ('evaluator', opened.evaluator),
-    ):
+    given: dict[str, Target | None] = {
+        'shadow': opened.shadow.target if opened.shadow is not None else None,
+        'blind': opened.blind,
+        'evaluator': opened.evaluator,
+    }
+    for field, backbone in given.items():
         if backbone is None:
             continue
         fit = convention.check(

@@ -73,9 +73,7 @@ def run(
 
 def printed(result: auditing.Audit, output: config.Output) -> str:
     """Returns what a program prints of an audit: the verdict, and where the report is."""
-    from fr_inference.report.verdict import verdict
-
-    return f'{verdict(result.record)}\nreport: {pathlib.Path(output.out) / "report.html"}'
+    return f'{result.verdict}\nreport: {pathlib.Path(output.out) / "report.html"}'
 
 
 def judge(gates: Sequence[Gate], record: Mapping[str, Any], name: str = '') -> None:

@@ -245,5 +245,18 @@ def check_training_list(
     return notes
 
 
+def listed(faces: Faces, training: Sequence[str]) -> int:
+    """Returns how many images are in a list of training images (SHA-256); unreadable ones are not."""
+    known = set(training) - {''}
+    return sum(_digest(faces, index) in known for index in range(len(faces)))
+
+
+def _digest(faces, index):
+    try:
+        return faces.digest(index)
+    except BadImageError:
+        return ''
+
+
 def _listed(examples):
     return ', '.join(examples[:_EXAMPLES]) + (', ...' if len(examples) > _EXAMPLES else '')

@@ -9,13 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fr_inference import errors
+from fr_inference.metrics import power
 from fr_inference.metrics.intervals import Scored
 
-# A leak whose interval stays below this excess of the AUC is called none: 5 more right answers in 100.
 NEGLIGIBLE = 0.05
+"""An excess of the AUC that is too small to matter: 5 more right answers in 100."""
+FINDABLE = 0.1
+"""An all-clear needs an audit that would have found an excess of this size in 9 of 10 cases."""
 
-LEAK, NONE, OPEN, INVALID = 'leak', 'none', 'open', 'invalid'
-"""What a comparison says: a leak; none; neither can be excluded; a control failed."""
+LEAK, CLEAR, OPEN, INVALID = 'leak', 'clear', 'open', 'invalid'
+"""What a comparison, and an audit, says: a leak; none that matters; neither can be excluded; the
+figures do not answer the question."""
 
 ACCESS = ('file', 'answers')
 SETTINGS = ('partial', 'auxiliary', 'strangers')
@@ -98,10 +102,11 @@ class Comparison:
 
     @property
     def kind(self) -> str:
-        """What it says: `LEAK`, `NONE`, `OPEN` or `INVALID`.
+        """What it says: `LEAK`, `CLEAR`, `OPEN` or `INVALID`.
 
         A leak is claimed only where no control failed, the attack's own interval lies above 0.5 and
-        that of its excess over the blind control above 0.
+        that of its excess over the blind control above 0. Clear needs both controls, an excess that
+        surely stays below `NEGLIGIBLE`, and the power to find one of `FINDABLE`.
         """
         if not self.valid:
             return INVALID
@@ -110,7 +115,13 @@ class Comparison:
         low, high = self.excess['auc_ci95']
         if low > 0 and self.figures['auc_ci95'][0] > 0.5:
             return LEAK
-        return NONE if high < NEGLIGIBLE else OPEN
+        powerful = self.smallest_excess is not None and self.smallest_excess <= FINDABLE
+        return CLEAR if high < NEGLIGIBLE and powerful and self.null is not None else OPEN
+
+    @property
+    def smallest_excess(self) -> float | None:
+        """The smallest excess of the AUC that 9 of 10 such audits would find, None without a control."""
+        return None if self.excess is None else power.smallest_excess(*self.excess['auc_ci95'])
 
     def to_json(self) -> dict[str, Any]:
         """Returns the entry of `membership.comparisons` in `audit.json`; what was not run is absent."""
@@ -135,7 +146,7 @@ def _holds(block: Mapping[str, Any], value: float) -> bool:
     return bool(low <= value <= high)
 
 
-_RANK = (LEAK, OPEN, NONE, INVALID)
+_RANK = (LEAK, OPEN, CLEAR, INVALID)
 
 
 def first_of(comparisons: Sequence[Comparison], unit: str) -> Comparison | None:
@@ -160,8 +171,8 @@ def decisive(comparisons: Sequence[Comparison]) -> Comparison:
 def kind_of(comparisons: Sequence[Comparison]) -> str:
     """Returns what all of them say together.
 
-    A leak that one attack shows is a leak, whatever the others do. `NONE` takes that no control failed:
-    an attack that cannot be judged leaves the answer open.
+    A leak that one attack shows is a leak, whatever the others do. `CLEAR` takes that no control
+    failed: an attack that cannot be judged leaves the answer open.
     """
     kind = decisive(comparisons).kind
-    return OPEN if kind == NONE and not all(one.valid for one in comparisons) else kind
+    return OPEN if kind == CLEAR and not all(one.valid for one in comparisons) else kind

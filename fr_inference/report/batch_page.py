@@ -10,7 +10,7 @@ import markupsafe
 
 from fr_inference import files, runs, tables
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison, decisive
+from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison, decisive
 from fr_inference.report import batch_figure, page, wording
 from fr_inference.report.verdict import comparisons, verdict
 
@@ -21,9 +21,9 @@ INTERVALS = ('auc', 'blind', 'null', 'excess', 'tpr_at_1_percent', 'hit_rate')
 _PLAIN = ('architecture', 'images', 'people')
 _CALLED = {
     LEAK: 'leak',
-    NONE: 'no leak found',
-    OPEN: 'inconclusive',
-    INVALID: f'inconclusive: {wording.CONTROL_FAILED}',
+    CLEAR: 'clear',
+    OPEN: 'open',
+    INVALID: 'invalid',
     'failed': 'failed',
     'bug': 'failed: bug',
 }
@@ -213,8 +213,8 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
         )
         if len(leaking) == 1:
             headline = f'1 of {_count(done, "backbone")} gives away training data'
-    elif done and len(kinds[NONE]) == done:
-        tone, headline = NONE, f'No leak found in {_count(done, "backbone")}'
+    elif done and len(kinds[CLEAR]) == done:
+        tone, headline = CLEAR, f'No leak found in {_count(done, "backbone")}'
     elif done:
         tone, headline = OPEN, f'Inconclusive for {_count(done, "backbone")}: no leak is shown'
     else:
@@ -246,7 +246,7 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
         leaking = sorted(leaking, key=lambda entry: -excess.get(entry.name, 0))
         sentences.append(f'Leaks shown, the strongest first: {_names(leaking)}.')
     for words, found in (
-        ('No leak found', kinds[NONE]),
+        ('No leak found', kinds[CLEAR]),
         ('Inconclusive', kinds[OPEN]),
         (f'Inconclusive because {wording.CONTROL_FAILED}', kinds[INVALID]),
         ('Failed, with the reason below', states['failed'] + states['bug']),

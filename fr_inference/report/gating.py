@@ -7,7 +7,7 @@ from typing import Any
 
 from fr_inference import errors
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import INVALID, NONE
+from fr_inference.membership.comparison import CLEAR, INVALID
 from fr_inference.report import wording
 from fr_inference.report.gate import FIELD, OF_SEARCH, Gate, GateCrossed
 from fr_inference.report.verdict import comparisons, doubt_of, verdict
@@ -60,8 +60,8 @@ def check(gates: Sequence[Gate], record: Mapping[str, Any]) -> str:
         for gate, found in values
         if found is not None and gate.limit is not None and found.value > gate.limit
     ]
-    if len(of_figures) < len(gates) and (said := verdict(record)).kind != NONE:
-        crossed.append(f'the verdict is {said.kind}, and only a clear one passes: {said.headline}')
+    if len(of_figures) < len(gates) and (said := verdict(record)).kind != CLEAR:
+        crossed.append(f'the verdict is {said.kind}, and only a clear one passes: {_why(said)}')
     if crossed:
         raise GateCrossed('; '.join(crossed))
     for gate, found in values:
@@ -123,6 +123,13 @@ def _crossing(gate, found):
     return f'{said})'
 
 
+def _why(said):
+    """The headline, and the reasons that say more than it."""
+    return ' '.join(
+        [f'{said.headline}.', *(r.text for r in said.reasons if r.text != said.headline)]
+    )
+
+
 def _hold(gate, found, record):
     """Raises `InputError` for a gate that says nothing."""
     reads = gate.read(comparisons(record)) if gate.figure not in OF_SEARCH else []
@@ -149,23 +156,23 @@ def _hold(gate, found, record):
 def _remark(values, record):
     """What is said of figures that are all within their limits; raises where that means nothing."""
     said = verdict(record)
-    if doubt_of(record):
+    if doubt := doubt_of(record):
         raise errors.InputError(
             FIELD,
-            f'{values[0][0].name} of a backbone that may have been fed wrong input: {said.sentences[0]}',
+            f'{values[0][0].name} of a backbone that may have been fed wrong input: {doubt.text}',
             hint=f'give its input convention, or align the images; {_AS_IT_IS}',
         )
     if said.kind == INVALID:
         raise errors.InputError(
             FIELD,
-            f'{values[0][0].name} in an audit whose verdict is invalid: {said.headline}',
+            f'{values[0][0].name} in an audit whose verdict is invalid: {_why(said)}',
             hint=_AS_IT_IS,
         )
-    if said.kind == NONE:
+    if said.kind == CLEAR:
         return ''
     ends = ', '.join(f'{gate.bound.name} is {found.high:.4g}' for gate, found in values)
     stricter = [gate.bound.text for gate, found in values if found.high > gate.limit]
     return (
-        f'passed, but the verdict is {said.kind}: {said.headline}; {ends}; '
+        f'passed, but the verdict is {said.kind}: {said.headline}. {ends}; '
         f'{" and ".join(["verdict", *stricter])} would not have passed'
     )

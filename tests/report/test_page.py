@@ -25,7 +25,8 @@ def nasty(record):
     record['target']['name'] = NASTY
     record['provenance']['command'] = f'python -m experiments.audit --out={NASTY}'
     record['data']['members']['source'] = NASTY
-    record['exposed'][0]['identity'] = NASTY
+    if 'exposed' in record:
+        record['exposed']['people'][0]['identity'] = NASTY
     record['limits'].append(NASTY)
     record['skipped'].append({'path': NASTY, 'reason': NASTY})
     return record
@@ -76,7 +77,6 @@ def test_every_part_is_there(audit, rendered):
         'True positives against false positives',
         'How members and strangers differ',
         'Who is compared with whom',
-        'Most exposed people' if leak else 'Members with the highest logits',
         'Limits',
         'Provenance',
         '32 × 32 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 127.5',
@@ -131,13 +131,15 @@ def test_figures_of_the_table_are_those_of_the_record(audit, rendered):
 
 
 def test_thumbnails_can_be_left_out(audit, rendered):
-    images = sum(len(person['rows']) for person in audit.record['exposed'])
+    exposed = audit.record.get('exposed', {}).get('people', ())
+    images = sum(len(person['rows']) for person in exposed)
     if 'inversion' in audit.record:
         images += 3 * 12 + 2 * audit.record['inversion']['targeted']['people']
-    assert rendered.count('<img') == images > 0
+    assert rendered.count('<img') == images
+    assert bool(images) == (verdict(audit.record).kind == 'leak')
     without = page.render(audit, thumbnails=False)
     assert '<img' not in without
-    assert 'faces were left out on request' in without
+    assert ('aces were left out on request' in without) == bool(images)
 
 
 def with_comparisons(name, *found):
@@ -265,18 +267,12 @@ def test_a_failed_attack_is_grey_in_the_figure():
         assert f'var({tint})' not in drawn
 
 
-def test_logits_of_an_attack_that_is_not_counted_name_nobody():
-    """The demo's third report: its people were attacked by one whose null control failed."""
-    record = demo.record_of('few')
-    assert all(person['person_logit'] is None for person in record['exposed'])
-    record['exposed'][0]['person_logit'] = 9.0  # as earlier versions wrote it
-    audit = demo.audit_of(record)
-    text = page.render(audit, thumbnails=False)
+def test_exposed_people_stand_at_a_stated_error_rate():
+    text = html.unescape(page.render(demo.audit_of(demo.record_of('few')), thumbnails=False))
     exposed = text[text.index('Most exposed people') : text.index('What was reconstructed')]
-    assert ' · images +' in exposed
-    assert ' · person ' not in exposed
-    (people,) = [one for one in audit.comparisons if one.unit == 'person']
-    assert wording.not_counted(people) in html.unescape(exposed)
+    found = demo.record_of('few')['exposed']
+    assert f'score above all {found["strangers"]} strangers' in exposed
+    assert f'at most {100 * found["error_rate_ci95"]:.1f} %' in exposed
 
 
 def test_the_controls_of_the_first_attack_stand_beside_its_curve():
