@@ -72,6 +72,8 @@ class Gate:
     @property
     def bound(self) -> 'Gate':
         """The same gate on the upper end of the interval."""
+        if self.high:
+            return self
         own = self.name.removesuffix(self.figure)
         return dataclasses.replace(self, name=own + spelled(self.figure, high=True), high=True)
 
@@ -208,5 +210,8 @@ def _unknown(text, name, known):
 
 
 def _meant(name: str, known: Iterable[str]) -> str | None:
+    # Never the estimate, which is easier to pass, where the upper end is meant.
+    if 'high' in name:
+        known = [one for one in known if 'high' in one]
     near = difflib.get_close_matches(name, known, 2, 0.6)
     return f'did you mean {" or ".join(near)}?' if near else None

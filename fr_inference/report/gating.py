@@ -170,9 +170,9 @@ def _remark(values, record):
         )
     if said.kind == CLEAR:
         return ''
-    ends = ', '.join(f'{gate.bound.name} is {found.high:.4g}' for gate, found in values)
-    stricter = [gate.bound.text for gate, found in values if found.high > gate.limit]
+    ends = dict.fromkeys(f'{gate.bound.name} is {found.high:.4g}' for gate, found in values)
+    stricter = dict.fromkeys(gate.bound.text for gate, found in values if found.high > gate.limit)
     return (
-        f'passed, but the verdict is {said.kind}: {said.headline}. {ends}; '
+        f'passed, but the verdict is {said.kind}: {said.headline}. {", ".join(ends)}; '
         f'{" and ".join(["verdict", *stricter])} would not have passed'
     )
