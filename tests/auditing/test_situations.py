@@ -8,7 +8,7 @@ import pytest
 from fr_inference import auditing, config
 from fr_inference.data import placement
 from fr_inference.errors import InputError
-from fr_inference.report import gate
+from fr_inference.report import gate, gating
 from fr_inference.report.verdict import verdict
 from tests.auditing import planted
 from tests.auditing.planted import faces
@@ -41,7 +41,7 @@ def audited(members, others, settings=FEW, target=None, listed=None, **more):
 def exit_code(record, *gates):
     """What a program would end with."""
     try:
-        gate.check([gate.parse(text) for text in gates], record)
+        gating.check([gate.parse(text) for text in gates], record)
     except gate.GateCrossed:
         return 3
     except InputError:
