@@ -194,7 +194,7 @@ def _invalid(found, said):
         headline = 'No attack can be counted: its control failed'
         advice = (
             'do not rely on the figures below. The attack finds a difference where there is nothing to '
-            'find. More people, or another seed for the split, may give controls that hold.'
+            'find. With more people controls fail less often.'
         )
     said = [reason.text, *said] if reason.code == 'sources' else said
     return Ruling(INVALID, headline, (*said, f'What it means: {advice}'), (reason,))
@@ -205,7 +205,7 @@ _LISTED = 0.9  # an all-clear needs this share of the members in the target's li
 
 def _clear(found, said, members, overlaps):
     if overlaps:
-        reason = Reason('overlap', overlaps[0])
+        reason = Reason('overlap', capital(overlaps[0]))
         meaning = (
             'What it means: images that are on both sides hide a leak. Separate the two sides.'
         )
@@ -218,7 +218,8 @@ def _clear(found, said, members, overlaps):
             f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
             "backbone's own list of training images.",
         )
-        meaning = 'What it means: the others hide a leak of those. Give training images only.'
+        meaning = 'What it means: images that were not trained on hide a leak of the others. '
+            'Give training images only.'
         headline = 'No leak is shown, but not all members were trained on'
         return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
     most = max(one.excess['auc_ci95'][1] for one in found)
@@ -293,7 +294,8 @@ def _needed(unsettled, data):
         )
     rounded = _rounded(most)
     return (
-        f'about {rounded:,} members and as many strangers with {images:.3g} photographs each '
+        f'about {rounded:,} members and as many strangers with {images:.3g} '
+        f'{"photograph" if images == 1 else "photographs"} each '
         f'({_rounded(2 * rounded * images):,} photographs; here {people:,} on a side). Then a leak of '
         f'{hundred(0.5 + NEGLIGIBLE)} of 100 would be found in 9 of 10 audits.'
     )
