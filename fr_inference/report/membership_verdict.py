@@ -218,8 +218,10 @@ def _clear(found, said, members, overlaps):
             f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
             "backbone's own list of training images.",
         )
-        meaning = 'What it means: images that were not trained on hide a leak of the others. '
-            'Give training images only.'
+        meaning = (
+            'What it means: images that were not trained on hide a leak of the others. Give training '
+            'images only.'
+        )
         headline = 'No leak is shown, but not all members were trained on'
         return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
     most = max(one.excess['auc_ci95'][1] for one in found)
