@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate crossed, 4 stopped by SIGTERM
 import dataclasses
 import errno
 import faulthandler
+import gc
 import io
 import os
 import re
@@ -72,6 +73,7 @@ class Program:
         """Parses the command line and runs `main`; ends with one line and a code where it fails."""
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors='backslashreplace')  # file names of any encoding
+        _collect_less()
         flags = self.flags()
         try:
             if flags.parse(sys.argv[1:]):
@@ -119,6 +121,16 @@ class Program:
             traceback.print_exc()
             _leave(EXIT_BUG)
         return None
+
+
+def _collect_less() -> None:
+    """Saves a seventh of a short audit's time: tracing makes millions of small objects.
+
+    The collector would walk again and again over all that the imports left, which is never freed.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.set_threshold(50_000, 10, 10)
 
 
 def _show(text: str) -> None:
