@@ -67,7 +67,8 @@ def open_target(
 
     Raises:
       InputError: of `field`, when there is nothing to open or it does not fit; of 'arch', 'input',
-        'dtype' or 'part', when these do not, or when a file holds several backbones and `part` is None.
+        'input_size', 'dtype' or 'part', when these do not, or when a file holds several backbones and
+        `part` is None.
     """
     if arch is not None:
         errors.one_of('arch', arch, registry.VARIANTS)
@@ -127,7 +128,7 @@ def _with_input(target, changes):
     expected = registry.abstract_variables(target.module, spec)
     if jax.tree.map(np.shape, expected) != jax.tree.map(np.shape, target.variables):
         raise errors.InputError(
-            'input',
+            'input_size',
             f'{spec.height}x{spec.width}',
             f'{target.input.height}x{target.input.width}, which the weights of {target.name} fit',
         )
