@@ -21,7 +21,7 @@ from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
 from fr_inference.measuring.features import Feature
-from fr_inference.membership import limitations, study
+from fr_inference.membership import limitations, picture_statistics, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
@@ -156,8 +156,9 @@ def audit(
         can be run.
       members: training images. Folders and files are resized to the input; arrays must have its size.
       nonmembers: images of people who were not trained on, of the same source.
-      input: size and normalisation of the images that a function expects; 112x112, (x - 127.5) / 127.5
-        by default. A checkpoint has its own.
+      input: size, order of colours and normalisation of the images that a function expects. Without it
+        the size is that of the members' arrays (of files 112x112), RGB and (v - 127.5) / 127.5 are
+        assumed, and a warning says so. A checkpoint has its own.
       name: how the report calls a function's model.
       member_identities: other images of the members' people.
       shift: faces of another source.
@@ -180,7 +181,7 @@ def audit(
     Raises:
       InputError: for anything that is wrong with the input.
     """
-    backbone = opening.as_backbone(target, variables, input, name)
+    backbone = opening.as_backbone(target, variables, input, name, members)
     given = {
         'members': members,
         'nonmembers': nonmembers,
@@ -252,11 +253,11 @@ def run(
     if membership:
         checking.check_attacks(opened.faces, settings, search)
     alignment, unaligned = placement.check(opened.faces, opened.target.input)
-    faces, limits = checking.checked_faces(opened, settings)
+    faces, overlaps = checking.checked_faces(opened, settings)
     fit = convention.check(
         opened.target, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
     )
-    limits += convention.demand(opened.target, fit, allow=settings.allow_misfit)
+    limits = [*overlaps, *convention.demand(opened.target, fit, allow=settings.allow_misfit)]
     limits += checking.misfits(opened, faces, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
@@ -282,11 +283,14 @@ def run(
             workdir=folder and folder / 'search',
             progress=progress,
         )
+    subject = recording.subject(opened, views, faces)
+    limits += limitations.of_members(subject['data']['members'])
     record = {
         'schema': SCHEMA,
         'provenance': recording.provenance_of(opened, views, settings, command, started),
-        **recording.subject(opened, views, faces),
+        **subject,
         'input': recording.fed(opened.target, views, settings, fit, alignment),
+        **({'overlaps': overlaps} if overlaps else {}),
         **({'membership': found.membership} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
         'limits': [*unaligned, *limits, *found.limits],
@@ -315,8 +319,9 @@ def _trained_shadow(opened, faces, settings, folder, progress):
 
 
 def _features(settings) -> list[Feature]:
-    """What the chosen attacks need of each image, once each."""
-    return list(dict.fromkeys(one for attack in study.chosen(settings) for one in attack.measured))
+    """What the chosen attacks and the controls need of each image, once each."""
+    wanted = [one for attack in study.chosen(settings) for one in attack.measured]
+    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def _request(opened, search):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from fr_inference import config, errors
 from fr_inference.data import overlap, spellings
-from fr_inference.data.faces import Faces
+from fr_inference.data.faces import BadImageError, Faces
 from fr_inference.measuring import convention, distances
 from fr_inference.membership import study
 from fr_inference.models.target import Target
@@ -68,7 +68,16 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
     digests = {}
     for name, side in opened.faces.items():
         mended: list[str] = []
-        digests[name] = overlap.content_digests(side, skip_bad=settings.skip_bad, mended=mended)
+        try:
+            digests[name] = overlap.content_digests(side, skip_bad=settings.skip_bad, mended=mended)
+        except BadImageError as error:
+            raise BadImageError(
+                name,
+                error.found,
+                error.expected,
+                error.hint or 'skip_bad=True leaves unreadable images out',
+                inside=error.field,
+            ) from error
         remarks = overlap.remarks(side, digests[name], mended)
         overlap.tell(name, remarks)
         faces[name] = _digested(side, digests[name], remarks)

@@ -181,7 +181,13 @@ class Backbone(Part, Convention):
 class Inputs(Aligning, Backbone):
     """What an audit is about: backbones, faces and generator, each a path or a name."""
 
-    members: str = option(..., 'Images that the backbone was trained on.', 'faces', names='FACES')
+    members: str = option(
+        ...,
+        'Images that the backbone was trained on.',
+        'faces',
+        names='FACES',
+        absent='no audit can be made without training images (docs/verdicts.md, A public checkpoint)',
+    )
     nonmembers: str = option(
         ..., 'Images of other people from the same source.', 'faces', names='FACES'
     )

@@ -63,8 +63,7 @@ def subject(opened: Opened, views: Views, faces: Mapping[str, Faces]) -> dict[st
     """Returns what was audited, with which images."""
     target = opened.target
     data = {name: side.described() for name, side in faces.items()}
-    listed = opened.trained_on.get('target')
-    if listed is not None:
+    if (listed := opened.trained_on.get('target')) is not None:
         data['members']['in_training_list'] = overlap.listed(faces['members'], listed)
     return {
         'target': {

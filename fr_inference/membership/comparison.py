@@ -25,7 +25,7 @@ ACCESS = ('file', 'answers')
 SETTINGS = ('partial', 'auxiliary', 'strangers')
 UNITS = ('image', 'person')
 
-_BLOCKS = ('blind', 'null', 'excess')
+_BLOCKS = ('blind', 'null', 'pictures', 'excess')
 _NAMES = ('attack', 'title', 'access', 'setting', 'unit', 'headline')
 
 
@@ -45,6 +45,8 @@ class Comparison:
       blind: the same of the same attack on a backbone that never saw the members, None where it could
         not be run.
       null: the same among strangers only, half of whom are called members; None where it could not.
+      pictures: the same of plain statistics of the pictures (`picture_statistics`), without any
+        backbone; None where they were not measured.
       excess: {'auc', 'auc_ci95'} of figures over blind; the interval is of the difference.
       scored: the scores behind `figures`, for curves; None in what was read from `audit.json`.
       blind_scored: those behind `blind`.
@@ -60,6 +62,7 @@ class Comparison:
     figures: Mapping[str, Any]
     blind: Mapping[str, Any] | None = None
     null: Mapping[str, Any] | None = None
+    pictures: Mapping[str, Any] | None = None
     excess: Mapping[str, Any] | None = None
     scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
     blind_scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
@@ -96,9 +99,19 @@ class Comparison:
         return self.blind is not None and self.blind['auc_ci95'][0] > 0.5
 
     @property
+    def pictures_failed(self) -> bool:
+        """Whether the pictures alone tell the sides apart as well as the attack claims to.
+
+        Their interval lies above 0.5, and the lower end of the attack's does not exceed their AUC.
+        """
+        if self.pictures is None or self.pictures['auc_ci95'][0] <= 0.5:
+            return False
+        return bool(self.figures['auc_ci95'][0] <= self.pictures['auc'])
+
+    @property
     def valid(self) -> bool:
         """Whether no control failed."""
-        return not (self.null_failed or self.blind_failed)
+        return not (self.null_failed or self.blind_failed or self.pictures_failed)
 
     @property
     def kind(self) -> str:
@@ -115,13 +128,21 @@ class Comparison:
         low, high = self.excess['auc_ci95']
         if low > 0 and self.figures['auc_ci95'][0] > 0.5:
             return LEAK
-        powerful = self.smallest_excess is not None and self.smallest_excess <= FINDABLE
+        powerful = (self.smallest_excess or 0) <= FINDABLE
         return CLEAR if high < NEGLIGIBLE and powerful and self.null is not None else OPEN
+
+    @property
+    def decided_by(self) -> tuple[tuple[float, float], ...]:
+        """The intervals that a leak must leave: the attack's own, and that of its excess."""
+        if self.excess is None:
+            return ()
+        own, over = self.figures['auc_ci95'], self.excess['auc_ci95']
+        return (own[0], own[1]), (over[0], over[1])
 
     @property
     def smallest_excess(self) -> float | None:
         """The smallest excess of the AUC that 9 of 10 such audits would find, None without a control."""
-        return None if self.excess is None else power.smallest_excess(*self.excess['auc_ci95'])
+        return max((power.smallest_excess(*ends) for ends in self.decided_by), default=None)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the entry of `membership.comparisons` in `audit.json`; what was not run is absent."""

@@ -36,6 +36,7 @@ def overview(found: Sequence[Comparison]) -> str:
                 (one.figures, f'{one.title}\n{wording.details(one)}', colour, marker),
                 (one.blind, 'blind control', COLOUR['muted'], 'o'),
                 (one.null, 'null control', COLOUR['muted'], 'o'),
+                (one.pictures, 'pictures alone', COLOUR['muted'], 'o'),
             ]
             for block, label, tint, sign in points:
                 if block is None:

@@ -37,6 +37,7 @@ def of(
     populations: Mapping[str, Any],
     *,
     data: Mapping[str, Any] | None = None,
+    overlaps: Sequence[str] = (),
 ) -> Ruling:
     """Returns what membership inference says.
 
@@ -47,6 +48,7 @@ def of(
       found: one comparison or more.
       populations: `membership.populations` of `audit.json`: other photographs of the members' people.
       data: `data` of `audit.json`: how many people and images there were.
+      overlaps: what members, strangers and training images share, where that was allowed.
     """
     kind = kind_of(found)
     said = [_ASKED, *(_finding(one) for one in in_order(found))]
@@ -59,7 +61,7 @@ def of(
     if kind == INVALID:
         return _invalid(found, said)
     if kind == CLEAR:
-        return _clear(found, said, (data or {}).get('members', {}))
+        return _clear(found, said, (data or {}).get('members', {}), overlaps)
     return _open(found, said, data)
 
 
@@ -171,11 +173,16 @@ def _given_away(found, populations):
 
 
 def _invalid(found, said):
-    if all(one.blind_failed for one in found):
+    if all(one.blind_failed or one.pictures_failed for one in found):
+        without = (
+            'Plain statistics of the pictures, without any backbone,'
+            if any(one.pictures_failed for one in found)
+            else 'The same attack on a backbone that never saw these people'
+        )
         reason = Reason(
             'sources',
-            'On a backbone that never saw these people every attack tells the two sides apart as well: '
-            'members and strangers differ in more than training.',
+            f'{without} can tell the two sides apart: members and strangers differ in more than '
+            'training.',
         )
         headline = 'Members and strangers differ in more than training'
         advice = (
@@ -187,7 +194,7 @@ def _invalid(found, said):
         headline = 'No attack can be counted: its control failed'
         advice = (
             'do not rely on the figures below. The attack finds a difference where there is nothing to '
-            'find. More people, or another seed for the split, may give controls that hold.'
+            'find. With more people controls fail less often.'
         )
     said = [reason.text, *said] if reason.code == 'sources' else said
     return Ruling(INVALID, headline, (*said, f'What it means: {advice}'), (reason,))
@@ -196,7 +203,14 @@ def _invalid(found, said):
 _LISTED = 0.9  # an all-clear needs this share of the members in the target's list, where it has one
 
 
-def _clear(found, said, members):
+def _clear(found, said, members, overlaps):
+    if overlaps:
+        reason = Reason('overlap', capital(overlaps[0]))
+        meaning = (
+            'What it means: images that are on both sides hide a leak. Separate the two sides.'
+        )
+        headline = 'No leak is shown, but the two sides overlap'
+        return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
     listed = members.get('in_training_list')
     if listed is not None and listed < _LISTED * members['images']:
         reason = Reason(
@@ -204,7 +218,10 @@ def _clear(found, said, members):
             f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
             "backbone's own list of training images.",
         )
-        meaning = 'What it means: the others hide a leak of those. Give training images only.'
+        meaning = (
+            'What it means: images that were not trained on hide a leak of the others. Give training '
+            'images only.'
+        )
         headline = 'No leak is shown, but not all members were trained on'
         return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
     most = max(one.excess['auc_ci95'][1] for one in found)
@@ -240,14 +257,7 @@ def _open(found, said, data):
         reasons.append(Reason('no-control', 'A control of an attack could not be run.'))
     unsettled = [one for one in judged if one.kind == OPEN]
     if unsettled:
-        least = min(one.smallest_excess for one in judged)
-        reasons.append(
-            Reason(
-                'power',
-                f'This audit could not have found a leak smaller than {hundred(0.5 + least)} of 100 '
-                'cases: that is what 9 of 10 such audits find.',
-            )
-        )
+        reasons.append(Reason('power', _power(min(one.smallest_excess for one in judged))))
     said = [*said, ' '.join(reason.text for reason in reasons)]
     needed = _needed(unsettled, data)
     if needed:
@@ -261,6 +271,15 @@ def _open(found, said, data):
     return Ruling(OPEN, headline, (*said, f'What it means: {meaning}'), tuple(reasons))
 
 
+def _power(least):
+    if least >= 0.5:
+        return 'With so few people this audit could have found no leak, however large.'
+    return (
+        f'This audit could not have found a leak smaller than {hundred(0.5 + least)} of 100 cases: that '
+        'is what 9 of 10 such audits find.'
+    )
+
+
 def _needed(unsettled, data):
     """How many people would settle the question, in a sentence; '' where that is unknown."""
     if not unsettled or data is None:
@@ -268,7 +287,7 @@ def _needed(unsettled, data):
     sides = [data['members'], data['nonmembers']]
     people = min(side['people'] for side in sides)
     images = sum(side['images'] for side in sides) / sum(side['people'] for side in sides)
-    ends = [one.excess['auc_ci95'] for one in unsettled]
+    ends = [ends for one in unsettled for ends in one.decided_by]
     most = max(power.people_needed(low, high, people, NEGLIGIBLE) for low, high in ends)
     if most <= people:
         return (
@@ -277,7 +296,8 @@ def _needed(unsettled, data):
         )
     rounded = _rounded(most)
     return (
-        f'about {rounded:,} members and as many strangers with {images:.3g} photographs each '
+        f'about {rounded:,} members and as many strangers with {images:.3g} '
+        f'{"photograph" if images == 1 else "photographs"} each '
         f'({_rounded(2 * rounded * images):,} photographs; here {people:,} on a side). Then a leak of '
         f'{hundred(0.5 + NEGLIGIBLE)} of 100 would be found in 9 of 10 audits.'
     )

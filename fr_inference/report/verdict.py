@@ -56,6 +56,7 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
                 comparisons(record),
                 record['membership'].get('populations', {}),
                 data=record.get('data'),
+                overlaps=record.get('overlaps', ()),
             )
         )
     if 'inversion' in record:

@@ -24,7 +24,10 @@ from fr_inference.report.gate import Gate
             Gate(name='identity_excess_high', limit=0.2, figure='excess', high=True, people=True),
         ),
         ('hit_rate:0.1', Gate(name='hit_rate', limit=0.1, figure='hit_rate')),
-        ('hit_excess_high:0', Gate(name='hit_excess_high', limit=0, figure='hit_excess', high=True)),
+        (
+            'hit_excess_high:0',
+            Gate(name='hit_excess_high', limit=0, figure='hit_excess', high=True),
+        ),
         (
             'people/partial.auc_high:0.7',
             Gate(

@@ -109,7 +109,11 @@ def test_one_person_in_two_spellings_counts_once():
         ('people/partial.auc:0.6', {'attacks': ('bn-distance',)}, 'attacks='),
         ('identity_auc:0.6', {'attacks': ('bn-distance',)}, 'attacks='),
         ('bn-distance/partial.auc:0.6', {'attacks': ('people',)}, 'attacks='),
-        ('auc:0.6', {'attacks': ('bn-distance',), 'layers': False}, attacks.get('bn-distance').needs),
+        (
+            'auc:0.6',
+            {'attacks': ('bn-distance',), 'layers': False},
+            attacks.get('bn-distance').needs,
+        ),
     ],
 )
 def test_what_will_not_be_measured(gates, how, hint):
