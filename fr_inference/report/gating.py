@@ -159,13 +159,13 @@ def _remark(values, record):
     if doubt := doubt_of(record):
         raise errors.InputError(
             FIELD,
-            f'{values[0][0].name} of a backbone that may have been fed wrong input: {doubt.text.rstrip(".")}',
+            f'{values[0][0].name} of a backbone that may have been fed wrong input ({doubt.text})',
             hint=f'give its input convention, or align the images; {_AS_IT_IS}',
         )
     if said.kind == INVALID:
         raise errors.InputError(
             FIELD,
-            f'{values[0][0].name} in an audit whose verdict is invalid: {_why(said).rstrip(".")}',
+            f'{values[0][0].name} in an audit whose verdict is invalid ({_why(said)})',
             hint=_AS_IT_IS,
         )
     if said.kind == CLEAR:
