@@ -1,6 +1,6 @@
 """What every program shares: flags, exit codes, one-line errors, several processes.
 
-Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate crossed, 4 stopped by SIGTERM with its state saved
+Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate not passed, 4 stopped by SIGTERM with its state saved
 (run the same command to continue).
 """
 

@@ -4,9 +4,8 @@
 """
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from fr_inference import errors
@@ -177,11 +176,13 @@ def parse(text: str) -> Gate:
     figure, high, people = FIGURES[own]
     if key and (people or figure in OF_SEARCH):
         raise errors.InputError(
-            FIELD, repr(text), f'behind ATTACK/SETTING one of {", ".join(OF_ATTACKS)}, or its _high'
+            FIELD,
+            _shown(text),
+            f'behind ATTACK/SETTING one of {", ".join(OF_ATTACKS)}, or its _high',
         )
     if key and key not in keys():
         raise errors.InputError(
-            FIELD, repr(text), f'one of the attacks {", ".join(keys())}', _meant(key, keys())
+            FIELD, _shown(text), f'one of the attacks {", ".join(keys())}', errors.near(key, keys())
         )
     return Gate(
         name=name,
@@ -199,19 +200,18 @@ def _limit(text, limit):
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise errors.InputError(FIELD, repr(text), 'a number as the limit, as in auc_high:0.6')
+        raise errors.InputError(FIELD, _shown(text), 'a number as the limit, as in auc_high:0.6')
     if number >= 1:
-        raise errors.InputError(FIELD, repr(text), 'a limit below 1, the largest possible figure')
+        raise errors.InputError(FIELD, _shown(text), 'a limit below 1, the largest possible figure')
     return number
 
 
 def _unknown(text, name, known):
-    return errors.InputError(FIELD, repr(text), _GRAMMAR, _meant(name, known))
-
-
-def _meant(name: str, known: Iterable[str]) -> str | None:
     # Never the estimate, which is easier to pass, where the upper end is meant.
     if 'high' in name:
         known = [one for one in known if 'high' in one]
-    near = difflib.get_close_matches(name, known, 2, 0.6)
-    return f'did you mean {" or ".join(near)}?' if near else None
+    return errors.InputError(FIELD, _shown(text), _GRAMMAR, errors.near(name, known))
+
+
+def _shown(text):
+    return repr(text)[:200]

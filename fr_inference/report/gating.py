@@ -159,13 +159,13 @@ def _remark(values, record):
     if doubt := doubt_of(record):
         raise errors.InputError(
             FIELD,
-            f'{values[0][0].name} of a backbone that may have been fed wrong input: {doubt.text}',
+            f'{values[0][0].name} of a backbone that may have been fed wrong input ({doubt.text})',
             hint=f'give its input convention, or align the images; {_AS_IT_IS}',
         )
     if said.kind == INVALID:
         raise errors.InputError(
             FIELD,
-            f'{values[0][0].name} in an audit whose verdict is invalid: {_why(said)}',
+            f'{values[0][0].name} in an audit whose verdict is invalid ({_why(said)})',
             hint=_AS_IT_IS,
         )
     if said.kind == CLEAR:
@@ -174,5 +174,5 @@ def _remark(values, record):
     stricter = dict.fromkeys(gate.bound.text for gate, found in values if found.high > gate.limit)
     return (
         f'passed, but the verdict is {said.kind}: {said.headline}. {", ".join(ends)}; '
-        f'{" and ".join(["verdict", *stricter])} would not have passed'
+        f'with the gate {" or ".join(["verdict", *stricter])} it would have failed'
     )

@@ -70,7 +70,7 @@ def test_an_unknown_figure(text, meant):
     assert (caught.value.field, caught.value.found) == ('fail_above', repr(text))
     for figure in (*gate.OF_ATTACKS, *gate.OF_SEARCH, 'identity_auc', 'auc_high', 'verdict'):
         assert figure in caught.value.expected
-    assert meant is None or f'did you mean {meant}' in caught.value.hint
+    assert meant is None or f'did you mean {meant!r}' in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -175,11 +175,11 @@ def test_a_figure_does_not_pass_an_open_verdict_in_silence():
     assert said.startswith('passed, but the verdict is open: ')
     assert verdict(record(OPEN)).headline in said
     assert 'auc_high is 0.56' in said
-    assert said.endswith('; verdict and auc_high:0.55 would not have passed')
-    assert check('auc_high:0.6', [OPEN]).endswith('; verdict would not have passed')
+    assert said.endswith('; with the gate verdict or auc_high:0.55 it would have failed')
+    assert check('auc_high:0.6', [OPEN]).endswith('; with the gate verdict it would have failed')
     assert check('auc:0.9', WHOLE).startswith('passed, but the verdict is leak: ')
     said = check('hit_rate:0.15', {'inversion': search(0.1, 0.0, 0.05, 0.5)})
-    assert said.endswith('; verdict and hit_rate_high:0.15 would not have passed')
+    assert said.endswith('; with the gate verdict or hit_rate_high:0.15 it would have failed')
 
 
 def test_what_was_not_measured_cannot_be_held():
