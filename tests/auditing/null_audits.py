@@ -3,9 +3,9 @@
   python -m tests.auditing.null_audits --audits=100 --sides=24,64,160
   python -m tests.auditing.null_audits --audits=200 --sides=160 --leak=0.335 --seed=5000
 
-Drawn people whom a backbone never saw are measured once. Each audit draws its own members and strangers
-from them, runs every attack with its controls, and ends in a verdict. Prints how often each verdict came,
-and what each attack found.
+People whom a backbone never saw are measured once. Each audit draws its own members and strangers from
+them, runs every attack with its controls, and ends in a verdict. Prints how often each verdict came, and
+what each attack found. docs/power.md has the results.
 """
 
 import argparse
@@ -162,18 +162,18 @@ def summary(ended: Sequence[Ended]) -> str:
     kinds = collections.Counter(one.kind for one in ended)
     lines = [f'  {kind}: {_share(count, len(ended))}' for kind, count in sorted(kinds.items())]
     clear = [one.smallest_excess for end in ended if end.kind == CLEAR for one in end.comparisons]
-    lines += [f'  largest smallest excess of those that are clear: {max(clear):.3f}'] if clear else []
+    lines += (
+        [f'  largest smallest excess of those that are clear: {max(clear):.3f}'] if clear else []
+    )
     for same in zip(*(one.comparisons for one in ended), strict=True):
-        own, blind, over = (
-            _width([getattr(one, name) for one in same]) for name in ('figures', 'blind', 'excess')
-        )
+        own, over = (_width([getattr(one, name) for one in same]) for name in ('figures', 'excess'))
         lines += [
             f'  {same[0].key}: leak in {_share(sum(one.kind == LEAK for one in same), len(same))}',
             f'    excess {np.mean([one.excess["auc"] for one in same]):+.3f}, smallest that is found in '
             f'9 of 10 {np.mean([one.smallest_excess for one in same]):.3f}',
-            f'    width of the intervals {own:.3f}, of the excess {over:.3f}; correlation of the images of '
-            f'a person {np.mean([correlation(one.scored) for one in same]):.3f}, with the control '
-            f'{1 - over**2 / (own**2 + blind**2):.3f}',
+            f'    width of the intervals {own:.3f}, of the excess {over:.3f} ({over / own:.2f} times); '
+            'correlation of the images of a person '
+            f'{np.mean([correlation(one.scored) for one in same]):.3f}',
             '    controls that failed: '
             + ', '.join(
                 f'{name} {sum(getattr(one, name + "_failed") for one in same)}'
@@ -196,7 +196,9 @@ def main():
     flags.add_argument('--audits', type=int, default=100, help='of each size')
     flags.add_argument('--sides', default='24,64,160', help='numbers of people on a side')
     flags.add_argument('--seed', type=int, default=0, help='of the first audit')
-    flags.add_argument('--leak', type=float, default=0.0, help="how much closer members' images are")
+    flags.add_argument(
+        '--leak', type=float, default=0.0, help="how much closer members' images are"
+    )
     flags.add_argument('--replicates', type=int, default=300)
     flags.add_argument('--kept', help='a folder for the shadow and the measurements')
     given = flags.parse_args()

@@ -1,6 +1,6 @@
 """Verdicts on many audits of drawn measurements: a leak is rarely false, and clear is never unfounded.
 
-`python -m tests.auditing.null_audits` does the same with a backbone, and docs/power.md has what came of it.
+`python -m tests.auditing.null_audits` does the same with a backbone; docs/power.md has the results.
 """
 
 import dataclasses
@@ -24,7 +24,8 @@ def drawn(generator):
 
     def values(count):
         own = generator.normal(size=(PEOPLE, count))[person]
-        return (np.sqrt(0.05) * own + np.sqrt(0.95) * generator.normal(size=own.shape)).astype(np.float32)
+        rest = generator.normal(size=own.shape)
+        return (np.sqrt(0.05) * own + np.sqrt(0.95) * rest).astype(np.float32)
 
     return Measurements(
         layers=tuple(f'layer{number}' for number in range(LAYERS)),
@@ -75,7 +76,8 @@ def test_a_planted_leak_is_found(pool):
 def test_views_are_of_the_drawn_people(pool):
     views, other = (null_audits.views_of(pool, 24, seed) for seed in (0, 1))
     members = {views.in_target.identities[row] for row in np.flatnonzero(views.in_target.member)}
-    assert len(members) == 24 and len(set(views.in_target.identities)) == 48
+    assert len(members) == 24
+    assert len(set(views.in_target.identities)) == 48
     assert views.in_target.identities == views.in_blind.identities
     assert members != {other.in_target.identities[row] for row in range(24 * IMAGES)}
     names = list(pool.in_target.identities)

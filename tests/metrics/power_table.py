@@ -2,8 +2,8 @@
 
   python -m tests.metrics.power_table --audits=400 --simulate=16,32,64,128,256,512
 
-Scores of people are drawn, not measured: normal, with a share of the variance that a person's images have
-in common. A simulated audit has the intervals and controls of a real one, so that `Comparison` judges it.
+Scores are drawn, not measured: normal, with a share of the variance that a person's images have in
+common. A simulated audit has the intervals and controls of a real one, and `Comparison` judges it.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from fr_inference.metrics import intervals, power
 from fr_inference.metrics.intervals import Scored
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-# Images of each, correlation of a person's images, correlation with the control: as `null_audits` finds
-# them on drawn 'hard' faces.
-UNITS = {'image': (4, 0.06, 0.25), 'person': (1, 0.0, 0.05)}
+# Images of each person, correlation of their scores, width of the excess's interval over that of the
+# AUC's: as `tests.auditing.null_audits` finds them on LFW.
+UNITS = {'image': (4, 0.28, 1.2), 'person': (1, 0.0, 1.4)}
 
 
 def drawn(generator, people, images, correlation):
@@ -53,7 +53,8 @@ def audit(seed, people, unit, excess=0.0, replicates=200):
       excess: of the AUC over 0.5, and over the control's.
       replicates: of the bootstrap.
     """
-    images, correlation, paired = UNITS[unit]
+    images, correlation, ratio = UNITS[unit]
+    paired = 1 - ratio**2 / 2  # correlation with the control
     generator, how = np.random.default_rng([seed, people]), {'seed': seed, 'replicates': replicates}
     target = drawn(generator, people // 2, images, correlation)
     other = drawn(generator, people // 2, images, correlation)
@@ -81,16 +82,14 @@ def audit(seed, people, unit, excess=0.0, replicates=200):
 
 def expected(people, unit):
     """Returns by the formula (width of the AUC's interval, of the excess's, smallest excess found)."""
-    images, correlation, paired = UNITS[unit]
-    own, over = (
-        power.width(people // 2, images, correlation=correlation, paired=pair)
-        for pair in (None, paired)
-    )
+    images, correlation, ratio = UNITS[unit]
+    own = power.width(people // 2, images, correlation=correlation)
+    over = ratio * own
     return own, over, power.smallest_excess(-over / 2, over / 2)
 
 
 def simulated(people, unit, audits):
-    """Returns the same widths by simulation, and the share that finds the smallest excess of the formula.
+    """Returns the same widths by simulation, and the share that finds the formula's smallest excess.
 
     The share is None where no AUC below 1 is large enough.
     """
