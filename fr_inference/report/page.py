@@ -19,6 +19,7 @@ from fr_inference.membership.comparison import LEAK, UNITS, decisive, first_of, 
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report import membership_figures, search_figures, wording
+from fr_inference.report.glossary import Glossary
 from fr_inference.report.verdict import LABELS, in_order, verdict
 
 _FACE_PIXELS = 72
@@ -57,7 +58,10 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
     return template('page.html').render(
         record=record,
         verdict=said,
+        word=word_of(said.kind),
         sentences=[labelled(sentence) for sentence in said.sentences],
+        reasons=_unsaid(said),
+        glossary=Glossary(),
         trained=_trained(record['target']['recipe']),
         convention=convention(record['input']),
         fed=_fed(record['input']),
@@ -84,6 +88,18 @@ def template(name: str) -> jinja2.Template:
     )
     environment.filters['number'] = lambda value: f'{value:,}'
     return environment.get_template(name)
+
+
+def word_of(kind: str) -> str:
+    """Returns the one word for a verdict of that kind, the same everywhere."""
+    return 'clear' if kind == 'none' else kind
+
+
+def _unsaid(said):
+    """Returns the reasons for a verdict that its sentences do not give already."""
+    text = ' '.join([said.headline, *said.sentences])
+    reasons = (reason.text for reason in getattr(said, 'reasons', ()))
+    return [reason for reason in reasons if reason not in text]
 
 
 def _trained(recipe):

@@ -43,7 +43,7 @@ BUG = Entry(name='odd', target='odd.pth', status='bug', error='ZeroDivisionError
 SHADOWED = comparison(setting='auxiliary', figures=block(0.6, 0.5, 0.7), null=None)
 VOID = on_people(null=BAD_NULL)
 ENTRIES = [
-    entry('first', 'none', 0.5),
+    entry('first', 'clear', 0.5),
     entry('second', 'leak', 0.7, more=[on_people(over=(0.1, 0.3))]),
     FAILED,
     entry('third', 'leak', 0.9, hit_rate=(0.25, 0.1, 0.4), more=[VOID]),
@@ -77,8 +77,8 @@ def test_the_summary_says_what_matters_first():
     ('entries', 'headline', 'tone'),
     [
         ([FAILED], 'Nothing audited yet', 'open'),
-        ([entry('a', 'none'), FAILED], 'No leak found in 1 backbone', 'none'),
-        ([entry('a', 'none'), entry('b', 'open')], 'Inconclusive for 2 backbones', 'open'),
+        ([entry('a', 'clear'), FAILED], 'No leak found in 1 backbone', 'none'),
+        ([entry('a', 'clear'), entry('b', 'open')], 'Inconclusive for 2 backbones', 'open'),
         ([entry('a', 'invalid')], 'Inconclusive for 1 backbone', 'open'),
         ([entry('a', 'leak')], '1 of 1 backbone gives away', 'leak'),
     ],
@@ -99,7 +99,7 @@ def test_a_leak_that_only_a_search_shows_has_no_excess():
 
 
 def test_many_names_are_counted():
-    _, _, sentences = batch_page.summary([entry(f'e{number}', 'none') for number in range(9)])
+    _, _, sentences = batch_page.summary([entry(f'e{number}', 'clear') for number in range(9)])
     assert sentences[-1] == 'No leak found: e0, e1, e2, e3, e4, e5 and 3 more.'
 
 
@@ -138,7 +138,7 @@ def test_a_row_for_each_with_values_to_sort_by(page):
 
 
 def test_columns_without_a_figure_are_left_out():
-    page = batch_page.render([entry('a', 'none')])
+    page = batch_page.render([entry('a', 'clear')])
     assert 'Faces found' not in page
     assert 'no member known' not in page
     assert 'still running' not in page
