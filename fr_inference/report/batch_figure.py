@@ -28,15 +28,18 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
         figure = Figure()
         axes = figure.subplots()
 
-        def draw(row, block, tint, sign, name, **more):
+        def draw(row, block, tint, sign, name, *, hollow=False):
             nonlocal lowest
             low, high = block['auc_ci95']
             lowest = min(lowest, low)
-            thick = {'linewidth': 1.2} if 'markerfacecolor' in more else {'linewidth': 3}
-            axes.plot([low, high], [row, row], color=tint, alpha=0.55, zorder=1, **thick)
-            axes.plot(block['auc'], row, sign, color=tint, label=name or '_', **sizes, **more)
+            thick = 1.2 if hollow else 3
+            axes.plot([low, high], [row, row], color=tint, alpha=0.55, zorder=1, linewidth=thick)
+            point(block['auc'], row, tint, sign, name, hollow)
 
-        sizes, hollow = {'markersize': 6, 'mew': 1.4}, {'markerfacecolor': COLOUR['paper']}
+        def point(x, y, tint, sign, name, hollow):
+            fill = COLOUR['paper'] if hollow else tint
+            axes.plot(x, y, sign, color=tint, mfc=fill, label=name, markersize=6, mew=1.4)
+
         row, controlled = 0.0, False
         for entry in entries:
             if row:
@@ -44,7 +47,9 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
             there = COLOUR['ink' if entry.comparisons else 'muted']
             # The names stand above, and use the width of the figure.
             axes.text(
-                *(0, row, _label(entry)),
+                0,
+                row,
+                _label(entry),
                 transform=axes.get_yaxis_transform(),
                 va='center',
                 fontweight='bold',
@@ -59,12 +64,12 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
                 draw(row, one.figures, tint, sign, name)
                 if one.blind is not None:
                     sign = sign if one.valid else 'o'
-                    draw(row + 0.42, one.blind, tint, sign, '', **hollow)
+                    draw(row + 0.42, one.blind, tint, sign, '_', hollow=True)
                     controlled = True
                 row += 1.1
             row += 0.35
         if controlled:
-            axes.plot([], [], 'o', color=COLOUR['muted'], label=_HOLLOW, **sizes, **hollow)
+            point([], [], COLOUR['muted'], 'o', _HOLLOW, hollow=True)
         named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         # The attacks first; what is hollow or grey explains them.
         order = [name for name in labels.values() if name in named]

@@ -9,23 +9,23 @@ TERMS = {
     ),
     'auc': (
         'AUC',
-        'Of all pairs of one member and one stranger (or of the two groups that a row names), the share in '
-        'which the first has the higher logit: 0.5 is guessing, 1 is never wrong.',
+        'Of all pairs of one member and one stranger (or of the two groups that a row names), the '
+        'share in which the first has the higher logit: 0.5 is guessing, 1 is never wrong.',
     ),
     'backbone': (
         'backbone',
-        'The part of a face-recognition model that turns a photograph into an embedding; it is what '
-        'was audited.',
+        'The part of a face-recognition model that turns a photograph into an embedding; it is '
+        'what was audited.',
     ),
     'batchnorm': (
         'BatchNorm layer',
-        'A layer that keeps the mean and the variance of what passed through it in training; the attack '
-        'measures how far an image lies from them.',
+        'A layer that keeps the mean and the variance of what passed through it in training; the '
+        'attack measures how far an image lies from them.',
     ),
     'blind': (
         'blind control',
-        'The same attack on a backbone that never saw these people: what it reaches there has nothing '
-        'to do with training.',
+        'The same attack on a backbone that never saw these people: what it reaches there has '
+        'nothing to do with training.',
     ),
     'centre': (
         'class centre',
@@ -33,8 +33,8 @@ TERMS = {
     ),
     'cosine': (
         'cosine',
-        'How alike two faces are to a backbone: 1 where their embeddings point the same way, 0 where they '
-        'have nothing in common.',
+        'How alike two faces are to a backbone: 1 where their embeddings point the same way, 0 '
+        'where they have nothing in common.',
     ),
     'coverage': (
         'coverage',
@@ -42,11 +42,13 @@ TERMS = {
     ),
     'density': (
         'density',
-        'How many photographs a reconstruction has around it, where 1 is as many as a photograph has.',
+        'How many photographs a reconstruction has around it, where 1 is as many as a photograph '
+        'has.',
     ),
     'embedding': (
         'embedding',
-        'The list of numbers that a backbone makes of a face; photographs of one person get similar ones.',
+        'The list of numbers that a backbone makes of a face; photographs of one person get '
+        'similar ones.',
     ),
     'evaluator': (
         'evaluator',
@@ -54,7 +56,8 @@ TERMS = {
     ),
     'excess': (
         'excess',
-        'The figure of the attack less that of its control: what the training on these people adds.',
+        'The figure of the attack less that of its control: what the training on these people '
+        'adds.',
     ),
     'fpr': (
         'false-positive rate',
@@ -62,7 +65,8 @@ TERMS = {
     ),
     'frechet': (
         'Fréchet distance',
-        'How differently two sets of faces are spread in the embedding: 0 where means and covariances agree.',
+        'How differently two sets of faces are spread in the embedding: 0 where means and '
+        'covariances agree.',
     ),
     'gallery': (
         'gallery',
@@ -71,13 +75,13 @@ TERMS = {
     ),
     'hit': (
         'hit',
-        'A reconstruction whose nearest person in the gallery is a member, with a cosine that passes the '
-        "evaluator's threshold.",
+        'A reconstruction whose nearest person in the gallery is a member, with a cosine that '
+        "passes the evaluator's threshold.",
     ),
     'interval': (
         '95 % interval',
-        'Where the true value lies by this audit: of 100 such intervals, from other people of the same '
-        'kind, about 95 contain it.',
+        'Where the true value lies by this audit: of 100 such intervals, from other people of the '
+        'same kind, about 95 contain it.',
     ),
     'logit': (
         'logit',
@@ -90,17 +94,17 @@ TERMS = {
     ),
     'null': (
         'null control',
-        'The same attack on strangers only, half of whom are called members: there is nothing to find, so '
-        'its interval should include 0.5.',
+        'The same attack on strangers only, half of whom are called members: there is nothing to '
+        'find, so its interval should include 0.5.',
+    ),
+    'p': (
+        'relabelling p',
+        'The share of random relabellings of the gallery, as members and strangers, with at least '
+        'as many hits: a small p means that chance does not explain the hits.',
     ),
     'precision': (
         'precision',
         'The share of reconstructions that lie where photographs lie.',
-    ),
-    'p': (
-        'relabelling p',
-        'The share of random relabellings of the gallery, as members and strangers, with at least as '
-        'many hits: a small p means that chance does not explain the hits.',
     ),
     'recall': (
         'recall',
@@ -120,18 +124,18 @@ TERMS = {
     ),
     'top1': (
         'Top-1',
-        'The share of reconstructions whose person the evaluator finds again as the most alike of all '
-        'members.',
+        'The share of reconstructions whose person the evaluator finds again as the most alike of '
+        'all members.',
     ),
     'top5': (
         'Top-5',
-        'The share of reconstructions whose person the evaluator finds again among the five most alike '
-        'members.',
+        'The share of reconstructions whose person the evaluator finds again among the five most '
+        'alike members.',
     ),
     'tpr': (
         'found at 1 %',
-        'The share of members that are found by an attack so strict that it takes only 1 % of the strangers '
-        'for members (10 % and 0.1 % likewise).',
+        'The share of members that are found by an attack so strict that it takes only 1 % of the '
+        'strangers for members (10 % and 0.1 % likewise).',
     ),
 }
 """Key -> (term, what it means)."""

@@ -1,7 +1,7 @@
 """SVG that takes its colours from the page, and so follows light and dark.
 
-Every figure is `WIDTH` wide: the page shows it at about this size in one column beside its caption, and on a
-phone over the whole screen, with letters that can be read on both.
+Every figure is `WIDTH` wide: the page shows it at about this size beside its caption, and on a phone
+over the whole screen, with letters that can be read on both.
 """
 
 import contextlib

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import types
 from html.parser import HTMLParser
 
 import markupsafe
@@ -94,7 +95,7 @@ def test_remarks_on_faces_stand_among_the_limits():
     record = demo.record_of('few')
     record['data']['members']['remarks'] = ['left out, images: 3 (<b>a.jpg)', 'another']
     html = page.render(demo.audit_of(record), thumbnails=False)
-    limits = html[html.index('<h2>Limits</h2>') : html.index('<h2>Provenance</h2>')]
+    limits = html[html.index('id="limits">') : html.index('id="provenance">')]
     assert '<li>Members: left out, images: 3 (&lt;b&gt;a.jpg)</li>' in limits
     assert '<li>Members: another</li>' in limits
 
@@ -112,11 +113,47 @@ def test_references_inside_figures_are_unique_and_meet(rendered):
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', rendered)) <= set(names)
 
 
-def test_tables_and_figures_may_be_wider_than_the_window(rendered):
-    """They move sideways inside boxes of their own; only the provenance breaks its lines instead."""
-    boxed = len(re.findall(r'<div class="wide">\s*<table>', rendered))
+def test_tables_move_sideways_in_boxes_of_their_own(rendered):
+    """The keyboard reaches them; only the provenance breaks its lines instead."""
+    boxed = len(re.findall(r'<div class="wide" tabindex="0"[^>]*>\s*<table>', rendered))
     assert boxed == rendered.count('<table') - rendered.count('<table class="provenance">') > 2
-    assert rendered.count('<svg') == rendered.count('<div class="drawing"><svg')
+    assert re.search(r'\.wide \{[^}]*overflow-x: auto', rendered)
+
+
+def test_figures_are_of_one_width_beside_their_captions(rendered):
+    """So their letters are of one size, on a phone and on a screen."""
+    widths = set(re.findall(r'<svg[^>]* width="([\d.]+)pt"', rendered))
+    assert widths == {f'{72 * svg.WIDTH:g}'}
+    assert rendered.count('<svg') == rendered.count(
+        '<figure class="beside"><div class="drawing"><svg'
+    )
+
+
+def box_of(text):
+    return html.unescape(text[text.index('<section class="verdict') : text.index('</section>')])
+
+
+def test_the_first_screen_is_plain(audit, rendered):
+    """One word, its headline, what it means and the facts, without the field's terms."""
+    box, said = box_of(rendered), verdict(audit.record)
+    (word,) = re.findall(r'class="badge">(\w+)<', rendered)
+    assert word == page.word_of(said.kind) in ('leak', 'clear', 'open', 'invalid')
+    assert f'<section class="verdict {word}"' in rendered
+    assert f'{{ --tone: var(--{word})' in rendered
+    text = re.sub(r'<[^>]*>', ' ', box)
+    for term in ('AUC', 'logit', 'TPR', 'cosine', 'Top-1', 'Fréchet'):
+        assert term not in text
+    parts = [said.headline, *(page.labelled(sentence)[1] for sentence in said.sentences)]
+    assert all(part in box for part in parts)
+    places = [box.index(text) for text in ('What it means:', 'Given as members', 'Asked:')]
+    assert places == sorted(places)
+    assert '#figures' in rendered[: rendered.index('<section')]
+
+
+def test_reasons_that_the_sentences_do_not_give_stand_in_the_box():
+    reasons = [types.SimpleNamespace(text=text) for text in ('It leaks: much.', 'Too few people.')]
+    said = types.SimpleNamespace(headline='A', sentences=('It leaks: much.',), reasons=reasons)
+    assert page._unsaid(said) == ['Too few people.']
 
 
 def test_figures_of_the_table_are_those_of_the_record(audit, rendered):
@@ -174,7 +211,9 @@ def test_the_input_convention_and_how_images_fit_it():
     text = page.render(demo.audit_of(record))
     assert 'BGR, each value v of 0 to 255 as (v − (1, 2, 3)) / 127.5' in text
     assert 'order assumed, range given' in text
-    assert text.count('Sixty-four images do not fit it.') == 3  # verdict, limits, provenance
+    # Verdict, facts, limits, provenance.
+    assert text.count('Sixty-four images do not fit it.') == 4
+    assert '<small>BGR, may not fit</small>' in text
     assert '95.1 % of 1,200 pairs of 60 people (95 % interval 90.0 to 98.0' in text
 
 
@@ -298,8 +337,8 @@ def test_a_newcomers_attack_appears_everywhere():
     text = html.unescape(page.render(with_comparisons('easy', comparison(), brightness())))
     assert 'the attack on photographs (Brightness)' in text
     assert '<td>Brightness<small>photographs, strangers known only</small></td>' in text
-    assert 'Brightness photographs, strangers known only' in words_of_figure(text, 'overview')
-    assert wording.label(brightness()) in words_of_figure(text, 'roc')
+    for name in ('overview', 'roc'):
+        assert wording.label(brightness()) in words_of_figure(text, name)
 
 
 def test_records_without_scores_have_no_curves():
