@@ -33,6 +33,7 @@ EXIT_GATE = 3
 EXIT_STOPPED = 4
 
 _LAST_SECONDS = 3
+_ALLOCATIONS = 50_000  # between two collections of garbage
 # What is raised when another process ends.
 _LOST = re.compile('Gloo|coordination service|NCCL', re.IGNORECASE)
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -129,9 +130,9 @@ def _collect_less() -> None:
 
     The collector would walk again and again over all that the imports left, which is never freed.
     """
-    if not gc.get_freeze_count():
+    if gc.get_threshold()[0] < _ALLOCATIONS:  # not yet
         gc.freeze()
-        gc.set_threshold(50_000, 10, 10)
+        gc.set_threshold(_ALLOCATIONS, 10, 10)
 
 
 def _show(text: str) -> None:
