@@ -171,9 +171,10 @@ def _remark(values, record):
     if said.kind == CLEAR:
         return ''
     # Of all attacks that a gate reads: the widest interval need not be that of the highest estimate.
-    bounds = {gate.bound: read(gate.bound, record) for gate, _ in values}
-    ends = dict.fromkeys(f'{gate.name} is {found.value:.4g}' for gate, found in bounds.items())
-    stricter = [gate.text for gate, found in bounds.items() if found.value > gate.limit]
+    read_again = [(gate.bound, read(gate.bound, record)) for gate, _ in values]
+    bounds = [(gate, found) for gate, found in read_again if found is not None]
+    ends = dict.fromkeys(f'{gate.name} is {found.value:.4g}' for gate, found in bounds)
+    stricter = [gate.text for gate, found in bounds if found.value > gate.limit]
     return (
         f'passed, but the verdict is {said.kind}: {said.headline}. {", ".join(ends)}; '
         f'with the gate {" or ".join(["verdict", *stricter])} it would have failed'
