@@ -30,8 +30,11 @@ def main(flags: options.Flags) -> None:
     )
     fit = convention.check(target, listed.faces, seed=0, same=listed.twins(convention.PEOPLE))
     print(f'{len(listed.faces)} images, mirror {target.input.mirror}')
-    print(fit.remark)
-    print(verification.verify(scores, listed.same, listed.folds))
+    if fit.state == convention.FITS:  # else `demand` says it
+        print(fit.remark)
+    found = verification.verify(scores, listed.same, listed.folds)
+    print(found)
+    print(found.expectation)
     convention.demand(target, fit, allow=asked.allow_misfit)
 
 

@@ -6,6 +6,7 @@ goes on as `python -m experiments.NAME` does: with its own output, signals, exit
 
 import contextlib
 import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -145,6 +146,9 @@ def _main():
 
     assert all((absl.app, absl.flags, flax.linen, optax, orbax.checkpoint, PIL.Image, tqdm))
     assert fr_inference.auditing
+    # The children neither walk over what was imported nor copy the pages that it lies on.
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
     request = _serve()
     if request is not None:
         _child(**request)

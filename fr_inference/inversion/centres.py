@@ -12,8 +12,6 @@ contrast.)
 import warnings
 
 import numpy as np
-from sklearn.decomposition import FastICA
-from sklearn.exceptions import ConvergenceWarning
 
 from fr_inference import errors, runs
 from fr_inference.inversion import judge
@@ -88,6 +86,8 @@ def _rank(unit):
 
 def _sources(unit, count, seed):
     """[N, count] how far each face reaches along each component; None where FastICA finds none."""
+    from sklearn.decomposition import FastICA  # a second to import, of every program that audits
+
     analysis = FastICA(
         count,
         fun=_skewness,
@@ -100,7 +100,6 @@ def _sources(unit, count, seed):
     try:
         with warnings.catch_warnings(), np.errstate(all='ignore'):
             # A component that still turns a little is an estimate like the others.
-            warnings.simplefilter('ignore', ConvergenceWarning)
             warnings.simplefilter('ignore', UserWarning)
             sources = analysis.fit_transform(unit)
     except (ValueError, np.linalg.LinAlgError):

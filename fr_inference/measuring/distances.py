@@ -9,6 +9,7 @@ is; here it is the layer's running variance plus its epsilon, channel by channel
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -97,12 +98,23 @@ def of_image(apply: Apply, variables: Any, image: jax.Array) -> tuple[jax.Array,
       InputError: for BatchNorm layers in training mode or without statistics, and for an `apply`
         that returns something else than embeddings.
     """
-    with recording() as found:
-        embedding = apply(variables, image[None])
-    _check_embedding(embedding)
-    distances = [distance[0] for _, distance in found]
-    stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
-    return stacked, embedding.reshape(-1).astype(jnp.float32)
+    found: tuple[jax.Array, jax.Array] = _program(apply)(variables, image)
+    return found
+
+
+@functools.lru_cache(maxsize=32)
+def _program(apply):
+    """Compiled, so that the programs that look at a backbone share one trace of its layers."""
+
+    def look(variables, image):
+        with recording() as found:
+            embedding = apply(variables, image[None])
+        _check_embedding(embedding)
+        distances = [distance[0] for _, distance in found]
+        stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
+        return stacked, embedding.reshape(-1).astype(jnp.float32)
+
+    return jax.jit(look)
 
 
 def _check_embedding(found):
@@ -117,10 +129,17 @@ def _check_embedding(found):
 
 def layer_names(target: Target) -> tuple[str, ...]:
     """Returns the names of the BatchNorm layers in the order they are called, without computing."""
+    shapes = jax.eval_shape(lambda variables: variables, target.variables)
     image = jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32)
+    leaves, structure = jax.tree.flatten((shapes, image))
+    return _layer_names(target.apply, structure, tuple(leaves))
+
+
+@functools.lru_cache(maxsize=32)
+def _layer_names(apply, structure, leaves):
     with recording() as found:
         # A function of its own: JAX remembers traces by function, and a remembered one records nothing.
-        jax.eval_shape(lambda *inputs: target.apply(*inputs), target.variables, image)
+        jax.eval_shape(lambda *inputs: apply(*inputs), *jax.tree.unflatten(structure, leaves))
     return tuple(name for name, _ in found)
 
 

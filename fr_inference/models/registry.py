@@ -67,7 +67,7 @@ def _initialiser(module):
 def abstract_variables(module: nn.Module, input: InputSpec) -> Any:
     """Returns the variables' shapes and dtypes, without allocating or computing anything."""
     image = jax.ShapeDtypeStruct((1, input.height, input.width, 3), jnp.float32)
-    return jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), image)
+    return jax.eval_shape(_initialiser(module), jax.random.key(0), image)
 
 
 def count_parameters(variables: Any) -> int:
@@ -77,8 +77,9 @@ def count_parameters(variables: Any) -> int:
 
 @functools.lru_cache(maxsize=128)
 def _apply_of(module: nn.Module) -> Apply:
-    """One function for each module, so that all its checkpoints share what is compiled for one."""
+    """One for each module: what is traced and compiled for a checkpoint serves all others."""
 
+    @jax.jit
     def apply(variables: Any, images: jax.Array) -> jax.Array:
         return cast(jax.Array, module.apply(variables, images, train=False))
 

@@ -10,7 +10,7 @@ import markupsafe
 
 from fr_inference import files, runs, tables
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import Comparison, decisive
+from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison, decisive
 from fr_inference.report import batch_figure, page, wording
 from fr_inference.report.glossary import Glossary
 from fr_inference.report.verdict import comparisons, verdict
@@ -21,7 +21,7 @@ STATES = ('waiting', 'running', 'done', 'failed', 'bug')
 INTERVALS = ('auc', 'blind', 'null', 'excess', 'tpr_at_1_percent', 'hit_rate')
 _PLAIN = ('architecture', 'images', 'people')
 # Verdicts, the worst first.
-_KINDS = ('leak', 'invalid', 'open', 'clear')
+_KINDS = (LEAK, INVALID, OPEN, CLEAR)
 _CALLED = {
     **{kind: kind for kind in _KINDS},
     'failed': 'failed',
@@ -121,7 +121,7 @@ def finished(name: str, target: str, record: Mapping[str, Any], report: str) -> 
         target=target,
         status='done',
         report=report,
-        kind=page.word_of(said.kind),
+        kind=said.kind,
         headline=said.headline,
         figures=figures,
         comparisons=tuple(comparisons(record)),
@@ -209,18 +209,18 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     """
     kinds = {kind: [entry for entry in entries if entry.kind == kind] for kind in _KINDS}
     states = {state: [entry for entry in entries if entry.status == state] for state in STATES}
-    done, leaking = len(states['done']), kinds['leak']
+    done, leaking = len(states['done']), kinds[LEAK]
     others = ', '.join(f'{len(kinds[kind])} {kind}' for kind in _KINDS[1:] if kinds[kind])
     if leaking:
         gives = 'gives' if len(leaking) == 1 else 'give'
         headline = f'{len(leaking)} of {_count(done, "backbone")} {gives} away training data'
-        tone, headline = 'leak', f'{headline}; {others}' if others else headline
+        tone, headline = LEAK, f'{headline}; {others}' if others else headline
     elif not done:
         tone, headline = '', 'Nothing audited yet'
-    elif len(kinds['clear']) == done:
-        tone, headline = 'clear', f'No leak found in {_count(done, "backbone")}'
+    elif len(kinds[CLEAR]) == done:
+        tone, headline = CLEAR, f'No leak found in {_count(done, "backbone")}'
     else:
-        tone = 'invalid' if len(kinds['invalid']) == done else 'open'
+        tone = INVALID if len(kinds[INVALID]) == done else OPEN
         headline = f'No leak is shown in {_count(done, "backbone")}: {others}'
     sentences = [
         f'{_count(len(entries), "audit")}: '
@@ -260,7 +260,7 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
 def _shown(entry):
     """Returns the comparison that shows a leak; None where only a search does."""
     one = entry.decisive
-    return one if one is not None and one.kind == 'leak' else None
+    return one if one is not None and one.kind == LEAK else None
 
 
 def _labelled(sentence):

@@ -102,6 +102,11 @@ TERMS = {
         'The share of random relabellings of the gallery, as members and strangers, with at least '
         'as many hits: a small p means that chance does not explain the hits.',
     ),
+    'pictures': (
+        'pictures alone',
+        'Plain statistics of the pictures, such as their brightness, in place of the backbone: where '
+        'they tell the sides apart as well, the attack shows nothing about training.',
+    ),
     'precision': (
         'precision',
         'The share of reconstructions that lie where photographs lie.',

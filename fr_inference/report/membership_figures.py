@@ -51,6 +51,7 @@ def overview(found: Sequence[Comparison]) -> str:
                 (one.figures, 'attack', colour, marker),
                 (one.blind, 'blind control', COLOUR['muted'], 'o'),
                 (one.null, 'null control', COLOUR['muted'], 'o'),
+                (one.pictures, 'pictures alone', COLOUR['muted'], 'o'),
             ]
             for block, label, tint, sign in points:
                 if block is None:

@@ -98,6 +98,11 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
             'on a backbone that never saw these people the same attack reaches '
             f'{auc(one.blind)}, which should not lie above 0.5'
         )
+    if one.pictures_failed:
+        reasons.append(
+            f'plain statistics of the pictures, without any backbone, reach {auc(one.pictures)}, which '
+            'the interval of the attack does not exceed'
+        )
     return f'{NOT_COUNTED}: {"; ".join(reasons)}'
 
 

@@ -51,7 +51,7 @@ def results(folder):
             'plain': arguments('plain_out', '--nothumbnails', target='plain'),
             'gate': arguments(
                 'gate_out',
-                '--fail_above=auc:0.001,tpr@fpr=0.001:0.5',
+                '--fail_above=auc:0.001,people/partial.auc_high:0.999999',
                 '--allow_overlap',
                 '--seed=3',
                 f'--blind={folder / "blind"}',
@@ -59,7 +59,12 @@ def results(folder):
             'misfed': misfed('refused'),
             'flagged': misfed('refused', '--colour=bgr'),
             'allowed': misfed('allowed', '--allow_misfit', '--fail_above=auc:0.9999'),
-            'bad_gate': arguments('refused', '--fail_above=area:0.5'),
+            'bad_gate': arguments('refused', '--fail_above=area:0.5', target='none'),
+            'unresolved_gate': arguments('refused', '--fail_above=tpr@fpr=0.001:0.5'),
+            'gate_of_a_search': arguments('refused', '--fail_above=hit_rate:0.5', target='none'),
+            'gate_without_layers': arguments(
+                'refused', '--fail_above=bn-distance/partial.auc:0.5', target='plain'
+            ),
             'no_target': arguments('refused', target='none'),
             'no_members': arguments('refused', members='none'),
             'same': arguments('refused', others=MEMBERS),
@@ -148,8 +153,12 @@ def test_wrong_input_stops_or_is_warned_of(folder, results):
     [
         (
             'bad_gate',
-            "--fail_above: found 'area:0.5', expected NAME:LIMIT",
+            "--fail_above: found 'area:0.5', expected verdict, or FIGURE:LIMIT",
         ),
+        ('unresolved_gate', '--fail_above: found tpr@fpr=0.001 with 8 evaluated non-members'),
+        ('unresolved_gate', 'expected 10,000 or more evaluated, so about 20,000 in all'),
+        ('gate_of_a_search', 'also give --generator=GENERATOR'),
+        ('gate_without_layers', 'bn-distance/partial needs BatchNorm layers'),
         ('no_target', '--target: '),
         ('no_members', "--members: found 'none', which does not exist"),
         ('same', '--nonmembers: found 8 identities on both sides (hard-0-0, '),

@@ -1,5 +1,6 @@
 """The report stands alone, shows what was run and nothing else, and trusts no name."""
 
+import dataclasses
 import html
 import json
 import re
@@ -16,7 +17,7 @@ from fr_inference.models.target import origins
 from fr_inference.report import membership_figures, page, svg, wording
 from fr_inference.report.verdict import comparisons, verdict
 from tests.report import demo
-from tests.report.comparisons import BAD_BLIND, BAD_NULL, brightness, comparison, on_people
+from tests.report.comparisons import BAD_BLIND, BAD_NULL, block, brightness, comparison, on_people
 
 NASTY = '<script>alert("x")</script> & Søn'
 
@@ -26,7 +27,8 @@ def nasty(record):
     record['target']['name'] = NASTY
     record['provenance']['command'] = f'python -m experiments.audit --out={NASTY}'
     record['data']['members']['source'] = NASTY
-    record['exposed'][0]['identity'] = NASTY
+    if 'exposed' in record:
+        record['exposed']['people'][0]['identity'] = NASTY
     record['limits'].append(NASTY)
     record['skipped'].append({'path': NASTY, 'reason': NASTY})
     return record
@@ -77,7 +79,6 @@ def test_every_part_is_there(audit, rendered):
         'True positives against false positives',
         'How members and strangers differ',
         'Who is compared with whom',
-        'Most exposed people' if leak else 'Members with the highest logits',
         'Limits',
         'Provenance',
         '32 × 32 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 127.5',
@@ -137,7 +138,7 @@ def test_the_first_screen_is_plain(audit, rendered):
     """One word, its headline, what it means and the facts, without the field's terms."""
     box, said = box_of(rendered), verdict(audit.record)
     (word,) = re.findall(r'class="badge">(\w+)<', rendered)
-    assert word == page.word_of(said.kind) in ('leak', 'clear', 'open', 'invalid')
+    assert word == said.kind in ('leak', 'clear', 'open', 'invalid')
     assert f'<section class="verdict {word}"' in rendered
     assert f'{{ --tone: var(--{word})' in rendered
     text = re.sub(r'<[^>]*>', ' ', box)
@@ -168,13 +169,15 @@ def test_figures_of_the_table_are_those_of_the_record(audit, rendered):
 
 
 def test_thumbnails_can_be_left_out(audit, rendered):
-    images = sum(len(person['rows']) for person in audit.record['exposed'])
+    exposed = audit.record.get('exposed', {}).get('people', ())
+    images = sum(len(person['rows']) for person in exposed)
     if 'inversion' in audit.record:
         images += 3 * 12 + 2 * audit.record['inversion']['targeted']['people']
-    assert rendered.count('<img') == images > 0
+    assert rendered.count('<img') == images
+    assert bool(images) == (verdict(audit.record).kind == 'leak')
     without = page.render(audit, thumbnails=False)
     assert '<img' not in without
-    assert 'faces were left out on request' in without
+    assert ('aces were left out on request' in without) == bool(images)
 
 
 def with_comparisons(name, *found):
@@ -295,6 +298,16 @@ def test_populations_say_whether_their_attack_is_counted(controls):
         assert table.count(reason) == 1
 
 
+def test_the_control_without_a_backbone_is_shown_where_it_was_run():
+    found = dataclasses.replace(comparison(), pictures=block(0.42, 0.4, 0.44))
+    text = page.render(with_comparisons('easy', found, on_people()), thumbnails=False)
+    assert 'Pictures alone</a></th>' in text
+    assert '<td>0.420<small>0.400 to 0.440</small></td>' in text
+    assert 'pictures alone' in words_of_figure(text, 'overview')
+    without = page.render(with_comparisons('easy', comparison(), on_people()), thumbnails=False)
+    assert 'ictures alone' not in without
+
+
 def test_a_failed_attack_is_grey_in_the_figure():
     colour, _, sign = svg.look(0, counted=False)
     assert (colour, sign) == ('#000007', 'x')
@@ -304,18 +317,13 @@ def test_a_failed_attack_is_grey_in_the_figure():
         assert f'var({tint})' not in drawn
 
 
-def test_logits_of_an_attack_that_is_not_counted_name_nobody():
-    """The demo's third report: its people were attacked by one whose null control failed."""
-    record = demo.record_of('few')
-    assert all(person['person_logit'] is None for person in record['exposed'])
-    record['exposed'][0]['person_logit'] = 9.0  # as earlier versions wrote it
-    audit = demo.audit_of(record)
-    text = page.render(audit, thumbnails=False)
+def test_exposed_people_stand_at_a_stated_error_rate():
+    text = html.unescape(page.render(demo.audit_of(demo.record_of('few')), thumbnails=False))
     exposed = text[text.index('Most exposed people') : text.index('What was reconstructed')]
-    assert ' · images +' in exposed
-    assert ' · person ' not in exposed
-    (people,) = [one for one in audit.comparisons if one.unit == 'person']
-    assert wording.not_counted(people) in html.unescape(exposed)
+    exposed = re.sub('<[^>]*>', '', exposed)
+    found = demo.record_of('few')['exposed']
+    assert f'score above all {found["strangers"]} strangers' in exposed
+    assert f'at most {100 * found["error_rate_ci95"]:.1f} %' in exposed
 
 
 def test_the_controls_of_the_first_attack_stand_beside_its_curve():

@@ -43,7 +43,6 @@ def _open(path: pathlib.Path, name: str, fields: list[str], flags: options.Flags
 
 
 def _main(folder: pathlib.Path) -> None:
-    gc.freeze()  # what is imported is not looked through again after each file
     results = {}
     for name in (*CASES, *HONEST):
         path = folder / file_name(name)
@@ -62,6 +61,7 @@ def _main(folder: pathlib.Path) -> None:
                 code = 1
                 said.write(repr(error)[:500])
             gc.collect()  # what is left behind and complains then does so on this file's account
+            gc.freeze()  # what is imported and remembered is not looked through after each file
         used = resource.getrusage(resource.RUSAGE_SELF)
         results[name] = {
             'code': code,
