@@ -9,29 +9,49 @@ from fr_inference.report import wording
 from fr_inference.report.svg import COLOUR, WIDTH, look, styled, svg
 
 _LONGEST = 44  # letters of a name
+# Heights: of a page, of what stands around the attacks of an entry, of an attack with its control.
+_ROWS, _HEAD, _ATTACK = 34, 1.15, 1.1
 _HOLLOW = 'hollow, just below: the same on a backbone that never saw them'
 
 
-def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
-    """Draws a block for each `batch_page.Entry`; one that is not done stays empty.
+def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> list[str]:
+    """Draws a block for each `batch_page.Entry`, in figures that fit a printed page.
 
     Every attack has its own blind control just below it, hollow and of the same colour. One that is not
-    counted is grey and crossed.
+    counted is grey and crossed. An audit that is not done stays empty.
 
     Args:
       entries: in the order of the page.
       labels: key of a comparison -> its label, in the order in which they are drawn.
     """
+    found = [one for entry in entries for one in entry.comparisons]
+    blocks = [block for one in found for block in (one.figures, one.blind) if block is not None]
+    left = min([0.35, *(block['auc_ci95'][0] - 0.02 for block in blocks)])
+    return [
+        _draw(some, labels, left, f'targets{number}') for number, some in enumerate(_pages(entries))
+    ]
+
+
+def _pages(entries):
+    """Yields as many entries as a page holds at a time."""
+    some: list[Any] = []
+    for entry in entries:
+        rows = sum(_HEAD + _ATTACK * len(one.comparisons) for one in (*some, entry))
+        if some and rows > _ROWS:
+            yield some
+            some = []
+        some.append(entry)
+    yield some
+
+
+def _draw(entries, labels, left, name):
     looks = {key: look(place) for place, key in enumerate(labels)}
-    lowest = 0.5
     with styled():
         figure = Figure()
         axes = figure.subplots()
 
         def draw(row, block, tint, sign, name, *, hollow=False):
-            nonlocal lowest
             low, high = block['auc_ci95']
-            lowest = min(lowest, low)
             thick = 1.2 if hollow else 3
             axes.plot([low, high], [row, row], color=tint, alpha=0.55, zorder=1, linewidth=thick)
             point(block['auc'], row, tint, sign, name, hollow)
@@ -60,14 +80,14 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
             for key in (key for key in labels if key in found):
                 one = found[key]
                 tint, _, sign = looks[key] if one.valid else look(0, counted=False)
-                name = wording.not_counted(one, short=True) or labels[key]
-                draw(row, one.figures, tint, sign, name)
+                called = wording.not_counted(one, short=True) or labels[key]
+                draw(row, one.figures, tint, sign, called)
                 if one.blind is not None:
                     sign = sign if one.valid else 'o'
                     draw(row + 0.42, one.blind, tint, sign, '_', hollow=True)
                     controlled = True
-                row += 1.1
-            row += 0.35
+                row += _ATTACK
+            row += _HEAD - 0.8
         if controlled:
             point([], [], COLOUR['muted'], 'o', _HOLLOW, hollow=True)
         named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -78,13 +98,13 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
         axes.axvline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set_yticks([])
         axes.spines['left'].set_visible(False)
-        axes.set(ylim=(row - 0.6, -0.7), xlim=(min(0.35, lowest - 0.02), 1.02))
+        axes.set(ylim=(row - 0.6, -0.7), xlim=(left, 1.02))
         figure.supxlabel(wording.AUC_AXIS, fontsize=9.5)
         axes.grid(axis='x', linewidth=0.6)
         if order:
             handles = [named[name] for name in order]
             figure.legend(handles, order, loc='outside upper left', fontsize=9)
-        return svg(figure, 'targets')
+        return svg(figure, name)
 
 
 def _label(entry):

@@ -181,7 +181,7 @@ def render(entries: Sequence[Entry]) -> str:
     """Returns the page, which refers to the reports beside it and to nothing else."""
     headline, tone, sentences = summary(entries)
     labels = _labels(entries)
-    drawn = batch_figure.targets(entries, labels) if labels else ''
+    drawn = batch_figure.targets(entries, labels) if labels else []
     return page.template('batch_page.html').render(
         entries=entries,
         called=_CALLED,
@@ -198,7 +198,7 @@ def render(entries: Sequence[Entry]) -> str:
         inverted=any('hit_rate' in entry.figures for entry in entries),
         unfinished=any(entry.status in ('waiting', 'running') for entry in entries),
         failed=[entry for entry in entries if entry.error],
-        drawing=markupsafe.Markup(drawn),
+        drawings=[markupsafe.Markup(figure) for figure in drawn],
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import decisive, first_of
+from fr_inference.membership.comparison import LEAK, decisive, first_of
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report import membership_figures, search_figures, wording
@@ -91,7 +91,9 @@ def template(name: str) -> jinja2.Template:
 
 
 def _unsaid(said):
-    """Returns the reasons for a verdict that its sentences do not give already."""
+    """Returns the reasons for a verdict that its sentences do not give already; a leak is its own."""
+    if said.kind == LEAK:
+        return []
     text = ' '.join([said.headline, *said.sentences])
     reasons = (reason.text for reason in said.reasons)
     return [reason for reason in reasons if reason not in text]

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from fr_inference.report import batch_page, wording
+from fr_inference.report import batch_figure, batch_page, svg, wording
 from fr_inference.report.batch_page import Entry
 from tests.report import demo
 from tests.report.comparisons import BAD_NULL, block, brightness, comparison, on_people
@@ -247,6 +247,20 @@ def test_brief():
     figures = {'seconds': 2.0, 'hit_rate': (0.5, 0.2, 0.8)}
     bare = dataclasses.replace(ENTRIES[1], figures=figures, comparisons=())
     assert bare.brief == 'hit rate 0.500, 0.200 to 0.800; 2 s'
+
+
+def test_figures_fit_a_printed_page():
+    """All targets are drawn, on one axis; heads and attacks are not torn apart."""
+    entries = [entry(f'e{number}', 'open', 0.9 - number / 60) for number in range(20)]
+    drawn = batch_figure.targets(entries, {'bn-distance/partial': 'Distances'})
+    assert len(drawn) == 2
+    heights = [float(re.search(r'height="([\d.]+)pt"', figure)[1]) for figure in drawn]
+    width = 72 * svg.WIDTH
+    assert all(height / width < 24 / 10.5 for height in heights)  # centimetres, as in style.css
+    names = re.findall(r'>(e\d+)<', ''.join(drawn))
+    assert names == [one.name for one in entries]
+    ticks = [re.findall(r'>(0\.\d)<', figure) for figure in drawn]
+    assert ticks[0] == ticks[1]
 
 
 def test_threads_do_not_draw_over_each_other(page):

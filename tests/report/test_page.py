@@ -153,8 +153,12 @@ def test_the_first_screen_is_plain(audit, rendered):
 
 def test_reasons_that_the_sentences_do_not_give_stand_in_the_box():
     reasons = [types.SimpleNamespace(text=text) for text in ('It leaks: much.', 'Too few people.')]
-    said = types.SimpleNamespace(headline='A', sentences=('It leaks: much.',), reasons=reasons)
+    said = types.SimpleNamespace(
+        kind='open', headline='A', sentences=('It leaks: much.',), reasons=reasons
+    )
     assert page._unsaid(said) == ['Too few people.']
+    said.kind = 'leak'
+    assert page._unsaid(said) == []
 
 
 def test_figures_of_the_table_are_those_of_the_record(audit, rendered):
