@@ -3,7 +3,8 @@
   python -m experiments.audit --target=BACKBONE --members=FACES --nonmembers=FACES --out=FOLDER
 
 Runs membership inference, and model inversion where --generator and --evaluator are given. Exit codes:
-2 bad input, 3 a gate of --fail_above was crossed, 4 stopped by SIGTERM: the same command continues.
+2 bad input, 3 a gate of --fail_above was not passed (docs/gates.md), 4 stopped by SIGTERM: the same
+command continues.
 """
 
 from fr_inference import config
@@ -14,14 +15,16 @@ from fr_inference.report import gate
 
 def main(flags: options.Flags) -> None:
     """Audits, writes, checks the gates."""
-    limits = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
+    gates = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     inputs, settings = flags.read(config.Inputs), flags.read(config.Settings)
     search = config.search_of(inputs, flags.given(config.Search))
     output = flags.read(config.Output)
     command = options.command(inputs, settings, search, output, flags.read(config.Gates))
-    result = single.run(inputs, settings, search, output, command=command, progress=bars.progress)
+    result = single.run(
+        inputs, settings, search, output, command=command, gates=gates, progress=bars.progress
+    )
     print(single.printed(result, output))
-    gate.check(limits, result.record)
+    single.judge(gates, result.record)
 
 
 PROGRAM = program.Program(

@@ -17,8 +17,8 @@ that are missing, failed, or changed (options, checkpoint, list of faces); the s
 row is kept. FOLDER/scores holds the measurements of all rows; it may be removed.
 
 Exit codes: 0 all rows are done; 1 a row failed by a bug (FOLDER/NAME/error.txt); otherwise 3 a finished
-row crossed a gate of --fail_above; otherwise 2 a row failed by its input, or the table or a flag is bad,
-and then nothing was audited; 4 stopped by SIGTERM: the same command continues.
+row has not passed a gate of --fail_above (docs/gates.md); otherwise 2 a row failed by its input, or the
+table or a flag is bad, and then nothing was audited; 4 stopped by SIGTERM: the same command continues.
 """
 
 from fr_inference import config
@@ -30,12 +30,12 @@ from fr_inference.report import batch_page, gate
 
 def main(flags: options.Flags) -> None:
     """Reads the table, audits every row, writes the comparison, checks the gates."""
-    limits = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
+    gates = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     output, batch = flags.read(config.Output), flags.read(Batch)
     rows = table.read(batch.targets, flags.given(*table.KINDS))
     out = folders.make(output.out, 'out', batch_page.FILES)
-    entries = running.Batch(rows, out, output.scores).run(per_device=batch.per_device)
-    ending.tell(entries, limits, out)
+    entries = running.Batch(rows, out, output.scores, gates).run(per_device=batch.per_device)
+    ending.tell(entries, gates, out)
 
 
 PROGRAM = program.Program(

@@ -6,17 +6,19 @@
 Runs only the model inversion of experiments.audit. Writes the same files, and reconstructions.csv,
 reconstructions.png and every reconstruction below FOLDER. With --auxiliary the attack that guides the
 search is fitted on a shadow, and the gallery holds all members and non-members; without it, the half
-that the attack was not fitted on. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command
-continues.
+that the attack was not fitted on. Exit codes: 2 bad input, 3 a gate of --fail_above was not passed
+(docs/gates.md), 4 stopped by SIGTERM: the same command continues.
 """
 
 from fr_inference import config
 from fr_inference.batch import single
 from fr_inference.cli import bars, options, program
+from fr_inference.report import gate
 
 
 def main(flags: options.Flags) -> None:
-    """Searches, judges, writes."""
+    """Searches, judges, writes, checks the gates."""
+    gates = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     inputs, settings = flags.read(config.Inputs), flags.read(config.Settings)
     search = config.search_of(inputs, flags.given(config.Search))
     output = flags.read(config.Output)
@@ -25,16 +27,18 @@ def main(flags: options.Flags) -> None:
         settings,
         search,
         output,
-        command=options.command(inputs, settings, search, output),
+        command=options.command(inputs, settings, search, output, flags.read(config.Gates)),
         membership=False,
+        gates=gates,
         progress=bars.progress,
     )
     print(single.printed(result, output))
+    single.judge(gates, result.record)
 
 
 PROGRAM = program.Program(
     main=main,
-    kinds=(config.Inputs, config.Settings, config.Search, config.Output),
+    kinds=(config.Inputs, config.Settings, config.Search, config.Output, config.Gates),
     required=('generator', 'evaluator'),
     hidden=('attacks', 'member_identities', 'shift'),
 )

@@ -5,7 +5,6 @@ and arrays. (The module is not called `audit`: the function `fr_inference.audit`
 """
 
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
@@ -15,32 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import (
-    checking,
-    checkpointing,
-    config,
-    files,
-    opening,
-    provenance,
-    runs,
-    tables,
-)
+from fr_inference import checking, config, files, opening, recording, runs, tables
 from fr_inference.data import placement
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
 from fr_inference.measuring.features import Feature
-from fr_inference.membership import limitations, study
+from fr_inference.membership import limitations, picture_statistics, study
 from fr_inference.membership.comparison import Comparison
-from fr_inference.membership.study import Findings
-from fr_inference.membership.views import Shadow, Views, measure_views
-from fr_inference.metrics import verification
-from fr_inference.models import registry
+from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Apply, InputSpec
 from fr_inference.opening import FacesSource, Opened, TargetSource
 from fr_inference.opening import open_inputs as open_inputs
+from fr_inference.report.verdict import Verdict, verdict
 from fr_inference.runs import Progress
 from fr_inference.training.shadow import train_shadow
 
@@ -73,10 +61,13 @@ class Audit:
     faces: Faces
     inversion: Inversion | None = None
 
-    def __repr__(self) -> str:
-        from fr_inference.report.verdict import verdict  # here, for a verdict is seldom asked for
+    @property
+    def verdict(self) -> Verdict:
+        """The one word, why it is this one, and what is said first."""
+        return verdict(self.record)
 
-        return f'<Audit of {self.record["target"]["name"]}: {verdict(self.record).headline}>'
+    def __repr__(self) -> str:
+        return f'Audit of {self.record["target"]["name"]}. {self.verdict}'
 
     @runs.first_only
     def save(self, folder: str | os.PathLike, *, thumbnails: bool = True) -> None:
@@ -165,8 +156,9 @@ def audit(
         can be run.
       members: training images. Folders and files are resized to the input; arrays must have its size.
       nonmembers: images of people who were not trained on, of the same source.
-      input: size and normalisation of the images that a function expects; 112x112, (x - 127.5) / 127.5
-        by default. A checkpoint has its own.
+      input: size, order of colours and normalisation of the images that a function expects. Without it
+        the size is that of the members' arrays (of files 112x112), RGB and (v - 127.5) / 127.5 are
+        assumed, and a warning says so. A checkpoint has its own.
       name: how the report calls a function's model.
       member_identities: other images of the members' people.
       shift: faces of another source.
@@ -189,7 +181,7 @@ def audit(
     Raises:
       InputError: for anything that is wrong with the input.
     """
-    backbone = opening.as_backbone(target, variables, input, name)
+    backbone = opening.as_backbone(target, variables, input, name, members)
     given = {
         'members': members,
         'nonmembers': nonmembers,
@@ -261,11 +253,12 @@ def run(
     if membership:
         checking.check_attacks(opened.faces, settings, search)
     alignment, unaligned = placement.check(opened.faces, opened.target.input)
-    faces, limits = checking.checked_faces(opened, settings)
+    faces, overlaps = checking.checked_faces(opened, settings)
     fit = convention.check(
         opened.target, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
     )
-    limits += convention.demand(opened.target, fit)
+    limits = [*overlaps, *convention.demand(opened.target, fit, allow=settings.allow_misfit)]
+    limits += checking.misfits(opened, faces, settings)
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)
@@ -290,20 +283,22 @@ def run(
             workdir=folder and folder / 'search',
             progress=progress,
         )
+    subject = recording.subject(opened, views, faces)
+    limits += limitations.of_members(subject['data']['members'])
     record = {
         'schema': SCHEMA,
-        'provenance': _provenance(opened, views, settings, command, started),
-        **_subject(opened, views, faces, {'check': fit.to_json(), **_verified(views, settings)}),
-        **({'membership': found.membership, 'exposed': found.exposed} if membership else {}),
+        'provenance': recording.provenance_of(opened, views, settings, command, started),
+        **subject,
+        'input': recording.fed(opened.target, views, settings, fit, alignment),
+        **({'overlaps': overlaps} if overlaps else {}),
+        **({'membership': found.membership} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
         'limits': [*unaligned, *limits, *found.limits],
     }
-    if alignment:
-        record['input']['alignment'] = alignment
     return Audit(
-        record=record,
+        record=recording.judged(record, found.exposed),
         comparisons=found.comparisons,
-        columns=_columns(views, found),
+        columns=recording.columns(views, found),
         distances=views.in_target.distances,
         faces=views.faces.select(views.in_target.index),
         inversion=inverted,
@@ -324,8 +319,9 @@ def _trained_shadow(opened, faces, settings, folder, progress):
 
 
 def _features(settings) -> list[Feature]:
-    """What the chosen attacks need of each image, once each."""
-    return list(dict.fromkeys(one for attack in study.chosen(settings) for one in attack.measured))
+    """What the chosen attacks and the controls need of each image, once each."""
+    wanted = [one for attack in study.chosen(settings) for one in attack.measured]
+    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def _request(opened, search):
@@ -336,65 +332,3 @@ def _request(opened, search):
         search=search,
         strangers=opened.strangers,
     )
-
-
-def _provenance(opened, views, settings, command, started):
-    target, blind = opened.target, views.blind
-    return {
-        **provenance.describe(command),
-        'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-        'seed': settings.seed,
-        'settings': dataclasses.asdict(settings),
-        'target_sha256': target.sha256 or checkpointing.digest(target.variables),
-        'blind': {
-            'name': blind.name,
-            'sha256': blind.sha256 or checkpointing.digest(blind.variables),
-        },
-        'seconds': round(time.monotonic() - started, 2),
-    }
-
-
-def _subject(opened, views, faces, checked):
-    """What was audited, with which images."""
-    target = opened.target
-    return {
-        'target': {
-            'name': target.name,
-            'architecture': target.architecture,
-            'parameters': registry.count_parameters(target.variables),
-            'norm_layers': list(views.in_target.layers),
-            'recipe': target.recipe,
-            'notes': list(target.notes),
-        },
-        'input': {**target.convention, **checked},
-        'data': {name: side.described() for name, side in faces.items()},
-        'skipped': [
-            {'path': path, 'reason': reason} for path, reason in sorted(views.skipped.items())
-        ],
-    }
-
-
-def _verified(views, settings):
-    """How well the target tells strangers apart, as it was fed; {} where they are too few."""
-    strangers = views.in_target.select(~views.in_target.member)
-    found = verification.of_people(
-        strangers.embeddings,
-        strangers.identities,
-        seed=settings.seed,
-        replicates=settings.replicates,
-    )
-    return {} if found is None else {'verification': found}
-
-
-def _columns(views: Views, found: Findings) -> dict[str, list[Any]]:
-    images = views.in_target
-    return {
-        'path': [views.faces.paths[position] for position in images.index],
-        'identity': list(images.identities),
-        'member': images.member.astype(int).tolist(),
-        'evaluation': (~views.fit).astype(int).tolist(),
-        **{
-            f'logit_{key}': [float(value) for value in values]
-            for key, values in found.logits.items()
-        },
-    }

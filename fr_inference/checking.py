@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 from fr_inference import config, errors
 from fr_inference.data import overlap, spellings
-from fr_inference.data.faces import Faces
-from fr_inference.measuring import distances
+from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.measuring import convention, distances
 from fr_inference.membership import study
+from fr_inference.models.target import Target
 from fr_inference.opening import Opened
 
 
@@ -67,7 +68,16 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
     digests = {}
     for name, side in opened.faces.items():
         mended: list[str] = []
-        digests[name] = overlap.content_digests(side, skip_bad=settings.skip_bad, mended=mended)
+        try:
+            digests[name] = overlap.content_digests(side, skip_bad=settings.skip_bad, mended=mended)
+        except BadImageError as error:
+            raise BadImageError(
+                name,
+                error.found,
+                error.expected,
+                error.hint or 'skip_bad=True leaves unreadable images out',
+                inside=error.field,
+            ) from error
         remarks = overlap.remarks(side, digests[name], mended)
         overlap.tell(name, remarks)
         faces[name] = _digested(side, digests[name], remarks)
@@ -84,6 +94,32 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
     faces = spellings.unified(faces)
     study.check(faces, settings.seed)
     return faces, limits
+
+
+def misfits(opened: Opened, faces: Mapping[str, Faces], settings: config.Settings) -> list[str]:
+    """Checks the input convention of every backbone that was given beside the target.
+
+    Returns:
+      A sentence for each that the images do not surely fit.
+
+    Raises:
+      InputError: for one whose images clearly fit another convention better, unless that is allowed.
+    """
+    found = []
+    given: dict[str, Target | None] = {
+        'shadow': opened.shadow.target if opened.shadow is not None else None,
+        'blind': opened.blind,
+        'evaluator': opened.evaluator,
+    }
+    for field, backbone in given.items():
+        if backbone is None:
+            continue
+        fit = convention.check(
+            backbone, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
+        )
+        said = convention.demand(backbone, fit, allow=settings.allow_misfit, field=field)
+        found += [f'{field} ({backbone.name}): {remark}' for remark in said]
+    return found
 
 
 def _digested(faces, digests, remarks):

@@ -181,7 +181,13 @@ class Backbone(Part, Convention):
 class Inputs(Aligning, Backbone):
     """What an audit is about: backbones, faces and generator, each a path or a name."""
 
-    members: str = option(..., 'Images that the backbone was trained on.', 'faces', names='FACES')
+    members: str = option(
+        ...,
+        'Images that the backbone was trained on.',
+        'faces',
+        names='FACES',
+        absent='no audit can be made without training images (docs/verdicts.md, A public checkpoint)',
+    )
     nonmembers: str = option(
         ..., 'Images of other people from the same source.', 'faces', names='FACES'
     )
@@ -292,7 +298,18 @@ class Measuring(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(Measuring):
+class Fitting(Config):
+    """What happens to images that do not fit the input convention of the backbone."""
+
+    allow_misfit: bool = option(
+        False,
+        'Continue when the images clearly fit another input convention better, and report it.',
+        'target',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(Fitting, Measuring):
     """How an audit is done."""
 
     seed: int = option(
@@ -478,11 +495,13 @@ class Output(Report):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gates(Config):
-    """Which figures fail an audit."""
+    """What fails an audit."""
 
     fail_above: tuple[str, ...] = option(
         (),
-        'Exit with 3 above these, such as auc:0.6,tpr@fpr=0.01:0.05,excess:0.1,identity_auc:0.7.',
+        'Exit with 3 unless these are passed: verdict (only a clear one passes), or figures that must '
+        'not be above a limit, such as auc_high:0.6,tpr@fpr=0.01:0.05,people/partial.auc:0.7,'
+        'hit_rate_high:0.1 (docs/gates.md).',
         'output',
     )
 

@@ -32,6 +32,7 @@ class Option:
         holds, read when it is needed.
       names: what a text names, in `config.NAMES`, such as FACES; '' for other texts.
       flag: whether the programs have it; otherwise it is an option of the Python API only.
+      absent: what to say to people who leave it out where it is required.
     """
 
     help: str
@@ -42,6 +43,7 @@ class Option:
     choices: tuple[str, ...] | str | None = None
     names: str = ''
     flag: bool = True
+    absent: str = ''
 
     def allowed(self) -> tuple[str, ...] | None:
         """Returns the choices, None where any value in the range will do."""

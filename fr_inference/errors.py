@@ -1,5 +1,6 @@
 """Errors and argument checks shared by every layer."""
 
+import difflib
 import math
 from collections.abc import Iterable, Sequence
 
@@ -78,7 +79,18 @@ def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
     allowed = list(allowed)
     if value not in allowed:
         listed = ', '.join(repr(choice) for choice in allowed)
-        raise InputError(field, repr(value)[:200], f'one of {listed}')
+        raise InputError(field, repr(value)[:200], f'one of {listed}', near(value, allowed))
+
+
+def near(value: object, allowed: Iterable[object]) -> str | None:
+    """Returns a question for whoever mistyped one of the allowed texts, None where none is near.
+
+    >>> near('demo_leeky', ['demo_easy', 'demo_leaky'])
+    "did you mean 'demo_leaky'?"
+    """
+    texts = [choice for choice in allowed if isinstance(choice, str)]
+    found = difflib.get_close_matches(value[:200], texts, 1) if isinstance(value, str) else []
+    return f'did you mean {found[0]!r}?' if found else None
 
 
 def positive(field: str, value: float) -> None:

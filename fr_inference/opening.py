@@ -1,6 +1,7 @@
 """What an audit works on: backbones, faces and generator, opened from names or taken from Python."""
 
 import dataclasses
+import logging
 import os
 import typing
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from fr_inference.models.target import Apply, InputSpec, Target, origins
 from fr_inference.weights import native_targets
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import locate, open_target
+
+_LOG = logging.getLogger(__name__)
 
 FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
 
@@ -117,9 +120,17 @@ def training_lists(given: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 
 
 def as_backbone(
-    target: TargetSource | Apply, variables: Any, input: InputSpec | None, name: str
+    target: TargetSource | Apply,
+    variables: Any,
+    input: InputSpec | None,
+    name: str,
+    members: FacesSource | None = None,
 ) -> Target:
-    """Returns the target of `auditing.audit`, whose arguments these are."""
+    """Returns the target of `auditing.audit`, whose arguments these are.
+
+    Without an `input` a function gets images of the size of the members' arrays, and what is assumed of
+    their colours, or of their size, is logged as a warning.
+    """
     if isinstance(target, Target | str | os.PathLike):
         for field, value in (('variables', variables), ('input', input)):
             if value is not None:
@@ -135,13 +146,23 @@ def as_backbone(
             f'{type(variables).__name__} without params',
             "{'params': ..., 'batch_stats': ...}",
         )
-    return Target(
-        name=name,
-        apply=target,
-        variables=variables,
-        input=input or InputSpec(),
-        origins=origins('assumed' if input is None else 'given'),
-    )
+    how = origins('assumed' if input is None else 'given')
+    if input is None:
+        input, known = InputSpec(), []
+        if isinstance(members, tuple) and np.ndim(members[0]) == 4:
+            height, width = np.shape(members[0])[1:3]
+            known = ['height', 'width']
+            input = InputSpec(height=height, width=width)
+        how |= origins('given', known)
+        _LOG.warning(
+            '%s: nothing says what its images are like; assumed: %d high x %d wide, %s; pass '
+            'input=InputSpec(...)',
+            name,
+            input.height,
+            input.width,
+            input.pixels,
+        )
+    return Target(name=name, apply=target, variables=variables, input=input, origins=how)
 
 
 @typing.overload

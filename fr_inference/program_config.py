@@ -12,6 +12,7 @@ from fr_inference.config import (
     Aligning,
     Backbone,
     Convention,
+    Fitting,
     Latents,
     Measuring,
     Part,
@@ -31,7 +32,7 @@ class Batch(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Verification(Measuring, Aligning, Backbone):
+class Verification(Measuring, Aligning, Fitting, Backbone):
     """How a backbone is verified on pairs of faces."""
 
     pairs: str = option(
@@ -73,7 +74,7 @@ class Conversion(Part, Convention):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Templates(Latents, Aligning, Backbone):
+class Templates(Latents, Aligning, Fitting, Backbone):
     """Which stored templates are inverted, and how."""
 
     candidates: int = option(
@@ -111,9 +112,9 @@ class Templates(Latents, Aligning, Backbone):
             raise errors.InputError('templates', found, 'one of templates and photographs')
         if self.evaluator is not None and self.photographs is None:
             raise errors.InputError('evaluator', 'no photographs', 'photographs to compare with')
-        for name in ('identity_key', 'data_dir', 'align'):
+        for name in ('identity_key', 'data_dir', 'align', 'allow_misfit'):
             if getattr(self, name) not in (None, False) and self.photographs is None:
-                raise errors.InputError(name, 'no photographs', 'photographs of a tfds set')
+                raise errors.InputError(name, 'no photographs', 'photographs, to which it applies')
 
     @property
     def search(self) -> Search:

@@ -51,6 +51,7 @@ done
 [ -n "$type" ] || fail "--type: found none, expected an accelerator type such as v5litepod-8"
 [[ $every =~ ^[0-9]+$ ]] || fail "--fetch_every: found '$every', expected minutes, or 0"
 (($#)) || fail 'found no program; --help shows how to call this'
+case $type in v5e-*) type=v5litepod-${type#v5e-} ;; esac  # what people call it
 if [ -z "$version" ]; then
   case $type in
     v5litepod-*) version=v2-alpha-tpuv5-lite ;;

@@ -30,7 +30,7 @@ LAYERS = (
     ('training', 'membership'),
     ('inversion',),
     ('report', 'opening'),
-    ('checking',),
+    ('checking', 'recording'),
     ('auditing',),
     ('cli',),
     ('batch', 'benchmarking'),

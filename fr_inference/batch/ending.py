@@ -6,16 +6,18 @@ import sys
 from collections.abc import Sequence
 
 from fr_inference import errors, runs
+from fr_inference.batch import single
 from fr_inference.cli import bars, program
-from fr_inference.report import batch_page, gate
+from fr_inference.report import batch_page
 from fr_inference.report.batch_page import Entry
+from fr_inference.report.gate import Gate, GateCrossed
 
 
-def tell(entries: Sequence[Entry], limits: Sequence[tuple[str, float]], out: pathlib.Path) -> None:
-    """Prints the summary; ends the program with a code unless all rows are done within the limits.
+def tell(entries: Sequence[Entry], gates: Sequence[Gate], out: pathlib.Path) -> None:
+    """Prints the summary; ends the program with a code unless all rows are done and passed the gates.
 
     Raises:
-      GateCrossed: when a finished row crossed a gate.
+      GateCrossed: when a finished row has not passed a gate.
       InputError: when a row failed by its input.
     """
     headline, _, sentences = batch_page.summary(entries)
@@ -26,9 +28,9 @@ def tell(entries: Sequence[Entry], limits: Sequence[tuple[str, float]], out: pat
         print(f'failed by a bug: {"; ".join(bugs)}', file=sys.stderr)
         sys.exit(program.EXIT_BUG)
     done = [entry.name for entry in entries if entry.status == 'done']
-    crossed, unknown = runs.by_first(lambda: _gates(limits, done, out))
+    crossed, unknown = runs.by_first(lambda: _judged(gates, done, out))
     if crossed:
-        raise gate.GateCrossed('; '.join(crossed))
+        raise GateCrossed('; '.join(crossed))
     if failed or unknown:
         raise errors.InputError('targets', hint='; '.join(failed + unknown))
 
@@ -37,14 +39,14 @@ def _errors(entries, status):
     return [f'{entry.name}: {entry.error}' for entry in entries if entry.status == status]
 
 
-def _gates(limits, names, out):
-    """Returns (gates that rows crossed, gates that could not be checked), a line each."""
+def _judged(gates, names, out):
+    """Returns (gates that rows have not passed, gates that could not be held), a line each."""
     crossed, unknown = [], []
-    for name in names if limits else ():
+    for name in names if gates else ():
         record = json.loads((out / name / 'audit.json').read_text(encoding='utf-8'))
         try:
-            gate.check(limits, record)
-        except gate.GateCrossed as error:
+            single.judge(gates, record, name)
+        except GateCrossed as error:
             crossed.append(f'{name}: {error}')
         except errors.InputError as error:
             unknown.append(f'{name}: {error}')

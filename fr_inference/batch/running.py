@@ -10,11 +10,12 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from fr_inference import config, devices, errors, processes, runs
-from fr_inference.batch import row_folder, single
+from fr_inference.batch import row_folder, row_gates, single
 from fr_inference.batch.table import SCORES, Row
 from fr_inference.cli import bars, options
 from fr_inference.report import batch_page
 from fr_inference.report.batch_page import Entry
+from fr_inference.report.gate import Gate
 
 _BAR = 'audits'
 
@@ -25,10 +26,17 @@ class Batch:
     Everything that threads share is changed under one lock, and every change is written at once.
     """
 
-    def __init__(self, rows: Sequence[Row], out: pathlib.Path, scores: str | None = None):
-        """Takes the rows, the batch's folder, and the folder of earlier measurements (default: below
-        the batch's).
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        out: pathlib.Path,
+        scores: str | None = None,
+        gates: Sequence[Gate] = (),
+    ):
+        """Takes the rows, the batch's folder, the folder of earlier measurements (default: below the
+        batch's), and the gates that the data of every row must be able to answer.
         """
+        self.gates = gates
         self.scores = scores or str(out / SCORES)
         self.rows, self.out = rows, out
         self.entries = [Entry(name=row.name, target=row.inputs.target) for row in rows]
@@ -39,6 +47,9 @@ class Batch:
 
         Args:
           per_device: one row on each device at a time, instead of one after the other on all.
+
+        Raises:
+          InputError: before anything is done, for a gate that no row can answer.
         """
         if per_device and processes.count() > 1:
             raise errors.InputError(
@@ -46,6 +57,7 @@ class Batch:
                 f'{processes.count()} processes, which work on one row together',
                 hint='leave it out, or start a batch of its own on each machine',
             )
+        row_gates.check(self.rows, self.gates)
         bars.progress(_BAR, 0, len(self.rows))
         pending = [number for number in range(len(self.rows)) if not self._kept(number)]
         self._publish()
@@ -81,6 +93,7 @@ class Batch:
                 *asked,
                 config.replace(output, scores=self.scores),
                 command=options.command(*asked, output, program='audit'),
+                gates=self.gates,
                 progress=self._progress(number),
             )
             row_folder.close(folder, run)

@@ -1,9 +1,15 @@
 """One audit from its options to its files; `audit`, `invert` and each row of a batch are such."""
 
 import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from fr_inference import auditing, config
+from fr_inference import auditing, config, errors, runs
 from fr_inference.cli import bars, description, folders
+from fr_inference.measuring import distances
+from fr_inference.report import gate_needs, gating
+from fr_inference.report.gate import Gate
 from fr_inference.runs import Progress
 
 
@@ -15,9 +21,13 @@ def run(
     *,
     command: str,
     membership: bool = True,
+    gates: Sequence[Gate] = (),
     progress: Progress | None = None,
 ) -> auditing.Audit:
     """Opens the inputs, audits, and writes the results and the state of an interrupted audit.
+
+    Whether the data can answer the gates is checked before anything is measured; `judge` then holds the
+    result to them.
 
     Args:
       inputs: backbones, faces and generator.
@@ -26,13 +36,24 @@ def run(
       output: where the results are written.
       command: for the record.
       membership: whether the figures of membership inference are wanted.
+      gates: that the audit will be held to.
       progress: called as progress(label, done, total).
 
     Raises:
       InputError: one line, for anything that is wrong with the input.
     """
+    gate_needs.check(gates, settings, given=inputs.parts, membership=membership)
     opened = auditing.open_inputs(inputs)
     bars.say(description.line(opened.target))
+    if gates:
+        gate_needs.check(
+            gates,
+            settings,
+            given=inputs.parts,
+            membership=membership,
+            layers=bool(distances.layer_names(opened.target)),
+            faces=opened.faces,
+        )
     out = folders.make(output.out, 'out', auditing.FILES)
     if output.scores is not None:
         folders.make(output.scores, 'scores')
@@ -52,6 +73,25 @@ def run(
 
 def printed(result: auditing.Audit, output: config.Output) -> str:
     """Returns what a program prints of an audit: the verdict, and where the report is."""
-    from fr_inference.report.verdict import verdict
+    return f'{result.verdict}\nreport: {pathlib.Path(output.out) / "report.html"}'
 
-    return f'{verdict(result.record)}\nreport: {pathlib.Path(output.out) / "report.html"}'
+
+def judge(gates: Sequence[Gate], record: Mapping[str, Any], name: str = '') -> None:
+    """Holds a finished audit to its gates; says on stderr what must be said of gates that it passed.
+
+    Args:
+      gates: of `gate.parse`.
+      record: its `audit.json`.
+      name: of the audit, where there are several.
+
+    Raises:
+      GateCrossed: see `gating.check`.
+      InputError: see `gating.check`.
+    """
+    if remark := gating.check(gates, record):
+        _warn(f'--fail_above: {name}{": " if name else ""}{remark}')
+
+
+@runs.first_only
+def _warn(line):
+    print(errors.shown(line), file=sys.stderr)

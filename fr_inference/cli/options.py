@@ -107,7 +107,9 @@ class Flags:
         missing = [name for name in self.required if self._values[name].value in (None, '')]
         if missing:
             listed = ', '.join(f'--{name}' for name in missing)
-            raise errors.InputError(listed, 'no value', hint='--help shows all flags')
+            hints = [self.options[name][2].absent for name in missing if name in self.options]
+            hint = '; '.join([*filter(None, hints), '--help shows all flags'])
+            raise errors.InputError(listed, 'no value', hint=hint)
         # A shell makes this of an unset variable; without a word the audit would lack a part.
         for name in self.options:
             if self._values[name].present and self._values[name].value in ('', ()):

@@ -1,6 +1,6 @@
 """What every program shares: flags, exit codes, one-line errors, several processes.
 
-Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate crossed, 4 stopped by SIGTERM with its state saved
+Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate not passed, 4 stopped by SIGTERM with its state saved
 (run the same command to continue).
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from absl import logging
 
 from fr_inference import errors, processes
-from fr_inference.cli import helptext, joining
+from fr_inference.cli import compiled, helptext, joining
 from fr_inference.cli.joining import EXIT_BAD_INPUT, joined
 from fr_inference.cli.options import Flags
 from fr_inference.declaring import Config
@@ -99,6 +99,7 @@ class Program:
         """Runs `main`; returns (line, exit code) where it fails by anything but a bug."""
         try:
             joining.join_others(machine, shared=self.shared)
+            compiled.keep()
             if self.saves and not joined():  # with several, JAX handles it and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
             self.main(flags)

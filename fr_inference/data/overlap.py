@@ -223,14 +223,7 @@ def check_training_list(
             for path, digest in zip(given[name].paths, digests[name], strict=True)
             if digest in known
         ]
-        if name == 'members':
-            missing = len(given[name]) - len(inside)
-            if missing:
-                notes.append(
-                    f'{missing} of {len(given[name])} images given as members are not in the '
-                    "target's own list of training images."
-                )
-        elif inside:
+        if name != 'members' and inside:
             if not allow:
                 raise errors.InputError(
                     name,
@@ -243,6 +236,19 @@ def check_training_list(
                 'allow_overlap was given, so the figures may mislead.'
             )
     return notes
+
+
+def listed(faces: Faces, training: Sequence[str]) -> int:
+    """Returns how many images are in a list of training images (SHA-256); unreadable ones are not."""
+    known = set(training) - {''}
+    return sum(_digest(faces, index) in known for index in range(len(faces)))
+
+
+def _digest(faces, index):
+    try:
+        return faces.digest(index)
+    except BadImageError:
+        return ''
 
 
 def _listed(examples):

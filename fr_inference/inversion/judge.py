@@ -21,6 +21,7 @@ FALSE_MATCHES = 1e-3
 _PERMUTATIONS = 9999
 _AT_ONCE = 100  # of them: memory is this times the gallery
 _REPLICATES = 2000
+_ROUNDING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -228,7 +229,8 @@ def excess(
 
     Reconstructions of one identity are not independent, and some identities are easier for both. So the
     unit is the identity: the interval resamples identities, and under the null hypothesis the two sides'
-    hits of an identity are exchangeable.
+    hits of an identity are exchangeable. Where no resample differs, the interval reaches as far as
+    Wilson's for as many draws as people were found nearest.
 
     Args:
       judged: M reconstructions.
@@ -258,8 +260,12 @@ def excess(
         times = draw.multinomial(people, np.full(people, 1 / people), size)
         shares = times @ hits.T / np.maximum(times @ sizes.T, 1)
         resampled.append(shares[:, 0] - shares[:, 1])
-    low, high = np.percentile(np.concatenate(resampled), [2.5, 97.5])
+    sample = np.concatenate(resampled)
+    low, high = np.percentile(sample, [2.5, 97.5])
     ours, theirs = hits.sum(1) / sizes.sum(1)
+    if np.ptp(sample) < _ROUNDING:  # no hit anywhere, or only hits: that is not certain either
+        unsure = intervals.wilson(0.0, int((sizes[0] > 0).sum()))[1]
+        low, high = max(-1.0, ours - theirs - unsure), min(1.0, ours - theirs + unsure)
     return {
         'hit_rate': float(ours - theirs),
         'hit_rate_ci95': [float(low), float(high)],
@@ -289,6 +295,6 @@ def _interval(values, clusters, seed):
     sampled = sums[draw].sum(1) / sizes[draw].sum(1)
     low, high = np.percentile(sampled, [2.5, 97.5])
     bounds = intervals.wilson(float(values.mean()), len(people))
-    if np.ptp(sampled) < 1e-12:
+    if np.ptp(sampled) < _ROUNDING:
         low, high = bounds
     return [float(max(0.0, low)), float(min(1.0, high))]

@@ -96,7 +96,8 @@ def run(
         evaluator = open_target(asked.evaluator, dtype=asked.dtype, field='evaluator')
         judge.check_evaluator(evaluator, target)
     faces = sources.open_faces(asked.photographs, 'photographs', reading=asked)
-    convention.demand(target, convention.check(target, faces, seed=asked.seed))
+    fit = convention.check(target, faces, seed=asked.seed)
+    convention.demand(target, fit, allow=asked.allow_misfit)
     return reconstruct_photographs(
         target, generator, faces, evaluator=evaluator, progress=progress, **how
     )

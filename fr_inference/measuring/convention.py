@@ -230,29 +230,36 @@ def _differing(used, better):
     return names
 
 
-def demand(target: Target, fit: Fit) -> list[str]:
+def demand(target: Target, fit: Fit, *, allow: bool = False, field: str = 'target') -> list[str]:
     """Stops where another convention fits clearly better; returns the warnings otherwise.
 
-    A convention that the user gave is kept: it is warned of, and the result is not trusted.
+    Args:
+      target: the backbone.
+      fit: what `check` says of it.
+      allow: warn where it would stop; the result is not trusted.
+      field: what the backbone was given as; only the convention of a target has options of its own.
 
     Returns:
       No sentence where the images fit, else one, which is logged as a warning as well.
 
     Raises:
-      InputError: of 'colour' or 'mean', which names what fits and what to pass.
+      InputError: of 'colour' or 'mean', which names what fits and what to pass; of `field` for any
+        backbone but the target.
     """
     if fit.state == FITS:
         return []
     better, used = fit.specs[fit.best], target.input
     passed = plausible_inputs.passed
     names = _differing(used, better)
-    known = target.convention['origins']
-    if fit.state == OTHER and any(known[name] != 'given' for name in names):
+    if fit.state == OTHER and not allow:
+        other = field != 'target'
+        mend = 'convert it by convert_weights with' if other else 'pass'
         raise errors.InputError(
-            names[0],
+            field if other else names[0],
             f'{used.pixels} ({fit.by} {fit.figures[0]:.3g})',
             f'{better.pixels} ({fit.figures[fit.best]:.3g}), which {fit.images} images fit better',
-            f'pass {passed(better, names)}; or {passed(used, names)} to go on without an all-clear',
+            f'{mend} {passed(better, names)}; or go on with allow_misfit=True, which ends in no '
+            'all-clear',
             inside=target.name,
         )
     _LOG.warning('%s: %s', target.name, fit.remark)

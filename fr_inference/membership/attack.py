@@ -57,6 +57,7 @@ class Attack:
         each image, in order.
       settings: what the attacker may know, in `comparison.SETTINGS`.
       measured: what it needs of each image beyond distances and embedding.
+      layers: whether `needs` is BatchNorm layers, so that it is known beforehand whether it can be run.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Attack:
     examples: Callable[[Labelled, np.ndarray, int], Examples | None]
     settings: tuple[str, ...] = ('partial', 'auxiliary')
     measured: tuple[Feature, ...] = ()
+    layers: bool = False
 
     def __post_init__(self) -> None:
         errors.one_of('access', self.access, ACCESS)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fr_inference import config, errors, runs
-from fr_inference.membership import controls, labelled, logistic
+from fr_inference.membership import controls, labelled, logistic, picture_statistics
 from fr_inference.membership.attack import Attack, Examples
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.labelled import Labelled
@@ -99,6 +99,7 @@ def compare(
         figures=figures(trials.target),
         blind=figures(trials.blind),
         null=figures(trials.null),
+        pictures=figures(_pictures(attack.unit, views, settings.seed)),
         excess=blind_scored
         and excess(scored, blind_scored, seed=settings.seed, replicates=settings.replicates),
         scored=scored,
@@ -120,6 +121,10 @@ def _partial(attack, views, seed):
         blind=run_attack(attack, views.in_blind, views.fit, seed),
         null=run_attack(attack, null, half, seed),
     )
+
+
+def _pictures(unit, views, seed):
+    return run_attack(picture_statistics.control(unit), views.in_target, views.fit, seed)
 
 
 def run_attack(attack: Attack, images: Labelled, fit: np.ndarray, seed: int) -> Trial | None:

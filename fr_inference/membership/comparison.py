@@ -9,19 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fr_inference import errors
+from fr_inference.metrics import power
 from fr_inference.metrics.intervals import Scored
 
-# A leak whose interval stays below this excess of the AUC is called none: 5 more right answers in 100.
 NEGLIGIBLE = 0.05
+"""An excess of the AUC that is too small to matter: 5 more right answers in 100."""
+FINDABLE = 0.1
+"""An all-clear needs an audit that would have found an excess of this size in 9 of 10 cases."""
 
-LEAK, NONE, OPEN, INVALID = 'leak', 'none', 'open', 'invalid'
-"""What a comparison says: a leak; none; neither can be excluded; a control failed."""
+LEAK, CLEAR, OPEN, INVALID = 'leak', 'clear', 'open', 'invalid'
+"""What a comparison, and an audit, says: a leak; none that matters; neither can be excluded; the
+figures do not answer the question."""
 
 ACCESS = ('file', 'answers')
 SETTINGS = ('partial', 'auxiliary', 'strangers')
 UNITS = ('image', 'person')
 
-_BLOCKS = ('blind', 'null', 'excess')
+_BLOCKS = ('blind', 'null', 'pictures', 'excess')
 _NAMES = ('attack', 'title', 'access', 'setting', 'unit', 'headline')
 
 
@@ -41,6 +45,8 @@ class Comparison:
       blind: the same of the same attack on a backbone that never saw the members, None where it could
         not be run.
       null: the same among strangers only, half of whom are called members; None where it could not.
+      pictures: the same of plain statistics of the pictures (`picture_statistics`), without any
+        backbone; None where they were not measured.
       excess: {'auc', 'auc_ci95'} of figures over blind; the interval is of the difference.
       scored: the scores behind `figures`, for curves; None in what was read from `audit.json`.
       blind_scored: those behind `blind`.
@@ -56,6 +62,7 @@ class Comparison:
     figures: Mapping[str, Any]
     blind: Mapping[str, Any] | None = None
     null: Mapping[str, Any] | None = None
+    pictures: Mapping[str, Any] | None = None
     excess: Mapping[str, Any] | None = None
     scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
     blind_scored: Scored | None = dataclasses.field(default=None, compare=False, repr=False)
@@ -92,16 +99,27 @@ class Comparison:
         return self.blind is not None and self.blind['auc_ci95'][0] > 0.5
 
     @property
+    def pictures_failed(self) -> bool:
+        """Whether the pictures alone tell the sides apart as well as the attack claims to.
+
+        Their interval lies above 0.5, and the lower end of the attack's does not exceed their AUC.
+        """
+        if self.pictures is None or self.pictures['auc_ci95'][0] <= 0.5:
+            return False
+        return bool(self.figures['auc_ci95'][0] <= self.pictures['auc'])
+
+    @property
     def valid(self) -> bool:
         """Whether no control failed."""
-        return not (self.null_failed or self.blind_failed)
+        return not (self.null_failed or self.blind_failed or self.pictures_failed)
 
     @property
     def kind(self) -> str:
-        """What it says: `LEAK`, `NONE`, `OPEN` or `INVALID`.
+        """What it says: `LEAK`, `CLEAR`, `OPEN` or `INVALID`.
 
         A leak is claimed only where no control failed, the attack's own interval lies above 0.5 and
-        that of its excess over the blind control above 0.
+        that of its excess over the blind control above 0. Clear needs both controls, an excess that
+        surely stays below `NEGLIGIBLE`, and the power to find one of `FINDABLE`.
         """
         if not self.valid:
             return INVALID
@@ -110,7 +128,21 @@ class Comparison:
         low, high = self.excess['auc_ci95']
         if low > 0 and self.figures['auc_ci95'][0] > 0.5:
             return LEAK
-        return NONE if high < NEGLIGIBLE else OPEN
+        powerful = (self.smallest_excess or 0) <= FINDABLE
+        return CLEAR if high < NEGLIGIBLE and powerful and self.null is not None else OPEN
+
+    @property
+    def decided_by(self) -> tuple[tuple[float, float], ...]:
+        """The intervals that a leak must leave: the attack's own, and that of its excess."""
+        if self.excess is None:
+            return ()
+        own, over = self.figures['auc_ci95'], self.excess['auc_ci95']
+        return (own[0], own[1]), (over[0], over[1])
+
+    @property
+    def smallest_excess(self) -> float | None:
+        """The smallest excess of the AUC that 9 of 10 such audits would find, None without a control."""
+        return max((power.smallest_excess(*ends) for ends in self.decided_by), default=None)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the entry of `membership.comparisons` in `audit.json`; what was not run is absent."""
@@ -135,7 +167,7 @@ def _holds(block: Mapping[str, Any], value: float) -> bool:
     return bool(low <= value <= high)
 
 
-_RANK = (LEAK, OPEN, NONE, INVALID)
+_RANK = (LEAK, OPEN, CLEAR, INVALID)
 
 
 def first_of(comparisons: Sequence[Comparison], unit: str) -> Comparison | None:
@@ -160,8 +192,8 @@ def decisive(comparisons: Sequence[Comparison]) -> Comparison:
 def kind_of(comparisons: Sequence[Comparison]) -> str:
     """Returns what all of them say together.
 
-    A leak that one attack shows is a leak, whatever the others do. `NONE` takes that no control failed:
-    an attack that cannot be judged leaves the answer open.
+    A leak that one attack shows is a leak, whatever the others do. `CLEAR` takes that no control
+    failed: an attack that cannot be judged leaves the answer open.
     """
     kind = decisive(comparisons).kind
-    return OPEN if kind == NONE and not all(one.valid for one in comparisons) else kind
+    return OPEN if kind == CLEAR and not all(one.valid for one in comparisons) else kind

@@ -1,6 +1,7 @@
 """What the figures cannot say, one sentence each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparison import Comparison
@@ -32,6 +33,21 @@ def of_views(views: Views) -> list[str]:
             'excludes that.'
         )
     return found
+
+
+def of_members(members: Mapping[str, Any]) -> list[str]:
+    """Returns how many members are no training images, where the target's own list tells.
+
+    Args:
+      members: `data.members` of `audit.json`.
+    """
+    missing = members['images'] - members.get('in_training_list', members['images'])
+    if not missing:
+        return []
+    return [
+        f"{missing} of {members['images']} images given as members are not in the target's own list of "
+        'training images.'
+    ]
 
 
 def of_shadow(target: Target, start: Target | None) -> str:

@@ -21,7 +21,7 @@ from fr_inference.membership import (
 )
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparing import Trials
-from fr_inference.membership.comparison import Comparison, first_of
+from fr_inference.membership.comparison import LEAK, Comparison, decisive, first_of
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 
@@ -34,15 +34,14 @@ class Findings:
       comparisons: every attack with its controls; the first was chosen to head the report.
       logits: comparison's key -> [N] membership logits of all images, for attacks on images.
       membership: what `audit.json` holds under that name.
-      exposed: members of the evaluated half, the most recognisable first, by attacks whose controls
-        hold; empty without any.
+      exposed: by `exposed.exposed`, where an attack that knows some members shows a leak; else None.
       limits: what the figures cannot say, one sentence each.
     """
 
     comparisons: Sequence[Comparison]
     logits: Mapping[str, np.ndarray]
     membership: Mapping[str, Any]
-    exposed: Sequence[Mapping[str, Any]]
+    exposed: Mapping[str, Any] | None
     limits: Sequence[str]
 
 
@@ -156,28 +155,22 @@ def _shadow(ran, views, settings, of_scores):
 
 
 def _exposed(views, comparisons, by_key):
-    """Members by the logits of valid attacks only; nobody where there is none to rank them by."""
-    valid = [one for one in comparisons if one.valid]
-    by_image, by_person = (first_of(valid, unit) for unit in ('image', 'person'))
-    if by_image is None and by_person is None:
-        return []
-    logits = by_key[by_image.key].target.logits if by_image is not None else None
-    person_logits = {}
-    if by_person is not None:
-        trial = by_key[by_person.key].target
-        examples = trial.examples
-        person_logits = {
-            name: float(logit)
-            for name, logit, member in zip(
-                examples.names, trial.logits, examples.member, strict=True
-            )
-            if member
-        }
-    return exposed.exposed(views.in_target, views.fit, logits, person_logits)
+    """Members that the attack which shows a leak recognises beyond every stranger; None without one."""
+    leaking = [one for one in comparisons if one.kind == LEAK and one.setting == 'partial']
+    if not leaking:
+        return None
+    one = decisive(leaking)
+    trial = by_key[one.key].target
+    if one.unit == 'image':
+        scores = exposed.of_people(views.in_target, views.fit, trial.logits)
+        return exposed.exposed(views.in_target, views.fit, scores, by=one.key, logits=trial.logits)
+    rows = np.flatnonzero(trial.judged)
+    scores = {trial.examples.names[row]: float(trial.logits[row]) for row in rows}
+    return exposed.exposed(views.in_target, views.fit, scores, by=one.key)
 
 
 def nothing(views: Views) -> Findings:
     """Returns findings without figures: only the limits that follow from what could be measured."""
     return Findings(
-        comparisons=(), logits={}, membership={}, exposed=(), limits=limitations.of_views(views)
+        comparisons=(), logits={}, membership={}, exposed=None, limits=limitations.of_views(views)
     )

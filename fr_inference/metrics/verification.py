@@ -18,6 +18,9 @@ MIRRORS = ('none', 'concat', 'add')
 
 FOLDS = 10
 
+EXPECTED = 0.95
+"""Accuracy on LFW below which a backbone was probably not loaded or fed right."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
@@ -39,6 +42,20 @@ class Verification:
         return (
             f'accuracy {100 * self.accuracy:.2f} % ± {100 * self.deviation:.2f} '
             f'({self.folds} folds, {self.pairs} pairs)'
+        )
+
+    @property
+    def expectation(self) -> str:
+        """What to expect, and what follows from it, in a sentence."""
+        expected = (
+            f'expected: {100 * EXPECTED:.0f} % or more of a trained backbone on aligned faces like LFW '
+            '(the best reach 99.8 %)'
+        )
+        if self.accuracy >= EXPECTED:
+            return expected
+        return (
+            f'{expected}; below that, suspect the input convention (--colour, --mean, --std), the crop '
+            '(--align) or the checkpoint, unless the pairs are harder'
         )
 
 

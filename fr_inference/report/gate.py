@@ -1,134 +1,217 @@
-"""A gate for a pipeline: figures of an audit that must not be above a limit."""
+"""What a gate asks: a clear verdict, or a figure that must not be above a limit (docs/gates.md).
 
+`gate_needs` says before an audit whether its data can answer; `gating` holds a finished one to it.
+"""
+
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from fr_inference import errors
-from fr_inference.membership.comparison import Comparison
+from fr_inference.membership import attacks
 from fr_inference.metrics import intervals
-from fr_inference.report import wording
-from fr_inference.report.verdict import comparisons, doubt_of
 
-NAMES = (
-    *('auc', 'accuracy', 'excess', 'identity_auc', 'identity_excess'),
-    *(f'tpr@fpr={rate}' for rate in intervals.RATES),
-)
-_FIELD = 'fail_above'
+FIELD = 'fail_above'
+VERDICT = 'verdict'
+OF_ATTACKS = ('auc', 'accuracy', 'excess', *(f'tpr@fpr={rate}' for rate in intervals.RATES))
+OF_SEARCH = ('hit_rate', 'hit_excess')
+_PEOPLE = 'identity_'
 
 
 class GateCrossed(Exception):
-    """A figure of an audit is above its limit."""
+    """An audit has not passed a gate: a figure is above its limit, or the verdict is not clear."""
 
 
-def parse(text: str) -> tuple[str, float]:
-    """Reads NAME:LIMIT, with NAME in `NAMES`.
+class Judging(Protocol):
+    """An attack in one setting, run or planned."""
 
-    >>> parse('tpr@fpr=0.01:0.05')
-    ('tpr@fpr=0.01', 0.05)
+    @property
+    def key(self) -> str:
+        """Such as 'people/partial'."""
+
+    @property
+    def unit(self) -> str:
+        """What it judges: 'image' or 'person'."""
+
+
+Attack = TypeVar('Attack', bound=Judging)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One gate.
+
+    Attributes:
+      name: as it was written, without the limit.
+      limit: the figure must not be above it; None for the verdict, which must be clear.
+      figure: of `OF_ATTACKS` or `OF_SEARCH`; `VERDICT` for the verdict.
+      high: whether the upper end of the figure's 95 % interval is meant.
+      key: of the one attack that it reads; None for all.
+      people: whether it reads the attacks on people where no key is given.
+    """
+
+    name: str
+    limit: float | None
+    figure: str
+    high: bool = False
+    key: str | None = None
+    people: bool = False
+
+    @property
+    def text(self) -> str:
+        """The gate as `parse` reads it."""
+        return self.name if self.limit is None else f'{self.name}:{self.limit:g}'
+
+    @property
+    def rate(self) -> str | None:
+        """The false-positive rate of the figure, None for another figure."""
+        return self.figure.partition('=')[2] or None
+
+    @property
+    def bound(self) -> 'Gate':
+        """The same gate on the upper end of the interval."""
+        if self.high:
+            return self
+        own = self.name.removesuffix(self.figure)
+        return dataclasses.replace(self, name=own + spelled(self.figure, high=True), high=True)
+
+    def read(self, candidates: Sequence[Attack]) -> list[Attack]:
+        """Returns the attacks that it reads.
+
+        Those on photographs, or on people; where no attack on photographs is among them, those on people
+        stand in. One that names an attack reads that one alone.
+        """
+        if self.key is not None:
+            return [one for one in candidates if one.key == self.key]
+        of_images = [one for one in candidates if one.unit == 'image']
+        if self.people or not of_images:
+            return [one for one in candidates if one.unit == 'person']
+        return of_images
+
+    def check_count(self, evaluated: int, what: str, given: int | None = None) -> None:
+        """Checks that so many evaluated non-members resolve the rate of the figure, if it has one.
+
+        Args:
+          evaluated: how many.
+          what: how errors call them.
+          given: how many there are in both halves, where that is known.
+
+        Raises:
+          InputError: with the field 'fail_above', that says how many it takes.
+        """
+        if self.rate is None or _resolves(evaluated, self.rate):
+            return
+        needed = math.ceil(intervals.RESOLVABLE / float(self.rate))
+        fine = [rate for rate in intervals.RATES if _resolves(evaluated, rate)]
+        other = 'leave this gate out'
+        if fine:
+            other = f'gate {spelled(f"tpr@fpr={fine[-1]}", high=self.high)}, which these resolve'
+        raise errors.InputError(
+            FIELD,
+            f'{self.name} with {evaluated:,} evaluated non-members ({what})'
+            + (f', half of {given:,}' if given is not None else ''),
+            f'{needed:,} or more evaluated, so about {2 * needed:,} in all',
+            f'give more non-members, or {other}',
+        )
+
+
+def _resolves(evaluated, rate):
+    return evaluated * float(rate) >= intervals.RESOLVABLE
+
+
+def spelled(figure: str, *, high: bool) -> str:
+    """Returns how a figure, or the upper end of its interval, is written.
+
+    >>> spelled('tpr@fpr=0.01', high=True)
+    'tpr_high@fpr=0.01'
+    """
+    name, at, rate = figure.partition('@')
+    return f'{name}{"_high" if high else ""}{at}{rate}'
+
+
+FIGURES = {
+    prefix + spelled(figure, high=high): (figure, high, bool(prefix))
+    for prefix, figures in (('', (*OF_ATTACKS, *OF_SEARCH)), (_PEOPLE, OF_ATTACKS))
+    for figure in figures
+    for high in (False, True)
+}
+"""How a figure is written -> (figure, whether its upper end is meant, whether of people)."""
+
+_GRAMMAR = (
+    f'{VERDICT}, or FIGURE:LIMIT as auc_high:0.6, or ATTACK/SETTING.FIGURE:LIMIT, with FIGURE one of '
+    f'{", ".join((*OF_ATTACKS, *OF_SEARCH))} (auc_high: upper end of its 95 % interval; '
+    'identity_auc: of the attacks on people)'
+)
+
+
+def keys() -> list[str]:
+    """Returns the attacks that a gate may name, as 'people/partial'."""
+    known = map(attacks.get, attacks.names())
+    return [f'{attack.name}/{setting}' for attack in known for setting in attack.settings]
+
+
+def parse(text: str) -> Gate:
+    """Reads one gate.
+
+    >>> parse('people/partial.auc_high:0.7').bound.name
+    'people/partial.auc_high'
+    >>> parse('tpr@fpr=0.01:0.05').limit
+    0.05
 
     Raises:
-      InputError: with the field 'fail_above', for another name, and for a limit that is not a number or
-        that no figure can exceed, such as 60 for 0.6.
+      InputError: with the field 'fail_above', for an unknown figure or attack, and for a limit that is
+        not a number or that no figure can exceed, such as 60 for 0.6.
     """
-    name, _, limit = text.rpartition(':')
+    if text == VERDICT:
+        return Gate(name=text, limit=None, figure=VERDICT)
+    name, colon, limit = text.rpartition(':')
+    if not colon:
+        raise _unknown(text, text, [VERDICT, *FIGURES])
+    key, dot, own = name.partition('.')
+    if not dot or '@' in key:  # the point of a rate
+        key, own = '', name
+    if own not in FIGURES:
+        raise _unknown(text, own, FIGURES)
+    figure, high, people = FIGURES[own]
+    if key and (people or figure in OF_SEARCH):
+        raise errors.InputError(
+            FIELD,
+            _shown(text),
+            f'behind ATTACK/SETTING one of {", ".join(OF_ATTACKS)}, or its _high',
+        )
+    if key and key not in keys():
+        raise errors.InputError(
+            FIELD, _shown(text), f'one of the attacks {", ".join(keys())}', errors.near(key, keys())
+        )
+    return Gate(
+        name=name,
+        limit=_limit(text, limit),
+        figure=figure,
+        high=high,
+        key=key or None,
+        people=people,
+    )
+
+
+def _limit(text, limit):
     try:
         number = float(limit)
     except ValueError:
         number = math.nan
-    if name not in NAMES or not math.isfinite(number):
-        raise errors.InputError(
-            _FIELD, repr(text), f'NAME:LIMIT, as auc:0.6, with NAME one of {", ".join(NAMES)}'
-        )
+    if not math.isfinite(number):
+        raise errors.InputError(FIELD, _shown(text), 'a number as the limit, as in auc_high:0.6')
     if number >= 1:
-        raise errors.InputError(_FIELD, repr(text), 'a limit below 1, the largest possible figure')
-    return name, number
+        raise errors.InputError(FIELD, _shown(text), 'a limit below 1, the largest possible figure')
+    return number
 
 
-def check(gates: Sequence[tuple[str, float]], record: Mapping[str, Any]) -> None:
-    """Compares an audit with its gates.
-
-    A gate reads the attacks on photographs, an `identity_` gate those on people; where no attack on
-    photographs was run, the attacks on people stand in. The highest figure counts. An attack whose
-    control failed neither crosses a gate nor passes it: the gate that reads it cannot be held, unless
-    an attack that is counted crosses it.
-
-    Args:
-      gates: (name, limit) of each.
-      record: the contents of `audit.json`.
-
-    Raises:
-      GateCrossed: lists the figures above their limits, whatever else is wrong.
-      InputError: with the field 'fail_above', when no gate is crossed, but one cannot be held: its
-        figure was not measured, a control of its attack failed, or the images may not be what the
-        backbone expects.
-    """
-    found = comparisons(record)
-    values = [(name, limit, highest(found, name)) for name, limit in gates]
-    crossed = [
-        f'{name} is {value:.4g}, above {limit:g}'
-        for name, limit, value in values
-        if value is not None and value > limit
-    ]
-    if crossed:
-        raise GateCrossed(', '.join(crossed))
-    for name, _, value in values:
-        _hold(name, value, found)
-    if gates and (doubt := doubt_of(record)):
-        raise errors.InputError(
-            _FIELD,
-            f'{gates[0][0]} of a backbone that may have been fed wrong input: {doubt}',
-            hint='give its input convention, or align the images; the gate cannot be held as it is',
-        )
+def _unknown(text, name, known):
+    # Never the estimate, which is easier to pass, where the upper end is meant.
+    if 'high' in name:
+        known = [one for one in known if 'high' in one]
+    return errors.InputError(FIELD, _shown(text), _GRAMMAR, errors.near(name, known))
 
 
-def highest(found: Sequence[Comparison], name: str) -> float | None:
-    """Returns the highest figure of that name over the attacks that are counted, None without any."""
-    values = [_figure(one, name) for one in _read(found, name) if one.valid]
-    return max((value for value in values if value is not None), default=None)
-
-
-def _read(found, name):
-    """Returns the comparisons that a gate of this name reads."""
-    of_images = [one for one in found if one.unit == 'image']
-    if name.startswith('identity_') or not of_images:
-        return [one for one in found if one.unit == 'person']
-    return of_images
-
-
-def _figure(one, name):
-    name = name.removeprefix('identity_')
-    if name == 'excess':
-        return one.excess and one.excess['auc']
-    rate = name.partition('=')[2]
-    return one.figures['tpr_at_fpr'][rate] if rate else one.figures[name]
-
-
-def _hold(name, value, found):
-    """Raises `InputError` for a gate that says nothing."""
-    read = _read(found, name)
-    failed = [one for one in read if not one.valid]
-    if failed:
-        raise errors.InputError(
-            _FIELD,
-            f'{name} of an attack ({wording.label(failed[0])}) that is '
-            f'{wording.not_counted(failed[0])}',
-            hint='give more people, or a blind backbone that was trained on others; the gate cannot be '
-            'held as it is',
-        )
-    if value is not None:
-        return
-    rate = name.partition('=')[2]
-    if rate and read:
-        most = max(one.figures['nonmembers'] for one in read)
-        raise errors.InputError(
-            _FIELD,
-            f'{name} with {most:,} evaluated non-members',
-            f'{math.ceil(intervals.RESOLVABLE / float(rate)):,} or more to resolve that rate',
-            'give more of them (half are evaluated), or leave this gate out',
-        )
-    raise errors.InputError(
-        _FIELD,
-        f'{name}, which was not measured',
-        hint='leave this gate out, or give what its attack needs (see limits in the report)',
-    )
+def _shown(text):
+    return repr(text)[:200]

@@ -15,11 +15,13 @@ from PIL import Image
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import LEAK, UNITS, decisive, first_of, kind_of
+from fr_inference.membership.comparison import LEAK, decisive, first_of
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report import membership_figures, search_figures, wording
-from fr_inference.report.verdict import LABELS, in_order, verdict
+from fr_inference.report.glossary import Glossary
+from fr_inference.report.membership_verdict import in_order
+from fr_inference.report.verdict import LABELS, verdict
 
 _FACE_PIXELS = 72
 _SHOWN = 12  # reconstructions in the report; all are beside it
@@ -58,6 +60,8 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         record=record,
         verdict=said,
         sentences=[labelled(sentence) for sentence in said.sentences],
+        reasons=_unsaid(said),
+        glossary=Glossary(),
         trained=_trained(record['target']['recipe']),
         convention=convention(record['input']),
         fed=_fed(record['input']),
@@ -84,6 +88,15 @@ def template(name: str) -> jinja2.Template:
     )
     environment.filters['number'] = lambda value: f'{value:,}'
     return environment.get_template(name)
+
+
+def _unsaid(said):
+    """Returns the reasons for a verdict that its sentences do not give already; a leak is its own."""
+    if said.kind == LEAK:
+        return []
+    text = ' '.join([said.headline, *said.sentences])
+    reasons = (reason.text for reason in said.reasons)
+    return [reason for reason in reasons if reason not in text]
 
 
 def _trained(recipe):
@@ -150,16 +163,9 @@ def _membership(audit, thumbnails):
     record = audit.record
     populations = record['membership'].get('populations', {})
     shown = _scored(audit.comparisons)
-    valid = [one for one in audit.comparisons if one.valid]
-    counted = {unit for unit in UNITS if first_of(valid, unit) is not None}
     return {
-        'counted': counted,
-        'unshown': [
-            f'{wording.label(one)} is {wording.not_counted(one)}'
-            for one in audit.comparisons
-            if not one.valid and one.setting == 'partial' and one.unit not in counted
-        ],
         'comparisons': in_order(audit.comparisons),
+        'pictured': any(one.pictures is not None for one in audit.comparisons),
         'details': wording.details,
         'not_counted': wording.not_counted,
         'shown_label': wording.label(shown) if shown is not None else '',
@@ -169,10 +175,10 @@ def _membership(audit, thumbnails):
             (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)
             for name, block in populations.items()
         ],
-        'leaks': kind_of(audit.comparisons) == LEAK,
+        'exposed': record.get('exposed'),
         'people': [
             {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
-            for person in record.get('exposed', ())
+            for person in record.get('exposed', {}).get('people', ())
         ],
     }
 

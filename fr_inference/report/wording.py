@@ -25,7 +25,7 @@ _UNITS = {
 CONTROL_FAILED = 'a control failed'
 NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
 
-AUC_AXIS = 'AUC: how often a member is told from a stranger (0.5 is guessing)'
+AUC_AXIS = 'AUC: how often a member scores above a stranger (0.5 is guessing)'
 """The axis of every figure of AUCs."""
 
 SEARCH_CONTROLS = {
@@ -97,6 +97,11 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
         reasons.append(
             'on a backbone that never saw these people the same attack reaches '
             f'{auc(one.blind)}, which should not lie above 0.5'
+        )
+    if one.pictures_failed:
+        reasons.append(
+            f'plain statistics of the pictures, without any backbone, reach {auc(one.pictures)}, which '
+            'the interval of the attack does not exceed'
         )
     return f'{NOT_COUNTED}: {"; ".join(reasons)}'
 

@@ -59,11 +59,14 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
     """
     if not path.is_file():
         raise errors.InputError(str(path), 'no such file', 'the description in a native folder')
-    size = path.stat().st_size
-    if size > _MAX_BYTES:
-        raise errors.InputError(str(path), f'{size} bytes', '4 MiB at most')
     try:
-        record = parse(path.read_text(encoding='utf-8'))
+        with path.open('rb') as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise errors.InputError(str(path), f'{path.stat().st_size} bytes', '4 MiB at most')
+        record = parse(content.decode())
+    except errors.InputError:
+        raise
     except (ValueError, RecursionError, OSError) as error:
         raise errors.InputError(
             str(path), f'a damaged description ({bounds.brief(error)})', 'a JSON object'

@@ -91,6 +91,7 @@ def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Tr
             f'{str(source)[:200]!r}, which does not exist',
             'a StyleGAN2 .pkl (NVIDIA) or .pt (rosinality), a native folder, or one of '
             f'{", ".join(embedded_names()) or "(no embedded generators)"}',
+            errors.near(str(source), embedded_names()),
         )
     with naming(field):
         return _open_native(path) if path.is_dir() else _open_file(path)

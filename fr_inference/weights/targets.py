@@ -67,7 +67,8 @@ def open_target(
 
     Raises:
       InputError: of `field`, when there is nothing to open or it does not fit; of 'arch', 'input',
-        'dtype' or 'part', when these do not, or when a file holds several backbones and `part` is None.
+        'input_size', 'dtype' or 'part', when these do not, or when a file holds several backbones and
+        `part` is None.
     """
     if arch is not None:
         errors.one_of('arch', arch, registry.VARIANTS)
@@ -81,6 +82,7 @@ def open_target(
             f'{str(source)[:200]!r}, which does not exist',
             'a checkpoint file, a native folder, or one of '
             f'{", ".join(embedded_names()) or "(no embedded targets)"}',
+            errors.near(str(source), embedded_names()),
         )
     if native_targets.is_target(path):
         target = _open_native(path, arch, input or {}, dtype, part, field)
@@ -126,7 +128,7 @@ def _with_input(target, changes):
     expected = registry.abstract_variables(target.module, spec)
     if jax.tree.map(np.shape, expected) != jax.tree.map(np.shape, target.variables):
         raise errors.InputError(
-            'input',
+            'input_size',
             f'{spec.height}x{spec.width}',
             f'{target.input.height}x{target.input.width}, which the weights of {target.name} fit',
         )

@@ -57,16 +57,18 @@ class TestRecord:
         assert list(record) == [
             *(
                 'schema',
+                'verdict',
+                'headline',
+                'reasons',
                 'provenance',
                 'target',
-                'input',
                 'data',
                 'skipped',
-                'membership',
-                'exposed',
             ),
-            'limits',
+            *('input', 'membership', 'limits'),
         ]
+        # Statistics drawn at random: no images fit them.
+        assert record['verdict'] == audited.verdict.kind == 'invalid'
         assert {
             *('command', 'git_commit', 'versions', 'devices', 'seed', 'target_sha256', 'seconds'),
             *('date', 'settings', 'blind'),
@@ -120,22 +122,15 @@ class TestRecord:
         fitted, judged = (set(columns['identity'][rows]) for rows in (~rest, rest))
         assert not fitted & judged
 
-    def test_faces_are_those_of_the_rows(self, audited):
-        assert audited.record['exposed']
-        for person in audited.record['exposed']:
-            for row in person['rows']:
-                assert audited.columns['identity'][row] == person['identity']
-                assert audited.faces.identities[row] == person['identity']
-
     def test_small_sets_are_said_to_be_small(self, audited):
         limits = ' '.join(audited.record['limits'])
         assert 'With 16 non-members in the evaluation' in limits
         assert 'people on a side' in limits
 
-    def test_is_shown_in_one_line(self, audited):
-        assert repr(audited).startswith('<Audit of small: ')
-        assert len(repr(audited)) < 200
-        assert '\n' not in repr(audited)
+    def test_is_shown_as_its_verdict(self, audited):
+        assert repr(audited) == f'Audit of small. {audited.verdict}'
+        assert repr(audited).startswith('Audit of small. Verdict: invalid. ')
+        assert len(repr(audited)) < 4000
 
 
 class TestSaved:

@@ -52,6 +52,20 @@ class TestAudit:
             np.sort(found.distances[:24, 0]), np.sort(same.distances[:24, 0]), rtol=1e-5
         )
 
+    def test_what_is_assumed_of_arrays_is_said(self, target, members, nonmembers, caplog):
+        apply, variables = target.apply, target.variables
+        found = opening.as_backbone(apply, variables, None, 'mine', arrays(members))
+        assert (found.input.height, found.input.width) == (SIZE, SIZE)
+        assert found.convention['origins']['height'] == 'given'
+        assert found.convention['origins']['colour'] == 'assumed'
+        (message,) = caplog.messages
+        assert f'{SIZE} high x {SIZE} wide, RGB, (v - 127.5) / 127.5' in message
+        caplog.clear()
+        opening.as_backbone(apply, variables, InputSpec(height=SIZE, width=SIZE), 'mine', None)
+        assert not caplog.messages
+        assert opening.as_backbone(apply, variables, None, 'mine', 'folder').input == InputSpec()
+        assert '112 high x 112 wide' in caplog.text
+
     @pytest.mark.parametrize(
         ('apply', 'variables', 'field', 'found'),
         [
@@ -101,16 +115,17 @@ class TestAudit:
         assert (caught.value.field, caught.value.found) == (field, f'images of 9x{SIZE}')
         assert 'InputSpec(height=9, width=8)' in caught.value.hint
 
-    def test_a_function_without_input_expects_112(self, target, members, nonmembers):
+    def test_arrays_of_another_size_than_the_members_are_refused(self, target, members):
         with pytest.raises(InputError) as caught:
             fr_inference.audit(
                 target.apply,
                 target.variables,
                 members=arrays(members),
-                nonmembers=nonmembers,
+                nonmembers=(np.zeros((16, 9, 9, 3), np.uint8), range(16)),
                 settings=SETTINGS,
             )
-        assert caught.value.expected.startswith('112x112')
+        assert caught.value.field == 'nonmembers'
+        assert caught.value.expected.startswith(f'{SIZE}x{SIZE}')
 
     @pytest.mark.parametrize('field', ['variables', 'input'])
     def test_nothing_is_ignored(self, target, members, field):

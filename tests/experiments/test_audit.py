@@ -51,14 +51,20 @@ def results(folder):
             'plain': arguments('plain_out', '--nothumbnails', target='plain'),
             'gate': arguments(
                 'gate_out',
-                '--fail_above=auc:0.001,tpr@fpr=0.001:0.5',
+                '--fail_above=auc:0.001,people/partial.auc_high:0.999999',
                 '--allow_overlap',
                 '--seed=3',
                 f'--blind={folder / "blind"}',
             ),
             'misfed': misfed('refused'),
-            'insisted': misfed('insisted', '--colour=bgr', '--fail_above=auc:0.9999'),
-            'bad_gate': arguments('refused', '--fail_above=area:0.5'),
+            'flagged': misfed('refused', '--colour=bgr'),
+            'allowed': misfed('allowed', '--allow_misfit', '--fail_above=auc:0.9999'),
+            'bad_gate': arguments('refused', '--fail_above=area:0.5', target='none'),
+            'unresolved_gate': arguments('refused', '--fail_above=tpr@fpr=0.001:0.5'),
+            'gate_of_a_search': arguments('refused', '--fail_above=hit_rate:0.5', target='none'),
+            'gate_without_layers': arguments(
+                'refused', '--fail_above=bn-distance/partial.auc:0.5', target='plain'
+            ),
             'no_target': arguments('refused', target='none'),
             'no_members': arguments('refused', members='none'),
             'same': arguments('refused', others=MEMBERS),
@@ -121,22 +127,23 @@ def test_a_crossed_gate_loses_nothing(folder, results):
 
 def test_wrong_input_stops_or_is_warned_of(folder, results):
     """Never an all-clear: neither from the file's description nor by the user's flag."""
-    stopped = results['misfed']
-    assert stopped.code == program.EXIT_BAD_INPUT
-    (line,) = stopped.err.splitlines()
-    assert line.startswith('--colour: ')
-    assert 'pass --colour=rgb; or --colour=bgr' in line
-    assert 'input 32 high x 32 wide (layout), BGR (layout)' in stopped.out
-    insisted = results['insisted']
-    assert insisted.code == program.EXIT_BAD_INPUT  # the gate cannot be held
-    assert insisted.err.splitlines()[-1].startswith('--fail_above: ')
-    record = json.loads((folder / 'insisted' / 'audit.json').read_text())
-    assert record['input']['origins']['colour'] == 'given'
+    for name, how in (('misfed', 'layout'), ('flagged', 'given')):
+        stopped = results[name]
+        assert stopped.code == program.EXIT_BAD_INPUT
+        (line,) = stopped.err.splitlines()
+        assert line.startswith('--colour: ')
+        assert 'pass --colour=rgb; or go on with --allow_misfit' in line
+        assert f'input 32 high x 32 wide (layout), BGR ({how})' in stopped.out
+    allowed = results['allowed']
+    assert allowed.code == program.EXIT_BAD_INPUT  # the gate cannot be held
+    assert allowed.err.splitlines()[-1].startswith('--fail_above: ')
+    record = json.loads((folder / 'allowed' / 'audit.json').read_text())
+    assert record['input']['origins']['colour'] == 'layout'
     assert record['input']['check']['state'] == 'other'
     assert record['input']['check']['conventions'][0]['colour'] == 'bgr'
     assert record['input']['check']['remark'] in record['limits']
     assert record['input']['verification']['people'] == 16
-    assert record['provenance']['command'].count('--colour=bgr') == 1
+    assert record['provenance']['command'].count('--allow_misfit') == 1
     assert verdict(record).kind != 'none'
     assert verdict(record).sentences[0] == record['input']['check']['remark']
 
@@ -146,8 +153,12 @@ def test_wrong_input_stops_or_is_warned_of(folder, results):
     [
         (
             'bad_gate',
-            "--fail_above: found 'area:0.5', expected NAME:LIMIT",
+            "--fail_above: found 'area:0.5', expected verdict, or FIGURE:LIMIT",
         ),
+        ('unresolved_gate', '--fail_above: found tpr@fpr=0.001 with 8 evaluated non-members'),
+        ('unresolved_gate', 'expected 10,000 or more evaluated, so about 20,000 in all'),
+        ('gate_of_a_search', 'also give --generator=GENERATOR'),
+        ('gate_without_layers', 'bn-distance/partial needs BatchNorm layers'),
         ('no_target', '--target: '),
         ('no_members', "--members: found 'none', which does not exist"),
         ('same', '--nonmembers: found 8 identities on both sides (hard-0-0, '),

@@ -71,6 +71,7 @@ def results(folder, killed):
             'again': flags(folder),
             'done': flags(folder, '--fail_above=auc:0.999'),
             'gate': flags(folder, '--fail_above=auc:0.01'),
+            'verdict': flags(folder, '--fail_above=verdict'),
             'bad': flags(folder, table='bad.csv'),
             'none': flags(folder, table='none.csv'),
             'no_table': ['--out=x'],
@@ -131,6 +132,7 @@ def test_the_table_holds_the_figures_of_the_audits(folder, results):
     [
         ('done', program.EXIT_BAD_INPUT, 'broken: '),
         ('gate', program.EXIT_GATE, '--fail_above: epoch_0: auc is 0.'),
+        ('verdict', program.EXIT_GATE, '--fail_above: epoch_0: the verdict is '),
         ('bad', program.EXIT_BAD_INPUT, 'line 2: seed: found '),
         ('bad', program.EXIT_BAD_INPUT, 'line 4: batch_size: found -1'),
         (

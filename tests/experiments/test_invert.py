@@ -56,6 +56,11 @@ def results(folder, generator):
         {
             'done': flags('done', '--nountrained', '--targeted=2', '--sweep=0'),
             'again': flags('done', '--nountrained', '--targeted=2', '--sweep=0'),
+            'gate': flags(
+                *('done', '--nountrained', '--targeted=2', '--sweep=0'),
+                '--fail_above=hit_excess:0.999,hit_rate_high:-0.5',
+            ),
+            'auc': flags('no', '--fail_above=auc:0.5', '--target=nowhere'),
             'other': flags('done', '--nountrained', '--steps=3'),
             'centres': flags('centres', '--centres=2', '--nothumbnails'),
             'more': flags('more', '--centres=3', '--keep=2', '--nountrained'),
@@ -106,6 +111,13 @@ def test_done(results, folder):
 def test_the_same_command_again_gives_the_same(results):
     assert results['again'].code == 0
     assert results['again'].out == results['done'].out
+
+
+def test_a_gate_of_the_search(results):
+    assert results['gate'].code == 3
+    assert results['gate'].out == results['done'].out
+    (line,) = [line for line in results['gate'].err.splitlines() if 'fail_above' in line]
+    assert line.startswith('--fail_above: hit_rate_high is ')
 
 
 def test_centres(results, folder):
@@ -204,6 +216,7 @@ def test_bad_input_is_one_line(results):
     for name, message in (
         ('wide', 'centres: found 17, expected 1 to 16'),
         ('sweep', "--sweep: found 'much', expected numbers"),
+        ('auc', '--fail_above: found auc without membership inference, expected verdict'),
         ('evaluator', '--evaluator: found no value'),
         ('other', 'found another run'),
         ('generator', "--generator: found 'nowhere', which does not exist"),

@@ -48,6 +48,13 @@ def test_tpu_makes_runs_fetches_and_deletes(project):
     assert sorted(path.name for path in project.record.iterdir()) == ['calls', 'seen']
 
 
+def test_a_v5e_is_what_google_calls_v5litepod(project):
+    said = project.run(*TPU[:3], '--type=v5e-16', '--dry_run', '--', 'audit', *HARD)
+    assert said.returncode == 0, said.stderr
+    assert '--accelerator-type=v5litepod-16' in said.stdout + said.stderr
+    assert 'v2-alpha-tpuv5-lite' in said.stdout + said.stderr
+
+
 @pytest.mark.parametrize(('workers', 'added'), [('1', []), ('2', ['--distributed'])])
 def test_arguments_reach_all_workers_unchanged(project, workers, added):
     result = project.run(*TPU, '--project=p', '--', 'audit', *HARD, WORKERS=workers)

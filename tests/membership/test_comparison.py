@@ -6,7 +6,7 @@ import pytest
 
 from fr_inference.errors import InputError
 from fr_inference.membership import comparison
-from fr_inference.membership.comparison import INVALID, LEAK, NONE, OPEN, Comparison
+from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
 
 
 def block(low, high):
@@ -35,8 +35,12 @@ def made(own=(0.7, 0.9), excess=(0.1, 0.3), null=(0.4, 0.6), blind=(0.45, 0.55),
         ({}, LEAK),
         ({'own': (0.5, 0.9)}, OPEN),  # its interval must lie above 0.5
         ({'excess': (0.0, 0.3)}, OPEN),
-        ({'excess': (-0.1, 0.049)}, NONE),
-        ({'own': (0.4, 0.45), 'excess': (0.01, 0.04)}, NONE),
+        ({'own': (0.45, 0.55), 'excess': (-0.06, 0.049)}, CLEAR),
+        # Paired with its control it hardly varies, but it could have missed a leak of 10 points itself.
+        ({'own': (0.4, 0.6), 'excess': (-0.01, 0.01)}, OPEN),
+        ({'excess': (-0.1, 0.049)}, OPEN),  # it could have missed a leak of 10 points
+        ({'excess': (-0.06, 0.049), 'null': None}, OPEN),
+        ({'own': (0.4, 0.45), 'excess': (0.01, 0.04)}, CLEAR),
         ({'null': (0.51, 0.9)}, INVALID),
         ({'null': (0.1, 0.49)}, INVALID),  # a null below 0.5 is as wrong as one above
         ({'null': (0.5, 0.9), 'own': (0.71, 0.9)}, LEAK),
@@ -70,7 +74,8 @@ def test_checked(field):
     assert caught.value.field == field
 
 
-LEAKING, SILENT = made(headline=False, attack='people'), made(excess=(-0.1, 0.01))
+LEAKING = made(headline=False, attack='people')
+SILENT = made(own=(0.46, 0.54), excess=(-0.05, 0.01))
 UNSURE, FAILED = made(own=(0.4, 0.9)), made(null=(0.6, 0.9))
 
 
@@ -80,7 +85,7 @@ UNSURE, FAILED = made(own=(0.4, 0.9)), made(null=(0.6, 0.9))
         ([SILENT, LEAKING], LEAKING, LEAK),
         ([FAILED, LEAKING], LEAKING, LEAK),
         ([SILENT, UNSURE], UNSURE, OPEN),
-        ([SILENT], SILENT, NONE),
+        ([SILENT], SILENT, CLEAR),
         ([SILENT, FAILED], SILENT, OPEN),  # an attack that cannot be judged leaves it open
         ([FAILED], FAILED, INVALID),
         ([LEAKING, made()], made(), LEAK),  # among equals the one chosen beforehand

@@ -139,19 +139,9 @@ def test_shadow(found):
     assert (shadow['members'], shadow['nonmembers']) == (12, 12)
 
 
-def test_exposed_are_judged_members(found, views):
-    assert found.exposed
-    images = views.in_target
-    for person in found.exposed:
-        for row in person['rows']:
-            assert images.identities[row] == person['identity']
-            assert images.member[row]
-            assert not views.fit[row]
-        own = [row for row, name in enumerate(images.identities) if name == person['identity']]
-        logits = found.logits['bn-distance/partial'][own]
-        assert person['mean_image_logit'] == pytest.approx(logits.mean())
-    logits = [person['person_logit'] for person in found.exposed]
-    assert logits == sorted(logits, reverse=True)
+def test_nobody_is_exposed_without_a_leak(found):
+    assert not [one for one in found.comparisons if one.kind == 'leak']
+    assert found.exposed is None
 
 
 @pytest.mark.parametrize('failed', ['image', 'person', 'both'])
@@ -170,15 +160,9 @@ def test_an_attack_whose_control_failed_ranks_nobody(views, monkeypatch, failed)
     assert {one.unit for one in found.comparisons if not one.valid} >= (
         {'image', 'person'} if failed == 'both' else {failed}
     )
-    name = {'image': 'mean_image_logit', 'person': 'person_logit'}
-    if failed == 'both':
-        assert not found.exposed
-        return
-    assert all(person[name[failed]] is None for person in found.exposed)
-    (other,) = name.keys() - {failed}
-    logits = [person[name[other]] for person in found.exposed]
-    assert logits
-    assert logits == sorted(logits, reverse=True)
+    if found.exposed is not None:
+        units = {one.key: one.unit for one in found.comparisons}
+        assert failed not in (units[found.exposed['by']], 'both')
     # What the populations are measured by does not depend on it: the report says that it failed.
     assert found.membership['populations']['members_vs_nonmembers'] == found.comparisons[0].figures
 
@@ -190,4 +174,4 @@ def test_chosen(views):
     (comparison,) = found.comparisons
     assert (comparison.key, comparison.headline) == ('people/partial', True)
     assert 'on_itself' not in found.membership['shadow']
-    assert all(person['mean_image_logit'] is None for person in found.exposed)
+    assert found.exposed is None or found.exposed['by'] == 'people/partial'

@@ -184,3 +184,10 @@ def test_cosine():
     first = np.array([[3.0, 4.0], [1.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
     second = np.array([[6.0, 8.0], [0.0, 5.0], [-1.0, 0.0], [1.0, 1.0]])
     np.testing.assert_allclose(verification.cosine(first, second), [1, 0, -1, 0])
+
+
+@pytest.mark.parametrize(('accuracy', 'suspicious'), [(0.99, False), (0.95, False), (0.94, True)])
+def test_what_to_expect(accuracy, suspicious):
+    said = verification.Verification(accuracy, 0.01, 10, 6000).expectation
+    assert said.startswith('expected: 95 % or more')
+    assert ('--colour' in said) == suspicious

@@ -70,3 +70,9 @@ def brightness(**more):
 def record(*found):
     """The part of `audit.json` that the verdict and the gate read."""
     return {'membership': {'comparisons': [one.to_json() for one in found]}}
+
+
+def data(people=64, images=4, **members):
+    """The part `data` of `audit.json`: equally many people on both sides."""
+    side = {'people': people, 'images': people * images}
+    return {'members': side | members, 'nonmembers': side}

@@ -1,144 +1,131 @@
-"""The gate: what is crossed, what cannot be held."""
+"""The grammar of gates."""
 
 import pytest
 
 from fr_inference.errors import InputError
-from fr_inference.report import gate, wording
-from fr_inference.report.gate import GateCrossed
-from tests.report.comparisons import (
-    BAD_BLIND,
-    BAD_NULL,
-    block,
-    brightness,
-    comparison,
-    on_people,
-    record,
-)
-
-
-def figures(auc, accuracy=0.5, rates=(0.2, 0.1, None)):
-    return block(auc, auc - 0.05, auc + 0.05, rates=rates) | {'accuracy': accuracy}
-
-
-IMAGES = [
-    comparison(figures=figures(0.7, 0.65), over=(0.1, 0.2)),
-    comparison(
-        setting='auxiliary', figures=figures(0.6, 0.66, (0.1, 0.3, None)), over=(0, 0.1), null=None
-    ),
-]
-WHOLE = [*IMAGES, on_people(figures=figures(0.9), over=(0.3, 0.5))]
-PLAIN = [on_people(figures=figures(0.8), over=(0.2, 0.4))]
+from fr_inference.report import gate
+from fr_inference.report.gate import Gate
 
 
 @pytest.mark.parametrize(
-    ('name', 'expected', 'without_batch_norm'),
+    ('text', 'expected'),
     [
-        ('auc', 0.7, 0.8),
-        ('accuracy', 0.66, 0.5),
-        ('excess', 0.15, 0.3),
-        ('identity_auc', 0.9, 0.8),
-        ('identity_excess', 0.4, 0.3),
-        ('tpr@fpr=0.1', 0.2, 0.2),
-        ('tpr@fpr=0.01', 0.3, 0.1),
-        ('tpr@fpr=0.001', None, None),
+        ('verdict', Gate(name='verdict', limit=None, figure='verdict')),
+        ('auc:0.6', Gate(name='auc', limit=0.6, figure='auc')),
+        ('auc_high:0.6', Gate(name='auc_high', limit=0.6, figure='auc', high=True)),
+        ('excess:-0.1', Gate(name='excess', limit=-0.1, figure='excess')),
+        (
+            'tpr_high@fpr=0.01:.1',
+            Gate(name='tpr_high@fpr=0.01', limit=0.1, figure='tpr@fpr=0.01', high=True),
+        ),
+        ('identity_auc:0.7', Gate(name='identity_auc', limit=0.7, figure='auc', people=True)),
+        (
+            'identity_excess_high:0.2',
+            Gate(name='identity_excess_high', limit=0.2, figure='excess', high=True, people=True),
+        ),
+        ('hit_rate:0.1', Gate(name='hit_rate', limit=0.1, figure='hit_rate')),
+        (
+            'hit_excess_high:0',
+            Gate(name='hit_excess_high', limit=0, figure='hit_excess', high=True),
+        ),
+        (
+            'people/partial.auc_high:0.7',
+            Gate(
+                name='people/partial.auc_high',
+                limit=0.7,
+                figure='auc',
+                high=True,
+                key='people/partial',
+            ),
+        ),
+        (
+            'bn-distance/auxiliary.tpr@fpr=0.001:0.5',
+            Gate(
+                name='bn-distance/auxiliary.tpr@fpr=0.001',
+                limit=0.5,
+                figure='tpr@fpr=0.001',
+                key='bn-distance/auxiliary',
+            ),
+        ),
     ],
 )
-def test_the_highest_of_all_settings(name, expected, without_batch_norm):
-    for found, value in ((WHOLE, expected), (PLAIN, without_batch_norm)):
-        assert gate.highest(found, name) == (value if value is None else pytest.approx(value))
+def test_parse(text, expected):
+    assert gate.parse(text) == expected
+    assert gate.parse(expected.text) == expected
 
 
-def test_every_name_has_a_figure():
-    assert {gate.highest(WHOLE, name) is None for name in gate.NAMES[:-1]} == {False}
-
-
-def test_a_newcomers_attack_is_read():
-    found = [*WHOLE, brightness(figures=figures(0.75))]
-    assert gate.highest(found, 'auc') == 0.75
-    with pytest.raises(GateCrossed, match=r'auc is 0\.75, above 0\.72'):
-        gate.check([('auc', 0.72)], record(*found))
-
-
-def test_crossed():
-    whole = record(*WHOLE)
-    gate.check([], whole)
-    gate.check([('auc', 0.7), ('tpr@fpr=0.1', 0.5)], whole)  # at the limit is not above it
-    with pytest.raises(GateCrossed, match=r'auc is 0\.7, above 0\.6, excess is 0\.15'):
-        gate.check([('auc', 0.6), ('accuracy', 0.9), ('excess', 0.1)], whole)
-
-
-def held(gates, *found):
-    """The error of gates that cannot be held."""
+@pytest.mark.parametrize(
+    ('text', 'meant'),
+    [
+        *(('area:0.5', None), (':0.5', None), ('auc', 'auc'), ('auc=0.6', None), ('', None)),
+        *(('auc_hgih:0.6', 'auc_high'), ('verdct', 'verdict'), ('verdict:0.5', None)),
+        *(('tpr@fpr=0.5:0.1', 'tpr@fpr=0.1'), ('tpr@fpr=0.01_high:0.1', 'tpr_high@fpr=0.01')),
+        *(('identity_hit_rate:0.1', None), ('hit_rat:0.1', 'hit_rate')),
+        ('bn-distance/partial.uac:0.6', 'auc'),
+    ],
+)
+def test_an_unknown_figure(text, meant):
     with pytest.raises(InputError) as caught:
-        gate.check(gates, record(*found))
-    assert caught.value.field == 'fail_above'
-    return caught.value
+        gate.parse(text)
+    assert (caught.value.field, caught.value.found) == ('fail_above', repr(text))
+    for figure in (*gate.OF_ATTACKS, *gate.OF_SEARCH, 'identity_auc', 'auc_high', 'verdict'):
+        assert figure in caught.value.expected
+    assert meant is None or f'did you mean {meant!r}' in caught.value.hint
 
 
-def test_what_was_not_measured_cannot_be_held():
-    rate = ('tpr@fpr=0.001', 0.5)
-    error = held([rate, ('auc', 0.9)], *WHOLE)
-    assert error.found == 'tpr@fpr=0.001 with 120 evaluated non-members'
-    assert error.expected.startswith('10,000 or more')
-    with pytest.raises(GateCrossed, match='auc'):
-        gate.check([rate, ('auc', 0.5)], record(*WHOLE))
-    without = comparison(over=None, blind=None)
-    for name in ('identity_auc', 'identity_excess', 'excess'):
-        assert gate.highest([without], name) is None
-        assert held([(name, 0.5)], without).found.startswith(name)
-    held([('auc', 0.5)])  # nothing at all
-
-
-@pytest.mark.parametrize('controls', [{'null': BAD_NULL}, {'blind': BAD_BLIND}])
-@pytest.mark.parametrize('auc', [0.4, 0.99])
-def test_an_attack_whose_control_failed_does_not_pass_silently(controls, auc):
-    """Neither with a high figure, which would not count, nor with a low one."""
-    failed = brightness(figures=figures(auc), **controls)
-    error = held([('auc', 0.8)], *WHOLE, failed)
-    assert wording.not_counted(failed) in error.found
-    held([('auc', 0.8)], failed)
-    gate.check([('identity_auc', 0.95)], record(*WHOLE, failed))  # does not read it
-    with pytest.raises(GateCrossed, match=r'^auc is 0\.7, above 0\.6$'):  # by an attack that counts
-        gate.check([('auc', 0.6)], record(*WHOLE, failed))
-
-
-def test_wrong_input_passes_no_gate():
-    doubted = record(*WHOLE) | {'input': {'check': {'trusted': False, 'remark': 'It was fed BGR.'}}}
+@pytest.mark.parametrize(
+    ('text', 'meant'),
+    [
+        ('peple/partial.auc:0.6', 'people/partial'),
+        ('people.auc:0.6', 'people/partial'),
+        ('people/auxiliary.auc:0.6', 'people/partial'),
+    ],
+)
+def test_an_unknown_attack(text, meant):
     with pytest.raises(InputError) as caught:
-        gate.check([('auc', 0.99)], doubted)
+        gate.parse(text)
+    assert (caught.value.field, caught.value.found) == ('fail_above', repr(text))
+    assert 'bn-distance/auxiliary' in caught.value.expected
+    assert meant in caught.value.hint
+
+
+@pytest.mark.parametrize('own', ['identity_auc', 'hit_rate', 'hit_excess_high'])
+def test_an_attack_has_neither_people_of_its_own_nor_a_search(own):
+    with pytest.raises(InputError) as caught:
+        gate.parse(f'people/partial.{own}:0.6')
     assert caught.value.field == 'fail_above'
-    assert 'It was fed BGR.' in caught.value.found
-    with pytest.raises(GateCrossed):
-        gate.check([('auc', 0.5)], doubted)
-    gate.check([], doubted)
-    gate.check([('auc', 0.99)], record(*WHOLE) | {'input': {'check': {'trusted': True}}})
 
 
-def test_images_that_do_not_look_aligned_pass_no_gate():
-    for score, passes in ((0.05, False), (0.5, True)):
-        seen = {'alignment': {'scores': {'members': 0.5, 'nonmembers': score}, 'least': 0.4}}
-        looked_at = record(*WHOLE) | {'input': seen}
-        if passes:
-            gate.check([('auc', 0.99)], looked_at)
-            continue
-        with pytest.raises(InputError) as caught:
-            gate.check([('auc', 0.99)], looked_at)
-        assert 'nonmembers do not look aligned' in caught.value.found
+@pytest.mark.parametrize('limit', ['', 'high', 'nan', 'inf', '60', '1'])
+def test_a_limit_that_nothing_could_exceed(limit):
+    with pytest.raises(InputError) as caught:
+        gate.parse(f'auc:{limit}')
+    assert (caught.value.field, caught.value.found) == ('fail_above', repr(f'auc:{limit}'))
 
 
-def test_parse():
-    assert gate.parse('tpr@fpr=0.01:0.05') == ('tpr@fpr=0.01', 0.05)
-    assert gate.parse('excess:-0.1') == ('excess', -0.1)
-    for text in (
-        *('auc', 'area:0.5', ':0.5', 'tpr@fpr=0.5:0.1', 'auc=0.6'),
-        *('auc:', 'auc:high', 'auc:nan', 'auc:inf'),
+def test_the_same_gate_on_the_upper_end():
+    for text, bound in (
+        ('auc:0.6', 'auc_high:0.6'),
+        ('auc_high:0.6', 'auc_high:0.6'),
+        ('people/partial.tpr@fpr=0.01:0.05', 'people/partial.tpr_high@fpr=0.01:0.05'),
+        ('identity_excess:0.1', 'identity_excess_high:0.1'),
+        ('hit_excess:0.1', 'hit_excess_high:0.1'),
     ):
-        with pytest.raises(InputError) as caught:
-            gate.parse(text)
-        assert caught.value.field == 'fail_above'
-        assert caught.value.found == repr(text)
-        assert 'identity_auc' in caught.value.expected
-    for text in ('auc:60', 'excess:1'):  # nothing could cross it
-        with pytest.raises(InputError) as caught:
-            gate.parse(text)
-        assert (caught.value.field, caught.value.found) == ('fail_above', repr(text))
+        assert gate.parse(text).bound == gate.parse(bound)
+
+
+def test_a_rate_says_how_many_strangers_it_takes():
+    rate = gate.parse('tpr@fpr=0.01:0.5')
+    rate.check_count(1000, 'photographs')
+    gate.parse('auc:0.5').check_count(0, 'photographs')
+    with pytest.raises(InputError) as caught:
+        rate.check_count(999, 'photographs', 1998)
+    assert caught.value.field == 'fail_above'
+    assert '999 evaluated' in caught.value.found
+    assert '1,998' in caught.value.found
+    assert caught.value.expected.startswith('1,000 or more')
+    assert '2,000 in all' in caught.value.expected
+    assert 'tpr@fpr=0.1,' in caught.value.hint  # what 999 do resolve
+    with pytest.raises(InputError) as caught:
+        rate.check_count(99, 'photographs')
+    assert 'tpr' not in caught.value.hint

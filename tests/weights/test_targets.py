@@ -358,7 +358,7 @@ def test_native_directory(tmp_path, plain):
     assert (caught.value.field, caught.value.found) == ('arch', "'ir50'")
     with pytest.raises(InputError) as caught:
         open_target(tmp_path / 'native', input={'height': 64, 'width': 64})
-    assert (caught.value.field, caught.value.found) == ('input', '64x64')
+    assert (caught.value.field, caught.value.found) == ('input_size', '64x64')
 
 
 @pytest.mark.parametrize('name', ['none', 'x' * 5000, ''])

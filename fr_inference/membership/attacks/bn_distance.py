@@ -15,4 +15,5 @@ ATTACK = attack.Attack(
     unit='image',
     needs='BatchNorm layers that keep statistics of the training',
     examples=_examples,
+    layers=True,
 )

@@ -1,0 +1,79 @@
+"""Compiled programs are kept: the second run of a program with the same networks compiles nothing.
+
+JAX's persistent compilation cache, in the user's cache folder. What it holds is executed: nobody else
+may write there.
+"""
+
+import hashlib
+import os
+import pathlib
+import platform
+import stat
+
+import jax
+
+_LEAST_SECONDS = 0.3  # programs that compile faster are not kept
+_MOST_BYTES = 4 << 30
+_LEAST = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
+
+
+def keep() -> pathlib.Path | None:
+    """Turns the cache on, unless JAX's own settings say otherwise.
+
+    Returns:
+      The folder; None where the settings name one or turn it off, or where no private folder can be
+      had.
+    """
+    known = jax.config.values
+    if known['jax_compilation_cache_dir'] or not known['jax_enable_compilation_cache']:
+        return None
+    folder = place()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _private(folder):
+            return None
+        _prune(folder)
+    except OSError:  # no home, a full or read-only disk: everything works without
+        return None
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+    if _LEAST not in os.environ:
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', _LEAST_SECONDS)
+    return folder
+
+
+def place() -> pathlib.Path:
+    """Returns the folder: one for each kind of processor, because homes are shared among machines."""
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    kind = f'{platform.machine()}-{hashlib.sha256(_processor().encode()).hexdigest()[:12]}'
+    return pathlib.Path(base) / 'fr_inference' / 'compiled' / kind
+
+
+def _processor():
+    """What code for this processor depends on."""
+    try:
+        lines = pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(('flags', 'Features'))), '')
+
+
+def _private(folder):
+    """Whether it is ours, and nobody else may write in it or in what we made above it."""
+    for path in (folder, folder.parent, folder.parent.parent):
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return False
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+    return True
+
+
+def _prune(folder):
+    """Removes the oldest files beyond the limit."""
+    files = [(path.stat(), path) for path in folder.iterdir()]
+    total = sum(found.st_size for found, _ in files)
+    for found, path in sorted(files, key=lambda one: one[0].st_mtime):
+        if total <= _MOST_BYTES:
+            return
+        path.unlink(missing_ok=True)
+        total -= found.st_size

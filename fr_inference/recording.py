@@ -1,0 +1,125 @@
+"""What `audit.json` says beside the figures: what was audited, with what, and the verdict."""
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fr_inference import checkpointing, config, provenance
+from fr_inference.data import overlap
+from fr_inference.data.faces import Faces
+from fr_inference.measuring.convention import Fit
+from fr_inference.membership.study import Findings
+from fr_inference.membership.views import Views
+from fr_inference.metrics import verification
+from fr_inference.models import registry
+from fr_inference.models.target import Target
+from fr_inference.opening import Opened
+from fr_inference.report.verdict import verdict
+
+
+def judged(record: dict[str, Any], exposed: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the record with its verdict, and with the people that are exposed where it is a leak.
+
+    Args:
+      record: all else.
+      exposed: by `study.run`.
+    """
+    said = verdict(record)
+    found = {'schema': record['schema'], **said.to_json(), **record}
+    # Nobody is named without a leak: somebody always has the highest score.
+    return found | ({'exposed': exposed} if exposed and said.kind == 'leak' else {})
+
+
+def provenance_of(
+    opened: Opened, views: Views, settings: config.Settings, command: str, started: float
+) -> dict[str, Any]:
+    """Returns by which code, with which weights, settings and command it was made.
+
+    Args:
+      opened: what was audited.
+      views: what was measured.
+      settings: how.
+      command: that was typed, '' for none.
+      started: by `time.monotonic`.
+    """
+    target, blind = opened.target, views.blind
+    return {
+        **provenance.describe(command),
+        'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+        'seed': settings.seed,
+        'settings': dataclasses.asdict(settings),
+        'target_sha256': target.sha256 or checkpointing.digest(target.variables),
+        'blind': {
+            'name': blind.name,
+            'sha256': blind.sha256 or checkpointing.digest(blind.variables),
+        },
+        'seconds': round(time.monotonic() - started, 2),
+    }
+
+
+def subject(opened: Opened, views: Views, faces: Mapping[str, Faces]) -> dict[str, Any]:
+    """Returns what was audited, with which images."""
+    target = opened.target
+    data = {name: side.described() for name, side in faces.items()}
+    if (listed := opened.trained_on.get('target')) is not None:
+        data['members']['in_training_list'] = overlap.listed(faces['members'], listed)
+    return {
+        'target': {
+            'name': target.name,
+            'architecture': target.architecture,
+            'parameters': registry.count_parameters(target.variables),
+            'norm_layers': list(views.in_target.layers),
+            'recipe': target.recipe,
+            'notes': list(target.notes),
+        },
+        'data': data,
+        'skipped': [
+            {'path': path, 'reason': reason} for path, reason in sorted(views.skipped.items())
+        ],
+    }
+
+
+def fed(
+    target: Target,
+    views: Views,
+    settings: config.Settings,
+    fit: Fit,
+    alignment: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Returns how the target was fed, and how well that fits.
+
+    Args:
+      target: the backbone.
+      views: what was measured.
+      settings: seed and replicates.
+      fit: by `convention.check`.
+      alignment: by `placement.check`, where there is anything to say.
+    """
+    found = {**target.convention, 'check': fit.to_json()}
+    strangers = views.in_target.select(~views.in_target.member)
+    accuracy = verification.of_people(
+        strangers.embeddings,
+        strangers.identities,
+        seed=settings.seed,
+        replicates=settings.replicates,
+    )
+    if accuracy is not None:  # there are enough people
+        found['verification'] = accuracy
+    return found | ({'alignment': alignment} if alignment else {})
+
+
+def columns(views: Views, found: Findings) -> dict[str, list[Any]]:
+    """Returns the columns of scores.csv: name -> one value for each image."""
+    images = views.in_target
+    return {
+        'path': [views.faces.paths[position] for position in images.index],
+        'identity': list(images.identities),
+        'member': images.member.astype(int).tolist(),
+        'evaluation': (~views.fit).astype(int).tolist(),
+        **{
+            f'logit_{key}': [float(value) for value in values]
+            for key, values in found.logits.items()
+        },
+    }

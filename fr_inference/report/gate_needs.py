@@ -1,0 +1,151 @@
+"""Whether the data of an audit can answer its gates, before anything is measured."""
+
+import collections
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from fr_inference import config, errors
+from fr_inference.data import spellings
+from fr_inference.data.faces import Faces
+from fr_inference.membership import labelled, study
+from fr_inference.membership.attack import Attack
+from fr_inference.report import wording
+from fr_inference.report.gate import FIELD, OF_SEARCH, Gate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Planned:
+    """An attack in a setting in which it will be run."""
+
+    attack: Attack
+    setting: str
+
+    @property
+    def key(self) -> str:
+        """As `Comparison.key`."""
+        return f'{self.attack.name}/{self.setting}'
+
+    @property
+    def unit(self) -> str:
+        """What it judges."""
+        return self.attack.unit
+
+
+def check(
+    gates: Sequence[Gate],
+    settings: config.Settings,
+    *,
+    given: Collection[str],
+    membership: bool = True,
+    layers: bool | None = None,
+    faces: Mapping[str, Faces] | None = None,
+) -> None:
+    """Checks that every figure will be measured, and can be resolved with the faces.
+
+    Args:
+      gates: of `gate.parse`.
+      settings: of the audit.
+      given: which of `config.Inputs` are given: 'auxiliary' and 'generator' count.
+      membership: whether membership inference is run.
+      layers: whether the backbone has BatchNorm layers; None while that is not known.
+      faces: 'members' and 'nonmembers'; None while they are not opened.
+
+    Raises:
+      InputError: with the field 'fail_above', for a gate that would say nothing; that of a rate says how
+        many non-members it takes. With another field for too few people for any attack.
+    """
+    halves = None
+    for gate in gates:
+        if gate.limit is None:
+            continue
+        if gate.figure in OF_SEARCH:
+            _check_search(gate, given)
+            continue
+        planned = _planned(gate, settings, given, membership, layers)
+        if faces is not None:
+            halves = halves or _halves(faces, settings.seed)
+            _check_count(gate, planned, halves)
+
+
+def _check_search(gate, given):
+    if 'generator' not in given:
+        raise errors.InputError(
+            FIELD,
+            f'{gate.name} without model inversion',
+            hint='needs a generator: also give generator=GENERATOR',
+        )
+
+
+def _planned(gate, settings, given, membership, layers) -> list[Planned]:
+    """Returns the attacks that the gate reads."""
+    if not membership:
+        raise errors.InputError(
+            FIELD,
+            f'{gate.name} without membership inference',
+            f'verdict, {", ".join(OF_SEARCH)}, or their _high',
+        )
+    known = [
+        Planned(attack=attack, setting=setting)
+        for attack in study.chosen(settings)
+        for setting in attack.settings
+    ]
+    run = [one for one in known if _can_run(one, given, layers)]
+    planned = gate.read(run)
+    if planned:
+        return planned
+    missing = gate.read(known)
+    why = _why(missing[0], given) if missing else 'choose its attack with attacks=NAME'
+    raise errors.InputError(
+        FIELD,
+        f'{gate.name} of an attack that is not run',
+        f'one of {", ".join(one.key for one in run)}' if run else None,
+        f'{why}, or leave this gate out',
+    )
+
+
+def _can_run(one, given, layers):
+    if one.setting == 'auxiliary' and ('auxiliary' not in given or layers is False):
+        return False
+    return not (one.attack.layers and layers is False)
+
+
+def _why(one, given):
+    if one.setting == 'auxiliary' and 'auxiliary' not in given:
+        return 'also give auxiliary=FACES'
+    return f'{one.key} needs {one.attack.needs}'
+
+
+def _halves(faces, seed):
+    """unit -> (side, whether it is fitted on) -> how many; a side is 'members' or 'nonmembers'."""
+    both = spellings.unified({side: faces[side] for side in ('members', 'nonmembers')})
+    names = [name for side in both.values() for name in side.identities]
+    member = np.arange(len(names)) < len(both['members'])
+    fit = labelled.fit_half(names, member, seed)
+    rows = [
+        (name, 'members' if inside else 'nonmembers', fitted)
+        for name, inside, fitted in zip(names, member.tolist(), fit.tolist(), strict=True)
+    ]
+    people = [one for one, images in collections.Counter(rows).items() if images > 1]
+    return {
+        unit: collections.Counter((side, fitted) for _, side, fitted in counted)
+        for unit, counted in (('image', rows), ('person', people))
+    }
+
+
+def _check_count(gate, planned, halves):
+    one = planned[0]
+    counts = halves[one.unit]
+    for side in ('members', 'nonmembers'):
+        # Half of an odd number is rounded down in the evaluated half.
+        if min(counts[side, fitted] for fitted in (True, False)) < 2:
+            raise errors.InputError(
+                FIELD,
+                f'{gate.name} with {counts[side, True] + counts[side, False]:,} '
+                f'{wording.judged(one.unit)} among the {side}',
+                one.attack.needs,
+                'give more of them, or leave this gate out',
+            )
+    evaluated = counts['nonmembers', False]
+    gate.check_count(evaluated, wording.judged(one.unit), evaluated + counts['nonmembers', True])

@@ -1,0 +1,207 @@
+"""What model inversion says: the search beside its strongest control, and what it could have missed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fr_inference import errors
+from fr_inference.inversion.outcome import Outcome
+from fr_inference.membership.comparison import CLEAR, LEAK, NEGLIGIBLE, OPEN
+from fr_inference.report import wording
+from fr_inference.report.ruling import Reason, Ruling, percent
+
+SIGNIFICANT = 0.01
+"""Largest p-value of a recovery."""
+
+
+def of(inversion: Mapping[str, Any]) -> Ruling:
+    """Returns what model inversion says.
+
+    A recovery is claimed only where the hit rate's excess over the strongest control has an interval
+    above 0, and the p-values of that excess and of the relabelled gallery are below `SIGNIFICANT`. The
+    question stays open where there are more hits than chance and every control explain, where the
+    nearest person is a member more often than chance and every control explain, and where the search
+    could not have found anything: too few reconstructions, a control that was not run, or a generator
+    that is not known to be able to draw the people in question.
+
+    Args:
+      inversion: that part of `audit.json`.
+    """
+    search = Outcome.from_json(inversion)
+    if search.excess is None:
+        raise errors.InputError('inversion', 'a search without an excess', 'one over its controls')
+    said = [_asked(inversion), _finding(search), _sure(search)]
+    if 'targeted' in inversion:
+        said.append(_from_templates(inversion['targeted']))
+    state, reasons = _state(search, inversion)
+    headline, meaning = _STATES[state]
+    if reasons:
+        said.append(' '.join(reason.text for reason in reasons))
+    kind = {'recovered': LEAK, 'nothing': CLEAR}.get(state, OPEN)
+    reasons = reasons or (Reason('inversion', headline),)
+    return Ruling(kind, headline, (*said, f'What it means: {meaning}'), reasons)
+
+
+def _state(search, inversion):
+    """Returns (a key of `_STATES`, the reasons for an open answer)."""
+    figures, excess = search.figures, search.excess
+    left, most = excess['hit_rate_ci95']
+    by_chance = figures['p_value'] >= SIGNIFICANT
+    if left > 0 and excess['p_value'] < SIGNIFICANT and not by_chance:
+        return 'recovered', ()
+    if (excess['hit_rate'] > 0 and not by_chance) or (
+        figures['nearest_p_value'] < SIGNIFICANT
+        and figures['nearest_is_member_ci95'][0] > _nearest(search)
+    ):
+        return 'leaning', ()
+    reasons = _blind_spots(search, inversion)
+    if most > NEGLIGIBLE:
+        reason = Reason(
+            'power',
+            f'Up to {percent(most)} of the reconstructions may match members beyond the controls.',
+        )
+        state = 'more' if excess['hit_rate'] > 0 else 'blind' if reasons else 'few'
+        return state, (*reasons, reason)
+    return ('blind', reasons) if reasons else ('nothing', ())
+
+
+def _blind_spots(search, inversion):
+    """Why this search could have missed faces that are there."""
+    found = []
+    drawn = inversion.get('targeted', {}).get('controls', {}).get('nonmembers')
+    if drawn is None:
+        found.append(
+            Reason(
+                'generator',
+                'Whether this generator can draw the people in question was not tried: --targeted would '
+                'draw people it never saw from a stored embedding.',
+            )
+        )
+    elif drawn['top1_ci95'][0] <= 0.5:
+        low, high = drawn['top1_ci95']
+        found.append(
+            Reason(
+                'generator',
+                'This generator is not shown to be able to draw the people in question: people whose '
+                f'stored embedding is known are recognised in {percent(drawn["top1"])} of the cases '
+                f'({percent(low)} to {percent(high)}).',
+            )
+        )
+    if 'untrained_target' not in search.controls:
+        found.append(
+            Reason(
+                'no-control', 'The control with an untrained backbone was not run (--untrained).'
+            )
+        )
+    return tuple(found)
+
+
+def _nearest(search):
+    return max(control.get('nearest_is_member', 0.0) for control in search.controls.values())
+
+
+def _asked(inversion):
+    return (
+        'Asked: can faces of people in its training set be reconstructed from this backbone and a face '
+        f'generator, {wording.knowing(inversion["setting"])}?'
+    )
+
+
+def _finding(search):
+    figures, excess = search.figures, search.excess
+    low, high = figures['hit_rate_ci95']
+    left, most = excess['hit_rate_ci95']
+    people = figures['distinct_identities']
+    points = 100 * abs(excess['hit_rate'])
+    difference = (
+        'the same'
+        if round(points) == 0
+        else f'{points:.0f} points {"above" if excess["hit_rate"] > 0 else "below"} it'
+    )
+    return (
+        f'Of {figures["reconstructions"]} reconstructions, {percent(figures["hit_rate"])} match a '
+        'member, judged by an evaluator backbone that the search never used (95 % interval '
+        f'{percent(low)} to {percent(high)}), {people} {"person" if people == 1 else "people"} '
+        'in all. '
+        f'The strongest control, {wording.SEARCH_CONTROLS[excess["over"]]}, reaches '
+        f'{percent(search.controls[excess["over"]]["hit_rate"])}: the search is {difference} '
+        f'(interval of the difference {100 * left:+.0f} to {100 * most:+.0f}). '
+        'Without any threshold, the nearest person is a member for '
+        f'{percent(figures["nearest_is_member"])} of the reconstructions (controls: up to '
+        f'{percent(_nearest(search))}).'
+    )
+
+
+def _sure(search):
+    figures = search.figures
+    return (
+        'How sure: if members and strangers of the gallery were relabelled at random, at least as many '
+        f'hits would occur with probability {_probability(figures["p_value"])}, and at least as many '
+        f'nearest members with probability {_probability(figures["nearest_p_value"])}. If the search '
+        'were no better than a control, a difference this large would occur with probability '
+        f'{_probability(search.excess["p_value"])} or less.'
+    )
+
+
+def _from_templates(targeted):
+    """The strongest control stands first, beside what follows from it."""
+    search = Outcome.from_json(targeted)
+    low, high = search.figures['top1_ci95']
+    by_strength = sorted(search.controls.items(), key=lambda item: -item[1]['top1'])
+    controls = ', '.join(
+        f'{wording.TEMPLATE_CONTROLS[name]} {percent(found["top1"])}' for name, found in by_strength
+    )
+    others = search.controls.get('nonmembers')
+    meaning = ''
+    if others is not None:
+        beyond = low > others.get('top1_ci95', [others['top1']])[-1]
+        meaning = (
+            ' Members are drawn better than people it never saw.'
+            if beyond
+            else ' That is no sign of training: people it never saw are drawn as well.'
+        )
+    return (
+        f'Given the stored embedding of a known person ({targeted["people"]} members), the '
+        f'reconstructed face is most like that person, among {targeted["gallery"]}, in '
+        f'{percent(search.figures["top1"])} of the cases ({percent(low)} to {percent(high)}). The '
+        f'controls, the strongest first: {controls}.{meaning}'
+    )
+
+
+# How far a search came -> headline, what it means.
+_STATES = {
+    'recovered': (
+        'Faces of people in the training set can be reconstructed from this backbone',
+        'anyone who holds this file and such a generator can make faces that resemble people of the '
+        'training set. They are likenesses, not photographs.',
+    ),
+    'leaning': (
+        'Reconstructions lean towards members, but show nobody for certain',
+        'too few reconstructions match a member to stand out from every control, but together they lean '
+        'towards members. The backbone holds something about its training set; a better generator may '
+        'bring it out.',
+    ),
+    'more': (
+        'Reconstructions match members more often than the controls do, but the difference could be '
+        'chance',
+        'the answer stays open. More people would narrow the intervals.',
+    ),
+    'few': (
+        'Reconstructions do not match members more often than the controls do, but a difference cannot '
+        'be excluded',
+        'the answer stays open. More people would narrow the intervals.',
+    ),
+    'blind': (
+        'Nobody is recovered, but this search might not have found anybody',
+        'nothing follows from that: a search that is not known to be able to draw these people finds '
+        'nobody, whatever the backbone holds.',
+    ),
+    'nothing': (
+        'Nothing recovered: no face of a training person is shown',
+        'with this search and this generator, which can draw people like these, reconstructions match '
+        'members no more often than the controls do. Another search may find more.',
+    ),
+}
+
+
+def _probability(value: float) -> str:
+    return f'{value:.4f}' if value < 0.01 else f'{value:.2f}'

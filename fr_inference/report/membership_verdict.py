@@ -1,0 +1,309 @@
+"""What membership inference says: each attack beside its own controls, what is given away, how sure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fr_inference.membership.comparison import (
+    CLEAR,
+    FINDABLE,
+    INVALID,
+    LEAK,
+    NEGLIGIBLE,
+    OPEN,
+    Comparison,
+    decisive,
+    kind_of,
+)
+from fr_inference.metrics import power
+from fr_inference.report import wording
+from fr_inference.report.ruling import Reason, Ruling, capital, hundred
+
+_ASKED = (
+    'Asked: can someone who holds only this backbone, without its classification layer, tell whether a '
+    'photograph, or a person, was in its training set?'
+)
+
+
+def in_order(found: Sequence[Comparison]) -> list[Comparison]:
+    """Returns comparisons as they are reported: the decisive first, then as given, the invalid last."""
+    if not found:
+        return []
+    first = decisive(found)
+    return sorted(found, key=lambda one: (one is not first, not one.valid))
+
+
+def of(
+    found: Sequence[Comparison],
+    populations: Mapping[str, Any],
+    *,
+    data: Mapping[str, Any] | None = None,
+    overlaps: Sequence[str] = (),
+) -> Ruling:
+    """Returns what membership inference says.
+
+    Every attack is judged by its own controls (`Comparison.kind`). An attack whose control failed is
+    named as not counted, with the reason in place of its figures.
+
+    Args:
+      found: one comparison or more.
+      populations: `membership.populations` of `audit.json`: other photographs of the members' people.
+      data: `data` of `audit.json`: how many people and images there were.
+      overlaps: what members, strangers and training images share, where that was allowed.
+    """
+    kind = kind_of(found)
+    said = [_ASKED, *(_finding(one) for one in in_order(found))]
+    if kind == LEAK:
+        given = _given_away(found, populations)
+        said += [given.found] if given.found else []
+        said += [_sure(decisive(found)), f'What it means: {given.meaning} {_ADVICE}']
+        return Ruling(kind, given.headline, tuple(said), (Reason('membership', given.headline),))
+    said.append(_sure(decisive(found)))
+    if kind == INVALID:
+        return _invalid(found, said)
+    if kind == CLEAR:
+        return _clear(found, said, (data or {}).get('members', {}), overlaps)
+    return _open(found, said, data)
+
+
+def _finding(one):
+    attack = f'the attack on {wording.judged(one.unit)} ({one.title})'
+    if not one.valid:
+        return f'{capital(attack)}, {wording.knowing(one.setting)}, is {wording.not_counted(one)}.'
+    low, high = one.figures['auc_ci95']
+    text = (
+        f'{capital(wording.knowing(one.setting))}, {attack} picks the member out of one member and one '
+        f'stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
+        f'{hundred(high)}; 50 is guessing)'
+    )
+    rates = one.figures['tpr_at_fpr']
+    rate = min((r for r, found in rates.items() if found is not None), key=float, default=None)
+    if rate is not None:
+        text += (
+            f', and finds {100 * rates[rate]:.3g} % of the members while taking '
+            f'{100 * float(rate):g} % of the strangers for members'
+        )
+    text += '.'
+    if one.excess is not None:
+        low, high = one.excess['auc_ci95']
+        text += (
+            f' That is {_difference(one.excess["auc"])} what it reaches on a backbone that never saw '
+            f'these people (95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
+        )
+    return text
+
+
+def _difference(share):
+    points = hundred(abs(share))
+    if points == '0':
+        return 'the same as'
+    return f'{points} {"above" if share > 0 else "below"}'
+
+
+def _sure(one):
+    text = (
+        f'How sure: judged on {one.figures["identities"]} people on whom the attack was not fitted; the '
+        'intervals resample people, not photographs.'
+    )
+    if one.null is None or not one.valid:
+        return text
+    low, high = one.null['auc_ci95']
+    return text + (
+        ' Among strangers only, where there is nothing to find, the same attack gives '
+        f'{hundred(one.null["auc"])} of 100 ({hundred(low)} to {hundred(high)}); its interval '
+        'includes 50.'
+    )
+
+
+_ADVICE = (
+    'Anyone who receives it can use that to argue that a given person was in the training set. Treat '
+    'the file as personal data until another audit says otherwise.'
+)
+
+
+class _Given(NamedTuple):
+    """What is given away; `found` says what other photographs show."""
+
+    headline: str
+    found: str
+    meaning: str
+
+
+def _given_away(found, populations):
+    """Names what leaks: photographs, people, or both."""
+    leaking = {one.unit for one in found if one.kind == LEAK}
+    others = populations.get('member_identities_vs_nonmembers')
+    if leaking == {'person'}:
+        return _Given(
+            'This backbone gives away whom it was trained on, to those who hold several of the '
+            'training photographs',
+            '',
+            'the backbone holds information about the people it was trained on, which shows in several '
+            'photographs taken together.',
+        )
+    if others is None:
+        return _Given(
+            'This backbone gives away which photographs it was trained on',
+            'Whether it also recognises other photographs of the same people was not asked '
+            '(--member_identities).',
+            'the backbone holds information about individual training photographs.',
+        )
+    low, high = others['auc_ci95']
+    seen = (
+        f'Other photographs of the same people are picked in {hundred(others["auc"])} of 100 cases '
+        f'({hundred(low)} to {hundred(high)})'
+    )
+    if low > 0.5:
+        return _Given(
+            'This backbone gives away whom it was trained on',
+            f'{seen}: the person is given away, not only the photograph.',
+            'the backbone holds information about the people it was trained on, which shows in '
+            'photographs that it never saw.',
+        )
+    if high < 0.5 + FINDABLE:
+        return _Given(
+            'This backbone gives away which photographs it was trained on',
+            f'{seen}: the photograph is given away, not the person.',
+            'the backbone holds information about individual training photographs.',
+        )
+    return _Given(
+        'This backbone gives away which photographs it was trained on',
+        f'{seen}: whether the person is given away, too, stays open.',
+        'the backbone holds information about individual training photographs.',
+    )
+
+
+def _invalid(found, said):
+    if all(one.blind_failed or one.pictures_failed for one in found):
+        without = (
+            'Plain statistics of the pictures, without any backbone,'
+            if any(one.pictures_failed for one in found)
+            else 'The same attack on a backbone that never saw these people'
+        )
+        reason = Reason(
+            'sources',
+            f'{without} can tell the two sides apart: members and strangers differ in more than '
+            'training.',
+        )
+        headline = 'Members and strangers differ in more than training'
+        advice = (
+            'the figures below measure that difference. Give members and strangers of one source, '
+            'prepared alike.'
+        )
+    else:
+        reason = Reason('control', f'Every attack is {wording.NOT_COUNTED}.')
+        headline = 'No attack can be counted: its control failed'
+        advice = (
+            'do not rely on the figures below. The attack finds a difference where there is nothing to '
+            'find. With more people controls fail less often.'
+        )
+    said = [reason.text, *said] if reason.code == 'sources' else said
+    return Ruling(INVALID, headline, (*said, f'What it means: {advice}'), (reason,))
+
+
+_LISTED = 0.9  # an all-clear needs this share of the members in the target's list, where it has one
+
+
+def _clear(found, said, members, overlaps):
+    if overlaps:
+        reason = Reason('overlap', capital(overlaps[0]))
+        meaning = (
+            'What it means: images that are on both sides hide a leak. Separate the two sides.'
+        )
+        headline = 'No leak is shown, but the two sides overlap'
+        return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
+    listed = members.get('in_training_list')
+    if listed is not None and listed < _LISTED * members['images']:
+        reason = Reason(
+            'members',
+            f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
+            "backbone's own list of training images.",
+        )
+        meaning = (
+            'What it means: images that were not trained on hide a leak of the others. Give training '
+            'images only.'
+        )
+        headline = 'No leak is shown, but not all members were trained on'
+        return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
+    most = max(one.excess['auc_ci95'][1] for one in found)
+    least = max(one.smallest_excess for one in found)
+    several = len(found) > 1
+    reason = Reason(
+        'bound',
+        f'{"Each attack" if several else "The attack"} gains at most {hundred(max(most, 0))} of 100 '
+        f'pairs over its control; a gain of {hundred(least)} would have been found in 9 of 10 audits.',
+    )
+    headline = f'No leak found by {"these attacks" if several else "this attack"}'
+    meaning = (
+        f'What it means: {"these attacks learn" if several else "this attack learns"} next to nothing '
+        f'about the training set from this file. {reason.text} Another attack may learn more.'
+    )
+    if listed is None:
+        meaning += (
+            ' That the members were trained on is taken on trust: the backbone has no list of them.'
+        )
+    return Ruling(CLEAR, headline, (*said, meaning), (reason,))
+
+
+def _open(found, said, data):
+    """Says what this audit could have found, and what would settle the question."""
+    counted = [one for one in found if one.valid]
+    judged = [one for one in counted if one.smallest_excess is not None]
+    reasons = []
+    if len(counted) < len(found):
+        reasons.append(
+            Reason('control', 'An attack is not counted, so it cannot be excluded either.')
+        )
+    if any(one.excess is None or one.null is None for one in counted):
+        reasons.append(Reason('no-control', 'A control of an attack could not be run.'))
+    unsettled = [one for one in judged if one.kind == OPEN]
+    if unsettled:
+        reasons.append(Reason('power', _power(min(one.smallest_excess for one in judged))))
+    said = [*said, ' '.join(reason.text for reason in reasons)]
+    needed = _needed(unsettled, data)
+    if needed:
+        said.append(f'What would settle it: {needed}')
+    meaning = (
+        'the attacks that are counted find next to nothing, but the question stays open.'
+        if counted and all(one.kind == CLEAR for one in counted)
+        else 'no leak is shown, and none is excluded: the question stays open.'
+    )
+    headline = 'No leak is shown, but one cannot be excluded'
+    return Ruling(OPEN, headline, (*said, f'What it means: {meaning}'), tuple(reasons))
+
+
+def _power(least):
+    if least >= 0.5:
+        return 'With so few people this audit could have found no leak, however large.'
+    return (
+        f'This audit could not have found a leak smaller than {hundred(0.5 + least)} of 100 cases: that '
+        'is what 9 of 10 such audits find.'
+    )
+
+
+def _needed(unsettled, data):
+    """How many people would settle the question, in a sentence; '' where that is unknown."""
+    if not unsettled or data is None:
+        return ''
+    sides = [data['members'], data['nonmembers']]
+    people = min(side['people'] for side in sides)
+    images = sum(side['images'] for side in sides) / sum(side['people'] for side in sides)
+    ends = [ends for one in unsettled for ends in one.decided_by]
+    most = max(power.people_needed(low, high, people, NEGLIGIBLE) for low, high in ends)
+    if most <= people:
+        return (
+            'the intervals are narrow enough; the figures lie where a leak too small to matter ends. '
+            'Another source of people would tell.'
+        )
+    rounded = _rounded(most)
+    return (
+        f'about {rounded:,} members and as many strangers with {images:.3g} '
+        f'{"photograph" if images == 1 else "photographs"} each '
+        f'({_rounded(2 * rounded * images):,} photographs; here {people:,} on a side). Then a leak of '
+        f'{hundred(0.5 + NEGLIGIBLE)} of 100 would be found in 9 of 10 audits.'
+    )
+
+
+def _rounded(number):
+    """Two digits, upwards: it is an estimate."""
+    step = 10 ** max(0, len(str(int(number))) - 2)
+    return int(-(-number // step) * step)

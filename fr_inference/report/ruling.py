@@ -1,0 +1,57 @@
+"""What one part of an audit says: a word, a headline, sentences and reasons."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """Why a verdict is this word and no other.
+
+    Attributes:
+      code: a short name that programs can rely on, as listed in docs/verdicts.md.
+      text: one sentence or two.
+    """
+
+    code: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Ruling:
+    """What one part of an audit says.
+
+    Attributes:
+      kind: 'leak', 'clear', 'open' or 'invalid'.
+      headline: one sentence.
+      sentences: what was asked, what was found, how sure, what it means; the last one says what it
+        means.
+      reasons: why.
+    """
+
+    kind: str
+    headline: str
+    sentences: tuple[str, ...]
+    reasons: tuple[Reason, ...] = ()
+
+
+def capital(text: str) -> str:
+    """Returns the text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def hundred(share: float) -> str:
+    """Returns a share as how many of 100.
+
+    >>> hundred(0.897)
+    '90'
+    """
+    return f'{100 * share:.0f}'
+
+
+def percent(share: float) -> str:
+    """Returns a share as a percentage.
+
+    >>> percent(0.0312), percent(0.39)
+    ('3.1 %', '39 %')
+    """
+    return f'{100 * share:.1f} %' if 0 < share < 0.1 else f'{100 * share:.0f} %'

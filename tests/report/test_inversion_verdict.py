@@ -1,0 +1,106 @@
+"""A recovery counts only beyond every control, an all-clear only of a search that can find faces."""
+
+import pytest
+
+from fr_inference.report import inversion_verdict
+from tests.report.searches import DRAWN, NOT_DRAWN, search, targeted
+
+
+@pytest.mark.parametrize(
+    ('found', 'kind'),
+    [
+        (search(0.4, 0.3, 0.1, 0.001), 'leak'),
+        (search(0.4, 0.3, 0.1, 0.02), 'open'),  # chance would do as well
+        (search(0.4, 0.3, 0.42, 0.001), 'open'),  # a control does better
+        (search(0.1, 0.07, 0.2, 0.5), 'clear'),
+        (search(0.1, 0.07, 0.2, 0.5, targeted=None), 'open'),  # can it draw these people?
+        (search(0.1, 0.07, 0.2, 0.5, targeted=NOT_DRAWN), 'open'),
+        (search(0.1, 0.07, 0.2, 0.5, untrained=False), 'open'),
+        (search(0.1, 0.02, 0.1, 0.5), 'open'),  # its interval reaches too far
+        (search(0.4, 0.3, 0.1, 0.001, targeted=None), 'leak'),  # what is found is found
+    ],
+)
+def test_kind(found, kind):
+    said = inversion_verdict.of(found)
+    assert said.kind == kind
+    assert ('can be reconstructed' in said.headline) == (kind == 'leak')
+    assert ('Nothing recovered' in said.headline) == (kind == 'clear')
+    assert 'random faces' in ' '.join(said.sentences)
+
+
+@pytest.mark.parametrize(
+    ('changed', 'codes'),
+    [
+        ({'targeted': None}, ['generator']),
+        ({'targeted': NOT_DRAWN}, ['generator']),
+        ({'untrained': False}, ['no-control']),
+        ({'targeted': None, 'untrained': False}, ['generator', 'no-control']),
+    ],
+)
+def test_a_search_that_may_be_blind_says_why(changed, codes):
+    said = inversion_verdict.of(search(0.1, 0.07, 0.2, 0.5, **changed))
+    assert [reason.code for reason in said.reasons] == codes
+    assert 'might not have found anybody' in said.headline
+    for reason in said.reasons:
+        assert reason.text in said.sentences[-2]
+
+
+def test_an_open_answer_says_on_which_side_it_lies():
+    more = inversion_verdict.of(search(0.4, 0.3, 0.1, 0.02))
+    assert more.headline == (
+        'Reconstructions match members more often than the controls do, but the difference could be '
+        'chance'
+    )
+    assert [reason.code for reason in more.reasons] == ['power']
+    fewer = inversion_verdict.of(search(0.4, 0.3, 0.42, 0.001)).headline
+    assert 'do not match members more often' in fewer
+
+
+def test_likenesses_that_lean_towards_members_leave_it_open():
+    found = search(0.1, 0.07, 0.2, 0.5) | {'nearest_p_value': 0.002}
+    said = inversion_verdict.of(found)
+    assert said.kind == 'open'
+    assert 'lean towards members' in said.headline
+    found['controls']['untrained_target']['nearest_is_member'] = 0.5  # it leans as far untrained
+    assert inversion_verdict.of(found).kind == 'clear'
+
+
+@pytest.mark.parametrize('changed', [{'hit_rate_ci95': [-0.01, 0.3]}, {'p_value': 0.02}])
+def test_hits_beyond_chance_but_not_surely_beyond_a_control_leave_it_open(changed):
+    found = search(0.4, 0.3, 0.1, 0.001)
+    found['excess'] |= changed
+    said = inversion_verdict.of(found)
+    assert said.kind == 'open'
+    assert 'lean towards members' in said.headline
+    found['p_value'] = 0.02
+    said = inversion_verdict.of(found)
+    assert said.kind == 'open'
+    assert 'could be chance' in said.headline
+
+
+@pytest.mark.parametrize(
+    ('setting', 'words'),
+    [
+        ('partial', 'knowing some of the training images?'),
+        ('auxiliary', 'knowing none of the training images?'),
+        ('strangers', 'knowing images of strangers only?'),
+    ],
+)
+def test_the_question_says_what_the_search_knows(setting, words):
+    found = search(0.1, 0.07, 0.2, 0.5, setting=setting)
+    assert inversion_verdict.of(found).sentences[0].endswith(words)
+
+
+def test_templates_stand_beside_their_strongest_control():
+    def sentence(top1, low, high):
+        found = search(0.1, 0.07, 0.2, 0.5, targeted=targeted(top1, low, high, DRAWN))
+        return inversion_verdict.of(found).sentences[3]
+
+    said = sentence(0.5, 0.3, 0.7)
+    assert (
+        '50 % of the cases (30 % to 70 %). The controls, the strongest first: templates of ' in said
+    )
+    assert said.index('not members 94 %') < said.index('random faces 3.1 %')
+    assert 'no sign of training' in said
+    assert 'drawn better than people it never saw' not in said
+    assert 'drawn better than people it never saw' in sentence(1.0, 0.999, 1.0)

@@ -1,0 +1,233 @@
+"""A leak is claimed only where every control allows it, and clear only what would have been found."""
+
+import itertools
+
+import pytest
+
+from fr_inference.report import membership_verdict, wording
+from fr_inference.report.membership_verdict import in_order
+from tests.report.comparisons import (
+    BAD_BLIND,
+    BAD_NULL,
+    NULL,
+    block,
+    brightness,
+    comparison,
+    data,
+    on_people,
+)
+
+
+def said_of(*found, populations=(), sides=None):
+    return membership_verdict.of(found, dict(populations), data=sides)
+
+
+def text_of(said):
+    return ' '.join(said.sentences)
+
+
+@pytest.mark.parametrize(
+    ('controls', 'kind'),
+    [
+        ({'over': (0.2, 0.4)}, 'leak'),
+        ({'over': (0.001, 0.4)}, 'leak'),
+        ({'over': (-0.001, 0.4)}, 'open'),
+        ({'over': (-0.04, 0.04)}, 'clear'),
+        ({'over': (-0.2, -0.1)}, 'clear'),
+        ({'over': (-0.2, 0.04)}, 'open'),  # it could have missed a leak of 10 points
+        ({'over': (-0.04, 0.04), 'null': None}, 'open'),  # not all controls were run
+        ({'over': (-0.04, 0.06)}, 'open'),
+        ({'over': (0.2, 0.4), 'null': BAD_NULL}, 'invalid'),
+        ({'over': (-0.04, 0.04), 'null': block(0.4, 0.3, 0.49)}, 'invalid'),
+        ({'over': (0.2, 0.4), 'blind': BAD_BLIND}, 'invalid'),
+        ({'over': None, 'blind': None}, 'open'),
+        ({'over': (0.2, 0.4), 'null': None}, 'leak'),
+    ],
+)
+def test_kind_of_one_attack(controls, kind):
+    found = said_of(comparison(**controls))
+    assert found.kind == kind
+    assert ('gives away' in found.headline) == (kind == 'leak')
+
+
+@pytest.mark.parametrize(
+    ('images', 'null', 'people', 'kind'),
+    [
+        ((-0.04, 0.04), NULL, (0.3, 0.5), 'leak'),  # the person is given away, the image is not
+        ((0.1, 0.2), NULL, (-0.2, 0.2), 'leak'),
+        ((-0.04, 0.04), NULL, (-0.2, 0.2), 'open'),
+        ((-0.04, 0.04), NULL, (-0.04, 0.04), 'clear'),
+        ((0.1, 0.2), BAD_NULL, (-0.04, 0.04), 'open'),  # no leak is claimed, and none excluded
+        ((0.1, 0.2), BAD_NULL, (0.3, 0.5), 'leak'),  # the attack on people has its own control
+    ],
+)
+def test_the_strongest_sound_finding_is_the_headline(images, null, people, kind):
+    figures = block(0.6, 0.55, 0.65)
+    by_people = on_people(figures=block(0.56, 0.515, 0.605), over=people)
+    found = said_of(comparison(figures=figures, over=images, null=null), by_people)
+    assert found.kind == kind
+    codes = [reason.code for reason in found.reasons]
+    assert ('control' in codes) == (kind == 'open' and null is BAD_NULL)
+
+
+def test_a_control_that_fell_below_a_half_is_no_leak():
+    low = block(0.4, 0.35, 0.45)
+    found = said_of(comparison(figures=block(0.52, 0.45, 0.59), over=(0.02, 0.2), blind=low))
+    assert found.kind == 'open'
+
+
+def test_sentences_hold_the_figures():
+    found = said_of(comparison())
+    text = text_of(found)
+    assert '80 of 100 cases (95 % interval 75 to 85; 50 is guessing)' in text
+    # The lowest rate that could be resolved.
+    assert 'finds 12.3 % of the members while taking 1 % of the strangers for members' in text
+    assert '30 above what it reaches' in text
+    assert 'difference +20 to +40' in text
+    assert '60 people on whom the attack was not fitted' in text
+    assert '51 of 100 (45 to 57); its interval includes 50' in text
+
+
+@pytest.mark.parametrize(
+    ('over', 'words'),
+    [
+        ((-0.25, 0.05), '10 below what'),
+        ((-0.004, 0.006), 'the same as what'),
+        ((0, 0.1), '5 above'),
+    ],
+)
+def test_a_difference_is_said_in_words(over, words):
+    assert words in text_of(said_of(comparison(over=over)))
+
+
+FAILED = [
+    {'null': BAD_NULL},
+    {'null': block(0.4, 0.3, 0.49)},
+    {'blind': BAD_BLIND},
+    {'null': BAD_NULL, 'blind': BAD_BLIND},
+]
+
+
+@pytest.mark.parametrize('controls', FAILED)
+def test_a_failed_control_is_said_in_place_of_the_figures(controls):
+    one = comparison(figures=block(0.83, 0.77, 0.91), **controls)
+    for found in (said_of(one), said_of(one, on_people())):
+        assert wording.not_counted(one) in text_of(found)
+        assert '83 of 100' not in text_of(found)
+    (reason,) = said_of(one).reasons
+    assert reason.code == ('sources' if 'blind' in controls else 'control')
+
+
+@pytest.mark.parametrize('controls', FAILED)
+@pytest.mark.parametrize('over', [(0.2, 0.4), (-0.04, 0.04), (-0.2, 0.2)])
+def test_an_attack_whose_control_failed_never_heads(controls, over):
+    failed, sound = comparison(**controls), on_people(over=over)
+    for found in itertools.permutations([failed, brightness(over=over), sound]):
+        assert in_order(found)[-1] == failed
+        said = said_of(*found)
+        assert not ('photographs' in said.headline and said.kind == 'leak' and over[0] < 0.1)
+        assert wording.not_counted(failed) not in said.sentences[1]
+        assert said.kind == said_of(sound).kind or said.kind == 'open'
+
+
+def test_the_words_of_a_failed_control():
+    assert wording.not_counted(comparison()) == wording.not_counted(comparison(), short=True) == ''
+    short = wording.not_counted(comparison(null=BAD_NULL), short=True)
+    assert wording.not_counted(comparison(null=BAD_NULL)).startswith(f'{short}: ')
+    assert wording.not_counted(comparison(null=BAD_NULL)) == (
+        'not counted because a control failed: among strangers the same attack reaches 0.875 (0.574 to '
+        '1.000), which should include 0.5'
+    )
+    both = wording.not_counted(comparison(null=BAD_NULL, blind=BAD_BLIND))
+    assert both.startswith('not counted because a control failed: among strangers')
+    assert both.endswith(
+        'on a backbone that never saw these people the same attack reaches 0.700 (0.600 to 0.800), '
+        'which should not lie above 0.5'
+    )
+
+
+def test_a_newcomers_attack_is_said():
+    text = text_of(said_of(comparison(), brightness(figures=block(0.61, 0.56, 0.66))))
+    assert 'Knowing images of strangers only, the attack on photographs (Brightness) picks' in text
+    assert '61 of 100' in text
+
+
+def test_people_only():
+    """A target without BatchNorm: only the attack on people could be run."""
+    found = said_of(on_people())
+    assert found.kind == 'leak'
+    assert 'the attack on people with several photographs' in text_of(found)
+    assert 'the attack on photographs' not in text_of(found)
+
+
+@pytest.mark.parametrize(
+    ('images', 'people', 'expected'),
+    [
+        ((-0.3, 0.4), (0.3, 0.5), 'people/partial'),
+        ((0.1, 0.2), (0.3, 0.5), 'bn-distance/partial'),
+        ((-0.3, 0.4), (-0.3, 0.5), 'bn-distance/partial'),
+    ],
+)
+def test_the_attack_that_the_verdict_rests_on_comes_first(images, people, expected):
+    found = in_order([comparison(over=images), on_people(over=people)])
+    assert found[0].key == expected
+
+
+@pytest.mark.parametrize(
+    ('others', 'headline', 'words'),
+    [
+        (None, 'which photographs', 'was not asked (--member_identities)'),
+        ((0.46, 0.4, 0.53), 'which photographs', 'the photograph is given away, not the person'),
+        (
+            (0.55, 0.45, 0.65),
+            'which photographs',
+            'whether the person is given away, too, stays open',
+        ),
+        ((0.9, 0.8, 0.95), 'whom', 'the person is given away, not only the photograph'),
+    ],
+)
+def test_what_is_given_away_is_named(others, headline, words):
+    found = {} if others is None else {'member_identities_vs_nonmembers': block(*others)}
+    said = said_of(comparison(), populations=found)
+    assert said.headline == f'This backbone gives away {headline} it was trained on'
+    assert words in text_of(said)
+
+
+def test_people_alone_are_given_away_to_those_who_hold_photographs():
+    said = said_of(comparison(over=(-0.04, 0.04)), on_people(over=(0.3, 0.5)))
+    assert 'whom it was trained on, to those who hold several' in said.headline
+
+
+def test_an_open_answer_says_what_it_could_have_found_and_what_would_settle_it():
+    said = said_of(comparison(over=(-0.06, 0.06)), sides=data(100, 4))
+    (reason,) = said.reasons
+    assert reason.code == 'power'
+    # 3.24 standard errors of 0.12 / 3.92.
+    assert 'smaller than 60 of 100 cases' in reason.text
+    settle = next(text for text in said.sentences if text.startswith('What would settle it: '))
+    # (0.0992 / 0.05)^2 = 3.94 times as many people, four photographs each.
+    assert 'about 400 members and as many strangers with 4 photographs each (3,200 photog' in settle
+    assert 'here 100 on a side' in settle
+
+
+def test_an_open_answer_near_the_limit_needs_no_more_people():
+    said = said_of(comparison(over=(0.02, 0.055), figures=block(0.5, 0.48, 0.52)), sides=data())
+    assert said.kind == 'open'
+    assert 'narrow enough' in text_of(said)
+
+
+def test_clear_says_how_small_a_leak_it_excludes():
+    said = said_of(comparison(over=(-0.04, 0.04)), sides=data(in_training_list=256))
+    (reason,) = said.reasons
+    assert reason.code == 'bound'
+    assert 'at most 4 of 100 pairs' in reason.text
+    assert 'a gain of 8 would have been found' in reason.text  # 8.3 points, by its own interval
+    assert 'taken on trust' not in said.sentences[-1]
+    assert 'taken on trust' in said_of(comparison(over=(-0.04, 0.04)), sides=data()).sentences[-1]
+
+
+@pytest.mark.parametrize(('listed', 'kind'), [(256, 'clear'), (231, 'clear'), (230, 'open')])
+def test_clear_needs_members_that_were_trained_on(listed, kind):
+    said = said_of(comparison(over=(-0.04, 0.04)), sides=data(in_training_list=listed))
+    assert said.kind == kind
+    assert ([reason.code for reason in said.reasons] == ['members']) == (kind == 'open')
