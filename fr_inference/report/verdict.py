@@ -138,7 +138,7 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
     found = record.get('input', {})
     check, alignment = found.get('check'), found.get('alignment', {})
     if check is not None and not check['trusted']:
-        if check.get('state') == 'unknown':
+        if check.get('state') in ('unknown', 'fits'):
             return Doubt(
                 kind=OPEN,
                 code='input-unknown',
