@@ -199,7 +199,7 @@ def interval(value: float, sample: np.ndarray, people: int) -> list[float]:
     """
     if np.ptp(sample) < _ROUNDING:
         return _unvaried(value, people)
-    half = _student(people) * float(np.std(sample)) / (value * (1 - value))
+    half = student(people) * float(np.std(sample)) / (value * (1 - value))
     middle = math.log(value / (1 - value))
     # Far beyond these ends the exponential overflows.
     ends = np.clip([middle - half, middle + half], -_FARTHEST, _FARTHEST)
@@ -250,18 +250,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def _unvaried(value, people):
-    low, high = wilson(float(np.clip(value, 0, 1)), people)
-    return [min(low, float(value)), max(high, float(value))]
-
-
-def _tail(people):
-    """The share of replicates beyond each end: 0.025 for very many people, less for few."""
-    return 0.5 * math.erfc(_student(people) / math.sqrt(2))
-
-
-def _student(people):
-    """How many standard deviations of a bootstrap sample of so many people reach to each end."""
+def student(people: int) -> float:
+    """Returns how many standard deviations of a bootstrap sample of `people` reach to each end."""
     degrees = max(1, people - 1)
     z = _Z
     # Student's quantile by the expansion of Cornish and Fisher (Abramowitz & Stegun 26.7.5).
@@ -270,5 +260,15 @@ def _student(people):
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    student = z + sum(term / degrees**power for power, term in enumerate(terms, start=1))
-    return math.sqrt((degrees + 1) / degrees) * student
+    quantile = z + sum(term / degrees**power for power, term in enumerate(terms, start=1))
+    return math.sqrt((degrees + 1) / degrees) * quantile
+
+
+def _unvaried(value, people):
+    low, high = wilson(float(np.clip(value, 0, 1)), people)
+    return [min(low, float(value)), max(high, float(value))]
+
+
+def _tail(people):
+    """The share of replicates beyond each end: 0.025 for very many people, less for few."""
+    return 0.5 * math.erfc(student(people) / math.sqrt(2))

@@ -1,19 +1,25 @@
 """What an interval of a given width can find, and how many people would settle the question.
 
-An AUC's excess over its control is found where the lower end of its 95 % interval lies above 0. An
-estimate with standard error s does that in 9 of 10 audits if the true excess is (1.96 + 1.28) s: the
-usual sample-size formula of a test at 5 % (two-sided) with a power of 90 % (Obuchowski 1998, "Sample
-size calculations in studies of test accuracy", section 3). The standard error falls with the square root
-of the number of people.
+An AUC's excess over its control is found where the lower end of its 95 % interval lies above 0 and no
+control fails. By chance alone the null control fails in 5 % of audits and the blind control in 2.5 %, so
+that the interval has to do it in 0.9 / (0.95 x 0.975) = 97.2 % of them for a leak to be found in 9 of
+10. An estimate with standard error s does so if the true excess is (1.96 + 1.91) s: the usual
+sample-size formula of a test at 5 % (two-sided; Obuchowski 1998, "Sample size calculations in studies of
+test accuracy", section 3). The standard error falls with the square root of the number of people.
+docs/power.md has the simulations that this was checked by.
 """
 
 import math
+import statistics
+
+from fr_inference.metrics import intervals
 
 FOUND = 0.9
 """Share of audits that find a leak of the smallest size that counts as findable."""
 
+_CONTROLS_HOLD = 0.95 * 0.975
 _Z = 1.959963984540054  # of a 95 % interval
-_Z_FOUND = 1.2815515655446004  # of `FOUND`
+_Z_FOUND = statistics.NormalDist().inv_cdf(FOUND / _CONTROLS_HOLD)
 
 
 def smallest_excess(low: float, high: float) -> float:
@@ -24,7 +30,7 @@ def smallest_excess(low: float, high: float) -> float:
       high: upper end.
 
     >>> round(smallest_excess(-0.06, 0.06), 3)
-    0.099
+    0.118
     """
     return (high - low) / (2 * _Z) * (_Z + _Z_FOUND)
 
@@ -39,6 +45,30 @@ def people_needed(low: float, high: float, people: int, excess: float) -> int:
       excess: of the AUC, above 0.
 
     >>> people_needed(-0.06, 0.06, people=100, excess=0.05)
-    394
+    561
     """
     return math.ceil(people * (smallest_excess(low, high) / excess) ** 2)
+
+
+def width(
+    people: int, images: int = 1, *, correlation: float = 0.0, paired: float | None = None
+) -> float:
+    """Returns how wide a 95 % interval will be, before anything was measured.
+
+    For an AUC near 0.5 of n people a side with J images each: 2 t sqrt((1 + (J - 1) r) / (6 n J)), the
+    variance of the Mann-Whitney statistic (Bamber 1975) times the design effect of clusters (Kish 1965),
+    with the t of `intervals`. A difference of two such AUCs has sqrt(2 (1 - c)) times that.
+
+    Args:
+      people: judged on each side: half of those given.
+      images: of each person; 1 for an attack on people.
+      correlation: of the scores of two images of one person (r).
+      paired: correlation of the AUC with the control's (c), for the interval of the excess; None for
+        that of the AUC itself.
+
+    >>> round(width(80, images=4, correlation=0.06), 3), round(width(80, paired=0.0), 3)
+    (0.099, 0.259)
+    """
+    spread = math.sqrt((1 + (images - 1) * correlation) / (6 * people * images))
+    both = 1.0 if paired is None else math.sqrt(2 * (1 - paired))
+    return 2 * intervals.student(people) * both * spread

@@ -202,11 +202,11 @@ def test_an_open_answer_says_what_it_could_have_found_and_what_would_settle_it()
     said = said_of(comparison(over=(-0.06, 0.06)), sides=data(100, 4))
     (reason,) = said.reasons
     assert reason.code == 'power'
-    # 3.24 standard errors of 0.12 / 3.92.
-    assert 'A leak below 60 of 100 cases' in reason.text
+    # 3.87 standard errors of 0.12 / 3.92.
+    assert 'A leak below 62 of 100 cases' in reason.text
     settle = next(text for text in said.sentences if text.startswith('What would settle it: '))
-    # (0.0992 / 0.05)^2 = 3.94 times as many people, four photographs each.
-    assert 'about 400 members and as many strangers with 4 photographs each (3,200 photog' in settle
+    # (0.1185 / 0.05)^2 = 5.61 times as many people, four photographs each.
+    assert 'about 570 members and as many strangers with 4 photographs each (4,600 photog' in settle
     assert 'here 100 on a side' in settle
 
 
@@ -221,7 +221,7 @@ def test_clear_says_how_small_a_leak_it_excludes():
     (reason,) = said.reasons
     assert reason.code == 'bound'
     assert 'at most 4 of 100 pairs' in reason.text
-    assert 'a gain of 8 would have been found' in reason.text  # 8.3 points, by its own interval
+    assert 'a gain of 10 would have been found' in reason.text  # 9.9 points, by its own interval
     assert 'taken on trust' not in said.sentences[-1]
     assert 'taken on trust' in said_of(comparison(over=(-0.04, 0.04)), sides=data()).sentences[-1]
 
