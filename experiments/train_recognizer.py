@@ -33,7 +33,7 @@ def main(flags: options.Flags) -> None:
     if network.init is not None:
         print(description.line(start))
         fit = convention.check(start, faces, seed=how.seed, skip_bad=asked.skip_bad)
-        convention.demand(start, fit)
+        convention.demand(start, fit, allow=network.allow_misfit)
     out = folders.make(asked.out, 'out', ['target.json', 'members.csv', 'run.json'])
     trained = recognizer.train(
         how,

@@ -30,7 +30,7 @@ def main(flags: options.Flags) -> None:
     )
     fit = convention.check(target, listed.faces, seed=0, same=listed.twins(convention.PEOPLE))
     print(f'{len(listed.faces)} images, mirror {target.input.mirror}')
-    if fit.state == convention.FITS:  # else `demand` says it
+    if fit.state == convention.FITS and fit.trusted:  # else `demand` says it
         print(fit.remark)
     found = verification.verify(scores, listed.same, listed.folds)
     print(found)

@@ -124,7 +124,7 @@ class Templates(Latents, Aligning, Fitting, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network(Pixels):
+class Network(Fitting, Pixels):
     """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint.
 
     Both take the images as these options say, else as the architecture or the checkpoint does.

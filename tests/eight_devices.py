@@ -6,6 +6,7 @@ own. Sizes divide evenly by neither. Prints, as JSON, the largest difference to 
 
 import json
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -65,14 +66,15 @@ def main() -> None:
     here = jax.local_devices()
     assert len(here) == max(COUNTS), here
     found: dict[str, list[float]] = {}
+    results: dict[str, list[Any]] = {}
     for work in (score, invert, train_recognizer, train_generator):
-        results = []
+        name = work.__name__
         for count in COUNTS:
             with devices.using(here[:count]):
-                results.append(work())
-        found[work.__name__] = [apart(results[0], other) for other in results[1:]]
+                results.setdefault(name, []).append(work())
+        found[name] = [apart(results[name][0], other) for other in results[name][1:]]
     alone = train_recognizer(cross_replica=False)
-    found['without cross-replica'] = [apart(alone, train_recognizer())]
+    found['without cross-replica'] = [apart(alone, results['train_recognizer'][-1])]
     assert registry.count_parameters(alone) > 0
     json.dump(found, sys.stdout)
 

@@ -24,7 +24,8 @@ def keep() -> pathlib.Path | None:
       The folder; None where the settings name one or turn it off, or where no private folder can be
       had.
     """
-    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+    known = jax.config.values
+    if known['jax_compilation_cache_dir'] or not known['jax_enable_compilation_cache']:
         return None
     folder = place()
     try:

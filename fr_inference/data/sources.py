@@ -92,7 +92,7 @@ def _open(source, field, reading):
     try:
         if path.is_dir():
             return _open_folder(path)
-        if path.suffix.lower() == '.csv':
+        if path.suffix.lower() in ('.csv', '.tsv'):
             return _open_manifest(path, functools.partial(_open, reading=reading))
     except errors.InputError as error:
         raise error.within(field) from error

@@ -124,9 +124,11 @@ def check(
             found = _by_separation(target, faces, specs, same, seed, skip_bad)
     except jax.errors.UnexpectedTracerError:  # `measurements.measure` says what to do about it
         found = Fit(state=UNKNOWN, by='misfit', specs=specs, remark='its layers are out of sight')
-    remark, known = _remark(found, target), [target.convention['origins'][name] for name in _FIELDS]
-    trusted = found.state == FITS or (found.state == UNKNOWN and 'assumed' not in known)
-    return dataclasses.replace(found, remark=remark, trusted=trusted)
+    known = [target.convention['origins'][name] for name in _FIELDS]
+    # A separation only compares: the best of those tried may be as wrong as the others.
+    sure = found.state == FITS and found.by == 'misfit'
+    trusted = sure or (found.state in (FITS, UNKNOWN) and 'assumed' not in known)
+    return dataclasses.replace(found, remark=_remark(found, target), trusted=trusted)
 
 
 def _by_misfit(target, faces, specs, layer, seed, skip_bad):
@@ -202,8 +204,13 @@ def _remark(fit, target):
         f'{fit.by} {fit.figures[0]:.3g}, '
         f'{min(others) if fit.layer else max(others):.3g} with the best other convention'
     )
-    if fit.state == FITS:
+    if fit.state == FITS and fit.layer:
         return f'{counted} fit the input that the backbone expects, {by}: {found}.'
+    if fit.state == FITS:
+        return (
+            f'Of {len(fit.specs)} input conventions that were tried, the backbone separates people best '
+            f'with the one in use ({used}): {found}. Another one that was not tried may be right.'
+        )
     if fit.state == OTHER:
         better = fit.specs[fit.best]
         passed = plausible_inputs.passed(better, _differing(target.input, better))
@@ -246,18 +253,22 @@ def demand(target: Target, fit: Fit, *, allow: bool = False, field: str = 'targe
       InputError: of 'colour' or 'mean', which names what fits and what to pass; of `field` for any
         backbone but the target.
     """
-    if fit.state == FITS:
+    if fit.state == FITS and fit.trusted:
         return []
     better, used = fit.specs[fit.best], target.input
     passed = plausible_inputs.passed
     names = _differing(used, better)
     if fit.state == OTHER and not allow:
         other = field != 'target'
-        mend = 'convert it by convert_weights with' if other else 'pass'
+        mend = 'pass'
+        if other:
+            onnx = target.architecture == 'onnx'
+            mend = 'export it with' if onnx else 'convert it by convert_weights with'
         raise errors.InputError(
             field if other else names[0],
             f'{used.pixels} ({fit.by} {fit.figures[0]:.3g})',
-            f'{better.pixels} ({fit.figures[fit.best]:.3g}), which {fit.images} images fit better',
+            f'{better.pixels} ({fit.figures[fit.best]:.3g}), which {fit.images} images fit best of '
+            f'{len(fit.specs)} that were tried',
             f'{mend} {passed(better, names)}; or go on with allow_misfit=True, which ends in no '
             'all-clear',
             inside=target.name,

@@ -6,79 +6,105 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from fr_inference.report import wording
-from fr_inference.report.svg import COLOUR, look, styled, svg
+from fr_inference.report.svg import COLOUR, WIDTH, look, styled, svg
 
-_LONGEST = 34  # letters of a name
-_CROWDED = 25  # rows from which on they are drawn closer
+_LONGEST = 44  # letters of a name
+# Heights: of a page, of what stands around the attacks of an entry, of an attack with its control.
+_ROWS, _HEAD, _ATTACK = 34, 1.15, 1.1
+_HOLLOW = 'hollow, just below: the same on a backbone that never saw them'
 
 
-def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> str:
-    """Draws a row for each `batch_page.Entry`; one that is not done stays empty.
+def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> list[str]:
+    """Draws a block for each `batch_page.Entry`, in figures that fit a printed page.
 
-    Every attack has its blind control in grey just below it. One that is not counted is grey and
-    crossed itself.
+    Every attack has its own blind control just below it, hollow and of the same colour. One that is not
+    counted is grey and crossed. An audit that is not done stays empty.
 
     Args:
       entries: in the order of the page.
       labels: key of a comparison -> its label, in the order in which they are drawn.
     """
-    height = (0.5 if len(entries) < _CROWDED else 0.34) * max(1.0, 0.5 * len(labels))
-    spread = 0.72 / max(1, len(labels))
-    lowest = 0.5
-    named: set[str] = set()
+    found = [one for entry in entries for one in entry.comparisons]
+    blocks = [block for one in found for block in (one.figures, one.blind) if block is not None]
+    left = min([0.35, *(block['auc_ci95'][0] - 0.02 for block in blocks)])
+    return [
+        _draw(some, labels, left, f'targets{number}') for number, some in enumerate(_pages(entries))
+    ]
+
+
+def _pages(entries):
+    """Yields as many entries as a page holds at a time."""
+    some: list[Any] = []
+    for entry in entries:
+        rows = sum(_HEAD + _ATTACK * len(one.comparisons) for one in (*some, entry))
+        if some and rows > _ROWS:
+            yield some
+            some = []
+        some.append(entry)
+    yield some
+
+
+def _draw(entries, labels, left, name):
+    looks = {key: look(place) for place, key in enumerate(labels)}
     with styled():
-        figure = Figure(figsize=(9.4, 1.1 + height * len(entries)))
+        figure = Figure()
         axes = figure.subplots()
 
-        def draw(row, block, tint, sign, name):
-            nonlocal lowest
+        def draw(row, block, tint, sign, name, *, hollow=False):
             low, high = block['auc_ci95']
-            lowest = min(lowest, low)
-            axes.plot([low, high], [row, row], color=tint, linewidth=3, alpha=0.55)
-            label = '_' if name in named else name  # once in the legend
-            named.add(name)
-            axes.plot(block['auc'], row, sign, color=tint, markersize=6, label=label, mew=1.6)
+            thick = 1.2 if hollow else 3
+            axes.plot([low, high], [row, row], color=tint, alpha=0.55, zorder=1, linewidth=thick)
+            point(block['auc'], row, tint, sign, name, hollow)
 
-        for place, key in enumerate(labels):
-            offset = (place - (len(labels) - 1) / 2) * spread
-            for row, entry in enumerate(entries):
-                for one in entry.comparisons:
-                    if one.key != key:
-                        continue
-                    tint, _, sign = look(place, counted=one.valid)
-                    name = wording.not_counted(one, short=True) or labels[key]
-                    at = row + offset - 0.16 * spread
-                    draw(at, one.figures, tint, sign, name)
-                    if one.blind is not None:
-                        name = 'control: backbone that never saw them'
-                        draw(at + 0.32 * spread, one.blind, COLOUR['muted'], '.', name)
-        for row in range(1, len(entries)):
-            axes.axhline(row - 0.5, color=COLOUR['line'], linewidth=0.5)
+        def point(x, y, tint, sign, name, hollow):
+            fill = COLOUR['paper'] if hollow else tint
+            axes.plot(x, y, sign, color=tint, mfc=fill, label=name, markersize=6, mew=1.4)
+
+        row, controlled = 0.0, False
+        for entry in entries:
+            if row:
+                axes.axhline(row - 0.6, color=COLOUR['line'], linewidth=0.5)
+            there = COLOUR['ink' if entry.comparisons else 'muted']
+            # The names stand above, and use the width of the figure.
+            axes.text(
+                0,
+                row,
+                _label(entry),
+                transform=axes.get_yaxis_transform(),
+                va='center',
+                fontweight='bold',
+                color=there,
+            ).set_in_layout(False)
+            row += 0.8
+            found = {one.key: one for one in entry.comparisons}
+            for key in (key for key in labels if key in found):
+                one = found[key]
+                tint, _, sign = looks[key] if one.valid else look(0, counted=False)
+                called = wording.not_counted(one, short=True) or labels[key]
+                draw(row, one.figures, tint, sign, called)
+                if one.blind is not None:
+                    sign = sign if one.valid else 'o'
+                    draw(row + 0.42, one.blind, tint, sign, '_', hollow=True)
+                    controlled = True
+                row += _ATTACK
+            row += _HEAD - 0.8
+        if controlled:
+            point([], [], COLOUR['muted'], 'o', _HOLLOW, hollow=True)
+        named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        # The attacks first; what is hollow or grey explains them.
+        order = [name for name in labels.values() if name in named]
+        order += [name for name in named if name not in order]
+        figure.set_size_inches(WIDTH, 0.8 + 0.2 * len(order) + 0.26 * row)
         axes.axvline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
-        axes.set_yticks(range(len(entries)), [_label(entry) for entry in entries])
-        for tick, entry in zip(axes.get_yticklabels(), entries, strict=True):
-            if not entry.comparisons:
-                tick.set_color(COLOUR['muted'])
-        axes.tick_params(axis='y', length=0)
+        axes.set_yticks([])
         axes.spines['left'].set_visible(False)
-        axes.set(ylim=(len(entries) - 0.5, -0.5), xlim=(min(0.35, lowest - 0.02), 1.02))
-        axes.set_xlabel(wording.AUC_AXIS)
+        axes.set(ylim=(row - 0.6, -0.7), xlim=(left, 1.02))
+        figure.supxlabel(wording.AUC_AXIS, fontsize=9.5)
         axes.grid(axis='x', linewidth=0.6)
-        if named:
-            # The attacks first; what is grey explains them.
-            handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-            order = [name for name in labels.values() if name in handles]
-            order += [name for name in handles if name not in order]
-            axes.legend(
-                [handles[name] for name in order],
-                order,
-                loc='lower center',
-                bbox_to_anchor=(0.4, 1.0),
-                ncols=2,
-                fontsize=9.5,
-                borderaxespad=0.3,
-            )
-        return svg(figure, 'targets')
+        if order:
+            handles = [named[name] for name in order]
+            figure.legend(handles, order, loc='outside upper left', fontsize=9)
+        return svg(figure, name)
 
 
 def _label(entry):

@@ -12,6 +12,7 @@ from fr_inference import files, runs, tables
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison, decisive
 from fr_inference.report import batch_figure, page, wording
+from fr_inference.report.glossary import Glossary
 from fr_inference.report.verdict import comparisons, verdict
 
 FILES = ('comparison.html', 'comparison.csv')
@@ -19,11 +20,10 @@ STATES = ('waiting', 'running', 'done', 'failed', 'bug')
 # Of the attack that the verdict rests on, and of the search: three columns each in the CSV.
 INTERVALS = ('auc', 'blind', 'null', 'excess', 'tpr_at_1_percent', 'hit_rate')
 _PLAIN = ('architecture', 'images', 'people')
+# Verdicts, the worst first.
+_KINDS = (LEAK, INVALID, OPEN, CLEAR)
 _CALLED = {
-    LEAK: 'leak',
-    CLEAR: 'clear',
-    OPEN: 'open',
-    INVALID: 'invalid',
+    **{kind: kind for kind in _KINDS},
     'failed': 'failed',
     'bug': 'failed: bug',
 }
@@ -40,7 +40,7 @@ class Entry:
       status: in `STATES`; 'failed' by its input, 'bug' by ours.
       error: one line, where it failed.
       report: its report, relative to the page.
-      kind: the verdict's, where it is done.
+      kind: the verdict's one word, where it is done.
       headline: the verdict's.
       figures: name -> text or number; 'hit_rate' -> (value, low, high); what was not measured is absent.
       comparisons: every attack with its controls.
@@ -181,10 +181,11 @@ def render(entries: Sequence[Entry]) -> str:
     """Returns the page, which refers to the reports beside it and to nothing else."""
     headline, tone, sentences = summary(entries)
     labels = _labels(entries)
-    drawn = batch_figure.targets(entries, labels) if labels else ''
+    drawn = batch_figure.targets(entries, labels) if labels else []
     return page.template('batch_page.html').render(
         entries=entries,
         called=_CALLED,
+        glossary=Glossary(),
         breakable=_breakable,
         labels=labels,
         not_counted=wording.not_counted,
@@ -197,28 +198,30 @@ def render(entries: Sequence[Entry]) -> str:
         inverted=any('hit_rate' in entry.figures for entry in entries),
         unfinished=any(entry.status in ('waiting', 'running') for entry in entries),
         failed=[entry for entry in entries if entry.error],
-        drawing=markupsafe.Markup(drawn),
+        drawings=[markupsafe.Markup(figure) for figure in drawn],
     )
 
 
 def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
-    """Returns (headline, verdict's kind, sentences): which leaks most, which nothing, which failed."""
-    kinds = {kind: [entry for entry in entries if entry.kind == kind] for kind in _CALLED}
+    """Returns (headline, word, sentences): which leaks most, which nothing, which failed.
+
+    The word is that of a verdict; '' where nothing was audited.
+    """
+    kinds = {kind: [entry for entry in entries if entry.kind == kind] for kind in _KINDS}
     states = {state: [entry for entry in entries if entry.status == state] for state in STATES}
     done, leaking = len(states['done']), kinds[LEAK]
+    others = ', '.join(f'{len(kinds[kind])} {kind}' for kind in _KINDS[1:] if kinds[kind])
     if leaking:
-        tone, headline = (
-            LEAK,
-            f'{len(leaking)} of {_count(done, "backbone")} give away training data',
-        )
-        if len(leaking) == 1:
-            headline = f'1 of {_count(done, "backbone")} gives away training data'
-    elif done and len(kinds[CLEAR]) == done:
+        gives = 'gives' if len(leaking) == 1 else 'give'
+        headline = f'{len(leaking)} of {_count(done, "backbone")} {gives} away training data'
+        tone, headline = LEAK, f'{headline}; {others}' if others else headline
+    elif not done:
+        tone, headline = '', 'Nothing audited yet'
+    elif len(kinds[CLEAR]) == done:
         tone, headline = CLEAR, f'No leak found in {_count(done, "backbone")}'
-    elif done:
-        tone, headline = OPEN, f'Inconclusive for {_count(done, "backbone")}: no leak is shown'
     else:
-        tone, headline = OPEN, 'Nothing audited yet'
+        tone = INVALID if len(kinds[INVALID]) == done else OPEN
+        headline = f'No leak is shown in {_count(done, "backbone")}: {others}'
     sentences = [
         f'{_count(len(entries), "audit")}: '
         + ', '.join(
@@ -244,12 +247,10 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     if len(leaking) > 1:
         excess = {entry.name: one.excess['auc'] for entry, one in shown}
         leaking = sorted(leaking, key=lambda entry: -excess.get(entry.name, 0))
-        sentences.append(f'Leaks shown, the strongest first: {_names(leaking)}.')
+        sentences.append(f'Leak: {_names(leaking)}, the strongest first.')
     for words, found in (
-        ('No leak found', kinds[CLEAR]),
-        ('Inconclusive', kinds[OPEN]),
-        (f'Inconclusive because {wording.CONTROL_FAILED}', kinds[INVALID]),
-        ('Failed, with the reason below', states['failed'] + states['bug']),
+        *((kind.capitalize(), kinds[kind]) for kind in _KINDS[1:]),
+        ('Failed', states['failed'] + states['bug']),
     ):
         if found:
             sentences.append(f'{words}: {_names(found)}.')

@@ -170,8 +170,11 @@ def _remark(values, record):
         )
     if said.kind == CLEAR:
         return ''
-    ends = dict.fromkeys(f'{gate.bound.name} is {found.high:.4g}' for gate, found in values)
-    stricter = dict.fromkeys(gate.bound.text for gate, found in values if found.high > gate.limit)
+    # Of all attacks that a gate reads: the widest interval need not be that of the highest estimate.
+    read_again = [(gate.bound, read(gate.bound, record)) for gate, _ in values]
+    bounds = [(gate, found) for gate, found in read_again if found is not None]
+    ends = dict.fromkeys(f'{gate.name} is {found.value:.4g}' for gate, found in bounds)
+    stricter = [gate.text for gate, found in bounds if found.value > gate.limit]
     return (
         f'passed, but the verdict is {said.kind}: {said.headline}. {", ".join(ends)}; '
         f'with the gate {" or ".join(["verdict", *stricter])} it would have failed'

@@ -118,8 +118,8 @@ def _finding(search):
         else f'{points:.0f} points {"above" if excess["hit_rate"] > 0 else "below"} it'
     )
     return (
-        f'Of {figures["reconstructions"]} reconstructions, {percent(figures["hit_rate"])} match a '
-        'member, judged by an evaluator backbone that the search never used (95 % interval '
+        f'Found: of {figures["reconstructions"]} reconstructions, {percent(figures["hit_rate"])} match '
+        'a member, judged by an evaluator backbone that the search never used (95 % interval '
         f'{percent(low)} to {percent(high)}), {people} {"person" if people == 1 else "people"} '
         'in all. '
         f'The strongest control, {wording.SEARCH_CONTROLS[excess["over"]]}, reaches '
@@ -160,7 +160,7 @@ def _from_templates(targeted):
             else ' That is no sign of training: people it never saw are drawn as well.'
         )
     return (
-        f'Given the stored embedding of a known person ({targeted["people"]} members), the '
+        f'Also asked: given the stored embedding of a known person ({targeted["people"]} members), the '
         f'reconstructed face is most like that person, among {targeted["gallery"]}, in '
         f'{percent(search.figures["top1"])} of the cases ({percent(low)} to {percent(high)}). The '
         f'controls, the strongest first: {controls}.{meaning}'
@@ -171,7 +171,7 @@ def _from_templates(targeted):
 _STATES = {
     'recovered': (
         'Faces of people in the training set can be reconstructed from this backbone',
-        'anyone who holds this file and such a generator can make faces that resemble people of the '
+        'anyone who holds this file and a face generator can make faces that resemble people of the '
         'training set. They are likenesses, not photographs.',
     ),
     'leaning': (
@@ -183,17 +183,19 @@ _STATES = {
     'more': (
         'Reconstructions match members more often than the controls do, but the difference could be '
         'chance',
-        'the answer stays open. More people would narrow the intervals.',
+        'the question stays open, and this audit is no reason to release the file. More people would '
+        'narrow the intervals.',
     ),
     'few': (
         'Reconstructions do not match members more often than the controls do, but a difference cannot '
         'be excluded',
-        'the answer stays open. More people would narrow the intervals.',
+        'the question stays open, and this audit is no reason to release the file. More people would '
+        'narrow the intervals.',
     ),
     'blind': (
         'Nobody is recovered, but this search might not have found anybody',
-        'nothing follows from that: a search that is not known to be able to draw these people finds '
-        'nobody, whatever the backbone holds.',
+        'nothing follows from that, and it is no reason to release the file: a search that is not known '
+        'to be able to draw these people finds nobody, whatever the backbone holds.',
     ),
     'nothing': (
         'Nothing recovered: no face of a training person is shown',

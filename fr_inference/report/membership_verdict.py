@@ -51,7 +51,8 @@ def of(
       overlaps: what members, strangers and training images share, where that was allowed.
     """
     kind = kind_of(found)
-    said = [_ASKED, *(_finding(one) for one in in_order(found))]
+    first, *rest = (_finding(one) for one in in_order(found))
+    said = [_ASKED, f'Found: {first}', *rest]
     if kind == LEAK:
         given = _given_away(found, populations)
         said += [given.found] if given.found else []
@@ -116,7 +117,7 @@ def _sure(one):
 
 _ADVICE = (
     'Anyone who receives it can use that to argue that a given person was in the training set. Treat '
-    'the file as personal data until another audit says otherwise.'
+    'the file as personal data, and do not pass it on.'
 )
 
 
@@ -162,7 +163,8 @@ def _given_away(found, populations):
     if high < 0.5 + FINDABLE:
         return _Given(
             'This backbone gives away which photographs it was trained on',
-            f'{seen}: the photograph is given away, not the person.',
+            f'{seen}. So a training photograph gives away that its person was in the training set; '
+            'another photograph of that person does not.',
             'the backbone holds information about individual training photographs.',
         )
     return _Given(
@@ -181,22 +183,23 @@ def _invalid(found, said):
         )
         reason = Reason(
             'sources',
-            f'{without} can tell the two sides apart: members and strangers differ in more than '
-            'training.',
+            f'{without} can tell the photographs of members from those of strangers. The two were '
+            'collected or prepared differently, and that difference hides what the backbone gives away.',
         )
-        headline = 'Members and strangers differ in more than training'
+        headline = 'The photographs of members and of strangers differ in more than training'
         advice = (
-            'the figures below measure that difference. Give members and strangers of one source, '
-            'prepared alike.'
+            'this audit says nothing about the backbone, and is no reason to release it. Give members '
+            'and strangers of one source, prepared alike.'
         )
     else:
-        reason = Reason('control', f'Every attack is {wording.NOT_COUNTED}.')
-        headline = 'No attack can be counted: its control failed'
+        reason = Reason('control', 'No attack is counted, because a control of each failed.')
+        headline = 'No attack that was run can be relied on: a control of each failed'
         advice = (
-            'do not rely on the figures below. The attack finds a difference where there is nothing to '
-            'find. With more people controls fail less often.'
+            'do not rely on the figures below: they show a difference where there is nothing to find. '
+            'This audit is no reason to release the file. More people give controls that fail less '
+            'often, and further attacks have controls of their own.'
         )
-    said = [reason.text, *said] if reason.code == 'sources' else said
+    said = [f'Why: {reason.text}', *said] if reason.code == 'sources' else said
     return Ruling(INVALID, headline, (*said, f'What it means: {advice}'), (reason,))
 
 
@@ -207,10 +210,11 @@ def _clear(found, said, members, overlaps):
     if overlaps:
         reason = Reason('overlap', capital(overlaps[0]))
         meaning = (
-            'What it means: images that are on both sides hide a leak. Separate the two sides.'
+            'What it means: images that are on both sides can hide a leak, so the question stays open. '
+            'Separate the two sides.'
         )
         headline = 'No leak is shown, but the two sides overlap'
-        return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
+        return Ruling(OPEN, headline, (f'Why: {reason.text}', *said, meaning), (reason,))
     listed = members.get('in_training_list')
     if listed is not None and listed < _LISTED * members['images']:
         reason = Reason(
@@ -219,11 +223,11 @@ def _clear(found, said, members, overlaps):
             "backbone's own list of training images.",
         )
         meaning = (
-            'What it means: images that were not trained on hide a leak of the others. Give training '
-            'images only.'
+            'What it means: images that were not trained on can hide a leak of the others, so the '
+            'question stays open. Give training images only.'
         )
-        headline = 'No leak is shown, but not all members were trained on'
-        return Ruling(OPEN, headline, (*said, reason.text, meaning), (reason,))
+        headline = 'No leak is shown, but many of the images given as members were not trained on'
+        return Ruling(OPEN, headline, (f'Why: {reason.text}', *said, meaning), (reason,))
     most = max(one.excess['auc_ci95'][1] for one in found)
     least = max(one.smallest_excess for one in found)
     several = len(found) > 1
@@ -232,14 +236,17 @@ def _clear(found, said, members, overlaps):
         f'{"Each attack" if several else "The attack"} gains at most {hundred(max(most, 0))} of 100 '
         f'pairs over its control; a gain of {hundred(least)} would have been found in 9 of 10 audits.',
     )
-    headline = f'No leak found by {"these attacks" if several else "this attack"}'
+    ran = 'the attacks that were run' if several else 'the one attack that was run'
+    headline = f'No leak found by {ran}'
     meaning = (
         f'What it means: {"these attacks learn" if several else "this attack learns"} next to nothing '
         f'about the training set from this file. {reason.text} Another attack may learn more.'
     )
     if listed is None:
+        headline += ', if the members were trained on'
         meaning += (
-            ' That the members were trained on is taken on trust: the backbone has no list of them.'
+            ' That they were trained on is taken on trust: the backbone has no list of them, and with '
+            'other images nothing would be found either.'
         )
     return Ruling(CLEAR, headline, (*said, meaning), (reason,))
 
@@ -251,7 +258,7 @@ def _open(found, said, data):
     reasons = []
     if len(counted) < len(found):
         reasons.append(
-            Reason('control', 'An attack is not counted, so it cannot be excluded either.')
+            Reason('control', 'One attack is not counted; what it would have found stays open.')
         )
     if any(one.excess is None or one.null is None for one in counted):
         reasons.append(Reason('no-control', 'A control of an attack could not be run.'))
@@ -263,9 +270,11 @@ def _open(found, said, data):
     if needed:
         said.append(f'What would settle it: {needed}')
     meaning = (
-        'the attacks that are counted find next to nothing, but the question stays open.'
+        'the attacks that are counted find next to nothing, but the question stays open. This audit '
+        'is no reason to release the file.'
         if counted and all(one.kind == CLEAR for one in counted)
-        else 'no leak is shown, and none is excluded: the question stays open.'
+        else 'no leak is shown, and none is excluded: the question stays open. This audit is no '
+        'reason to release the file.'
     )
     headline = 'No leak is shown, but one cannot be excluded'
     return Ruling(OPEN, headline, (*said, f'What it means: {meaning}'), tuple(reasons))
@@ -275,8 +284,8 @@ def _power(least):
     if least >= 0.5:
         return 'With so few people this audit could have found no leak, however large.'
     return (
-        f'This audit could not have found a leak smaller than {hundred(0.5 + least)} of 100 cases: that '
-        'is what 9 of 10 such audits find.'
+        f'A leak below {hundred(0.5 + least)} of 100 cases could have been missed: one of that size is '
+        'found by 9 of 10 such audits.'
     )
 
 

@@ -15,10 +15,11 @@ from PIL import Image
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import decisive, first_of
+from fr_inference.membership.comparison import LEAK, decisive, first_of
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report import membership_figures, search_figures, wording
+from fr_inference.report.glossary import Glossary
 from fr_inference.report.membership_verdict import in_order
 from fr_inference.report.verdict import LABELS, verdict
 
@@ -59,6 +60,8 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         record=record,
         verdict=said,
         sentences=[labelled(sentence) for sentence in said.sentences],
+        reasons=_unsaid(said),
+        glossary=Glossary(),
         trained=_trained(record['target']['recipe']),
         convention=convention(record['input']),
         fed=_fed(record['input']),
@@ -85,6 +88,15 @@ def template(name: str) -> jinja2.Template:
     )
     environment.filters['number'] = lambda value: f'{value:,}'
     return environment.get_template(name)
+
+
+def _unsaid(said):
+    """Returns the reasons for a verdict that its sentences do not give already; a leak is its own."""
+    if said.kind == LEAK:
+        return []
+    text = ' '.join([said.headline, *said.sentences])
+    reasons = (reason.text for reason in said.reasons)
+    return [reason for reason in reasons if reason not in text]
 
 
 def _trained(recipe):
@@ -153,6 +165,7 @@ def _membership(audit, thumbnails):
     shown = _scored(audit.comparisons)
     return {
         'comparisons': in_order(audit.comparisons),
+        'pictured': any(one.pictures is not None for one in audit.comparisons),
         'details': wording.details,
         'not_counted': wording.not_counted,
         'shown_label': wording.label(shown) if shown is not None else '',

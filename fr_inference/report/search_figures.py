@@ -1,5 +1,6 @@
 """The report's figures of model inversion."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,24 +9,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.report.svg import COLOUR, styled, svg
+from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
 from fr_inference.report.wording import SEARCH_CONTROLS, searches
 
 _SHARES = (
     ('hit_rate', 'matches a member'),
-    ('nearest_is_member', 'nearest is one'),
-    ('top1', 'top-1'),
-    ('top5', 'top-5'),
+    ('nearest_is_member', 'nearest is a member'),
+    ('top1', 'Top-1'),
+    ('top5', 'Top-5'),
 )
+_LETTERS = 22  # in a line of a control's name
+_SIDES = ('left', 'center', 'right')
 
 
 def success(search: Outcome) -> str:
     """Draws hit rate, top-1 and top-5 of the search beside those of its controls."""
     rows = searches(search, SEARCH_CONTROLS)
     with styled():
-        figure = Figure(figsize=(7.6, 0.9 + 0.36 * len(rows)))
-        panels = figure.subplots(1, len(_SHARES), sharey=True)
-        for axes, (name, title) in zip(panels, _SHARES, strict=True):
+        figure = Figure(figsize=(WIDTH, 1.2 + 0.76 * len(rows)))
+        panels = figure.subplots(2, 2, sharex=True, sharey=True)
+        for axes, (name, title) in zip(panels.flat, _SHARES, strict=True):
             for row, (_, found) in enumerate(rows):
                 if name not in found:
                     continue
@@ -34,17 +37,18 @@ def success(search: Outcome) -> str:
                     ends = found[f'{name}_ci95']
                     axes.plot(ends, [row, row], color=tint, linewidth=3, alpha=0.55)
                 axes.plot(found[name], row, 'o', color=tint, markersize=7, clip_on=False)
-            axes.set_title(title, fontsize=11)
+            axes.set_title(title, loc='left')
             axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(-0.03, 1.03))
-            axes.set_xticks([0, 0.5, 1], ['0 %', '50', '100'])
-            for label, side in zip(
-                axes.get_xticklabels(), ('left', 'center', 'right'), strict=True
-            ):
-                label.set_horizontalalignment(side)  # or it meets the next panel's
-            axes.tick_params(axis='y', length=0)
+            axes.tick_params(axis='y', length=0, labelsize=9)
             axes.spines['left'].set_visible(False)
             axes.grid(axis='x', linewidth=0.6)
-        panels[0].set_yticks(range(len(rows)), [label for label, _ in rows])
+        for axes in panels[-1]:
+            axes.set_xticks([0, 0.5, 1], ['0 %', '50', '100'])
+            # Or the last label of one panel meets the first of the next.
+            for label, side in zip(axes.get_xticklabels(), _SIDES, strict=True):
+                label.set_horizontalalignment(side)
+        names = [textwrap.fill(label, _LETTERS) for label, _ in rows]
+        panels[0, 0].set_yticks(range(len(rows)), names)
         return svg(figure, 'success')
 
 
@@ -59,7 +63,7 @@ def sweep(found: Sequence[Mapping[str, Any]], search: Outcome) -> str:
     strengths = np.array([one['strength'] for one in found])
     places = np.arange(len(found))
     with styled():
-        figure = Figure(figsize=(7.6, 3))
+        figure = Figure(figsize=(WIDTH, 3))
         left, right = figure.subplots(1, 2)
         ends = np.array([one['hit_rate_ci95'] for one in found])
         left.vlines(places, *ends.T, color=COLOUR['member'], alpha=0.4, linewidth=3)
@@ -67,7 +71,7 @@ def sweep(found: Sequence[Mapping[str, Any]], search: Outcome) -> str:
         highest = search.controls[search.excess['over']]['hit_rate']
         left.axhline(highest, color=COLOUR['muted'], linestyle='--', label='strongest control')
         left.set(ylabel='matches a member', ylim=(-0.02, 1.02))
-        left.legend(fontsize=9.5)
+        figure.legend(loc='outside upper left', fontsize=9)
         quality = [(one['realism'] or {}).get('frechet_distance', np.nan) for one in found]
         right.plot(places, quality, 's-', color=COLOUR['people'])
         right.set(ylabel='Fréchet distance to members')
@@ -77,7 +81,6 @@ def sweep(found: Sequence[Mapping[str, Any]], search: Outcome) -> str:
             axes.set_xticks(places, [f'{strength:g}' for strength in strengths])
             axes.set_xlabel('strength of the guidance')
             axes.grid(linewidth=0.6)
-        figure.tight_layout()
         return svg(figure, 'sweep')
 
 
@@ -90,7 +93,7 @@ def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
     """
     names = ('objective', 'membership logit')[: 1 if level is None else 2]
     with styled():
-        figure = Figure(figsize=(7.6, 3))
+        figure = Figure(figsize=(WIDTH, 3))
         panels = figure.subplots(1, len(names), squeeze=False)[0]
         styles = {'search': ('the search', 'member', '-')}
         for name, values in found.items():
@@ -107,6 +110,5 @@ def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(linewidth=0.6)
         lines, labels = panels[-1].get_legend_handles_labels()
-        figure.legend(lines, labels, fontsize=8, loc='upper center', ncols=len(labels))
-        figure.tight_layout(rect=(0, 0, 1, 0.93))
+        figure.legend(lines, labels, fontsize=9, loc='outside lower left')
         return svg(figure, 'curves')

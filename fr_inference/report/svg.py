@@ -1,4 +1,8 @@
-"""SVG that takes its colours from the page, and so follows light and dark."""
+"""SVG that takes its colours from the page, and so follows light and dark.
+
+Every figure is `WIDTH` wide: the page shows it at about this size beside its caption, and on a phone
+over the whole screen, with letters that can be read on both.
+"""
 
 import contextlib
 import io
@@ -20,11 +24,16 @@ _VARIABLES = {
     '#000007': '--muted',
     '#000008': '--paper',
 }
+WIDTH = 4.9
+"""Inches."""
 COLOUR = {name.strip('-'): placeholder for placeholder, name in _VARIABLES.items()}
 STYLE: Any = {
     'svg.fonttype': 'none',
     'font.family': 'sans-serif',
-    'font.size': 11,
+    'font.size': 10,
+    'axes.titlesize': 10,
+    'figure.constrained_layout.use': True,
+    'figure.constrained_layout.w_pad': 0.05,
     'text.color': COLOUR['ink'],
     'axes.edgecolor': COLOUR['line'],
     'axes.labelcolor': COLOUR['ink'],
@@ -71,7 +80,7 @@ def svg(figure: Figure, salt: str) -> str:
     """
     buffer = io.StringIO()
     with _DRAWING, matplotlib.rc_context({'svg.hashsalt': salt}):
-        figure.savefig(buffer, format='svg', metadata={'Date': None}, bbox_inches='tight')
+        figure.savefig(buffer, format='svg', metadata={'Date': None})
     text = buffer.getvalue()
     text = text[text.index('<svg') :]
     for placeholder, variable in _VARIABLES.items():

@@ -13,7 +13,15 @@ from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Compa
 from fr_inference.report import inversion_verdict, membership_verdict
 from fr_inference.report.ruling import Reason, Ruling
 
-LABELS = ('Asked', 'How sure', 'What it means', 'What would settle it')
+LABELS = (
+    'Why',
+    'Asked',
+    'Found',
+    'How sure',
+    'Also asked',
+    'What would settle it',
+    'What it means',
+)
 """Some sentences begin with one of these and a colon."""
 
 
@@ -48,7 +56,7 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
     """
     wrong, doubt = _wrong_members(record), doubt_of(record)
     if wrong is not None:
-        return Verdict(INVALID, wrong.headline, (wrong.text, wrong.advice), (wrong.reason,))
+        return Verdict(INVALID, wrong.headline, (wrong.said, wrong.advice), (wrong.reason,))
     parts: list[Ruling] = []
     if 'membership' in record:
         parts.append(
@@ -64,13 +72,15 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
     kind = next(kind for kind in (LEAK, INVALID, OPEN, CLEAR) if kind in [p.kind for p in parts])
     if doubt is not None and kind != LEAK:
         return _doubted(doubt, kind, parts)
+    if kind == CLEAR and (blind := _recognises_nobody(record)) is not None:
+        return _doubted(blind, kind, parts)
     headline = next(part.headline for part in parts if part.kind == kind)
     if [part.kind for part in parts] == [LEAK, LEAK]:
         headline = f'{headline}, and their faces can be reconstructed'
     said = sum((part.sentences for part in parts), ())
     reasons = sum((part.reasons for part in parts if part.kind == kind), ())
     if doubt is not None:
-        said, reasons = (doubt.text, *said), (*reasons, doubt.reason)
+        said, reasons = (doubt.said, *said), (*reasons, doubt.reason)
     return Verdict(kind, headline, said, reasons)
 
 
@@ -97,17 +107,29 @@ class Doubt:
         """The same as a reason."""
         return Reason(self.code, self.text)
 
+    @property
+    def said(self) -> str:
+        """The same as a sentence with its label."""
+        return f'Why: {self.text}'
+
 
 def _doubted(doubt, kind, parts):
     """A verdict that is no leak, on images that may not fit."""
     kind = INVALID if INVALID in (doubt.kind, kind) else OPEN
-    said = sum((part.sentences[:-1] for part in parts), ())  # without what each would mean
-    return Verdict(kind, doubt.headline, (doubt.text, *said, doubt.advice), (doubt.reason,))
+    said = tuple(text for part in parts for text in _found_so_far(part.sentences))
+    return Verdict(kind, doubt.headline, (doubt.said, *said, doubt.advice), (doubt.reason,))
+
+
+def _found_so_far(sentences):
+    """Without what they would mean, and what would settle a question that was not asked rightly."""
+    last = next((n for n, text in enumerate(sentences) if text.startswith('How sure: ')), 0)
+    return sentences[: last + 1]
 
 
 _MISFIT = (
-    'What it means: with the right input the backbone may give away more than was found here, so the '
-    'figures below do not answer the question. Give the input convention it was trained with.'
+    'What it means: with the right input the backbone may give away more than was found here, so this '
+    'audit is no reason to release it. Audit again with the order and range of colours it was trained '
+    'with; how many people that takes can be said only then.'
 )
 
 
@@ -116,18 +138,19 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
     found = record.get('input', {})
     check, alignment = found.get('check'), found.get('alignment', {})
     if check is not None and not check['trusted']:
-        if check.get('state') == 'unknown':
+        if check.get('state') in ('unknown', 'fits'):
             return Doubt(
                 kind=OPEN,
                 code='input-unknown',
-                headline='The images may not be what the backbone expects',
+                headline='The images may not have been fed as the backbone expects',
                 text=check['remark'],
                 advice=_MISFIT,
             )
         return Doubt(
             code='input',
-            headline='The images are not what the backbone expects',
-            text=check['remark'],
+            headline='The images were not fed as the backbone expects',
+            text='The order or range of their colours is not the one that the backbone was trained '
+            f'with. {check["remark"]}',
             advice=_MISFIT,
         )
     loose = [
@@ -140,10 +163,25 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
             headline='The images are not cropped as the backbone expects',
             text=f'The images of {sides} do not look aligned.',
             advice='What it means: a backbone recognises faces only in the crop it was trained on, so '
-            'the figures below do not answer the question. Align the photographs (--align or '
-            'align_faces).',
+            'this audit is no reason to release it. Align the photographs (--align or align_faces).',
         )
     return None
+
+
+def _recognises_nobody(record):
+    """Says that the backbone tells no strangers apart as it was fed; None unless that is known."""
+    found = record.get('input', {}).get('verification')
+    if found is None or found['accuracy_ci95'][0] > 0.5:
+        return None
+    return Doubt(
+        kind=OPEN,
+        code='recognition',
+        headline='No leak is shown, but the backbone recognises nobody',
+        text='As it was fed, the backbone tells whether two photographs of strangers show one person '
+        f'no better than guessing ({100 * found["accuracy"]:.0f} of 100 pairs right).',
+        advice='What it means: a backbone that does not work, or is fed wrong, has nothing to give '
+        'away. Check the checkpoint and its input with verify.',
+    )
 
 
 def _wrong_members(record):
@@ -153,12 +191,12 @@ def _wrong_members(record):
         return None
     return Doubt(
         code='members',
-        headline='None of the images given as members was trained on',
+        headline='Wrong images: none of those given as members is in the list of training images',
         text=f"None of the {members['images']:,} images given as members is in the backbone's own list "
         'of training images.',
-        advice='What it means: the figures below compare strangers with strangers and do not answer the '
-        'question. Give the images that the backbone was trained on, unchanged (the list holds their '
-        'SHA-256).',
+        advice='What it means: nothing was tested, and this audit is no reason to release the file. '
+        'Give the very files that the backbone was trained on: an image that was saved again counts as '
+        'another one.',
     )
 
 

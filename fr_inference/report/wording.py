@@ -25,7 +25,7 @@ _UNITS = {
 CONTROL_FAILED = 'a control failed'
 NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
 
-AUC_AXIS = 'AUC: how often a member is told from a stranger (0.5 is guessing)'
+AUC_AXIS = 'AUC: how often a member scores above a stranger (0.5 is guessing)'
 """The axis of every figure of AUCs."""
 
 SEARCH_CONTROLS = {

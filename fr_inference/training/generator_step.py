@@ -50,22 +50,33 @@ def initial_state(
     recipe: GeneratorRecipe, generator: stylegan2.Generator, discriminator: stylegan2.Discriminator
 ) -> State:
     """Returns the state before the first step; the seed's streams name the networks."""
-    key = jax.random.key(recipe.seed)
-    latent = jnp.zeros((1, generator.z_dim))
-    image = jnp.zeros((1, generator.resolution, generator.resolution, 3))
-    params = jax.jit(generator.init)(rng.stream(key, 'generator'), latent)['params']
-    judge = jax.jit(discriminator.init)(rng.stream(key, 'discriminator'), image)['params']
+    begin = _beginning(dataclasses.replace(recipe, seed=0), generator, discriminator)
+    state: State = begin(jax.random.key(recipe.seed))
+    return state
+
+
+@functools.lru_cache(maxsize=4)
+def _beginning(recipe, generator, discriminator):
+    """One program: one for each shape of a parameter takes a small network longer than its training."""
     first, second = _optimisers(recipe)
-    return State(
-        generator=params,
-        discriminator=judge,
-        averaged=jax.tree.map(jnp.array, params),
-        w_avg=jnp.zeros(generator.w_dim),
-        optimisers=(first.init(params), second.init(judge)),
-        path_mean=jnp.zeros(()),
-        probability=jnp.asarray(1.0 if recipe.augmentation == 'differentiable' else 0.0),
-        step=jnp.zeros((), jnp.int32),
-    )
+
+    def begin(key):
+        latent = jnp.zeros((1, generator.z_dim))
+        image = jnp.zeros((1, generator.resolution, generator.resolution, 3))
+        params = generator.init(rng.stream(key, 'generator'), latent)['params']
+        judge = discriminator.init(rng.stream(key, 'discriminator'), image)['params']
+        return State(
+            generator=params,
+            discriminator=judge,
+            averaged=params,
+            w_avg=jnp.zeros(generator.w_dim),
+            optimisers=(first.init(params), second.init(judge)),
+            path_mean=jnp.zeros(()),
+            probability=jnp.asarray(1.0 if recipe.augmentation == 'differentiable' else 0.0),
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    return jax.jit(begin)
 
 
 def _optimisers(recipe):

@@ -8,6 +8,7 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from fr_inference import devices, rng
@@ -37,23 +38,37 @@ def initial_state(recipe: Recipe, target: Target, classes: int) -> State:
       target: where to start.
       classes: people to be told apart.
     """
-    params = jax.tree.map(jnp.array, target.variables['params'])
     width = jax.eval_shape(
         target.apply,
         target.variables,
         jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32),
     ).shape[-1]
-    key = rng.stream(jax.random.key(recipe.seed), 'class centres')
-    centres = 0.01 * jax.random.normal(key, (classes, width))
-    optimiser = _optimiser(recipe, optax.constant_schedule(0.0))
-    return State(
-        params=params,
-        batch_stats=jax.tree.map(jnp.array, target.variables.get('batch_stats', {})),
-        centres=centres,
-        momentum=optimiser.init({**params, 'centres': centres}),
-        step=jnp.zeros((), jnp.int32),
-        totals=jnp.zeros(2),
+    begin = _beginning(dataclasses.replace(recipe, seed=0), classes, width)
+    # Copies: steps take the state away, and the target's own variables stay.
+    params, batch_stats = (
+        jax.tree.map(np.array, target.variables.get(kind, {})) for kind in ('params', 'batch_stats')
     )
+    state: State = begin(params, batch_stats, jax.random.key(recipe.seed))
+    return state
+
+
+@functools.lru_cache(maxsize=8)
+def _beginning(recipe, classes, width):
+    """One program: one for each shape of a parameter takes a small network longer than its training."""
+    optimiser = _optimiser(recipe, optax.constant_schedule(0.0))
+
+    def begin(params, batch_stats, key):
+        centres = 0.01 * jax.random.normal(rng.stream(key, 'class centres'), (classes, width))
+        return State(
+            params=params,
+            batch_stats=batch_stats,
+            centres=centres,
+            momentum=optimiser.init({**params, 'centres': centres}),
+            step=jnp.zeros((), jnp.int32),
+            totals=jnp.zeros(2),
+        )
+
+    return jax.jit(begin)
 
 
 def make_step(

@@ -8,10 +8,12 @@ PROGRAM = """
 import json, resource, sys
 from fr_inference.data import sources
 from fr_inference.measuring import measurements
+from fr_inference.models.target import InputSpec
 from fr_inference.training import recognizer
 
 faces = sources.open_faces(sys.argv[1])
-target = recognizer.fresh_target('tiny', {}, None, 0)
+config = {'width': 1, 'embedding': 1}  # the images count, not the network
+target = recognizer.fresh_target('tiny', config, InputSpec(height=16, width=16), 0)
 peaks, counts = [], []
 for part in (faces.select(range(0, len(faces), 10)), faces):
     counts.append(len(measurements.measure(target, part)))

@@ -61,7 +61,7 @@ def test_the_people_of_a_trained_backbone_are_found():
         faces = sources.open_faces(f'procedural:easy,seed=4,{text}', 'faces')
         return judge.unit(measurements.measure(target, faces).embeddings)
 
-    found = centres.estimate(embed('people=4096,images=1,first=5000'), 32, seed=0)
+    found = centres.estimate(embed('people=2048,images=1,first=5000'), 32, seed=0)
     people = {
         name: judge.unit(embed(f'people=32,images=4,first={first}').reshape(32, 4, -1).mean(1))
         for name, first in (('members', 0), ('others', 32))

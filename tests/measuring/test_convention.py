@@ -276,9 +276,14 @@ class TestWithoutBatchNorm:
             convention.demand(wrong, found)
         assert raised.value.field == 'colour'
 
-    def test_the_right_one_fits(self, people):
-        found = convention.check(self.target('assumed'), people, seed=0)
-        assert (found.state, found.trusted) == (FITS, True)
+    @pytest.mark.parametrize(('how', 'trusted'), [('layout', True), ('assumed', False)])
+    def test_the_right_one_fits(self, people, how, trusted):
+        """The best of those tried is not known to be right where it was only assumed."""
+        found = convention.check(self.target(how), people, seed=0)
+        assert (found.state, found.trusted) == (FITS, trusted)
+        assert 'that was not tried may be right' in found.remark
+        said = convention.demand(self.target(how), found)
+        assert said == ([] if trusted else [found.remark])
 
     @pytest.mark.parametrize(('how', 'trusted'), [('layout', True), ('assumed', False)])
     def test_too_few_people_leave_it_open(self, people, how, trusted):

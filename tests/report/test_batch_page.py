@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from fr_inference.report import batch_page, wording
+from fr_inference.report import batch_figure, batch_page, svg, wording
 from fr_inference.report.batch_page import Entry
 from tests.report import demo
 from tests.report.comparisons import BAD_NULL, block, brightness, comparison, on_people
@@ -60,15 +60,16 @@ def page():
 
 def test_the_summary_says_what_matters_first():
     headline, tone, sentences = batch_page.summary(ENTRIES)
-    assert (headline, tone) == ('2 of 4 backbones give away training data', 'leak')
+    assert headline == '2 of 4 backbones give away training data; 1 open, 1 clear'
+    assert tone == 'leak'
     text = '\n'.join(sentences)
     for line in (
         '7 audits: 4 done, 2 failed, 1 waiting.',
         'Leaks most: third. Of 100 pairs of a member and a stranger, the attack on photographs gets 40 '
         'more right (34 to 46) than on a backbone that never saw them.',
-        'Leaks shown, the strongest first: third, second.',
-        'No leak found: first.',
-        'Failed, with the reason below: broken, odd.',
+        'Leak: third, second, the strongest first.',
+        'Clear: first.',
+        'Failed: broken, odd.',
     ):
         assert line in text
 
@@ -76,18 +77,27 @@ def test_the_summary_says_what_matters_first():
 @pytest.mark.parametrize(
     ('entries', 'headline', 'tone'),
     [
-        ([FAILED], 'Nothing audited yet', 'open'),
+        ([FAILED], 'Nothing audited yet', ''),
         ([entry('a', 'clear'), FAILED], 'No leak found in 1 backbone', 'clear'),
-        ([entry('a', 'clear'), entry('b', 'open')], 'Inconclusive for 2 backbones', 'open'),
-        ([entry('a', 'invalid')], 'Inconclusive for 1 backbone', 'open'),
-        ([entry('a', 'leak')], '1 of 1 backbone gives away', 'leak'),
+        (
+            [entry('a', 'clear'), entry('b', 'open'), entry('c', 'invalid')],
+            'No leak is shown in 3 backbones: 1 invalid, 1 open, 1 clear',
+            'open',
+        ),
+        ([entry('a', 'invalid')], 'No leak is shown in 1 backbone: 1 invalid', 'invalid'),
+        ([entry('a', 'leak')], '1 of 1 backbone gives away training data', 'leak'),
+        (
+            [entry('a', 'leak'), entry('b', 'invalid')],
+            '1 of 2 backbones gives away training data; 1 invalid',
+            'leak',
+        ),
     ],
 )
 def test_headlines(entries, headline, tone):
     found = batch_page.summary(entries)
-    assert found[0].startswith(headline)
-    assert found[1] == tone
-    assert batch_page.render(entries)
+    assert found[:2] == (headline, tone)
+    text = batch_page.render(entries)
+    assert (f'Verdict: <span class="badge">{tone}<' in text) == bool(tone)
 
 
 def test_a_leak_that_only_a_search_shows_has_no_excess():
@@ -100,7 +110,7 @@ def test_a_leak_that_only_a_search_shows_has_no_excess():
 
 def test_many_names_are_counted():
     _, _, sentences = batch_page.summary([entry(f'e{number}', 'clear') for number in range(9)])
-    assert sentences[-1] == 'No leak found: e0, e1, e2, e3, e4, e5 and 3 more.'
+    assert sentences[-1] == 'Clear: e0, e1, e2, e3, e4, e5 and 3 more.'
 
 
 def test_no_reference_leaves_the_folder(page):
@@ -137,6 +147,24 @@ def test_a_row_for_each_with_values_to_sort_by(page):
     assert 'odd/error.txt' in page
 
 
+def test_every_figure_says_what_it_is_without_the_head_of_its_column(page):
+    """As on a phone, where a row is a card and the head is not shown."""
+    for row in rows_of(page):
+        for cell in re.findall('<td[^>]*>', row)[2:]:
+            assert 'data-label="' in cell or 'class="absent"' in cell
+    heads = page[page.index('<thead>') : page.index('</thead>')]
+    for label in set(re.findall('data-label="(?:AUC, )?([^"]*)"', page)):
+        assert label in heads
+
+
+def test_the_control_of_each_attack_stands_with_it(page):
+    row = rows_of(page)[1]
+    cells = [cell for cell in row.split('<td') if 'data-label="AUC' in cell]
+    assert ['control 0.500<br>0.450 to 0.550' in cell for cell in cells] == [True, False]
+    assert 'control 0.520<br>0.460 to 0.580' in cells[1]
+    assert row.count('class="control"') == 2
+
+
 def test_columns_without_a_figure_are_left_out():
     page = batch_page.render([entry('a', 'clear')])
     assert 'Faces found' not in page
@@ -147,7 +175,7 @@ def test_columns_without_a_figure_are_left_out():
 
 def test_a_newcomers_attack_has_its_column(page):
     head = page[page.index('<thead>') : page.index('</thead>')]
-    assert head.count('<th>AUC, ') == 4
+    assert head.count('>AUC</a>') == 4
     assert wording.label(brightness()) in head
     figure = page[page.index('<svg') : page.index('</svg>')]
     assert wording.label(brightness()) in figure
@@ -174,7 +202,7 @@ def test_figures_follow_the_colours_of_the_page(page):
     defined = set(re.findall(r'(--[a-z]+):', page))
     assert set(re.findall(r'var\((--[a-z]+)', page)) <= defined
     assert not re.search(r'#00000[1-8]', page)
-    assert 'a-name_of.many-pa…' in page
+    assert 'a-name_of.many-parts_a…' in page
 
 
 def test_csv_holds_the_same_figures(tmp_path):
@@ -219,6 +247,20 @@ def test_brief():
     figures = {'seconds': 2.0, 'hit_rate': (0.5, 0.2, 0.8)}
     bare = dataclasses.replace(ENTRIES[1], figures=figures, comparisons=())
     assert bare.brief == 'hit rate 0.500, 0.200 to 0.800; 2 s'
+
+
+def test_figures_fit_a_printed_page():
+    """All targets are drawn, on one axis; heads and attacks are not torn apart."""
+    entries = [entry(f'e{number}', 'open', 0.9 - number / 60) for number in range(20)]
+    drawn = batch_figure.targets(entries, {'bn-distance/partial': 'Distances'})
+    assert len(drawn) == 2
+    heights = [float(re.search(r'height="([\d.]+)pt"', figure)[1]) for figure in drawn]
+    width = 72 * svg.WIDTH
+    assert all(height / width < 24 / 10.5 for height in heights)  # centimetres, as in style.css
+    names = re.findall(r'>(e\d+)<', ''.join(drawn))
+    assert names == [one.name for one in entries]
+    ticks = [re.findall(r'>(0\.\d)<', figure) for figure in drawn]
+    assert ticks[0] == ticks[1]
 
 
 def test_threads_do_not_draw_over_each_other(page):

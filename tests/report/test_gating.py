@@ -182,6 +182,17 @@ def test_a_figure_does_not_pass_an_open_verdict_in_silence():
     assert said.endswith('; with the gate verdict or hit_rate_high:0.15 it would have failed')
 
 
+def test_the_widest_interval_is_said():
+    """It need not be that of the highest estimate."""
+    wide = comparison(
+        setting='auxiliary', figures=block(0.5, 0.2, 0.8), over=(-0.3, 0.3), headline=False
+    )
+    said = check('auc:0.6,auc_high:0.85', [OPEN, wide])
+    assert said.endswith(
+        '. auc_high is 0.8; with the gate verdict or auc_high:0.6 it would have failed'
+    )
+
+
 def test_what_was_not_measured_cannot_be_held():
     error = unheld('tpr@fpr=0.001:0.5,auc:0.9', WHOLE)
     assert error.found.startswith('tpr@fpr=0.001 with 120 evaluated non-members')

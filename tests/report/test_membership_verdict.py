@@ -177,7 +177,7 @@ def test_the_attack_that_the_verdict_rests_on_comes_first(images, people, expect
     ('others', 'headline', 'words'),
     [
         (None, 'which photographs', 'was not asked (--member_identities)'),
-        ((0.46, 0.4, 0.53), 'which photographs', 'the photograph is given away, not the person'),
+        ((0.46, 0.4, 0.53), 'which photographs', 'another photograph of that person does not'),
         (
             (0.55, 0.45, 0.65),
             'which photographs',
@@ -203,7 +203,7 @@ def test_an_open_answer_says_what_it_could_have_found_and_what_would_settle_it()
     (reason,) = said.reasons
     assert reason.code == 'power'
     # 3.87 standard errors of 0.12 / 3.92.
-    assert 'smaller than 62 of 100 cases' in reason.text
+    assert 'A leak below 62 of 100 cases' in reason.text
     settle = next(text for text in said.sentences if text.startswith('What would settle it: '))
     # (0.1185 / 0.05)^2 = 5.61 times as many people, four photographs each.
     assert 'about 570 members and as many strangers with 4 photographs each (4,600 photog' in settle

@@ -1,8 +1,10 @@
 """The report stands alone, shows what was run and nothing else, and trusts no name."""
 
+import dataclasses
 import html
 import json
 import re
+import types
 from html.parser import HTMLParser
 
 import markupsafe
@@ -15,7 +17,7 @@ from fr_inference.models.target import origins
 from fr_inference.report import membership_figures, page, svg, wording
 from fr_inference.report.verdict import comparisons, verdict
 from tests.report import demo
-from tests.report.comparisons import BAD_BLIND, BAD_NULL, brightness, comparison, on_people
+from tests.report.comparisons import BAD_BLIND, BAD_NULL, block, brightness, comparison, on_people
 
 NASTY = '<script>alert("x")</script> & Søn'
 
@@ -94,7 +96,7 @@ def test_remarks_on_faces_stand_among_the_limits():
     record = demo.record_of('few')
     record['data']['members']['remarks'] = ['left out, images: 3 (<b>a.jpg)', 'another']
     html = page.render(demo.audit_of(record), thumbnails=False)
-    limits = html[html.index('<h2>Limits</h2>') : html.index('<h2>Provenance</h2>')]
+    limits = html[html.index('id="limits">') : html.index('id="provenance">')]
     assert '<li>Members: left out, images: 3 (&lt;b&gt;a.jpg)</li>' in limits
     assert '<li>Members: another</li>' in limits
 
@@ -112,11 +114,51 @@ def test_references_inside_figures_are_unique_and_meet(rendered):
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', rendered)) <= set(names)
 
 
-def test_tables_and_figures_may_be_wider_than_the_window(rendered):
-    """They move sideways inside boxes of their own; only the provenance breaks its lines instead."""
-    boxed = len(re.findall(r'<div class="wide">\s*<table>', rendered))
+def test_tables_move_sideways_in_boxes_of_their_own(rendered):
+    """The keyboard reaches them; only the provenance breaks its lines instead."""
+    boxed = len(re.findall(r'<div class="wide" tabindex="0"[^>]*>\s*<table>', rendered))
     assert boxed == rendered.count('<table') - rendered.count('<table class="provenance">') > 2
-    assert rendered.count('<svg') == rendered.count('<div class="drawing"><svg')
+    assert re.search(r'\.wide \{[^}]*overflow-x: auto', rendered)
+
+
+def test_figures_are_of_one_width_beside_their_captions(rendered):
+    """So their letters are of one size, on a phone and on a screen."""
+    widths = set(re.findall(r'<svg[^>]* width="([\d.]+)pt"', rendered))
+    assert widths == {f'{72 * svg.WIDTH:g}'}
+    assert rendered.count('<svg') == rendered.count(
+        '<figure class="beside"><div class="drawing"><svg'
+    )
+
+
+def box_of(text):
+    return html.unescape(text[text.index('<section class="verdict') : text.index('</section>')])
+
+
+def test_the_first_screen_is_plain(audit, rendered):
+    """One word, its headline, what it means and the facts, without the field's terms."""
+    box, said = box_of(rendered), verdict(audit.record)
+    (word,) = re.findall(r'class="badge">(\w+)<', rendered)
+    assert word == said.kind in ('leak', 'clear', 'open', 'invalid')
+    assert f'<section class="verdict {word}"' in rendered
+    assert f'{{ --tone: var(--{word})' in rendered
+    text = re.sub(r'<[^>]*>', ' ', box)
+    for term in ('AUC', 'logit', 'TPR', 'cosine', 'Top-1', 'Fréchet'):
+        assert term not in text
+    parts = [said.headline, *(page.labelled(sentence)[1] for sentence in said.sentences)]
+    assert all(part in box for part in parts)
+    places = [box.index(text) for text in ('What it means:', 'Given as members', 'Asked:')]
+    assert places == sorted(places)
+    assert '#figures' in rendered[: rendered.index('<section')]
+
+
+def test_reasons_that_the_sentences_do_not_give_stand_in_the_box():
+    reasons = [types.SimpleNamespace(text=text) for text in ('It leaks: much.', 'Too few people.')]
+    said = types.SimpleNamespace(
+        kind='open', headline='A', sentences=('It leaks: much.',), reasons=reasons
+    )
+    assert page._unsaid(said) == ['Too few people.']
+    said.kind = 'leak'
+    assert page._unsaid(said) == []
 
 
 def test_figures_of_the_table_are_those_of_the_record(audit, rendered):
@@ -176,7 +218,9 @@ def test_the_input_convention_and_how_images_fit_it():
     text = page.render(demo.audit_of(record))
     assert 'BGR, each value v of 0 to 255 as (v − (1, 2, 3)) / 127.5' in text
     assert 'order assumed, range given' in text
-    assert text.count('Sixty-four images do not fit it.') == 3  # verdict, limits, provenance
+    # Verdict, facts, limits, provenance.
+    assert text.count('Sixty-four images do not fit it.') == 4
+    assert '<small>BGR, may not fit</small>' in text
     assert '95.1 % of 1,200 pairs of 60 people (95 % interval 90.0 to 98.0' in text
 
 
@@ -258,6 +302,16 @@ def test_populations_say_whether_their_attack_is_counted(controls):
         assert table.count(reason) == 1
 
 
+def test_the_control_without_a_backbone_is_shown_where_it_was_run():
+    found = dataclasses.replace(comparison(), pictures=block(0.42, 0.4, 0.44))
+    text = page.render(with_comparisons('easy', found, on_people()), thumbnails=False)
+    assert 'Pictures alone</a></th>' in text
+    assert '<td>0.420<small>0.400 to 0.440</small></td>' in text
+    assert 'pictures alone' in words_of_figure(text, 'overview')
+    without = page.render(with_comparisons('easy', comparison(), on_people()), thumbnails=False)
+    assert 'ictures alone' not in without
+
+
 def test_a_failed_attack_is_grey_in_the_figure():
     colour, _, sign = svg.look(0, counted=False)
     assert (colour, sign) == ('#000007', 'x')
@@ -270,6 +324,7 @@ def test_a_failed_attack_is_grey_in_the_figure():
 def test_exposed_people_stand_at_a_stated_error_rate():
     text = html.unescape(page.render(demo.audit_of(demo.record_of('few')), thumbnails=False))
     exposed = text[text.index('Most exposed people') : text.index('What was reconstructed')]
+    exposed = re.sub('<[^>]*>', '', exposed)
     found = demo.record_of('few')['exposed']
     assert f'score above all {found["strangers"]} strangers' in exposed
     assert f'at most {100 * found["error_rate_ci95"]:.1f} %' in exposed
@@ -294,8 +349,8 @@ def test_a_newcomers_attack_appears_everywhere():
     text = html.unescape(page.render(with_comparisons('easy', comparison(), brightness())))
     assert 'the attack on photographs (Brightness)' in text
     assert '<td>Brightness<small>photographs, strangers known only</small></td>' in text
-    assert 'Brightness photographs, strangers known only' in words_of_figure(text, 'overview')
-    assert wording.label(brightness()) in words_of_figure(text, 'roc')
+    for name in ('overview', 'roc'):
+        assert wording.label(brightness()) in words_of_figure(text, name)
 
 
 def test_records_without_scores_have_no_curves():

@@ -30,6 +30,11 @@ OPERATORS: Mapping[str, Operator] = {
 }
 
 _MOST = 20  # kinds that an error lists
+# What to do about unsupported operators: of any kind, and of quantisation.
+_ADVICE = (
+    'export the backbone alone, without pre- or postprocessing, or take its PyTorch checkpoint',
+    'export it without quantisation, or quantised by QuantizeLinear and DequantizeLinear (QDQ)',
+)
 
 # What NumPy and JAX raise for shapes, types and values that do not fit.
 _WRONG = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
@@ -48,7 +53,7 @@ def check(nodes: Sequence[Node]) -> None:
             'operators',
             f'{listed}{more}, which are not supported',
             f'those of ONNX that face backbones use ({len(OPERATORS)} kinds)',
-            'export the backbone alone, without pre- or postprocessing',
+            _ADVICE[any(mark in listed for mark in ('Quantize', 'Integer', 'QLinear'))],
         )
 
 
