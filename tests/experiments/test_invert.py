@@ -90,7 +90,7 @@ def test_generator(generator, folder):
 
 def test_done(results, folder):
     assert results['done'].code == 0, results['done'].err
-    assert 'Of 3 reconstructions' in results['done'].out
+    assert 'Found: of 3 reconstructions' in results['done'].out
     record = json.loads((folder / 'done' / 'audit.json').read_text())['inversion']
     assert set(record['controls']) == {'random_latents', 'selected_only', 'nonmember_gallery'}
     assert (record['goal'], record['setting']) == ('membership', 'partial')
