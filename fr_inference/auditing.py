@@ -267,7 +267,7 @@ def run(
         opened.target,
         faces,
         settings=settings,
-        features=_features(settings) if membership else (),
+        features=_features(settings),
         shadow=shadow,
         blind=opened.blind,
         scores=scores if scores is not None else folder and folder / 'scores',
@@ -319,7 +319,10 @@ def _trained_shadow(opened, faces, settings, folder, progress):
 
 
 def _features(settings) -> list[Feature]:
-    """What the chosen attacks and the controls need of each image, once each."""
+    """What the chosen attacks and the controls need of each image, once each.
+
+    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
+    """
     wanted = [one for attack in study.chosen(settings) for one in attack.measured]
     return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 

@@ -83,7 +83,7 @@ def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
 
 
 def near(value: object, allowed: Iterable[object]) -> str | None:
-    """Returns a question for whoever mistyped one of the allowed texts, None where none is near.
+    """Returns a "did you mean" with the allowed text that is nearest, None where none is near.
 
     >>> near('demo_leeky', ['demo_easy', 'demo_leaky'])
     "did you mean 'demo_leaky'?"

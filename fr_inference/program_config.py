@@ -154,6 +154,8 @@ class Network(Fitting, Pixels):
     def check(self) -> None:
         """A checkpoint brings its architecture."""
         super().check()
+        if self.allow_misfit and self.init is None:
+            raise errors.InputError('allow_misfit', 'no checkpoint to start from', hint='give init')
         given = [name for name in (*self.config, 'arch') if getattr(self, name)]
         if self.init is not None and given:
             raise errors.InputError(

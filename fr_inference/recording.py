@@ -64,7 +64,9 @@ def subject(opened: Opened, views: Views, faces: Mapping[str, Faces]) -> dict[st
     target = opened.target
     data = {name: side.described() for name, side in faces.items()}
     if (listed := opened.trained_on.get('target')) is not None:
-        data['members']['in_training_list'] = overlap.listed(faces['members'], listed)
+        members = faces['members']  # whose digests were computed by `checking.checked_faces`
+        digests = [members.digest(row) for row in range(len(members))]
+        data['members']['in_training_list'] = overlap.count_listed(digests, listed)
     return {
         'target': {
             'name': target.name,

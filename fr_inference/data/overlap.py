@@ -238,17 +238,15 @@ def check_training_list(
     return notes
 
 
-def listed(faces: Faces, training: Sequence[str]) -> int:
-    """Returns how many images are in a list of training images (SHA-256); unreadable ones are not."""
+def count_listed(digests: Sequence[str], training: Sequence[str]) -> int:
+    """Returns how many images are in a list of training images.
+
+    Args:
+      digests: `content_digests` of the images; '' for one that could not be read.
+      training: SHA-256 of the training images.
+    """
     known = set(training) - {''}
-    return sum(_digest(faces, index) in known for index in range(len(faces)))
-
-
-def _digest(faces, index):
-    try:
-        return faces.digest(index)
-    except BadImageError:
-        return ''
+    return sum(digest in known for digest in digests)
 
 
 def _listed(examples):

@@ -259,13 +259,13 @@ def demand(target: Target, fit: Fit, *, allow: bool = False, field: str = 'targe
     passed = plausible_inputs.passed
     names = _differing(used, better)
     if fit.state == OTHER and not allow:
-        other = field != 'target'
-        mend = 'pass'
-        if other:
-            onnx = target.architecture == 'onnx'
-            mend = 'export it with' if onnx else 'convert it by convert_weights with'
+        mend = 'convert it by convert_weights with'
+        if field == 'target':
+            field, mend = names[0], 'pass'
+        elif target.architecture == 'onnx':  # which is not converted
+            mend = 'export it so that it expects'
         raise errors.InputError(
-            field if other else names[0],
+            field,
             f'{used.pixels} ({fit.by} {fit.figures[0]:.3g})',
             f'{better.pixels} ({fit.figures[fit.best]:.3g}), which {fit.images} images fit best of '
             f'{len(fit.specs)} that were tried',

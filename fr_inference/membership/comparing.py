@@ -1,6 +1,8 @@
 """One attack in one setting, beside its own controls: the only place where the two are paired."""
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,13 @@ class Trials:
 
 
 def compare(
-    attack: Attack, setting: str, views: Views, settings: config.Settings, *, headline: bool = False
+    attack: Attack,
+    setting: str,
+    views: Views,
+    settings: config.Settings,
+    *,
+    headline: bool = False,
+    pictures: Mapping[str, Any] | None = None,
 ) -> tuple[Comparison, Trials] | None:
     """Runs an attack in one setting, in the target and as its own controls.
 
@@ -68,6 +76,7 @@ def compare(
       views: by `views.measure_views`, with what the attack needs measured.
       settings: seed and replicates.
       headline: whether it was chosen to head the report before the data were seen.
+      pictures: by `pictures_alone`, where another attack on the same unit has it; computed when None.
 
     Returns:
       (its figures beside those of its controls, the scores behind them); None where it cannot be run.
@@ -82,11 +91,7 @@ def compare(
     if trials is None:
         return None
 
-    def figures(trial):
-        return trial and intervals.figures(
-            trial.scored, seed=settings.seed, replicates=settings.replicates
-        )
-
+    figures = functools.partial(_figures, settings=settings)
     scored = trials.target.scored
     blind_scored = trials.blind and trials.blind.scored
     found = Comparison(
@@ -99,7 +104,7 @@ def compare(
         figures=figures(trials.target),
         blind=figures(trials.blind),
         null=figures(trials.null),
-        pictures=figures(_pictures(attack.unit, views, settings.seed)),
+        pictures=pictures or pictures_alone(attack.unit, views, settings),
         excess=blind_scored
         and excess(scored, blind_scored, seed=settings.seed, replicates=settings.replicates),
         scored=scored,
@@ -123,8 +128,22 @@ def _partial(attack, views, seed):
     )
 
 
-def _pictures(unit, views, seed):
-    return run_attack(picture_statistics.control(unit), views.in_target, views.fit, seed)
+def pictures_alone(unit: str, views: Views, settings: config.Settings) -> dict[str, Any] | None:
+    """Returns the figures of the control without a backbone, None where it cannot be run.
+
+    Args:
+      unit: 'image' or 'person', as the attack beside it.
+      views: with `picture_statistics.FEATURE` measured.
+      settings: seed and replicates.
+    """
+    control = picture_statistics.control(unit)
+    return _figures(run_attack(control, views.in_target, views.fit, settings.seed), settings)
+
+
+def _figures(trial, settings):
+    return trial and intervals.figures(
+        trial.scored, seed=settings.seed, replicates=settings.replicates
+    )
 
 
 def run_attack(attack: Attack, images: Labelled, fit: np.ndarray, seed: int) -> Trial | None:

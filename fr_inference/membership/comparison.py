@@ -128,7 +128,8 @@ class Comparison:
         low, high = self.excess['auc_ci95']
         if low > 0 and self.figures['auc_ci95'][0] > 0.5:
             return LEAK
-        powerful = (self.smallest_excess or 0) <= FINDABLE
+        smallest = self.smallest_excess
+        powerful = smallest is not None and smallest <= FINDABLE
         return CLEAR if high < NEGLIGIBLE and powerful and self.null is not None else OPEN
 
     @property

@@ -1,5 +1,6 @@
 """AUC on further populations, by the headline attack."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,15 +10,16 @@ from fr_inference import errors
 from fr_inference.data.faces import Faces
 from fr_inference.membership import logistic
 from fr_inference.membership.attack import Attack
-from fr_inference.membership.comparing import Trial
+from fr_inference.membership.comparing import Trial, Trials
 from fr_inference.membership.labelled import Labelled
 from fr_inference.membership.views import Views
 from fr_inference.metrics.intervals import Scored
+from fr_inference.models.target import Target
 
 
 def figures(
     attack: Attack,
-    trial: Trial,
+    trials: Trials,
     views: Views,
     faces: Mapping[str, Faces],
     seed: int,
@@ -27,7 +29,7 @@ def figures(
 
     Args:
       attack: on images.
-      trial: what it gave in the target, in the partial setting.
+      trials: what it gave in the target and in the blind backbone, in the partial setting.
       views: what it was fitted on.
       faces: 'member_identities' (other images of the members' people) and 'shift' (another source),
         where there are any.
@@ -36,37 +38,60 @@ def figures(
 
     Returns:
       Name -> figures: 'member_identities_vs_nonmembers' (does it know the person, or only the image?),
-      'members_vs_same_identities', and 'nonmembers_vs_shift' (does it tell two sources apart?).
+      which holds the figures of its blind control as 'blind', 'members_vs_same_identities', and
+      'nonmembers_vs_shift' (does it tell two sources apart?).
     """
-    images = views.in_target
-
-    def judged(side):
-        rows = np.flatnonzero(side & trial.judged)
-        return trial.logits[rows], tuple(images.identities[row] for row in rows)
-
-    def scores(others):
-        examples = attack.examples(others, others.member, seed)
-        assert examples is not None, 'the attack ran in the same backbone'
-        logits = logistic.logit(trial.model, examples.features.astype(np.float32))
-        return np.asarray(logits), examples.names
-
-    def measured(name, label):
-        found = views.measure(views.target, faces[name], label, attack.measured)
-        return Labelled.of(found, np.zeros(len(found), bool))
-
-    members, strangers = judged(images.member), judged(~images.member)
-    found = {}
+    found: dict[str, Any] = {}
+    target = _Seen(attack, trials.target, views, views.target, views.in_target, seed)
+    members, strangers = target.judged(target.images.member), target.judged(~target.images.member)
     if 'member_identities' in faces:
-        others = measured('member_identities', 'other images of members')
-        people = set(members[1])
-        check_others(people, others.identities)
-        same = scores(others.select(np.array([name in people for name in others.identities])))
-        found['member_identities_vs_nonmembers'] = of_scores(_against(same, strangers))
+        same = target.same_people(faces['member_identities'], 'other images of members')
+        known = of_scores(_against(same, strangers))
+        if trials.blind is not None:
+            blind = _Seen(attack, trials.blind, views, views.blind, views.in_blind, seed)
+            unseen = blind.same_people(faces['member_identities'], 'other images, blind control')
+            known['blind'] = of_scores(_against(unseen, blind.judged(~blind.images.member)))
+        found['member_identities_vs_nonmembers'] = known
         found['members_vs_same_identities'] = of_scores(_against(members, same))
     if 'shift' in faces:
-        far = scores(measured('shift', 'another source'))
+        far = target.scores(target.measured(faces['shift'], 'another source'))
         found['nonmembers_vs_shift'] = of_scores(_against(strangers, far))
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """An attack that was fitted in one backbone, and further faces as that backbone sees them."""
+
+    attack: Attack
+    trial: Trial
+    views: Views
+    backbone: Target
+    images: Labelled
+    seed: int
+
+    def judged(self, side):
+        """(logits, names) of the judged images of one side ([N] bool)."""
+        rows = np.flatnonzero(side & self.trial.judged)
+        return self.trial.logits[rows], tuple(self.images.identities[row] for row in rows)
+
+    def measured(self, faces, label):
+        found = self.views.measure(self.backbone, faces, label, self.attack.measured)
+        return Labelled.of(found, np.zeros(len(found), bool))
+
+    def scores(self, others):
+        """(logits, names) of other images."""
+        examples = self.attack.examples(others, others.member, self.seed)
+        assert examples is not None, 'the attack ran in the same backbone'
+        logits = logistic.logit(self.trial.model, examples.features.astype(np.float32))
+        return np.asarray(logits), examples.names
+
+    def same_people(self, faces, label):
+        """(logits, names) of other images of the members that are judged."""
+        people = set(self.judged(self.images.member)[1])
+        others = self.measured(faces, label)
+        check_others(people, others.identities)
+        return self.scores(others.select(np.array([name in people for name in others.identities])))
 
 
 def check_others(judged: set[str], names: Sequence[str]) -> None:

@@ -95,7 +95,7 @@ def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) 
             'members_vs_nonmembers': by_image.figures,
             **populations.figures(
                 attacks.get(by_image.attack),
-                by_key[by_image.key].target,
+                by_key[by_image.key],
                 views,
                 faces,
                 settings.seed,
@@ -122,11 +122,20 @@ def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) 
 def _compare(wanted, views, settings):
     """[(comparison, trials)] in the order of the report; the first heads it."""
     found: list[tuple[Comparison, Trials]] = []
+    pictures: dict[str, Mapping[str, Any] | None] = {}  # unit -> what all attacks on it share
     for attack in wanted:
         for setting in attack.settings:
-            pair = comparing.compare(attack, setting, views, settings, headline=not found)
+            pair = comparing.compare(
+                attack,
+                setting,
+                views,
+                settings,
+                headline=not found,
+                pictures=pictures.get(attack.unit),
+            )
             if pair is not None:
                 found.append(pair)
+                pictures[attack.unit] = pair[0].pictures
     if not found:
         raise errors.InputError(
             'attacks',

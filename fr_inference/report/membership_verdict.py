@@ -12,6 +12,7 @@ from fr_inference.membership.comparison import (
     OPEN,
     Comparison,
     decisive,
+    first_of,
     kind_of,
 )
 from fr_inference.metrics import power
@@ -37,7 +38,6 @@ def of(
     populations: Mapping[str, Any],
     *,
     data: Mapping[str, Any] | None = None,
-    overlaps: Sequence[str] = (),
 ) -> Ruling:
     """Returns what membership inference says.
 
@@ -48,11 +48,10 @@ def of(
       found: one comparison or more.
       populations: `membership.populations` of `audit.json`: other photographs of the members' people.
       data: `data` of `audit.json`: how many people and images there were.
-      overlaps: what members, strangers and training images share, where that was allowed.
     """
     kind = kind_of(found)
     first, *rest = (_finding(one) for one in in_order(found))
-    said = [_ASKED, f'Found: {first}', *rest]
+    said = [_ASKED, f'Found: {first}', *map(capital, rest)]
     if kind == LEAK:
         given = _given_away(found, populations)
         said += [given.found] if given.found else []
@@ -62,17 +61,17 @@ def of(
     if kind == INVALID:
         return _invalid(found, said)
     if kind == CLEAR:
-        return _clear(found, said, (data or {}).get('members', {}), overlaps)
+        return _clear(found, said, (data or {}).get('members', {}))
     return _open(found, said, data)
 
 
 def _finding(one):
     attack = f'the attack on {wording.judged(one.unit)} ({one.title})'
     if not one.valid:
-        return f'{capital(attack)}, {wording.knowing(one.setting)}, is {wording.not_counted(one)}.'
+        return f'{attack}, {wording.knowing(one.setting)}, is {wording.not_counted(one)}.'
     low, high = one.figures['auc_ci95']
     text = (
-        f'{capital(wording.knowing(one.setting))}, {attack} picks the member out of one member and one '
+        f'{wording.knowing(one.setting)}, {attack} picks the member out of one member and one '
         f'stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
         f'{hundred(high)}; 50 is guessing)'
     )
@@ -129,10 +128,15 @@ class _Given(NamedTuple):
     meaning: str
 
 
+_PHOTOGRAPHS = 'This backbone gives away which photographs it was trained on'
+_OF_PHOTOGRAPHS = 'the backbone holds information about individual training photographs.'
+
+
 def _given_away(found, populations):
     """Names what leaks: photographs, people, or both."""
     leaking = {one.unit for one in found if one.kind == LEAK}
     others = populations.get('member_identities_vs_nonmembers')
+    by = first_of(found, 'image')  # which looked at them
     if leaking == {'person'}:
         return _Given(
             'This backbone gives away whom it was trained on, to those who hold several of the '
@@ -143,17 +147,31 @@ def _given_away(found, populations):
         )
     if others is None:
         return _Given(
-            'This backbone gives away which photographs it was trained on',
+            _PHOTOGRAPHS,
             'Whether it also recognises other photographs of the same people was not asked '
             '(--member_identities).',
-            'the backbone holds information about individual training photographs.',
+            _OF_PHOTOGRAPHS,
+        )
+    if by is None or not by.valid:
+        return _Given(
+            _PHOTOGRAPHS,
+            'Whether other photographs of the same people are recognised stays open: the attack that '
+            f'looked at them is {wording.NOT_COUNTED}.',
+            _OF_PHOTOGRAPHS,
         )
     low, high = others['auc_ci95']
+    blind = others.get('blind')
     seen = (
         f'Other photographs of the same people are picked in {hundred(others["auc"])} of 100 cases '
         f'({hundred(low)} to {hundred(high)})'
     )
-    if low > 0.5:
+    if blind is not None:
+        ends = [hundred(end) for end in blind['auc_ci95']]
+        seen += (
+            f', on a backbone that never saw these people in {hundred(blind["auc"])} ({ends[0]} to '
+            f'{ends[1]})'
+        )
+    if low > 0.5 and blind is not None and low > blind['auc'] and blind['auc_ci95'][0] <= 0.5:
         return _Given(
             'This backbone gives away whom it was trained on',
             f'{seen}: the person is given away, not only the photograph.',
@@ -162,15 +180,15 @@ def _given_away(found, populations):
         )
     if high < 0.5 + FINDABLE:
         return _Given(
-            'This backbone gives away which photographs it was trained on',
+            _PHOTOGRAPHS,
             f'{seen}. So a training photograph gives away that its person was in the training set; '
             'another photograph of that person does not.',
-            'the backbone holds information about individual training photographs.',
+            _OF_PHOTOGRAPHS,
         )
     return _Given(
-        'This backbone gives away which photographs it was trained on',
+        _PHOTOGRAPHS,
         f'{seen}: whether the person is given away, too, stays open.',
-        'the backbone holds information about individual training photographs.',
+        _OF_PHOTOGRAPHS,
     )
 
 
@@ -203,31 +221,7 @@ def _invalid(found, said):
     return Ruling(INVALID, headline, (*said, f'What it means: {advice}'), (reason,))
 
 
-_LISTED = 0.9  # an all-clear needs this share of the members in the target's list, where it has one
-
-
-def _clear(found, said, members, overlaps):
-    if overlaps:
-        reason = Reason('overlap', capital(overlaps[0]))
-        meaning = (
-            'What it means: images that are on both sides can hide a leak, so the question stays open. '
-            'Separate the two sides.'
-        )
-        headline = 'No leak is shown, but the two sides overlap'
-        return Ruling(OPEN, headline, (f'Why: {reason.text}', *said, meaning), (reason,))
-    listed = members.get('in_training_list')
-    if listed is not None and listed < _LISTED * members['images']:
-        reason = Reason(
-            'members',
-            f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
-            "backbone's own list of training images.",
-        )
-        meaning = (
-            'What it means: images that were not trained on can hide a leak of the others, so the '
-            'question stays open. Give training images only.'
-        )
-        headline = 'No leak is shown, but many of the images given as members were not trained on'
-        return Ruling(OPEN, headline, (f'Why: {reason.text}', *said, meaning), (reason,))
+def _clear(found, said, members):
     most = max(one.excess['auc_ci95'][1] for one in found)
     least = max(one.smallest_excess for one in found)
     several = len(found) > 1
@@ -242,7 +236,7 @@ def _clear(found, said, members, overlaps):
         f'What it means: {"these attacks learn" if several else "this attack learns"} next to nothing '
         f'about the training set from this file. {reason.text} Another attack may learn more.'
     )
-    if listed is None:
+    if 'in_training_list' not in members:
         headline += ', if the members were trained on'
         meaning += (
             ' That they were trained on is taken on trust: the backbone has no list of them, and with '
@@ -256,9 +250,14 @@ def _open(found, said, data):
     counted = [one for one in found if one.valid]
     judged = [one for one in counted if one.smallest_excess is not None]
     reasons = []
-    if len(counted) < len(found):
+    if void := len(found) - len(counted):
+        are = 'is' if void == 1 else 'are'
         reasons.append(
-            Reason('control', 'One attack is not counted; what it would have found stays open.')
+            Reason(
+                'control',
+                f'{void} of {len(found)} attacks {are} not counted; what that would have found stays '
+                'open.',
+            )
         )
     if any(one.excess is None or one.null is None for one in counted):
         reasons.append(Reason('no-control', 'A control of an attack could not be run.'))

@@ -170,6 +170,7 @@ def _membership(audit, thumbnails):
         'not_counted': wording.not_counted,
         'shown_label': wording.label(shown) if shown is not None else '',
         'rates': intervals.RATES,
+        'plain_auc': wording.auc,
         'populations_by': first_of(audit.comparisons, 'image'),
         'populations': [
             (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
 from fr_inference.report import inversion_verdict, membership_verdict
-from fr_inference.report.ruling import Reason, Ruling
+from fr_inference.report.ruling import Reason, Ruling, capital
 
 LABELS = (
     'Why',
@@ -64,7 +64,6 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
                 comparisons(record),
                 record['membership'].get('populations', {}),
                 data=record.get('data'),
-                overlaps=record.get('overlaps', ()),
             )
         )
     if 'inversion' in record:
@@ -72,8 +71,8 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
     kind = next(kind for kind in (LEAK, INVALID, OPEN, CLEAR) if kind in [p.kind for p in parts])
     if doubt is not None and kind != LEAK:
         return _doubted(doubt, kind, parts)
-    if kind == CLEAR and (blind := _recognises_nobody(record)) is not None:
-        return _doubted(blind, kind, parts)
+    if kind == CLEAR and (unfounded := _unfounded(record)) is not None:
+        return _doubted(unfounded, kind, parts)
     headline = next(part.headline for part in parts if part.kind == kind)
     if [part.kind for part in parts] == [LEAK, LEAK]:
         headline = f'{headline}, and their faces can be reconstructed'
@@ -114,7 +113,7 @@ class Doubt:
 
 
 def _doubted(doubt, kind, parts):
-    """A verdict that is no leak, on images that may not fit."""
+    """The verdict on an audit that shows no leak, and may not have been able to show one."""
     kind = INVALID if INVALID in (doubt.kind, kind) else OPEN
     said = tuple(text for part in parts for text in _found_so_far(part.sentences))
     return Verdict(kind, doubt.headline, (doubt.said, *said, doubt.advice), (doubt.reason,))
@@ -146,12 +145,14 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
                 text=check['remark'],
                 advice=_MISFIT,
             )
+        if check.get('state') == 'other':
+            headline = 'The images were not fed as the backbone expects'
+            plain = 'Their colours fit another order or range clearly better.'
+        else:
+            headline = 'The images do not fit the backbone'
+            plain = 'Their colours fit no order or range that was tried.'
         return Doubt(
-            code='input',
-            headline='The images were not fed as the backbone expects',
-            text='The order or range of their colours is not the one that the backbone was trained '
-            f'with. {check["remark"]}',
-            advice=_MISFIT,
+            code='input', headline=headline, text=f'{plain} {check["remark"]}', advice=_MISFIT
         )
     loose = [
         name for name, score in alignment.get('scores', {}).items() if score < alignment['least']
@@ -168,20 +169,44 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
     return None
 
 
-def _recognises_nobody(record):
-    """Says that the backbone tells no strangers apart as it was fed; None unless that is known."""
+_LISTED = 0.9  # an all-clear needs this share of the members in the target's list, where it has one
+
+
+def _unfounded(record):
+    """Returns why nothing would have been found whatever leaks, None where an all-clear is founded."""
+    if overlaps := record.get('overlaps'):
+        return Doubt(
+            kind=OPEN,
+            code='overlap',
+            headline='No leak is shown, but the two sides overlap',
+            text=capital(overlaps[0]),
+            advice='What it means: images that are on both sides can hide a leak, so the question stays '
+            'open. Separate the two sides.',
+        )
+    members = record.get('data', {}).get('members', {})
+    listed = members.get('in_training_list')
+    if listed is not None and listed < _LISTED * members['images']:
+        return Doubt(
+            kind=OPEN,
+            code='members',
+            headline='No leak is shown, but many of the images given as members were not trained on',
+            text=f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
+            "backbone's own list of training images.",
+            advice='What it means: images that were not trained on can hide a leak of the others, so '
+            'the question stays open. Give training images only.',
+        )
     found = record.get('input', {}).get('verification')
-    if found is None or found['accuracy_ci95'][0] > 0.5:
-        return None
-    return Doubt(
-        kind=OPEN,
-        code='recognition',
-        headline='No leak is shown, but the backbone recognises nobody',
-        text='As it was fed, the backbone tells whether two photographs of strangers show one person '
-        f'no better than guessing ({100 * found["accuracy"]:.0f} of 100 pairs right).',
-        advice='What it means: a backbone that does not work, or is fed wrong, has nothing to give '
-        'away. Check the checkpoint and its input with verify.',
-    )
+    if found is not None and found['accuracy_ci95'][0] <= 0.5:
+        return Doubt(
+            kind=OPEN,
+            code='recognition',
+            headline='No leak is shown, but the backbone recognises nobody',
+            text='As it was fed, the backbone tells whether two photographs of strangers show one '
+            f'person no better than guessing ({100 * found["accuracy"]:.0f} of 100 pairs right).',
+            advice='What it means: a backbone that does not work, or is fed wrong, has nothing to give '
+            'away. Check the checkpoint and its input with verify.',
+        )
+    return None
 
 
 def _wrong_members(record):

@@ -113,7 +113,7 @@ SITUATIONS = {
     ),
     'an attack is not counted, the other is open': (
         lambda: audited(UNMARKED(), OTHERS()),
-        *('open', 'control', 3, 'One attack is not counted'),
+        *('open', 'control', 3, '1 of 2 attacks is not counted'),
     ),
     'the only attack is not counted': (
         lambda: audited(UNMARKED(), OTHERS(), dataclasses.replace(FEW, attacks=('people',))),
@@ -189,7 +189,7 @@ def test_situation(name):
     assert code in [reason.code for reason in said.reasons]
     assert words in str(said)
     assert exit_code(record, 'verdict') == ends
-    assert verdict(record) == said  # whoever reads the file comes to the same word
+    assert verdict(record) == said  # the file alone leads to the same verdict
     assert ('exposed' in record) <= (word == 'leak')
     if word != 'clear':
         assert 'next to nothing about the training set' not in str(said)

@@ -61,7 +61,11 @@ def test_every_attack_in_every_setting(found, by_key):
 def test_blocks_of_figures(found):
     comparisons, populations = found.comparisons, found.membership['populations']
     blocks = [block for one in comparisons for block in (one.figures, one.blind, one.null)]
-    blocks += [*populations.values(), found.membership['shadow']['on_itself']]
+    others = dict(populations['member_identities_vs_nonmembers'])
+    blocks += [others.pop('blind'), others, found.membership['shadow']['on_itself']]
+    blocks += [
+        block for name, block in populations.items() if name != 'member_identities_vs_nonmembers'
+    ]
     for block in blocks:
         assert set(block) == FIGURES
         assert set(block['tpr_at_fpr']) == {'0.1', '0.01', '0.001'}
@@ -122,6 +126,10 @@ def test_populations_are_of_people_that_are_judged(found):
     assert figures['members_vs_nonmembers'] == found.comparisons[0].figures
     assert figures['member_identities_vs_nonmembers']['members'] == 6 * 3
     assert figures['member_identities_vs_nonmembers']['identities'] == 6 + 8
+    # The same people in the backbone that never saw them, by the attack that was fitted there.
+    blind = figures['member_identities_vs_nonmembers']['blind']
+    assert (blind['members'], blind['identities']) == (6 * 3, 6 + 8)
+    assert blind['auc'] != figures['member_identities_vs_nonmembers']['auc']
     # Both sides are of the same six judged people: none of the fitted ones is among them.
     assert figures['members_vs_same_identities']['identities'] == 6
     assert figures['nonmembers_vs_shift']['nonmembers'] == 10

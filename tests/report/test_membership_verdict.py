@@ -184,10 +184,18 @@ def test_the_attack_that_the_verdict_rests_on_comes_first(images, people, expect
             'whether the person is given away, too, stays open',
         ),
         ((0.9, 0.8, 0.95), 'whom', 'the person is given away, not only the photograph'),
+        ((0.9, 0.8, 0.95, BAD_BLIND), 'which photographs', 'whether the person is given away'),
+        ((0.9, 0.8, 0.95, None), 'which photographs', 'whether the person is given away'),
     ],
 )
 def test_what_is_given_away_is_named(others, headline, words):
-    found = {} if others is None else {'member_identities_vs_nonmembers': block(*others)}
+    """The person only beside a control: other photographs in a backbone that never saw anybody."""
+    found = {}
+    if others is not None:
+        auc, low, high, *control = others
+        (blind,) = control or [block(0.5, 0.45, 0.55)]
+        seen = block(auc, low, high) | ({} if blind is None else {'blind': blind})
+        found = {'member_identities_vs_nonmembers': seen}
     said = said_of(comparison(), populations=found)
     assert said.headline == f'This backbone gives away {headline} it was trained on'
     assert words in text_of(said)
@@ -226,8 +234,16 @@ def test_clear_says_how_small_a_leak_it_excludes():
     assert 'taken on trust' in said_of(comparison(over=(-0.04, 0.04)), sides=data()).sentences[-1]
 
 
-@pytest.mark.parametrize(('listed', 'kind'), [(256, 'clear'), (231, 'clear'), (230, 'open')])
-def test_clear_needs_members_that_were_trained_on(listed, kind):
-    said = said_of(comparison(over=(-0.04, 0.04)), sides=data(in_training_list=listed))
-    assert said.kind == kind
-    assert ([reason.code for reason in said.reasons] == ['members']) == (kind == 'open')
+def test_other_photographs_say_nothing_where_the_attack_on_them_is_not_counted():
+    others = block(0.9, 0.8, 0.95) | {'blind': block(0.5, 0.45, 0.55)}
+    void, sound = comparison(null=BAD_NULL), comparison(setting='auxiliary')
+    said = said_of(void, sound, populations={'member_identities_vs_nonmembers': others})
+    assert said.kind == 'leak'
+    assert 'gives away which photographs' in said.headline
+    assert 'stays open: the attack that looked at them is not counted' in text_of(said)
+
+
+def test_attacks_that_are_not_counted_are_counted():
+    void = [comparison(null=BAD_NULL), brightness(null=BAD_NULL)]
+    said = said_of(*void, on_people(over=(-0.2, 0.2)))
+    assert '2 of 3 attacks are not counted' in text_of(said)

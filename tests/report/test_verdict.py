@@ -122,3 +122,21 @@ def test_a_backbone_that_recognises_nobody_is_not_clear(low, kind):
     said = verdict(record(comparison(over=(-0.04, 0.04))) | {'input': fed})
     assert said.kind == kind
     assert ('recognition' in [reason.code for reason in said.reasons]) == (kind == 'open')
+
+
+@pytest.mark.parametrize(('listed', 'kind'), [(256, 'clear'), (231, 'clear'), (230, 'open')])
+@pytest.mark.parametrize('part', ['membership', 'inversion'])
+def test_clear_needs_members_that_were_trained_on(listed, kind, part):
+    found = record(comparison(over=(-0.04, 0.04))) | {'inversion': search(0.1, 0.07, 0.2, 0.5)}
+    said = verdict({part: found[part], 'data': data(in_training_list=listed)})
+    assert said.kind == kind
+    assert ([reason.code for reason in said.reasons] == ['members']) == (kind == 'open')
+
+
+def test_an_overlap_is_never_clear():
+    found = record(comparison(over=(-0.04, 0.04))) | {
+        'overlaps': ['members and nonmembers: 2 images']
+    }
+    said = verdict(found)
+    assert (said.kind, said.reasons[0].code) == ('open', 'overlap')
+    assert said.sentences[0] == 'Why: Members and nonmembers: 2 images'
