@@ -267,7 +267,7 @@ def run(
         opened.target,
         faces,
         settings=settings,
-        features=_features(settings),
+        features=features_of(settings),
         shadow=shadow,
         blind=opened.blind,
         scores=scores if scores is not None else folder and folder / 'scores',
@@ -318,8 +318,8 @@ def _trained_shadow(opened, faces, settings, folder, progress):
     return Shadow(target=trained, digests=trained_on)
 
 
-def _features(settings) -> list[Feature]:
-    """What the chosen attacks and the controls need of each image, once each.
+def features_of(settings: config.Settings) -> list[Feature]:
+    """Returns what the chosen attacks and the controls need of each image, once each.
 
     A search alone needs none of it, and measures it all the same: its rows are those of an audit.
     """

@@ -420,6 +420,40 @@ class Benchmark(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Planning(Config):
+    """Which machines a program is planned for."""
+
+    topology: tuple[str, ...] = option(
+        ...,
+        'Machines: v5e-N, v6e-N, v5p-N, tpu7x-N (as Google names accelerators), h100xN, h200xN, a100xN.',
+        'machine',
+    )
+    price_per_hour: tuple[float, ...] = option(
+        (), 'Price of one chip for an hour, one for each machine.', 'machine', low=0
+    )
+    largest: bool = option(
+        True,
+        'Look for the largest --batch_size and --search_batch that fit: two to four compilations more for '
+        'each part.',
+        'machine',
+    )
+    out: str | None = option(None, 'File for the plan as JSON.', 'output', names='FILE')
+
+    def check(self) -> None:
+        """Every machine has its price, or none has."""
+        if not self.topology:
+            raise errors.InputError('topology', 'none', 'at least one')
+        if self.price_per_hour and len(self.price_per_hour) != len(self.topology):
+            raise errors.InputError(
+                'price_per_hour',
+                f'{len(self.price_per_hour)} numbers for {len(self.topology)} machines',
+                'one for each',
+            )
+        if self.out is not None and not pathlib.Path(self.out).name:
+            raise errors.InputError('out', repr(self.out), 'a file for JSON, as in plan.json')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine(Config):
     """Several processes that work together, and how much a program says."""
 

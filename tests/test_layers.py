@@ -34,6 +34,7 @@ LAYERS = (
     ('auditing',),
     ('cli',),
     ('batch', 'benchmarking'),
+    ('planning',),
     ('fr_inference',),  # the package itself: names for users
     ('console',),
     ('experiments',),

@@ -1,5 +1,6 @@
-"""Peak speed of a device, memory that it has held, and the work of a program."""
+"""What data sheets say of a device, memory that it has held, and the work of a program."""
 
+import dataclasses
 import resource
 import sys
 from collections.abc import Sequence
@@ -9,36 +10,85 @@ import jax
 
 _NVIDIA = 'https://www.nvidia.com/en-us/data-center'
 _GOOGLE = 'https://cloud.google.com/tpu/docs'
-# Beginning of the device's kind -> (dense bfloat16 FLOP/s of one device, the vendor's data sheet).
-# NVIDIA's sheets for H100 and H200 give twice these values, "with sparsity". The longest match counts.
-PEAKS: dict[str, tuple[float, str]] = {
-    'NVIDIA A100': (312e12, f'{_NVIDIA}/a100'),
-    'NVIDIA H100 80GB HBM3': (989.5e12, f'{_NVIDIA}/h100'),
-    'NVIDIA H100 NVL': (835.5e12, f'{_NVIDIA}/h100'),
-    'NVIDIA H100 PCIe': (756.5e12, f'{_NVIDIA}/h100'),
-    'NVIDIA H200': (989.5e12, f'{_NVIDIA}/h200'),
-    'NVIDIA H200 NVL': (835.5e12, f'{_NVIDIA}/h200'),
-    'TPU v4': (275e12, f'{_GOOGLE}/v4'),
-    'TPU v5 lite': (197e12, f'{_GOOGLE}/v5e'),
-    'TPU v5e': (197e12, f'{_GOOGLE}/v5e'),
-    'TPU v5': (459e12, f'{_GOOGLE}/v5p'),
-    'TPU v6 lite': (918e12, f'{_GOOGLE}/v6e'),
-    'TPU v6e': (918e12, f'{_GOOGLE}/v6e'),
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chip:
+    """What the vendor says of one device, as JAX counts them.
+
+    Attributes:
+      bfloat16: dense FLOP/s of products of bfloat16 numbers.
+      float32: dense FLOP/s of products of float32 arrays as JAX computes them by default: TF32 on NVIDIA's
+        GPUs, bfloat16 on TPUs.
+      bandwidth: of the device's own memory, bytes/s.
+      memory: of the device, bytes.
+      source: the data sheet.
+    """
+
+    bfloat16: float
+    float32: float
+    bandwidth: float
+    memory: int
+    source: str
+
+
+def _tpu(teraflops, gigabytes_per_second, gibibytes, page):
+    flops = teraflops * 1e12
+    return Chip(
+        bfloat16=flops,
+        float32=flops,
+        bandwidth=gigabytes_per_second * 1e9,
+        memory=gibibytes * 2**30,
+        source=f'{_GOOGLE}/{page}',
+    )
+
+
+def _nvidia(teraflops, gigabytes_per_second, gigabytes, page):
+    """TF32 has half the rate of bfloat16 on all of them."""
+    return Chip(
+        bfloat16=teraflops * 1e12,
+        float32=teraflops * 1e12 / 2,
+        bandwidth=gigabytes_per_second * 1e9,
+        memory=gigabytes * 10**9,
+        source=f'{_NVIDIA}/{page}',
+    )
+
+
+# Beginning of the device's kind -> what its data sheet says; the longest match counts. NVIDIA's sheets from
+# H100 on give twice these rates, "with sparsity". A TPU7x chip is two devices, each with half of it.
+CHIPS: dict[str, Chip] = {
+    'NVIDIA A100': _nvidia(312, 2039, 80, 'a100'),
+    'NVIDIA A100-SXM4-40GB': _nvidia(312, 1555, 40, 'a100'),
+    'NVIDIA A100-PCIE-40GB': _nvidia(312, 1555, 40, 'a100'),
+    'NVIDIA A100 80GB PCIe': _nvidia(312, 1935, 80, 'a100'),
+    'NVIDIA H100 80GB HBM3': _nvidia(989.5, 3350, 80, 'h100'),
+    'NVIDIA H100 NVL': _nvidia(835.5, 3900, 94, 'h100'),
+    'NVIDIA H100 PCIe': _nvidia(756.5, 2000, 80, 'h100'),
+    'NVIDIA H200': _nvidia(989.5, 4800, 141, 'h200'),
+    'NVIDIA H200 NVL': _nvidia(835.5, 4800, 141, 'h200'),
+    'NVIDIA B200': _nvidia(2250, 8000, 180, 'dgx-b200'),
+    'TPU v4': _tpu(275, 1228, 32, 'v4'),
+    'TPU v5 lite': _tpu(197, 819, 16, 'v5e'),
+    'TPU v5e': _tpu(197, 819, 16, 'v5e'),
+    'TPU v5': _tpu(459, 2765, 95, 'v5p'),
+    'TPU v6 lite': _tpu(918, 1638, 32, 'v6e'),
+    'TPU v6e': _tpu(918, 1638, 32, 'v6e'),
+    'TPU7x': _tpu(2307 / 2, 7380 / 2, 96, 'tpu7x'),
 }
 _OTHERS = ('TPU v4 lite', 'TPU v4i')  # inference chips that begin like one of the table
 
 
-def peak(kind: str) -> tuple[float, str] | None:
-    """Returns (peak bfloat16 FLOP/s of one device, the source), None for a kind that is not known.
+def find(kind: str) -> Chip | None:
+    """Returns what is known of a kind of device, None for one that is not in the table.
 
-    >>> peak('TPU v5 lite')[0] < peak('TPU v5p')[0]
+    >>> find('TPU v5 lite').bfloat16 < find('TPU v5p').bfloat16
     True
-    >>> peak('cpu')
+    >>> find('cpu')
     """
     if kind in _OTHERS:
         return None
-    matching = [name for name in PEAKS if kind.startswith(name)]
-    return PEAKS[max(matching, key=len)] if matching else None
+    matching = [name for name in CHIPS if kind.startswith(name)]
+    return CHIPS[max(matching, key=len)] if matching else None
 
 
 def peak_bytes(devices: Sequence[jax.Device]) -> tuple[int, str]:

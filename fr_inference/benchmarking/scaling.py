@@ -86,7 +86,7 @@ def measure(
       progress: called as progress(label, done, total).
     """
     first = devices.local()[0]
-    known = chips.peak(first.device_kind)
+    chip = chips.find(first.device_kind)
     result: dict[str, Any] = {
         'device': first.device_kind,
         'devices': list(counts),
@@ -94,14 +94,13 @@ def measure(
         'calls_under_way': _under_way(first),
         'peak_bytes_of': chips.peak_bytes([first])[1],
     }
-    if known is not None:
-        rate, source = known
-        result['peak'] = {'bfloat16_flops_per_second': rate, 'source': source}
+    if chip is not None:
+        result['peak'] = {'bfloat16_flops_per_second': chip.bfloat16, 'source': chip.source}
     if first.platform == 'cpu':
         result['note'] = CPU_NOTE
     rows = []
     for task in tasks:
-        rows += _rows(task, counts, rounds, known[0] if known else None, progress)
+        rows += _rows(task, counts, rounds, chip and chip.bfloat16, progress)
     return result | {'rows': rows}
 
 

@@ -39,6 +39,7 @@ class Flags:
         required: Iterable[str] = (),
         optional: Iterable[str] = (),
         hidden: Iterable[str] = (),
+        names_program: bool = False,
     ):
         """Defines the flags.
 
@@ -47,9 +48,15 @@ class Flags:
           required: options that this program needs although they have a default.
           optional: options that this program does not need although they have none.
           hidden: options that have no flag here.
+          names_program: whether another program's name and flags may follow.
         """
+        self.rest: list[str] = []
+        self.following: Flags | None = None
+        self._names_program = names_program
         self.options: dict[str, tuple[type[Config], Any, Option]] = {}
         self._values = flags.FlagValues()
+        if names_program:  # whose flags are not these
+            self._values.set_gnu_getopt(False)
         for kind in (*kinds, Machine):
             for name in declaring.flags_of(kind):
                 field, known = declaring.options_of(kind)[name]
@@ -83,7 +90,7 @@ class Flags:
         flags.DEFINE_flag(flag, self._values)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.options
+        return name in self.options or (self.following is not None and name in self.following)
 
     def parse(self, arguments: Sequence[str]) -> bool:
         """Reads the command line; returns whether help was asked for.
@@ -102,7 +109,8 @@ class Flags:
             raise errors.InputError('flags', str(error)) from None
         if any(self._values[name].value for name in HELP):
             return True
-        if len(rest) > 1:
+        self.rest = rest[1:]
+        if self.rest and not self._names_program:
             raise errors.InputError('arguments', f'{rest[1]!r:.80}', 'only --flag=value')
         missing = [name for name in self.required if self._values[name].value in (None, '')]
         if missing:
@@ -115,6 +123,23 @@ class Flags:
             if self._values[name].present and self._values[name].value in ('', ()):
                 raise errors.InputError(name, 'an empty value', 'one, or leave the flag out')
         return False
+
+    def follow(self, kinds: Sequence[type[Config]], hidden: Iterable[str] = ()) -> 'Flags':
+        """Reads what stands behind another program's name as flags of that program, none of them required.
+
+        Args:
+          kinds: of that program.
+          hidden: options that it has no flag for.
+
+        Raises:
+          InputError: one line, for whatever is wrong with it.
+        """
+        following = Flags(kinds, hidden=hidden)
+        following.required = []
+        self.following = following  # errors call its options flags
+        if following.parse(self.rest[1:]):
+            raise errors.InputError('help', hint=f'{called(self.rest[0])} --help shows its flags')
+        return following
 
     def read(self, kind: type[Kind]) -> Kind:
         """Returns the options of one class."""

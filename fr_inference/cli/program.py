@@ -50,6 +50,7 @@ class Program:
       optional: options that it does not need although they have none.
       hidden: options that have no flag.
       shared: whether several processes can do it together.
+      names_program: whether another program's name and flags follow its own.
       saves: whether it saves a state when SIGTERM stops it; without one it ends at once.
     """
 
@@ -58,6 +59,7 @@ class Program:
     required: Iterable[str] = ()
     optional: Iterable[str] = ()
     hidden: Iterable[str] = ()
+    names_program: bool = False
     shared: bool = True
     saves: bool = True
 
@@ -68,7 +70,13 @@ class Program:
 
     def flags(self) -> Flags:
         """Returns its flags, not parsed yet."""
-        return Flags(self.kinds, required=self.required, optional=self.optional, hidden=self.hidden)
+        return Flags(
+            self.kinds,
+            required=self.required,
+            optional=self.optional,
+            hidden=self.hidden,
+            names_program=self.names_program,
+        )
 
     def run(self) -> None:
         """Parses the command line and runs `main`; ends with one line and a code where it fails."""

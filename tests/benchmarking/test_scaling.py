@@ -23,7 +23,10 @@ def test_the_best_size_is_that_of_fewest_devices():
 
 def test_share_of_the_peak(monkeypatch):
     """Of a device that is known: the rate of one, times its work, over the peak."""
-    monkeypatch.setattr(chips, 'peak', lambda kind: (1e9, 'https://vendor.example/sheet'))
+    chip = chips.Chip(
+        bfloat16=1e9, float32=1e9, bandwidth=1e9, memory=1, source='https://vendor.example/sheet'
+    )
+    monkeypatch.setattr(chips, 'find', lambda kind: chip)
     program = jax.jit(lambda x: 2 * x)
     task = scaling.Task(
         name='doubling',

@@ -1,0 +1,129 @@
+"""Compiles a program for devices that need not be here, and reads off what it takes."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from fr_inference import files
+from fr_inference.planning import program_text
+from fr_inference.planning.topologies import Topology
+
+_SCHEMA = 1  # of the figures that are kept
+_USED = re.compile(r'\(([\d.]+)([KMGT]?)\) exceeds available|Used ([\d.]+)([KMGT]?) of')
+_UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What one call of a program takes, of each device.
+
+    Attributes:
+      fits: whether it fits in the memory.
+      memory: bytes by part: 'arguments', 'outputs', 'temporaries', 'program'; of a program that the
+        compiler refused only 'temporaries', where it says them.
+      flops: floating-point operations; None where the compiler does not count them.
+      bytes: read and written; None for a program that was refused.
+      collectives: kind -> number of operations between devices.
+      compile_seconds: how long it took on the machine that planned.
+    """
+
+    fits: bool
+    memory: Mapping[str, int]
+    flops: float | None = None
+    bytes: float | None = None
+    collectives: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    compile_seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """Bytes of memory, all parts together."""
+        return sum(self.memory.values())
+
+
+def figures(lowered: Any, topology: Topology, kept: pathlib.Path | None = None) -> Figures:
+    """Compiles a lowered program, or takes what was found when the same one was compiled before.
+
+    Args:
+      lowered: by `jax.jit(...).lower(...)`, for the devices of the topology.
+      topology: for its compiler's options and its memory.
+      kept: folder of the figures of earlier plans, which are numbers, not code.
+    """
+    path = None
+    if kept is not None:
+        path = kept / f'{_digest(lowered, topology)}.json'
+        if path.is_file():
+            return Figures(**json.loads(path.read_text(encoding='utf-8')))
+    found = _compiled(lowered, topology)
+    if path is not None:
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.write_text(path, json.dumps(dataclasses.asdict(found)))
+    return found
+
+
+def _digest(lowered, topology):
+    """Of all that the figures depend on."""
+    device = topology.devices[0]
+    described = [
+        *(_SCHEMA, jax.__version__, device.device_kind, device.client.platform_version),
+        *(topology.available, sorted((topology.options or {}).items()), lowered.as_text()),
+    ]
+    return hashlib.sha256(repr(described).encode()).hexdigest()[:40]
+
+
+def _compiled(lowered, topology):
+    began = time.monotonic()
+    options = None if topology.options is None else dict(topology.options)
+    try:
+        compiled = lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' not in str(error):
+            raise
+        return Figures(
+            fits=False,
+            memory=_demanded(str(error)),
+            compile_seconds=time.monotonic() - began,
+        )
+    seconds = time.monotonic() - began
+    text, cost = compiled.as_text(), _cost(compiled)
+    memory = _memory(compiled)
+    # Only the TPU's compiler refuses what does not fit.
+    return Figures(
+        fits=sum(memory.values()) <= topology.available,
+        memory=memory,
+        flops=cost.get('flops'),
+        bytes=cost.get('bytes accessed') or float(program_text.bytes_moved(text)),
+        collectives=program_text.collectives(text),
+        compile_seconds=seconds,
+    )
+
+
+def _cost(compiled):
+    cost = compiled.cost_analysis()
+    return (cost[0] if isinstance(cost, list) else cost) or {}
+
+
+def _memory(compiled):
+    found = compiled.memory_analysis()
+    return {
+        'arguments': found.argument_size_in_bytes,
+        # What takes the place of an argument is counted once.
+        'outputs': max(0, found.output_size_in_bytes - found.alias_size_in_bytes),
+        'temporaries': found.temp_size_in_bytes,
+        'program': found.generated_code_size_in_bytes,
+    }
+
+
+def _demanded(message):
+    """Bytes that the compiler says it would need, where it does."""
+    found = _USED.search(message)
+    if not found:
+        return {}
+    number, unit = found[1] or found[3], found[2] or found[4] or ''
+    return {'temporaries': int(float(number) * _UNITS[unit])}

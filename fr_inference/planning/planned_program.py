@@ -1,0 +1,61 @@
+"""A plan from the command line: the program that is planned, its flags, and the plan as table and JSON."""
+
+import importlib
+import json
+import pathlib
+import shlex
+from typing import Any
+
+from fr_inference import errors, files, provenance
+from fr_inference.cli import compiled, folders, options
+from fr_inference.planning import plan_table, planner, workload
+from fr_inference.program_config import Planning
+from fr_inference.runs import Progress
+
+SCHEMA = 1
+
+
+def run(
+    asked: Planning, flags: options.Flags, package: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Returns the plan, ready for JSON.
+
+    Args:
+      asked: machines and prices.
+      flags: of `plan`, behind which stand the name and the flags of the program that is planned.
+      package: where the programs are modules.
+      progress: called as progress(label, done, total).
+
+    Raises:
+      InputError: for a program that is not planned, for its flags, and where a compiler is missing.
+    """
+    name, *arguments = flags.rest or ['']
+    errors.one_of('program', name, workload.PROGRAMS)
+    program = importlib.import_module(f'{package}.{name}').PROGRAM
+    following = flags.follow(program.kinds, program.hidden)
+    if asked.out is not None:
+        out = pathlib.Path(asked.out)
+        folders.make(out.parent, 'out', [out.name])
+    parts = workload.parts_of(name, following)
+    plans = planner.plan(
+        asked, parts, kept=compiled.place().parent.parent / 'planned', progress=progress
+    )
+    command = f'{options.command(asked, program="plan")} {name} {shlex.join(arguments)}'
+    return {
+        'schema': SCHEMA,
+        'program': name,
+        'plans': plans,
+        'left_out': planner.LEFT_OUT,
+        'provenance': provenance.describe(command),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Returns the plan as lines of text."""
+    return plan_table.text(result)
+
+
+def save(result: dict[str, Any], out: str | None) -> None:
+    """Writes the plan as JSON, where a file is named."""
+    if out is not None:
+        files.write_text(pathlib.Path(out), json.dumps(result, indent=1) + '\n')

@@ -1,0 +1,226 @@
+"""Machines by name, and their devices as the compilers know them, without the machines.
+
+`v5e-8` and `v5p-8` are Google's names of accelerators: of v5p and tpu7x they count TensorCores, two a chip.
+`h100x8` is eight GPUs, eight at most in a host.
+"""
+
+import dataclasses
+import importlib.util
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+
+from fr_inference import devices, errors
+from fr_inference.benchmarking import chips
+from fr_inference.benchmarking.chips import Chip
+from fr_inference.planning import gpu_targets
+
+_SCRIPT = 'bash launch/plan.sh'
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One TPU slice.
+
+    Attributes:
+      shape: of the slice, chips.
+      host: the part of it that one host has.
+    """
+
+    shape: tuple[int, ...]
+    host: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Chips of the slice."""
+        return _product(self.shape)
+
+    @property
+    def hosts(self) -> int:
+        """Hosts of the slice."""
+        return self.count // _product(self.host)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tpu:
+    """A generation of TPUs.
+
+    Attributes:
+      kind: of its devices, as JAX calls them.
+      layouts: number in the name -> slice.
+    """
+
+    kind: str
+    layouts: Mapping[int, Layout]
+
+
+def _product(shape):
+    found = 1
+    for side in shape:
+        found *= side
+    return found
+
+
+def _flat():
+    """Slices of v5e and v6e: up to eight chips a host, above that four."""
+    shapes = [(1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)]
+    return {
+        _product(shape): Layout(shape, (*(shape if _product(shape) <= 8 else (2, 2)), 1))
+        for shape in shapes
+    }
+
+
+def _cubes():
+    """Slices of v5p and tpu7x up to 128 chips, by their TensorCores; four chips a host."""
+    shapes = [(2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4), (4, 4, 8)]
+    return {2 * _product(shape): Layout(shape, (2, 2, 1)) for shape in shapes}
+
+
+TPUS: Mapping[str, Tpu] = {
+    'v5e': Tpu('TPU v5 lite', _flat()),
+    'v6e': Tpu('TPU v6 lite', _flat()),
+    'v5p': Tpu('TPU v5', _cubes()),
+    'tpu7x': Tpu('TPU7x', _cubes()),
+}
+_PER_HOST = 8  # GPUs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Topology:
+    """Devices that programs are compiled for.
+
+    Attributes:
+      name: as it was asked for.
+      chip: what the data sheet says of a device.
+      chips: how many there are, which are paid for.
+      devices: all of them.
+      local: those of the first process.
+      real: whether they are here.
+      available: bytes of a device's memory that a program gets.
+      options: of the compiler.
+    """
+
+    name: str
+    chip: Chip
+    chips: int
+    devices: Sequence[jax.Device]
+    local: Sequence[jax.Device]
+    real: bool
+    available: float
+    options: Mapping[str, Any] | None = None
+
+    @property
+    def processes(self) -> int:
+        """Processes that share the work, one for each host."""
+        return len(self.devices) // len(self.local)
+
+
+def parse(name: str) -> tuple[str, Layout | int]:
+    """Returns the family that a name begins with, and its slice or its number of GPUs.
+
+    >>> parse('v5e-8')[1].shape, parse('v5p-8')[1].count, parse('h100x8')
+    ((2, 4), 4, ('h100', 8))
+
+    Raises:
+      InputError: for another name.
+    """
+    found = re.fullmatch(r'([a-z][a-z0-9]*?)(?:-|x(?=\d+$))([1-9]\d{0,5})', name)
+    family, number = (found[1], int(found[2])) if found else ('', 0)
+    gpu = family in gpu_targets.GPUS and name == f'{family}x{number}'
+    tpu = family in TPUS and name == f'{family}-{number}'
+    if not gpu and not tpu:
+        known = [*(f'{one}-N' for one in TPUS), *(f'{one}xN' for one in gpu_targets.GPUS)]
+        raise errors.InputError('topology', f'{name!r:.40}', f'one of {", ".join(known)}')
+    if tpu:
+        layouts = TPUS[family].layouts
+        if number not in layouts:
+            listed = ', '.join(f'{family}-{one}' for one in layouts)
+            raise errors.InputError('topology', name, f'a slice that there is: {listed}')
+        return family, layouts[number]
+    if number > _PER_HOST and number % _PER_HOST:
+        raise errors.InputError(
+            'topology', name, f'up to {_PER_HOST} GPUs, or whole hosts of {_PER_HOST}'
+        )
+    return family, number
+
+
+def open_topology(name: str) -> Topology:
+    """Returns the devices: those of this process where they are what is asked for, else the compiler's.
+
+    Raises:
+      InputError: for a name that is not known, and where this environment lacks the compiler.
+    """
+    family, size = parse(name)
+    here = devices.local()
+    kind = TPUS[family].kind if isinstance(size, Layout) else gpu_targets.GPUS[family].kind
+    real = here[0].device_kind == kind
+    if real:
+        found = here
+    else:
+        found = _tpus(family, size) if isinstance(size, Layout) else _gpus(family, size)
+    chip = chips.find(found[0].device_kind)
+    assert chip is not None, f'no data sheet of {found[0].device_kind}'
+    if isinstance(size, Layout):
+        count, hosts, share, options = size.count, size.hosts, 1.0, None
+    else:
+        count, hosts = size, max(1, size // _PER_HOST)
+        # JAX takes this much of a GPU at its first use, and programs get no more.
+        share, options = 0.75, None if real else gpu_targets.OPTIONS
+    expected = count * (2 if family == 'tpu7x' else 1)
+    if len(found) != expected:
+        raise errors.InputError(
+            'topology', f'{name} where this process has {len(found)} devices', f'{expected} devices'
+        )
+    return Topology(
+        name=name,
+        chip=chip,
+        chips=count,
+        devices=found,
+        local=found[: len(found) // hosts],
+        real=real,
+        available=share * chip.memory,
+        options=options,
+    )
+
+
+def _tpus(family: str, layout: Layout) -> tuple[jax.Device, ...]:
+    if importlib.util.find_spec('libtpu') is None:
+        raise _absent('TPU')
+    # Without these libtpu asks a metadata server, which only a TPU's host has, and one process locks it.
+    settings = {'TPU_SKIP_MDS_QUERY': '1', 'ALLOW_MULTIPLE_LIBTPU_LOAD': '1'}
+    settings |= {'TPU_ACCELERATOR_TYPE': 'v5e-4', 'TPU_WORKER_HOSTNAMES': 'localhost'}
+    for variable, value in settings.items():
+        os.environ.setdefault(variable, value)
+    bounds = (*layout.host, 1)[:3]
+    shape = 'x'.join(map(str, layout.shape))
+    described = topologies.get_topology_desc(
+        platform='tpu', topology_name=f'{family}:{shape}', chips_per_host_bounds=bounds
+    )
+    # By host: the first ones are those of the first process.
+    return tuple(sorted(described.devices, key=lambda device: (device.process_index, device.id)))
+
+
+def _gpus(family: str, count: int) -> tuple[jax.Device, ...]:
+    if importlib.util.find_spec('jax_cuda12_plugin') is None:
+        raise _absent('GPU')
+    here = min(count, _PER_HOST)
+    return tuple(
+        topologies.get_topology_desc(
+            platform='cuda',
+            topology_name='',
+            topology=f'1x{count // here}x{here}',
+            target_config=gpu_targets.GPUS[family].text(),
+        ).devices
+    )
+
+
+def _absent(what):
+    return errors.InputError(
+        'topology',
+        f'no {what} compiler in this environment',
+        hint=f'run {_SCRIPT} with the same flags: it makes an environment that has the compilers',
+    )
