@@ -120,6 +120,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
-        ('  ' + '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+        (
+            '  ' + '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]

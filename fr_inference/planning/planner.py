@@ -62,7 +62,9 @@ def _row(part: Part, topology: Topology, wanted: bool, kept) -> dict[str, Any]:
             found = compiling.figures(part.program(on, size).lower(), topology, kept)
             if found.fits and found.flops is None:
                 counted = part.flops()
-                found = dataclasses.replace(found, flops=None if counted is None else counted * size)
+                found = dataclasses.replace(
+                    found, flops=None if counted is None else counted * size
+                )
             known[size] = found
         return known[size]
 
@@ -113,7 +115,9 @@ def _figures(part: Part, topology: Topology, size: int, found: Figures) -> dict[
     }
 
 
-def _together(topology: Topology, rows: list[dict[str, Any]], price: float | None) -> dict[str, Any]:
+def _together(
+    topology: Topology, rows: list[dict[str, Any]], price: float | None
+) -> dict[str, Any]:
     fits = all(row['fits'] for row in rows)
     hours = sum(row['least_hours'] for row in rows) if fits else None
     cost = None if price is None or hours is None else hours * price * topology.chips

@@ -21,7 +21,15 @@ _COLLECTIVE = re.compile(
 )
 # Moves nothing, or is counted elsewhere: the end of an operation whose beginning was counted.
 _FREE = {
-    *('parameter', 'get-tuple-element', 'tuple', 'bitcast', 'constant', 'after-all', 'partition-id'),
+    *(
+        'parameter',
+        'get-tuple-element',
+        'tuple',
+        'bitcast',
+        'constant',
+        'after-all',
+        'partition-id',
+    ),
     *('replica-id', 'opt-barrier', 'domain'),
 }
 # Results that cuBLAS and cuDNN work in, which hold nothing before or after: 32 MiB for a small product.

@@ -59,7 +59,12 @@ def number(value: str) -> int | None:
 
 
 def backbone(
-    value: str, field: str, *, dtype: str | None = None, changes: Any = None, part: str | None = None
+    value: str,
+    field: str,
+    *,
+    dtype: str | None = None,
+    changes: Any = None,
+    part: str | None = None,
 ) -> Target:
     """Returns a backbone with shapes in place of weights: that of an architecture, else of a checkpoint.
 

@@ -1,0 +1,79 @@
+"""Prints docs/plan.md's table: the least time of an image and of a candidate-step on one chip.
+
+  bash launch/plan.sh --run tests.planning.chip_table --topologies=a100x1,h100x1 --archs=iresnet50 --generators=0,256
+
+A generator of 0 is scoring alone. Rows come as they are done: StyleGAN2 takes a TPU's compiler minutes.
+What was compiled before is not compiled again.
+"""
+
+import argparse
+import datetime
+
+import jax
+
+from experiments import audit
+from fr_inference.cli import compiled, options
+from fr_inference.planning import plan_table, planner, topologies, workload
+from fr_inference.program_config import Planning
+
+# At a time on a device: images, and candidates before a generator of each resolution.
+_IMAGES = 64
+_CANDIDATES = {256: 16, 1024: 4}
+
+
+def parts(arch: str, generator: int, devices: int) -> list[workload.Part]:
+    """The parts of an audit that the table shows: scoring, or the steps of the search.
+
+    --batch_size counts the images of all devices of a process.
+    """
+    arguments = [f'--target={arch}', '--dtype=bfloat16', '--members=1000000']
+    if generator:
+        arguments += [f'--generator={generator}', f'--search_batch={_CANDIDATES[generator]}']
+    flags = options.Flags(audit.PROGRAM.kinds)
+    flags.required = []
+    flags.parse([*arguments, f'--batch_size={_IMAGES * devices}'])
+    unit = 'candidate-step' if generator else 'image'
+    return [part for part in workload.parts_of('audit', flags) if part.unit == unit]
+
+
+def row(topology: str, arch: str, generator: int) -> str:
+    """One row of the table, in Markdown."""
+    asked = Planning(topology=(topology,), largest=False)
+    devices = len(topologies.open_topology(topology).local)
+    kept = compiled.place().parent.parent / 'planned'
+    (plan,) = planner.plan(asked, parts(arch, generator, devices), kept=kept)
+    (found,) = plan['parts']
+    named = f'StyleGAN2-{generator} before {arch}' if generator else arch
+    size, chip = found['examples_per_device'], plan['chip']
+    gigabytes = sum(found['memory_bytes'].values()) / 1e9
+    if not found['fits']:
+        return f'| {named} | {chip} | {size} | does not fit | | | | |'
+    chips = plan['chips'] / plan['devices']
+    each = found['least_seconds_per_call'] * chips / size
+    balance = found['arithmetic_seconds'] / found['least_seconds_per_call']
+    return (
+        f'| {named} | {chip} | {size} | {gigabytes:.1f} | {found["flops"] / size / 1e9:.1f} | '
+        f'{found["bytes"] / size / 1e6:.1f} | {plan_table.duration(each)} | {balance:.0%} |'
+    )
+
+
+def main() -> None:
+    """Prints the head of the table and its rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--topologies', default='a100x1')
+    parser.add_argument('--archs', default='iresnet50')
+    parser.add_argument('--generators', default='0,256')
+    given = parser.parse_args()
+    print(f'{datetime.date.today()}, jax {jax.__version__}', flush=True)
+    print(
+        '| network | device | at a time | GB | GFLOP each | MB each | least time each | arithmetic |'
+    )
+    print('|---|---|---|---|---|---|---|---|', flush=True)
+    for generator in map(int, given.generators.split(',')):
+        for arch in given.archs.split(','):
+            for topology in given.topologies.split(','):
+                print(row(topology, arch, generator), flush=True)
+
+
+if __name__ == '__main__':
+    main()
