@@ -1,17 +1,17 @@
-"""Plans a program for machines that are not here: does it fit, what bounds it, how long, what does it cost.
+"""Plans a program for machines that are not here: does it fit, how long does it take, what does it cost?
 
   python -m experiments.plan --topology=v5e-8,a100x8 --price_per_hour=1.2,2.5 \\
       audit --target=iresnet50 --dtype=bfloat16 --members=4096 --generator=256
 
-The flags of the program that is planned (audit, invert, reconstruct or train_recognizer) stand behind its
-name. A number of images, or IMAGES:PEOPLE, may stand in for faces, the name of an architecture for a backbone,
-a resolution for a generator, a number for templates. Every part of the program is compiled by the compilers of
-TPUs and GPUs, which bash launch/plan.sh installs in an environment of its own. Times are bounds: no run
-is faster, every run is slower (docs/plan.md).
+The flags of the program that is planned (audit, invert, reconstruct or train_recognizer) stand behind
+its name. A number of images, or IMAGES:PEOPLE, may stand in for faces, the name of an architecture for a
+backbone, a resolution for a generator, a number for templates. Every part of the program is compiled by
+the compilers of TPUs and GPUs, which launch/plan.sh installs in an environment of its own. Times are
+bounds: no run is faster (docs/plan.md).
 """
 
 from fr_inference.cli import bars, options, program
-from fr_inference.planning import planned_program
+from fr_inference.planning import plan_table, planned_program
 from fr_inference.program_config import Planning
 
 
@@ -19,8 +19,7 @@ def main(flags: options.Flags) -> None:
     """Compiles, prints a table, writes the JSON."""
     asked = flags.read(Planning)
     result = planned_program.run(asked, flags, __package__ or '', progress=bars.progress)
-    print(planned_program.table(result))
-    planned_program.save(result, asked.out)
+    print(plan_table.text(result))
 
 
 PROGRAM = program.Program(

@@ -433,8 +433,8 @@ class Planning(Config):
     )
     largest: bool = option(
         True,
-        'Look for the largest --batch_size and --search_batch that fit: two to four compilations more for '
-        'each part.',
+        'Look for the largest --batch_size and --search_batch that fit: two to four more compilations '
+        'of a part.',
         'machine',
     )
     out: str | None = option(None, 'File for the plan as JSON.', 'output', names='FILE')

@@ -18,8 +18,8 @@ class Chip:
 
     Attributes:
       bfloat16: dense FLOP/s of products of bfloat16 numbers.
-      float32: dense FLOP/s of products of float32 arrays as JAX computes them by default: TF32 on NVIDIA's
-        GPUs, bfloat16 on TPUs.
+      float32: dense FLOP/s of products of float32 arrays as JAX computes them by default: in TF32 on
+        NVIDIA's GPUs, in bfloat16 on TPUs.
       bandwidth: of the device's own memory, bytes/s.
       memory: of the device, bytes.
       source: the data sheet.
@@ -54,8 +54,8 @@ def _nvidia(teraflops, gigabytes_per_second, gigabytes, page):
     )
 
 
-# Beginning of the device's kind -> what its data sheet says; the longest match counts. NVIDIA's sheets from
-# H100 on give twice these rates, "with sparsity". A TPU7x chip is two devices, each with half of it.
+# Beginning of the device's kind -> what its data sheet says; the longest match counts. NVIDIA's sheets
+# from H100 on give twice these rates, "with sparsity". A TPU7x chip is two devices, half of it each.
 CHIPS: dict[str, Chip] = {
     'NVIDIA A100': _nvidia(312, 2039, 80, 'a100'),
     'NVIDIA A100-SXM4-40GB': _nvidia(312, 1555, 40, 'a100'),

@@ -125,7 +125,7 @@ class Flags:
         return False
 
     def follow(self, kinds: Sequence[type[Config]], hidden: Iterable[str] = ()) -> 'Flags':
-        """Reads what stands behind another program's name as flags of that program, none of them required.
+        """Reads what stands behind another program's name as its flags, none of them required.
 
         Args:
           kinds: of that program.

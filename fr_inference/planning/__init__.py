@@ -1,1 +1,1 @@
-"""What a program needs on machines that are not here: does it fit, what bounds it, how long, what it costs."""
+"""What a program takes on machines that are not here: memory, time and money."""

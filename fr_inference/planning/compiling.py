@@ -1,5 +1,6 @@
 """Compiles a program for devices that need not be here, and reads off what it takes."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -55,15 +56,15 @@ def figures(lowered: Any, topology: Topology, kept: pathlib.Path | None = None) 
       topology: for its compiler's options and its memory.
       kept: folder of the figures of earlier plans, which are numbers, not code.
     """
-    path = None
-    if kept is not None:
-        path = kept / f'{_digest(lowered, topology)}.json'
-        if path.is_file():
-            return Figures(**json.loads(path.read_text(encoding='utf-8')))
+    path = kept / f'{_digest(lowered, topology)}.json' if kept is not None else None
+    if path is not None and path.is_file():
+        return Figures(**json.loads(path.read_text(encoding='utf-8')))
     found = _compiled(lowered, topology)
     if path is not None:
-        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.write_text(path, json.dumps(dataclasses.asdict(found)))
+        # A home that cannot be written to costs the next plan its time, not this one its result.
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_text(path, json.dumps(dataclasses.asdict(found)))
     return found
 
 

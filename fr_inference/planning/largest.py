@@ -26,8 +26,8 @@ def largest(
 ) -> tuple[int, Figures | None]:
     """Returns (the largest round size that was compiled and fits, its figures); (0, None) for none.
 
-    Two sizes give the line, a third is compiled to verify what the line says, and further ones only where
-    that does not fit. Sizes above `MOST` are not looked at.
+    Two sizes give the line, a third is compiled to verify what the line says, and further ones only
+    where that does not fit. Sizes above `MOST` are not looked at.
 
     Args:
       measure: compiles a size.

@@ -1,4 +1,4 @@
-"""A plan from the command line: the program that is planned, its flags, and the plan as table and JSON."""
+"""A plan from the command line: the program that is planned, its flags, and the plan as JSON."""
 
 import importlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from fr_inference import errors, files, provenance
 from fr_inference.cli import compiled, folders, options
-from fr_inference.planning import plan_table, planner, workload
+from fr_inference.planning import planner, workload
 from fr_inference.program_config import Planning
 from fr_inference.runs import Progress
 
@@ -18,7 +18,7 @@ SCHEMA = 1
 def run(
     asked: Planning, flags: options.Flags, package: str, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Returns the plan, ready for JSON.
+    """Returns the plan, ready for JSON, and writes it where a file is named.
 
     Args:
       asked: machines and prices.
@@ -33,29 +33,21 @@ def run(
     errors.one_of('program', name, workload.PROGRAMS)
     program = importlib.import_module(f'{package}.{name}').PROGRAM
     following = flags.follow(program.kinds, program.hidden)
-    if asked.out is not None:
-        out = pathlib.Path(asked.out)
+    out = pathlib.Path(asked.out) if asked.out is not None else None
+    if out is not None:
         folders.make(out.parent, 'out', [out.name])
     parts = workload.parts_of(name, following)
     plans = planner.plan(
         asked, parts, kept=compiled.place().parent.parent / 'planned', progress=progress
     )
     command = f'{options.command(asked, program="plan")} {name} {shlex.join(arguments)}'
-    return {
+    result = {
         'schema': SCHEMA,
         'program': name,
         'plans': plans,
         'left_out': planner.LEFT_OUT,
         'provenance': provenance.describe(command),
     }
-
-
-def table(result: dict[str, Any]) -> str:
-    """Returns the plan as lines of text."""
-    return plan_table.text(result)
-
-
-def save(result: dict[str, Any], out: str | None) -> None:
-    """Writes the plan as JSON, where a file is named."""
     if out is not None:
-        files.write_text(pathlib.Path(out), json.dumps(result, indent=1) + '\n')
+        files.write_text(out, json.dumps(result, indent=1) + '\n')
+    return result

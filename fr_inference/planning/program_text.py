@@ -1,8 +1,8 @@
 """What the text of a compiled program says: bytes that its operations move, and collectives.
 
-XLA analyses what it compiles for a TPU, not what it compiles for a GPU. There the operands and results of
-every operation that runs are counted, each once and whole: an operation that reads only a part of an
-operand is counted as if it read all of it.
+XLA analyses what it compiles for a TPU, but not what it compiles for a GPU. There the operands and
+results of every operation that runs are counted, each once and whole: an operation that reads a part of
+an operand is counted as if it read all of it.
 """
 
 import collections

@@ -1,4 +1,4 @@
-"""What stands in for data that need not be there: numbers of images, names of architectures, resolutions.
+"""What stands in for data that need not be there: numbers of images, architectures, resolutions.
 
 Where a path or an embedded name is given, it is opened: the images are counted, and of weights only
 the shapes are kept.
@@ -90,7 +90,7 @@ def of_architecture(name: str, config: Any, changes: Any = None) -> Target:
 
 
 def generator(value: str) -> Trained:
-    """Returns a generator with shapes in place of weights: StyleGAN2 of a resolution, else an opened one.
+    """Returns a generator with shapes in place of weights: StyleGAN2 of a resolution, or an opened one.
 
     Raises:
       InputError: for a number that is not a resolution.

@@ -1,7 +1,7 @@
 """Machines by name, and their devices as the compilers know them, without the machines.
 
-`v5e-8` and `v5p-8` are Google's names of accelerators: of v5p and tpu7x they count TensorCores, two a chip.
-`h100x8` is eight GPUs, eight at most in a host.
+`v5e-8` and `v5p-8` are Google's names of accelerators: of v5p and tpu7x they count TensorCores, two a
+chip. `h100x8` is eight GPUs; a host has eight at most.
 """
 
 import dataclasses
@@ -155,26 +155,24 @@ def open_topology(name: str) -> Topology:
       InputError: for a name that is not known, and where this environment lacks the compiler.
     """
     family, size = parse(name)
-    here = devices.local()
-    kind = TPUS[family].kind if isinstance(size, Layout) else gpu_targets.GPUS[family].kind
-    real = here[0].device_kind == kind
+    here, options, share = devices.local(), None, 1.0
+    if isinstance(size, Layout):
+        kind, count, hosts = TPUS[family].kind, size.count, size.hosts
+        expected = count * (2 if family == 'tpu7x' else 1)
+    else:
+        kind, count, hosts = gpu_targets.GPUS[family].kind, size, max(1, size // _PER_HOST)
+        # JAX takes this much of a GPU at its first use, and programs get no more.
+        expected, share = count, 0.75
+    real = here[0].device_kind == kind and len(here) == expected
     if real:
         found = here
+    elif isinstance(size, Layout):
+        found = _tpus(family, size)
     else:
-        found = _tpus(family, size) if isinstance(size, Layout) else _gpus(family, size)
+        found, options = _gpus(family, size), gpu_targets.OPTIONS
+    assert len(found) == expected, f'{name}: {len(found)} devices'
     chip = chips.find(found[0].device_kind)
     assert chip is not None, f'no data sheet of {found[0].device_kind}'
-    if isinstance(size, Layout):
-        count, hosts, share, options = size.count, size.hosts, 1.0, None
-    else:
-        count, hosts = size, max(1, size // _PER_HOST)
-        # JAX takes this much of a GPU at its first use, and programs get no more.
-        share, options = 0.75, None if real else gpu_targets.OPTIONS
-    expected = count * (2 if family == 'tpu7x' else 1)
-    if len(found) != expected:
-        raise errors.InputError(
-            'topology', f'{name} where this process has {len(found)} devices', f'{expected} devices'
-        )
     return Topology(
         name=name,
         chip=chip,

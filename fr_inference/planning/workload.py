@@ -1,6 +1,6 @@
 """What a program does, in parts: how many images, looks and steps, each by which compiled function.
 
-Counted is what takes accelerators long: measuring, looking at random latents, steps of the search, training.
+What takes accelerators long is counted: measuring, looks at random latents, the search, training.
 """
 
 import dataclasses

@@ -1,6 +1,7 @@
 """Prints docs/plan.md's table: the least time of an image and of a candidate-step on one chip.
 
-  bash launch/plan.sh --run tests.planning.chip_table --topologies=a100x1,h100x1 --archs=iresnet50 --generators=0,256
+  bash launch/plan.sh --module=tests.planning.chip_table --topologies=a100x1,h100x1 \\
+      --archs=iresnet50 --generators=0,256
 
 A generator of 0 is scoring alone. Rows come as they are done: StyleGAN2 takes a TPU's compiler minutes.
 What was compiled before is not compiled again.
