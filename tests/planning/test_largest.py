@@ -24,7 +24,7 @@ class Compiler:
 @pytest.mark.parametrize('available', [0, 60, 149, 150, 300, 1000, 3333, 10**9])
 @pytest.mark.parametrize('asked', [1, 3, 8, 64])
 def test_on_a_line(asked, available, says):
-    """What is found fits, and the next larger round size does not, where the compiler says what it needs."""
+    """What is found fits; the next larger size does not, where the compiler says what it needs."""
     compiler = Compiler(lambda size: 100 + 50 * size, available, says)
     size, found = largest.largest(compiler, asked, available)
     truly = largest.rounded(min(max(0, (available - 100) // 50), largest.MOST))
