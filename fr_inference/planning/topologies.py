@@ -206,14 +206,16 @@ def _gpus(family: str, count: int) -> tuple[jax.Device, ...]:
     if importlib.util.find_spec('jax_cuda12_plugin') is None:
         raise _absent('GPU')
     here = min(count, _PER_HOST)
-    return tuple(
-        topologies.get_topology_desc(
+    try:
+        described = topologies.get_topology_desc(
             platform='cuda',
             topology_name='',
             topology=f'1x{count // here}x{here}',
             target_config=gpu_targets.GPUS[family].text(),
-        ).devices
-    )
+        )
+    except NotImplementedError:  # the plugin is there without NVIDIA's libraries, and looked for them
+        raise _absent('GPU') from None
+    return tuple(described.devices)
 
 
 def _absent(what):

@@ -33,7 +33,7 @@ def test_shellcheck_finds_nothing():
     assert found.returncode == 0, found.stdout
 
 
-@pytest.mark.parametrize('script', ['multi_gpu.sh', 'tpu_vm.sh', 'slurm.sbatch'])
+@pytest.mark.parametrize('script', ['multi_gpu.sh', 'plan.sh', 'tpu_vm.sh', 'slurm.sbatch'])
 def test_help_begins_with_the_usage(project, script):
     result = project.run(f'launch/{script}', '--help')
     assert result.returncode == 0
