@@ -273,7 +273,12 @@ def run(
         scores=scores if scores is not None else folder and folder / 'scores',
         progress=progress,
     )
-    found = study.run(views, faces, settings=settings) if membership else study.nothing(views)
+    trained = recording.trained_people(opened, faces)
+    found = (
+        study.run(views, faces, settings=settings, trained=trained)
+        if membership
+        else study.nothing(views)
+    )
     inverted = None
     if search is not None:
         inverted = searches.invert(

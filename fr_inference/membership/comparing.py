@@ -18,6 +18,9 @@ from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
 
+_SAME = 1e-6  # logits that differ by less do not differ
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
     """An attack, fitted and applied in one backbone.
@@ -50,7 +53,8 @@ class Trials:
 
     Attributes:
       target: in the target.
-      blind: in a backbone that never saw the members; None where it cannot be run there.
+      blind: in a backbone that never saw the members; None where it cannot be run there, or gives every
+        picture the same score.
       null: in the target among strangers, half of whom are called members; None for too few of them.
     """
 
@@ -90,6 +94,9 @@ def compare(
     trials = _SETTINGS[setting](attack, views, settings.seed)
     if trials is None:
         return None
+    if trials.blind is not None and np.ptp(trials.blind.scored.scores) < _SAME:
+        # A backbone that sees nothing in any picture is no control: 0.5, whatever the sides differ in.
+        trials = dataclasses.replace(trials, blind=None)
 
     figures = functools.partial(_figures, settings=settings)
     scored = trials.target.scored

@@ -347,7 +347,7 @@ def test_the_auxiliary_attack_shows_its_own_null():
 
 def test_a_newcomers_attack_appears_everywhere():
     text = html.unescape(page.render(with_comparisons('easy', comparison(), brightness())))
-    assert 'the attack on photographs (Brightness)' in text
+    assert 'nowing images of strangers only, the attack on photographs picks' in text
     assert '<td>Brightness<small>photographs, strangers known only</small></td>' in text
     for name in ('overview', 'roc'):
         assert wording.label(brightness()) in words_of_figure(text, name)
