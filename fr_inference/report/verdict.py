@@ -13,6 +13,7 @@ from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Compa
 from fr_inference.report import inversion_verdict, membership_verdict
 from fr_inference.report.ruling import Reason, Ruling, capital
 
+MEANS = 'What it means'
 LABELS = (
     'Why',
     'Caution',
@@ -21,7 +22,7 @@ LABELS = (
     'How sure',
     'Also asked',
     'What would settle it',
-    'What it means',
+    MEANS,
 )
 """Some sentences begin with one of these and a colon."""
 

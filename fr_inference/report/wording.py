@@ -25,6 +25,7 @@ _UNITS = {
 
 CONTROL_FAILED = 'a control failed'
 NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
+NO_FIGURE = 'not counted because the audit is invalid'
 
 AUC_AXIS = 'AUC: how often a member scores above a stranger (0.5 is guessing)'
 """The axis of every figure of AUCs."""
