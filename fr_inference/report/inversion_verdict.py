@@ -145,8 +145,8 @@ def _nearest(search):
 
 def _asked(inversion):
     return (
-        'Asked: can faces of people in its training set be reconstructed from this backbone and a face '
-        f'generator, {wording.knowing(inversion["setting"])}?'
+        'Asked: can faces of training people be made from it with a face generator, '
+        f'{wording.knowing(inversion["setting"])}?'
     )
 
 
@@ -174,10 +174,9 @@ def _finding(search):
 def _sure(search):
     figures = search.figures
     return (
-        'How sure: if it had been drawn by lot who is a member and who a stranger, as many matches would '
-        f'occur with probability {_probability(figures["p_value"])}; if the search were no better than '
-        'its controls, a difference this large with probability '
-        f'{_probability(search.excess["p_value"])} or less.'
+        'How sure: if members and strangers were drawn by lot, as many matches would occur with '
+        f'probability {_probability(figures["p_value"])}; were the search no better than its controls, a '
+        f'difference this large with {_probability(search.excess["p_value"])} or less.'
     )
 
 
@@ -190,22 +189,22 @@ def _from_templates(targeted):
         f'{wording.TEMPLATE_CONTROLS[name]} {percent(found["top1"])}' for name, found in by_strength
     )
     others = search.controls.get('nonmembers')
-    meaning = (
-        ' Whether people it never saw are drawn as well was not tried, so that says nothing about '
-        'training.'
-    )
-    if others is not None:
-        beyond = low > others.get('top1_ci95', [others['top1']])[-1]
+    if others is None:
         meaning = (
-            ' Members are drawn better than people it never saw.'
-            if beyond
-            else ' That is no sign of training: people it never saw may be drawn as well.'
+            'Whether people it never saw are drawn as well was not tried, so that says nothing about '
+            'training.'
         )
+    elif low > others.get('top1_ci95', [others['top1']])[-1]:
+        meaning = 'Members are drawn better than people it never saw.'
+    elif others['top1'] < search.figures['top1']:
+        meaning = 'That is no sign of training: people it never saw may be drawn as well.'
+    else:
+        meaning = 'That is no sign of training: people it never saw are drawn as well.'
     return (
         f'Also asked: made from the stored embedding of a member ({targeted["people"]} were tried), a '
         f'face is most like that person, among {targeted["gallery"]}, in '
         f'{percent(search.figures["top1"])} of the cases ({percent(low)} to {percent(high)}). The '
-        f'controls, the strongest first: {controls}.{meaning}'
+        f'controls, the strongest first: {controls}. {meaning}'
     )
 
 

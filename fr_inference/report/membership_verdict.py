@@ -20,7 +20,7 @@ from fr_inference.report import wording
 from fr_inference.report.ruling import Reason, Ruling, capital, hundred, two_digits
 
 _ASKED = (
-    'Asked: can someone who holds only this backbone tell whether a photograph, or a person, was in its '
+    'Asked: can someone who holds only this file tell whether a photograph or a person was in its '
     'training set?'
 )
 
@@ -75,7 +75,9 @@ def _named(one, found):
 def _finding(one, found):
     attack = _named(one, found)
     if not one.valid:
-        return f'{attack}, {wording.knowing(one.setting)}, is {wording.not_counted(one)}.'
+        settings = {other.setting for other in found if other.unit == one.unit}
+        known = f', {wording.knowing(one.setting)},' if len(settings) > 1 else ''
+        return f'{attack}{known} is {wording.not_counted(one)}.'
     low, high = one.figures['auc_ci95']
     text = (
         f'{wording.knowing(one.setting)}, {attack} picks the member out of one member and one '
