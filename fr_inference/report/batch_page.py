@@ -219,9 +219,7 @@ def _badges(entries):
     if len(entries) == 1:
         return [(kind, _CALLED.get(kind, kind)) for kind in found]
     order = [*_KINDS, *STATES]
-    return [
-        (kind, f'{found[kind]} {_CALLED.get(kind, kind)}') for kind in order if found[kind] > 0
-    ]
+    return [(kind, f'{found[kind]} {_CALLED.get(kind, kind)}') for kind in order if found[kind] > 0]
 
 
 def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:

@@ -81,7 +81,8 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
     said = sum((part.sentences for part in parts), ())
     reasons = sum((part.reasons for part in parts if part.kind == kind), ())
     if kind == LEAK:
-        cautions = [found for found in (doubt, _overlapping(record), _unlisted(record)) if found]
+        doubts = (doubt, _overlapping(record), _unlisted(record), _beside(record))
+        cautions = [found for found in doubts if found]
         said = (*(f'Caution: {caution.text}' for caution in cautions), *said)
         reasons = (*reasons, *(caution.reason for caution in cautions))
     return Verdict(kind, headline, said, reasons)
@@ -178,7 +179,7 @@ _LISTED = 0.9  # an all-clear needs this share of the members in the target's li
 
 def _unfounded(record):
     """Returns why nothing would have been found whatever leaks, None where an all-clear is founded."""
-    if (doubt := _overlapping(record) or _unlisted(record)) is not None:
+    if (doubt := _overlapping(record) or _unlisted(record) or _beside(record)) is not None:
         return doubt
     found = record.get('input', {}).get('verification')
     if found is not None and found['accuracy_ci95'][0] <= 0.5:
@@ -223,6 +224,21 @@ def _unlisted(record):
         "backbone's own list of training images.",
         advice='What it means: images that were not trained on can hide a leak of the others, so '
         'the question stays open. Give training images only.',
+    )
+
+
+def _beside(record):
+    """Says that a backbone given beside the target may have been fed wrong; else None."""
+    misfits = record.get('misfits')
+    if not misfits:
+        return None
+    return Doubt(
+        kind=OPEN,
+        code='input-beside',
+        headline='No leak is shown, but a backbone beside this one may have been fed wrong',
+        text=capital(' '.join(misfits.values())),
+        advice='What it means: an attack learns less from a shadow that is fed wrong, and a control or '
+        'an evaluator may see nothing, so the question stays open. Give the backbone with its own input.',
     )
 
 

@@ -95,6 +95,15 @@ SITUATIONS = {
         ),
         *('open', 'no-control', 3, 'could not be tried among strangers only'),
     ),
+    'a leak beside a blind backbone with the wrong input, allowed': (
+        lambda: audited(
+            MARKED(),
+            OTHERS(),
+            MISFIT,
+            blind=planted.target(seed=5, name='blind', secret=False, **BGR),
+        ),
+        *('leak', 'input-beside', 3, 'Caution: Blind (blind): '),
+    ),
     'a leak beside a blind backbone that sees nothing': (
         lambda: audited(
             MARKED(),

@@ -60,7 +60,10 @@ def page():
 
 def test_the_summary_says_what_matters_first():
     headline, tone, sentences = batch_page.summary(ENTRIES)
-    assert headline == '2 of 4 backbones give away training data; 1 open, 1 clear, 2 failed, 1 not done'
+    assert (
+        headline
+        == '2 of 4 backbones give away training data; 1 open, 1 clear, 2 failed, 1 not done'
+    )
     assert tone == 'leak'
     text = '\n'.join(sentences)
     for line in (

@@ -152,7 +152,9 @@ def test_a_newcomers_attack_is_said():
 def test_attacks_are_named_where_what_they_judge_and_know_does_not_tell_them_apart():
     alike = comparison('other', title='Other distances', figures=block(0.61, 0.56, 0.66))
     text = text_of(said_of(comparison(), alike, on_people()))
-    assert 'nowing some of the training images, the attack on photographs (Other distances) ' in text
+    assert (
+        'nowing some of the training images, the attack on photographs (Other distances) ' in text
+    )
     assert 'the attack on photographs (BatchNorm distances) picks' in text
     assert 'Embeddings of a person' not in text
 
@@ -276,7 +278,9 @@ def test_every_attack_has_its_own_smallest_leak():
     weak = on_people(figures=block(0.5, 0.3, 0.7), over=(-0.2, 0.2))
     text = text_of(said_of(comparison(over=(-0.06, 0.06)), weak, sides=data(100, 4)))
     # 3.87 standard errors of 0.12 / 3.92 and of 0.4 / 3.92.
-    assert 'A leak below 62 of 100 cases could have been missed by the attack on photographs' in text
+    assert (
+        'A leak below 62 of 100 cases could have been missed by the attack on photographs' in text
+    )
     assert 'a leak below 89 of 100 cases could have been missed by the attack on people' in text
 
 

@@ -150,3 +150,13 @@ def test_a_leak_says_first_what_speaks_against_its_figures():
     assert said.sentences[0] == 'Caution: Members and blind: 2 images'
     assert said.sentences[1].startswith('Caution: Only 100 of the 256 images given as members')
     assert [reason.code for reason in said.reasons] == ['membership', 'overlap', 'members']
+
+
+def test_a_backbone_beside_the_target_that_may_be_fed_wrong_is_said_first():
+    beside = {'misfits': {'shadow': 'shadow (s): 64 images do not fit.'}}
+    said = verdict(record(comparison(over=(-0.04, 0.04))) | beside)
+    assert (said.kind, said.reasons[0].code) == ('open', 'input-beside')
+    assert said.sentences[0] == 'Why: Shadow (s): 64 images do not fit.'
+    leak = verdict(record(comparison()) | beside)
+    assert leak.kind == 'leak'
+    assert leak.sentences[0] == 'Caution: Shadow (s): 64 images do not fit.'
