@@ -107,7 +107,7 @@ def misfits(
     Raises:
       InputError: for one whose images clearly fit another convention better, unless that is allowed.
     """
-    found = {}
+    found: dict[str, str] = {}
     given: dict[str, Target | None] = {
         'shadow': opened.shadow.target if opened.shadow is not None else None,
         'blind': opened.blind,
@@ -120,7 +120,8 @@ def misfits(
             backbone, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
         )
         said = convention.demand(backbone, fit, allow=settings.allow_misfit, field=field)
-        found |= {field: f'{field} ({backbone.name}): {remark}' for remark in said}
+        if said:
+            found[field] = f'{field} ({backbone.name}): {" ".join(said)}'
     return found
 
 

@@ -17,7 +17,6 @@ from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
-
 _SAME = 1e-6  # logits that differ by less do not differ
 
 

@@ -214,7 +214,7 @@ def render(entries: Sequence[Entry]) -> str:
 
 
 def _badges(entries):
-    """[(class, text)] of the verdicts, the worst first, and of what has none: no word stands for many."""
+    """[(class, text)] of the verdicts, the worst first, and of what has none."""
     found = collections.Counter(entry.kind or entry.status for entry in entries)
     if len(entries) == 1:
         return [(kind, _CALLED.get(kind, kind)) for kind in found]

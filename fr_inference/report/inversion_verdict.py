@@ -95,7 +95,8 @@ def _needed(search, inversion):
     if 'no-control' in spots:
         steps.append('the control with an untrained backbone (--untrained)')
     people = inversion['gallery']['members']
-    most = power.people_needed(*search.excess['hit_rate_ci95'], people, NEGLIGIBLE)
+    low, high = search.excess['hit_rate_ci95']
+    most = power.people_needed(low, high, people, NEGLIGIBLE)
     if most > people:
         faces = two_digits(search.figures['reconstructions'] * most / people)
         steps.append(
@@ -175,8 +176,8 @@ def _sure(search):
     figures = search.figures
     return (
         'How sure: if members and strangers were drawn by lot, as many matches would occur with '
-        f'probability {_probability(figures["p_value"])}; were the search no better than its controls, a '
-        f'difference this large with {_probability(search.excess["p_value"])} or less.'
+        f'probability {_probability(figures["p_value"])}; were the search no better than its controls, '
+        f'a difference this large with {_probability(search.excess["p_value"])} or less.'
     )
 
 

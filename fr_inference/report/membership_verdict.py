@@ -108,8 +108,8 @@ def _sure(one):
     if one.null is None or not one.valid:
         return text
     return text + (
-        f' Among strangers only, where there is nothing to find, it gives {wording.cases(one.null)}; that '
-        'includes 50, as it should.'
+        ' Among strangers only, where there is nothing to find, it gives '
+        f'{wording.cases(one.null)}; that includes 50, as it should.'
     )
 
 

@@ -237,8 +237,8 @@ def _beside(record):
         code='input-beside',
         headline='No leak is shown, but a backbone beside this one may have been fed wrong',
         text=capital(' '.join(misfits.values())),
-        advice='What it means: an attack learns less from a shadow that is fed wrong, and a control or '
-        'an evaluator may see nothing, so the question stays open. Give the backbone with its own input.',
+        advice='What it means: an attack learns less from a shadow that is fed wrong, and a control '
+        'or an evaluator may see nothing, so the question stays open. Give that backbone its own input.',
     )
 
 

@@ -68,8 +68,8 @@ def test_the_summary_says_what_matters_first():
     text = '\n'.join(sentences)
     for line in (
         '7 audits: 4 done, 2 failed, 1 waiting.',
-        'Largest finding: third. Of 100 pairs of a member and a stranger, the attack on photographs gets 40 '
-        'more right (34 to 46) than on a backbone that never saw them.',
+        'Largest finding: third. Of 100 pairs of a member and a stranger, the attack on photographs '
+        'gets 40 more right (34 to 46) than on a backbone that never saw them.',
         'Leak: third, second (largest excess first).',
         'Clear: first.',
         'Failed: broken, odd.',

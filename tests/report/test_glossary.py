@@ -52,5 +52,11 @@ def test_what_a_term_means_is_shown_beside_it_and_listed(name):
     tips = {term['href'][1:]: term['data-tip'] for term in terms if term['href'] != '#fed'}
     listed = {attributes['id'] for tag, attributes in found if tag == 'dd' and 'id' in attributes}
     assert set(tips) == listed
+    if name != 'comparison':  # the box explains its words, each where it first stands
+        box = text[text.index('<section class="verdict') : text.index('</section>')]
+        keys = re.findall(r'href="#term-(\w+)"', box)
+        assert {'backbone', 'member', 'stranger', 'interval'} <= set(keys)
+        assert ('generator' in keys) == (name == 'few')
+        assert len(keys) == len(set(keys))
     for key, tip in tips.items():
         assert tip == TERMS[key.removeprefix('term-')][1]

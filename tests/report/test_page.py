@@ -153,14 +153,6 @@ def test_the_first_screen_is_plain(audit, rendered):
     assert '#figures' in rendered[: rendered.index('<section')]
 
 
-def test_the_terms_of_the_box_are_explained_once(audit, rendered):
-    box = rendered[rendered.index('<section class="verdict') : rendered.index('</section>')]
-    keys = re.findall(r'href="#term-(\w+)"', box)
-    assert {'backbone', 'member', 'stranger', 'interval'} <= set(keys)
-    assert ('generator' in keys) == ('inversion' in audit.record)
-    assert len(keys) == len(set(keys))
-
-
 def test_an_invalid_audit_says_that_its_figures_say_nothing(rendered):
     words = 'no figure below says anything about the backbone'
     assert words not in rendered
