@@ -57,9 +57,9 @@ def of(
         said += [given.found] if given.found else []
         said += [_sure(decisive(found)), f'What it means: {given.meaning} {_ADVICE}']
         return Ruling(kind, given.headline, tuple(said), (Reason('membership', given.headline),))
-    said.append(_sure(decisive(found)))
     if kind == INVALID:
         return _invalid(found, said)
+    said.append(_sure(decisive(found)))
     if kind == CLEAR:
         return _clear(found, said, (data or {}).get('members', {}))
     return _open(found, said, data)
@@ -102,10 +102,10 @@ def _difference(share):
 
 def _sure(one):
     text = (
-        f'How sure: judged on {one.figures["identities"]} people who were not used to prepare the '
+        f'How sure: judged on {one.figures["identities"]:,} people who were not used to prepare the '
         'attack.'
     )
-    if one.null is None or not one.valid:
+    if one.null is None:
         return text
     return text + (
         ' Among strangers only, where there is nothing to find, it gives '

@@ -89,7 +89,8 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
     picks = []
     if one.null_failed:
         picks.append(
-            f'among strangers only, where there is nothing to find, it picks {cases(one.null)}'
+            'among strangers only, where there is nothing to find and 50 is right, it picks '
+            f'{cases(one.null)}'
         )
     if one.blind_failed:
         picks.append(f'on a backbone that never saw these people it picks {cases(one.blind)}')

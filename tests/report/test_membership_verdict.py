@@ -133,8 +133,8 @@ def test_the_words_of_a_failed_control():
     short = wording.not_counted(comparison(null=BAD_NULL), short=True)
     assert wording.not_counted(comparison(null=BAD_NULL)).startswith(f'{short}: ')
     assert wording.not_counted(comparison(null=BAD_NULL)) == (
-        'not counted because a control failed: among strangers only, where there is nothing to find, it '
-        'picks 88 of 100 (57 to 100)'
+        'not counted because a control failed: among strangers only, where there is nothing to find and '
+        '50 is right, it picks 88 of 100 (57 to 100)'
     )
     both = wording.not_counted(comparison(null=BAD_NULL, blind=BAD_BLIND))
     assert both.startswith('not counted because a control failed: among strangers')

@@ -82,8 +82,8 @@ def test_the_demo_does_not_claim_its_people():
     people = 'The attack on people with several photographs'
     (sentence,) = [text for text in said.sentences if text.startswith(people)]
     assert sentence.endswith(
-        'is not counted because a control failed: among strangers only, where there is nothing to find, '
-        'it picks 88 of 100 (44 to 98).'
+        'is not counted because a control failed: among strangers only, where there is nothing to find '
+        'and 50 is right, it picks 88 of 100 (44 to 98).'
     )
 
 
