@@ -72,12 +72,17 @@ def _named(one, found):
     return f'the attack on {wording.judged(one.unit)}{title}'
 
 
+def _which(one, found):
+    """The attack, with what it knows where another of its kind knows something else."""
+    settings = {other.setting for other in found if other.unit == one.unit}
+    known = f' {wording.knowing(one.setting)}' if len(settings) > 1 else ''
+    return f'{_named(one, found)}{known}'
+
+
 def _finding(one, found):
-    attack = _named(one, found)
     if not one.valid:
-        settings = {other.setting for other in found if other.unit == one.unit}
-        known = f', {wording.knowing(one.setting)},' if len(settings) > 1 else ''
-        return f'{attack}{known} is {wording.not_counted(one)}.'
+        return f'{_which(one, found)} is {wording.not_counted(one)}.'
+    attack = _named(one, found)
     low, high = one.figures['auc_ci95']
     text = (
         f'{wording.knowing(one.setting)}, {attack} picks the member out of one member and one '
@@ -260,7 +265,7 @@ def _open(found, said, data):
         )
     for one in counted:
         if one not in judged:
-            reasons.append(Reason('no-control', f'{capital(_named(one, found))} {_unchecked(one)}'))
+            reasons.append(Reason('no-control', f'{capital(_which(one, found))} {_unchecked(one)}'))
     unsettled = [one for one in judged if one.kind == OPEN]
     if unsettled:
         reasons.append(Reason('power', _power(judged, found)))
@@ -299,7 +304,7 @@ def _power(judged, found):
     if min(one.smallest_excess for one in judged) >= 0.5:
         return 'With so few people this audit could have found no leak, however large.'
     missed = [
-        f'{_size(one)} could have been missed by {_named(one, found)}'
+        f'{_size(one)} could have been missed by {_which(one, found)}'
         if len(judged) > 1
         else f'{_size(one)} could have been missed'
         for one in judged

@@ -288,3 +288,13 @@ def test_where_only_a_control_is_missing_the_advice_is_to_repeat():
     alone = said_of(comparison(over=(-0.04, 0.04)), on_people(null=BAD_NULL), sides=data())
     assert alone.kind == 'open'
     assert 'What would settle it: the same audit with other people' in text_of(alone)
+
+
+def test_attacks_that_know_different_things_are_told_apart():
+    wide = {'figures': block(0.5, 0.3, 0.7), 'over': (-0.2, 0.2)}
+    found = comparison(**wide), comparison(setting='auxiliary', over=(-0.06, 0.06))
+    text = text_of(said_of(*found, sides=data(100, 4)))
+    assert 'missed by the attack on photographs knowing some of the training images' in text
+    assert 'missed by the attack on photographs knowing none of the training images' in text
+    void = text_of(said_of(comparison(), comparison(setting='auxiliary', null=BAD_NULL)))
+    assert 'on photographs knowing none of the training images is not counted' in void
