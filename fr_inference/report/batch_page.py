@@ -165,7 +165,7 @@ def _line(entry, keys):
     line = [entry.name, entry.target, entry.status, entry.error, entry.kind]
     line += [figures.get(name, '') for name in _PLAIN]
     line.append(first.key if first is not None else '')
-    line.append(' '.join(one.key for one in entry.comparisons if not one.valid))
+    line.append(' '.join(one.key for one in entry.comparisons if entry.void(one)))
     for name in INTERVALS:
         line += measured.get(name, ('', '', ''))
     found = {one.key: one for one in entry.comparisons}

@@ -267,7 +267,11 @@ def test_csv_holds_the_same_figures(tmp_path):
         assert row['decided_by'] == (one.decisive.key if one.comparisons else '')
     assert rows[3]['not_counted'] == 'people/partial'
     assert rows[0]['auc brightness/strangers'] == ''
-    batch_page.write(tmp_path, ENTRIES[:1])  # replaced
+    batch_page.write(tmp_path, [entry('wrong', 'invalid')])  # replaced
+    with open(tmp_path / 'comparison.csv', encoding='utf-8', newline='') as file:
+        (row,) = csv.DictReader(file)
+    assert (row['verdict'], row['not_counted']) == ('invalid', 'bn-distance/partial')
+    batch_page.write(tmp_path, ENTRIES[:1])
     assert 'second' not in (tmp_path / 'comparison.html').read_text()
 
 
