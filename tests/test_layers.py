@@ -46,7 +46,8 @@ DEVICES = {
     *('device_put', 'sharding', 'NamedSharding', 'Mesh', 'make_mesh', 'pmap', 'shard_map'),
     *('process_index', 'process_count', 'distributed'),
 }
-# Beside devices.py: weights are restored to one device; a record and a bar name the machine.
+# Beside devices.py: weights are restored to one device; a record and a bar name the machine; a plan
+# places zeros as the compiled program wants them.
 KNOW_DEVICES = {
     'fr_inference/devices.py': DEVICES,
     'fr_inference/processes.py': {'process_index', 'process_count'},
@@ -54,6 +55,7 @@ KNOW_DEVICES = {
     'fr_inference/provenance.py': {'devices'},
     'fr_inference/cli/joining.py': {'distributed'},
     'fr_inference/benchmarking/chips.py': {'devices'},
+    'fr_inference/planning/timed_run.py': {'device_put'},
 }
 
 # All others let `runs` or `devices` share work out, decide for all, and write once.

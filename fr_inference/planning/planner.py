@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from fr_inference.planning import compiling, largest, least_time, running, topologies
+from fr_inference.planning import compiling, largest, least_time, timed_run, topologies
 from fr_inference.planning.compiling import Figures
 from fr_inference.planning.topologies import Topology
 from fr_inference.planning.workload import Part
@@ -82,7 +82,7 @@ def _row(part: Part, topology: Topology, wanted: bool, kept) -> dict[str, Any]:
         row['largest'] = None if best is None else _figures(part, topology, most, best)
     row['compiled'] = {str(size): found.compile_seconds for size, found in sorted(known.items())}
     if topology.real and found.fits:
-        row['measured_seconds_per_call'] = running.seconds(part.program(on, size))
+        row['measured_seconds_per_call'] = timed_run.seconds(part.program(on, size))
     return row
 
 

@@ -213,7 +213,9 @@ def _gpus(family: str, count: int) -> tuple[jax.Device, ...]:
             topology=f'1x{count // here}x{here}',
             target_config=gpu_targets.GPUS[family].text(),
         )
-    except NotImplementedError:  # the plugin is there without NVIDIA's libraries, and looked for them
+    except (
+        NotImplementedError
+    ):  # the plugin is there without NVIDIA's libraries, and looked for them
         raise _absent('GPU') from None
     return tuple(described.devices)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.models.target import Apply, InputSpec
+from fr_inference.weights.graphs.graph_plan import Plan
 from fr_inference.weights.graphs.network import Network
-from fr_inference.weights.graphs.plan import Plan
 
 _MAX_TRIED = 1 << 28  # elements of all tensors: an IResNet-100 has a third of that
 

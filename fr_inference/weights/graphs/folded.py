@@ -1,7 +1,7 @@
 """Which BatchNorm layers of a graph kept their statistics, and which seem to be folded into weights."""
 
+from fr_inference.weights.graphs.graph_plan import Plan
 from fr_inference.weights.graphs.operators import NORM
-from fr_inference.weights.graphs.plan import Plan
 
 _MOST = 4  # names that a note lists
 

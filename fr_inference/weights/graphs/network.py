@@ -16,9 +16,9 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.formats.onnx_file import Node
 from fr_inference.weights.graphs import operation, operators
+from fr_inference.weights.graphs.graph_plan import Plan
 from fr_inference.weights.graphs.operation import Tensor
 from fr_inference.weights.graphs.operators import NORM, OPERATORS
-from fr_inference.weights.graphs.plan import Plan
 
 
 class Laid(NamedTuple):

@@ -14,9 +14,9 @@ from fr_inference.models import registry
 from fr_inference.models.target import Target, origins
 from fr_inference.weights import families
 from fr_inference.weights.descriptions import naming
-from fr_inference.weights.graphs import batches, folded, image_input, plan
+from fr_inference.weights.graphs import batches, folded, graph_plan, image_input
+from fr_inference.weights.graphs.graph_plan import Plan
 from fr_inference.weights.graphs.network import Network
-from fr_inference.weights.graphs.plan import Plan
 
 ARCHITECTURE = 'onnx'
 
@@ -53,10 +53,10 @@ def read(
             given = image_input.convention(model)
     spec, known = image_input.changed(given, changes)
     with naming(field), naming(source):
-        made, variables = plan.make(model, model.outputs, channels_first=given.channels_first)
+        made, variables = graph_plan.make(model, model.outputs, channels_first=given.channels_first)
         if len(model.outputs) > 1:
             output = _embedding(batches.shapes(made, variables, spec, given.batch or 1), model)
-            made, variables = plan.make(model, [output], channels_first=given.channels_first)
+            made, variables = graph_plan.make(model, [output], channels_first=given.channels_first)
         made, alone = batches.fitted(made, variables, spec, given.batch)
     network = Network(made)
     target = Target(

@@ -7,7 +7,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from fr_inference.formats import onnx_file
-from fr_inference.weights.graphs import plan
+from fr_inference.weights.graphs import graph_plan
 from fr_inference.weights.graphs.network import Network, first
 
 
@@ -83,7 +83,7 @@ def reference(model, x):
 def planned(model, folder, channels_first=False):
     """Returns (module, variables) of a model, whatever its input is."""
     read = onnx_file.read(saved(model, folder))
-    made, variables = plan.make(read, read.outputs, channels_first=channels_first)
+    made, variables = graph_plan.make(read, read.outputs, channels_first=channels_first)
     return Network(made), variables
 
 

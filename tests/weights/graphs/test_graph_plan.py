@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fr_inference.errors import InputError
-from fr_inference.weights.graphs import plan
+from fr_inference.weights.graphs import graph_plan
 from tests.weights.graphs import builder
 from tests.weights.graphs.builder import Builder
 
@@ -60,7 +60,7 @@ def test_plans_of_one_architecture_are_equal(tmp_path):
         return builder.planned(model, tmp_path)[0].plan
 
     one, other = plan_of(0), plan_of(1)
-    assert isinstance(one, plan.Plan)
+    assert isinstance(one, graph_plan.Plan)
     assert one == other
     assert hash(one) == hash(other)
     assert plan_of(0, slope=0.3) != one
