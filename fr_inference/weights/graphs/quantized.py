@@ -6,6 +6,7 @@ has none, and a search for faces would stand still.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def dequantize(node: Node, x: Tensor, scale: Tensor | None, zero: Tensor | None 
 
 def quantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
     """round(x / scale) + zero, clipped to the range of the type of `zero`."""
-    xp, axis = library(x, scale), node.attributes.get('axis', 1)
+    axis = node.attributes.get('axis', 1)
     kind = np.dtype(np.uint8) if zero is None else np.dtype(zero.dtype)
     if zero is None and node.attributes.get('output_dtype'):
         kind = onnx_tensors.dtype_of(node.attributes['output_dtype']) or np.dtype(object)
@@ -45,10 +46,18 @@ def quantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None) -
         raise errors.InputError('y_zero_point', f'type {kind}', '8 or 16 bits')
     limits = np.iinfo(kind)
     middle = 0 if zero is None else _along(zero.astype(np.float32), x, axis)
-    exact = xp.clip(x / _along(scale, x, axis) + middle, float(limits.min), float(limits.max))
+    ratio = x / _along(scale, x, axis)
+    return _rounded(ratio, middle, float(limits.min), float(limits.max))
+
+
+def _rounded(ratio: Tensor, middle: Any, low: float, high: float) -> Tensor:
+    """round(ratio) + middle, clipped, with the gradient of ratio + middle, clipped."""
+    xp = library(ratio)
+    whole = xp.clip(xp.round(ratio) + middle, low, high)
     if xp is np:
-        return np.round(exact)
-    return exact + jax.lax.stop_gradient(jnp.round(exact) - exact)
+        return whole
+    exact = jnp.clip(ratio + middle, low, high)
+    return exact + jax.lax.stop_gradient(whole - exact)
 
 
 def dynamic(node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -60,10 +69,7 @@ def dynamic(node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     high = jax.lax.stop_gradient(jnp.maximum(jnp.max(x), 0))
     scale = jnp.where(high > low, (high - low) / 255, 1)
     zero = jnp.round(jnp.clip(-low / scale, 0, 255))
-    ratio = x / scale
-    exact = jnp.clip(ratio + zero, 0, 255)
-    whole = jnp.clip(jnp.round(ratio) + zero, 0, 255)
-    return exact + jax.lax.stop_gradient(whole - exact), scale, zero
+    return _rounded(x / scale, zero, 0, 255), scale, zero
 
 
 OPERATORS: Mapping[str, Operator] = {
