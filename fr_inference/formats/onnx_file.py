@@ -56,6 +56,7 @@ class Model:
       input: name of the image tensor.
       shape: of the image tensor; None for a length that the file leaves open.
       outputs: names of the results.
+      declared: result -> its shape as the file says, () where it does not.
       files: the model, and the files of its external data.
     """
 
@@ -64,6 +65,7 @@ class Model:
     input: str
     shape: tuple[int | None, ...]
     outputs: tuple[str, ...]
+    declared: Mapping[str, tuple[int | None, ...]]
     files: tuple[pathlib.Path, ...]
 
 
@@ -111,6 +113,7 @@ def read(path: str | os.PathLike) -> Model:
         input=name,
         shape=shape,
         outputs=outputs,
+        declared={value.name: _shape(value) for value in graph.output},
         files=(path, *onnx_tensors.beside(graph, path)),
     )
 
@@ -229,11 +232,15 @@ def _image(graph, constants, source):
         raise errors.InputError(
             source, f'an input of type {onnx_tensors.type_name(tensor.elem_type)}', 'floating point'
         )
-    shape = tuple(
+    return inputs[0].name, _shape(inputs[0])
+
+
+def _shape(value):
+    """Returns the shape of an input or result; None for a length that the file leaves open."""
+    return tuple(
         size.dim_value if size.HasField('dim_value') and size.dim_value > 0 else None
-        for size in tensor.shape.dim
+        for size in value.type.tensor_type.shape.dim
     )
-    return inputs[0].name, shape
 
 
 def _check_order(nodes: Sequence[Node], known: set[str], source: str) -> None:
