@@ -69,9 +69,24 @@ class Model:
     files: tuple[pathlib.Path, ...]
 
 
+# A model begins with its version, a small number, and the tag of one of the fields behind that.
+_TAGS = b'\x12\x1a\x22\x28\x32\x3a\x42'
+_CHECKPOINTS = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
+
+
 def is_onnx(path: str | os.PathLike) -> bool:
-    """Whether a file calls itself ONNX by its suffix."""
-    return pathlib.Path(path).suffix.lower() == '.onnx'
+    """Whether a file is ONNX by its first bytes, or by its suffix where those are nothing else's."""
+    named = pathlib.Path(path).suffix.lower() == '.onnx'
+    if not os.path.isfile(path):
+        return named
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(9)
+    except OSError:
+        return named
+    if named:
+        return not start.startswith(_CHECKPOINTS)
+    return start[:1] == b'\x08' and start[2:3] in _TAGS and start[2:3] != b'' and start[8:] != b'{'
 
 
 def files_of(path: pathlib.Path) -> tuple[pathlib.Path, ...]:

@@ -146,7 +146,7 @@ def _convert(path, arch, changes, dtype, part, field):
             return families.recognise(state.tensors, source, part=part, **given)
         except errors.InputError as error:
             # Other arguments than these have no part that could be given.
-            chosen = error.field == 'part' and field in ('target', 'source')
+            chosen = error.field == 'part' and field in ('target', 'source', 'init')
             raise error if chosen or error.field == 'arch' else error.within(field) from error
 
     match, tensors, aside = recognised()

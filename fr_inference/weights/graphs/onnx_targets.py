@@ -113,7 +113,7 @@ def _asking(field: str, source: str) -> Iterator[None]:
     try:
         yield
     except errors.InputError as error:
-        if error.field in ('part', 'input_size') and field in ('target', 'source'):
+        if error.field in ('part', 'input_size') and field in ('target', 'source', 'init'):
             raise errors.InputError(
                 error.field, error.found, error.expected, error.hint, inside=source
             ) from error

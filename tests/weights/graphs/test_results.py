@@ -108,6 +108,14 @@ def test_in_doubt(tmp_path):
         assert distances.embedding_size(target) == length
 
 
+def test_rounding_is_told(tmp_path):
+    made = Backbone()
+    step = np.float32(0.01)
+    small = made.node('QuantizeLinear', made.embedding, step, np.int8(0))
+    target = made.open(tmp_path, made.node('DequantizeLinear', small, step, np.int8(0)))
+    assert any('quantised' in note for note in target.notes)
+
+
 def test_none_and_unknown(tmp_path):
     made = Backbone()
     outputs = made.node('Softmax', made.node('Tanh', made.embedding))
