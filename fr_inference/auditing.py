@@ -258,7 +258,8 @@ def run(
         opened.target, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
     )
     limits = [*overlaps, *convention.demand(opened.target, fit, allow=settings.allow_misfit)]
-    limits += checking.misfits(opened, faces, settings)
+    misfits = checking.misfits(opened, faces, settings)
+    limits += misfits.values()
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)
@@ -273,7 +274,12 @@ def run(
         scores=scores if scores is not None else folder and folder / 'scores',
         progress=progress,
     )
-    found = study.run(views, faces, settings=settings) if membership else study.nothing(views)
+    trained = recording.trained_people(opened, faces)
+    found = (
+        study.run(views, faces, settings=settings, trained=trained)
+        if membership
+        else study.nothing(views)
+    )
     inverted = None
     if search is not None:
         inverted = searches.invert(
@@ -291,6 +297,7 @@ def run(
         **subject,
         'input': recording.fed(opened.target, views, settings, fit, alignment),
         **({'overlaps': overlaps} if overlaps else {}),
+        **({'misfits': misfits} if misfits else {}),
         **({'membership': found.membership} if membership else {}),
         **({'inversion': inverted.record} if inverted is not None else {}),
         'limits': [*unaligned, *limits, *found.limits],

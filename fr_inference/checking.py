@@ -96,16 +96,18 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
     return faces, limits
 
 
-def misfits(opened: Opened, faces: Mapping[str, Faces], settings: config.Settings) -> list[str]:
+def misfits(
+    opened: Opened, faces: Mapping[str, Faces], settings: config.Settings
+) -> dict[str, str]:
     """Checks the input convention of every backbone that was given beside the target.
 
     Returns:
-      A sentence for each that the images do not surely fit.
+      'shadow', 'blind' or 'evaluator' -> a sentence, for each that the images do not surely fit.
 
     Raises:
       InputError: for one whose images clearly fit another convention better, unless that is allowed.
     """
-    found = []
+    found: dict[str, str] = {}
     given: dict[str, Target | None] = {
         'shadow': opened.shadow.target if opened.shadow is not None else None,
         'blind': opened.blind,
@@ -118,7 +120,8 @@ def misfits(opened: Opened, faces: Mapping[str, Faces], settings: config.Setting
             backbone, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
         )
         said = convention.demand(backbone, fit, allow=settings.allow_misfit, field=field)
-        found += [f'{field} ({backbone.name}): {remark}' for remark in said]
+        if said:
+            found[field] = f'{field} ({backbone.name}): {" ".join(said)}'
     return found
 
 

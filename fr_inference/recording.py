@@ -63,10 +63,8 @@ def subject(opened: Opened, views: Views, faces: Mapping[str, Faces]) -> dict[st
     """Returns what was audited, with which images."""
     target = opened.target
     data = {name: side.described() for name, side in faces.items()}
-    if (listed := opened.trained_on.get('target')) is not None:
-        members = faces['members']  # whose digests were computed by `checking.checked_faces`
-        digests = [members.digest(row) for row in range(len(members))]
-        data['members']['in_training_list'] = overlap.count_listed(digests, listed)
+    if (listed := _in_list(opened, faces)) is not None:
+        data['members']['in_training_list'] = sum(listed)
     return {
         'target': {
             'name': target.name,
@@ -81,6 +79,23 @@ def subject(opened: Opened, views: Views, faces: Mapping[str, Faces]) -> dict[st
             {'path': path, 'reason': reason} for path, reason in sorted(views.skipped.items())
         ],
     }
+
+
+def trained_people(opened: Opened, faces: Mapping[str, Faces]) -> set[str] | None:
+    """Returns the members of whom the target's own list has an image; None where it has no list."""
+    listed = _in_list(opened, faces)
+    if listed is None:
+        return None
+    names = zip(faces['members'].identities, listed, strict=True)
+    return {name for name, known in names if known}
+
+
+def _in_list(opened, faces):
+    """Whether each of the members' images is in the target's own list of training images, or None."""
+    if (training := opened.trained_on.get('target')) is None:
+        return None
+    members = faces['members']  # whose digests were computed by `checking.checked_faces`
+    return overlap.listed([members.digest(row) for row in range(len(members))], training)
 
 
 def fed(

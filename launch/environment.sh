@@ -51,7 +51,8 @@ list_programs() {
 # Prints the module of the program called $1.
 find_program() {
   local name=${1#experiments.}
-  if ! list_programs | grep -Fqx -e "$name"; then
+  # Not grep -q: it would end before its input does, and pipefail takes that for a failure.
+  if ! list_programs | grep -Fx -e "$name" >/dev/null; then
     echo "program: found '$1', expected one of $(list_programs | paste -s -d ' ' -)" >&2
     return 2
   fi

@@ -238,15 +238,15 @@ def check_training_list(
     return notes
 
 
-def count_listed(digests: Sequence[str], training: Sequence[str]) -> int:
-    """Returns how many images are in a list of training images.
+def listed(digests: Sequence[str], training: Sequence[str]) -> list[bool]:
+    """Returns which images are in a list of training images.
 
     Args:
       digests: `content_digests` of the images; '' for one that could not be read.
       training: SHA-256 of the training images.
     """
     known = set(training) - {''}
-    return sum(digest in known for digest in digests)
+    return [digest in known for digest in digests]
 
 
 def _listed(examples):

@@ -17,6 +17,8 @@ from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
+_SAME = 1e-6  # logits that differ by less do not differ
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -50,7 +52,8 @@ class Trials:
 
     Attributes:
       target: in the target.
-      blind: in a backbone that never saw the members; None where it cannot be run there.
+      blind: in a backbone that never saw the members; None where it cannot be run there, or gives every
+        picture the same score.
       null: in the target among strangers, half of whom are called members; None for too few of them.
     """
 
@@ -90,6 +93,9 @@ def compare(
     trials = _SETTINGS[setting](attack, views, settings.seed)
     if trials is None:
         return None
+    if trials.blind is not None and np.ptp(trials.blind.scored.scores) < _SAME:
+        # A backbone that sees nothing in any picture is no control: 0.5, whatever the sides differ in.
+        trials = dataclasses.replace(trials, blind=None)
 
     figures = functools.partial(_figures, settings=settings)
     scored = trials.target.scored

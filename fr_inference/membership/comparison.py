@@ -117,20 +117,20 @@ class Comparison:
     def kind(self) -> str:
         """What it says: `LEAK`, `CLEAR`, `OPEN` or `INVALID`.
 
-        A leak is claimed only where no control failed, the attack's own interval lies above 0.5 and
-        that of its excess over the blind control above 0. Clear needs both controls, an excess that
-        surely stays below `NEGLIGIBLE`, and the power to find one of `FINDABLE`.
+        A leak is claimed only where both controls were run and held, the attack's own interval lies
+        above 0.5 and that of its excess over the blind control above 0. Clear needs both controls, an
+        excess that surely stays below `NEGLIGIBLE`, and the power to find one of `FINDABLE`.
         """
         if not self.valid:
             return INVALID
-        if self.excess is None:
+        if self.excess is None or self.null is None:
             return OPEN
         low, high = self.excess['auc_ci95']
         if low > 0 and self.figures['auc_ci95'][0] > 0.5:
             return LEAK
         smallest = self.smallest_excess
         powerful = smallest is not None and smallest <= FINDABLE
-        return CLEAR if high < NEGLIGIBLE and powerful and self.null is not None else OPEN
+        return CLEAR if high < NEGLIGIBLE and powerful else OPEN
 
     @property
     def decided_by(self) -> tuple[tuple[float, float], ...]:

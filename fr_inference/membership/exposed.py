@@ -1,6 +1,6 @@
 """The members that an attack recognises beyond every stranger, at a stated error rate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ from fr_inference.membership.labelled import Labelled
 _MOST = 12
 _PICTURES = 4
 _UNSURE = 0.05
+_ERRORS = (
+    0.2  # nobody is named where more strangers than this may score as high: it takes 14 of them
+)
 
 
 def of_people(images: Labelled, fit: np.ndarray, logits: np.ndarray) -> dict[str, float]:
@@ -33,6 +36,7 @@ def exposed(
     *,
     by: str,
     logits: np.ndarray | None = None,
+    trained: Collection[str] | None = None,
 ) -> dict[str, Any] | None:
     """Returns members of the evaluated half whose score lies above that of every stranger there.
 
@@ -46,18 +50,24 @@ def exposed(
       scores: of the judged people, members and strangers.
       by: key of the comparison they are of.
       logits: [N] of an attack on images, by which a person's pictures are chosen.
+      trained: who is in the backbone's own list of training images; None where it has no list. A member
+        who is not is neither counted nor named.
 
     Returns:
       by; strangers (n); error_rate_ci95 (that bound); members (how many were judged); above (how many
       lie above the bar); people: the highest, with 'identity', 'score', 'images' and up to four 'rows'.
-      None where nobody lies above it, or there is no stranger.
+      None where nobody lies above it, or so few strangers are judged that the bound says little.
     """
     rows: dict[str, list[int]] = {}
     for row in np.flatnonzero(images.member & ~fit):
         rows.setdefault(images.identities[row], []).append(int(row))
     strangers = [score for name, score in scores.items() if name not in rows]
-    members = {name: score for name, score in scores.items() if name in rows}
-    if not strangers:
+    members = {
+        name: score
+        for name, score in scores.items()
+        if name in rows and (trained is None or name in trained)
+    }
+    if not strangers or (bound := 1 - _UNSURE ** (1 / len(strangers))) > _ERRORS:
         return None
     above = sorted(
         (name for name, score in members.items() if score > max(strangers)),
@@ -68,7 +78,7 @@ def exposed(
     return {
         'by': by,
         'strangers': len(strangers),
-        'error_rate_ci95': 1 - _UNSURE ** (1 / len(strangers)),
+        'error_rate_ci95': bound,
         'members': len(members),
         'above': len(above),
         'people': [

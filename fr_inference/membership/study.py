@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,13 +70,20 @@ def check(faces: Mapping[str, Faces], seed: int) -> None:
         populations.check_others(judged, faces['member_identities'].identities)
 
 
-def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) -> Findings:
+def run(
+    views: Views,
+    faces: Mapping[str, Faces],
+    *,
+    settings: config.Settings,
+    trained: Collection[str] | None = None,
+) -> Findings:
     """Runs every attack that was asked for, in every setting that the faces allow.
 
     Args:
       views: by `measure_views`, with the features of `chosen(settings)`.
       faces: 'member_identities' and 'shift' where there are any.
       settings: how.
+      trained: who is in the target's own list of training images; None where it has no list.
 
     Raises:
       InputError: when none of the attacks can be run, and for anything that is wrong with the input.
@@ -110,7 +117,7 @@ def run(views: Views, faces: Mapping[str, Faces], *, settings: config.Settings) 
         comparisons=comparisons,
         logits={one.key: trials.target.logits for one, trials in ran if one.unit == 'image'},
         membership=membership,
-        exposed=_exposed(views, comparisons, by_key),
+        exposed=_exposed(views, comparisons, by_key, trained),
         limits=[
             *limitations.of_views(views),
             *limitations.of_attacks(wanted, comparisons),
@@ -163,19 +170,23 @@ def _shadow(ran, views, settings, of_scores):
     return found
 
 
-def _exposed(views, comparisons, by_key):
+def _exposed(views, comparisons, by_key, trained):
     """Members that the attack which shows a leak recognises beyond every stranger; None without one."""
     leaking = [one for one in comparisons if one.kind == LEAK and one.setting == 'partial']
     if not leaking:
         return None
     one = decisive(leaking)
     trial = by_key[one.key].target
+    logits = None
     if one.unit == 'image':
-        scores = exposed.of_people(views.in_target, views.fit, trial.logits)
-        return exposed.exposed(views.in_target, views.fit, scores, by=one.key, logits=trial.logits)
-    rows = np.flatnonzero(trial.judged)
-    scores = {trial.examples.names[row]: float(trial.logits[row]) for row in rows}
-    return exposed.exposed(views.in_target, views.fit, scores, by=one.key)
+        logits = trial.logits
+        scores = exposed.of_people(views.in_target, views.fit, logits)
+    else:
+        rows = np.flatnonzero(trial.judged)
+        scores = {trial.examples.names[row]: float(trial.logits[row]) for row in rows}
+    return exposed.exposed(
+        views.in_target, views.fit, scores, by=one.key, logits=logits, trained=trained
+    )
 
 
 def nothing(views: Views) -> Findings:

@@ -79,11 +79,12 @@ def _draw(entries, labels, left, name):
             found = {one.key: one for one in entry.comparisons}
             for key in (key for key in labels if key in found):
                 one = found[key]
-                tint, _, sign = looks[key] if one.valid else look(0, counted=False)
-                called = wording.not_counted(one, short=True) or labels[key]
+                void = entry.void(one)
+                tint, _, sign = look(0, counted=False) if void else looks[key]
+                called = void or labels[key]
                 draw(row, one.figures, tint, sign, called)
                 if one.blind is not None:
-                    sign = sign if one.valid else 'o'
+                    sign = 'o' if void else sign
                     draw(row + 0.42, one.blind, tint, sign, '_', hollow=True)
                     controlled = True
                 row += _ATTACK

@@ -1,5 +1,6 @@
 """Many audits side by side: one page, readable offline, in light and dark, and the same as CSV."""
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -61,6 +62,12 @@ class Entry:
         """The comparison that the verdict rests on."""
         return decisive(self.comparisons) if self.comparisons else None
 
+    def void(self, one: Comparison | None = None) -> str:
+        """Returns why a figure is not counted, of an attack or of the search; '' for one that is."""
+        if one is not None and not one.valid:
+            return wording.not_counted(one, short=True)
+        return wording.NO_FIGURE if self.kind == INVALID else ''
+
     @property
     def measured(self) -> dict[str, tuple[float, float, float]]:
         """Returns name -> (value, low, high) of those of `INTERVALS` that were measured."""
@@ -86,7 +93,7 @@ class Entry:
         one = self.decisive
         if one is not None and not one.valid:
             parts.insert(0, wording.not_counted(one))
-        else:
+        elif not self.void():
             for name, called in (('auc', 'AUC'), ('hit_rate', 'hit rate')):
                 if name in self.measured:
                     value, low, high = self.measured[name]
@@ -158,7 +165,7 @@ def _line(entry, keys):
     line = [entry.name, entry.target, entry.status, entry.error, entry.kind]
     line += [figures.get(name, '') for name in _PLAIN]
     line.append(first.key if first is not None else '')
-    line.append(' '.join(one.key for one in entry.comparisons if not one.valid))
+    line.append(' '.join(one.key for one in entry.comparisons if entry.void(one)))
     for name in INTERVALS:
         line += measured.get(name, ('', '', ''))
     found = {one.key: one for one in entry.comparisons}
@@ -180,6 +187,7 @@ def _labels(entries):
 def render(entries: Sequence[Entry]) -> str:
     """Returns the page, which refers to the reports beside it and to nothing else."""
     headline, tone, sentences = summary(entries)
+    invalid = [entry for entry in entries if entry.kind == INVALID]
     labels = _labels(entries)
     drawn = batch_figure.targets(entries, labels) if labels else []
     return page.template('batch_page.html').render(
@@ -190,10 +198,13 @@ def render(entries: Sequence[Entry]) -> str:
         labels=labels,
         not_counted=wording.not_counted,
         label=wording.label,
+        badges=_badges(entries),
         headline=headline,
         tone=tone,
         sentences=[_labelled(sentence) for sentence in sentences],
         interval=_interval,
+        # An invalid audit whose attacks all failed their controls is named by them.
+        void_audits=[entry for entry in invalid if any(one.valid for one in entry.comparisons)],
         void_ones=[(entry, one) for entry in entries for one in entry.comparisons if not one.valid],
         inverted=any('hit_rate' in entry.figures for entry in entries),
         unfinished=any(entry.status in ('waiting', 'running') for entry in entries),
@@ -202,15 +213,31 @@ def render(entries: Sequence[Entry]) -> str:
     )
 
 
-def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
-    """Returns (headline, word, sentences): which leaks most, which nothing, which failed.
+def _badges(entries):
+    """[(class, text)] of the verdicts, the worst first, and of what has none."""
+    found = collections.Counter(entry.kind or entry.status for entry in entries)
+    if len(entries) == 1:
+        return [(kind, _CALLED.get(kind, kind)) for kind in found]
+    order = [*_KINDS, *STATES]
+    return [(kind, f'{found[kind]} {_CALLED.get(kind, kind)}') for kind in order if found[kind] > 0]
 
-    The word is that of a verdict; '' where nothing was audited.
+
+def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
+    """Returns (headline, tone, sentences): which leaks most, which nothing, which failed.
+
+    The tone is the colour of a verdict, '' where nothing was audited: that of a leak where any backbone
+    leaks, of an all-clear where every audit that was asked for is done and clear.
     """
     kinds = {kind: [entry for entry in entries if entry.kind == kind] for kind in _KINDS}
     states = {state: [entry for entry in entries if entry.status == state] for state in STATES}
     done, leaking = len(states['done']), kinds[LEAK]
-    others = ', '.join(f'{len(kinds[kind])} {kind}' for kind in _KINDS[1:] if kinds[kind])
+    lost = len(states['failed']) + len(states['bug'])
+    pending = len(entries) - done - lost
+    counts = [(len(kinds[kind]), kind) for kind in _KINDS[1:]]
+    rest = [(lost, 'failed'), (pending, 'not done')]
+    if not leaking and len(kinds[CLEAR]) == done:
+        counts = []
+    others = ', '.join(f'{number} {word}' for number, word in (*counts, *rest) if number)
     if leaking:
         gives = 'gives' if len(leaking) == 1 else 'give'
         headline = f'{len(leaking)} of {_count(done, "backbone")} {gives} away training data'
@@ -218,7 +245,8 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     elif not done:
         tone, headline = '', 'Nothing audited yet'
     elif len(kinds[CLEAR]) == done:
-        tone, headline = CLEAR, f'No leak found in {_count(done, "backbone")}'
+        headline = f'No leak found in {_count(done, "backbone")}'
+        tone, headline = (OPEN, f'{headline}; {others}') if others else (CLEAR, headline)
     else:
         tone = INVALID if len(kinds[INVALID]) == done else OPEN
         headline = f'No leak is shown in {_count(done, "backbone")}: {others}'
@@ -240,14 +268,18 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
         most, one = max(shown, key=lambda pair: pair[1].excess['auc'])
         low, high = (100 * end for end in one.excess['auc_ci95'])
         sentences.append(
-            f'Leaks most: {most.name}. Of 100 pairs of a member and a stranger, the attack on '
+            f'Largest finding: {most.name}. Of 100 pairs of a member and a stranger, the attack on '
             f'{wording.judged(one.unit)} gets {100 * one.excess["auc"]:.0f} more right ({low:.0f} to '
             f'{high:.0f}) than on a backbone that never saw them.'
         )
     if len(leaking) > 1:
         excess = {entry.name: one.excess['auc'] for entry, one in shown}
-        leaking = sorted(leaking, key=lambda entry: -excess.get(entry.name, 0))
-        sentences.append(f'Leak: {_names(leaking)}, the strongest first.')
+        ranked = sorted((entry for entry, _ in shown), key=lambda entry: -excess[entry.name])
+        searched = [entry for entry in leaking if entry.name not in excess]
+        parts = [f'{_names(ranked)} (largest excess first)'] if len(ranked) > 1 else []
+        parts += [_names(ranked)] if len(ranked) == 1 else []
+        parts += [f'{_names(searched)} (by reconstructed faces alone)'] if searched else []
+        sentences.append(f'Leak: {"; ".join(parts)}.')
     for words, found in (
         *((kind.capitalize(), kinds[kind]) for kind in _KINDS[1:]),
         ('Failed', states['failed'] + states['bug']),

@@ -1,5 +1,7 @@
 """The terms of a report, each in one sentence: shown on hover and focus, and listed at the end."""
 
+import re
+
 import markupsafe
 
 TERMS = {
@@ -30,6 +32,11 @@ TERMS = {
     'centre': (
         'class centre',
         'The embedding that the training drew all photographs of one person towards.',
+    ),
+    'control': (
+        'control',
+        'A check of the attack: the same attack where there is nothing to find, so that what it finds '
+        'there is no leak.',
     ),
     'cosine': (
         'cosine',
@@ -72,6 +79,11 @@ TERMS = {
         'gallery',
         'The people among whom the evaluator looks for the one most like a reconstruction: the '
         'members, and as many strangers.',
+    ),
+    'generator': (
+        'generator',
+        'A program that draws faces of nobody; a search steers it towards people whom the backbone was '
+        'trained on.',
     ),
     'hit': (
         'hit',
@@ -145,6 +157,20 @@ TERMS = {
 }
 """Key -> (term, what it means)."""
 
+SENTENCES = {
+    'interval': '95.%.interval',
+    'control': 'controls?',
+    'generator': 'face generator',
+    'template': 'stored embedding',
+    'backbone': 'backbone',
+    'stranger': 'strangers?',
+    'member': 'members?',
+}
+"""Key -> its words in a verdict's sentences, but within another word or the name of a flag."""
+_PATTERN = re.compile(
+    '|'.join(rf'(?<![\w-])(?P<{key}>{words})(?![\w-])' for key, words in SENTENCES.items())
+)
+
 
 class Glossary:
     """Marks the terms of one page, and keeps those that occurred.
@@ -168,6 +194,17 @@ class Glossary:
         return markupsafe.Markup(
             '<a class="term" href="#term-{0}" aria-describedby="term-{0}" data-tip="{1}">{2}</a>'
         ).format(key, meaning, text or name)
+
+    def explained(self, text: str) -> markupsafe.Markup:
+        """Returns a text in which the first of each of its terms that the page holds is a link."""
+        parts, end = [], 0
+        for found in _PATTERN.finditer(text):
+            key = found.lastgroup
+            if key is None or key in self._keys:
+                continue
+            parts += [markupsafe.escape(text[end : found.start()]), self.term(key, found[0])]
+            end = found.end()
+        return markupsafe.Markup('').join([*parts, text[end:]])
 
     @property
     def used(self) -> list[tuple[str, str, str]]:

@@ -6,8 +6,9 @@ from typing import Any
 from fr_inference import errors
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import CLEAR, LEAK, NEGLIGIBLE, OPEN
+from fr_inference.metrics import power
 from fr_inference.report import wording
-from fr_inference.report.ruling import Reason, Ruling, percent
+from fr_inference.report.ruling import Reason, Ruling, percent, two_digits
 
 SIGNIFICANT = 0.01
 """Largest p-value of a recovery."""
@@ -37,7 +38,10 @@ def of(inversion: Mapping[str, Any]) -> Ruling:
     if reasons:
         said.append(' '.join(reason.text for reason in reasons))
     kind = {'recovered': LEAK, 'nothing': CLEAR}.get(state, OPEN)
-    reasons = reasons or (Reason('inversion', headline),)
+    if kind == OPEN:
+        said.append(f'What would settle it: {_needed(search, inversion)}')
+    if kind != OPEN:
+        reasons = (Reason('inversion', headline), *reasons)
     return Ruling(kind, headline, (*said, f'What it means: {meaning}'), reasons)
 
 
@@ -47,21 +51,68 @@ def _state(search, inversion):
     left, most = excess['hit_rate_ci95']
     by_chance = figures['p_value'] >= SIGNIFICANT
     if left > 0 and excess['p_value'] < SIGNIFICANT and not by_chance:
-        return 'recovered', ()
+        return 'recovered', _not_run(search)
     if (excess['hit_rate'] > 0 and not by_chance) or (
         figures['nearest_p_value'] < SIGNIFICANT
         and figures['nearest_is_member_ci95'][0] > _nearest(search)
     ):
-        return 'leaning', ()
+        return 'leaning', (_leaning(search), *_blind_spots(search, inversion), _power(excess))
     reasons = _blind_spots(search, inversion)
     if most > NEGLIGIBLE:
-        reason = Reason(
-            'power',
-            f'Up to {percent(most)} of the reconstructions may match members beyond the controls.',
-        )
+        reason = _power(excess)
         state = 'more' if excess['hit_rate'] > 0 else 'blind' if reasons else 'few'
         return state, (*reasons, reason)
     return ('blind', reasons) if reasons else ('nothing', ())
+
+
+def _power(excess):
+    least, most = power.smallest_excess(*excess['hit_rate_ci95']), excess['hit_rate_ci95'][1]
+    return Reason(
+        'power',
+        f'Up to {percent(max(most, 0))} of the reconstructions may match members beyond the controls. '
+        f'A difference below {percent(min(least, 1))} could have been missed.',
+    )
+
+
+def _leaning(search):
+    return Reason(
+        'inversion',
+        'Without any threshold, the nearest person is a member for '
+        f'{percent(search.figures["nearest_is_member"])} of the reconstructions (controls: up to '
+        f'{percent(_nearest(search))}).',
+    )
+
+
+def _needed(search, inversion):
+    """What would settle an open answer."""
+    spots = {reason.code for reason in _blind_spots(search, inversion)}
+    steps = []
+    if 'generator' in spots:
+        steps.append(
+            'a generator that draws people like these, shown with --targeted on as many people as there '
+            'are'
+        )
+    if 'no-control' in spots:
+        steps.append('the control with an untrained backbone (--untrained)')
+    people = inversion['gallery']['members']
+    low, high = search.excess['hit_rate_ci95']
+    most = power.people_needed(low, high, people, NEGLIGIBLE)
+    if most > people:
+        faces = two_digits(search.figures['reconstructions'] * most / people)
+        steps.append(
+            f'about {two_digits(most):,} members and as many strangers, and {faces:,} reconstructions '
+            f'(here {people:,} and {search.figures["reconstructions"]:,}): then a difference of '
+            f'{100 * NEGLIGIBLE:g} points would be found in 9 of 10 audits'
+        )
+    return f'{"; ".join(steps) or "another search, with other people"}.'
+
+
+def _not_run(search):
+    """The control that is left out on request."""
+    if 'untrained_target' in search.controls:
+        return ()
+    text = 'The control with an untrained backbone was not run (--untrained).'
+    return (Reason('no-control', text),)
 
 
 def _blind_spots(search, inversion):
@@ -86,13 +137,7 @@ def _blind_spots(search, inversion):
                 f'({percent(low)} to {percent(high)}).',
             )
         )
-    if 'untrained_target' not in search.controls:
-        found.append(
-            Reason(
-                'no-control', 'The control with an untrained backbone was not run (--untrained).'
-            )
-        )
-    return tuple(found)
+    return (*found, *_not_run(search))
 
 
 def _nearest(search):
@@ -101,8 +146,8 @@ def _nearest(search):
 
 def _asked(inversion):
     return (
-        'Asked: can faces of people in its training set be reconstructed from this backbone and a face '
-        f'generator, {wording.knowing(inversion["setting"])}?'
+        'Asked: can faces of training people be made from it with a face generator, '
+        f'{wording.knowing(inversion["setting"])}?'
     )
 
 
@@ -119,26 +164,20 @@ def _finding(search):
     )
     return (
         f'Found: of {figures["reconstructions"]} reconstructions, {percent(figures["hit_rate"])} match '
-        'a member, judged by an evaluator backbone that the search never used (95 % interval '
-        f'{percent(low)} to {percent(high)}), {people} {"person" if people == 1 else "people"} '
-        'in all. '
-        f'The strongest control, {wording.SEARCH_CONTROLS[excess["over"]]}, reaches '
+        f'a member (95 % interval {percent(low)} to {percent(high)}; {people} '
+        f'{"person" if people == 1 else "people"} in all), judged by a second backbone that the search '
+        f'never used. The strongest control, {wording.SEARCH_CONTROLS[excess["over"]]}, reaches '
         f'{percent(search.controls[excess["over"]]["hit_rate"])}: the search is {difference} '
-        f'(interval of the difference {100 * left:+.0f} to {100 * most:+.0f}). '
-        'Without any threshold, the nearest person is a member for '
-        f'{percent(figures["nearest_is_member"])} of the reconstructions (controls: up to '
-        f'{percent(_nearest(search))}).'
+        f'(interval of the difference {100 * left:+.0f} to {100 * most:+.0f}).'
     )
 
 
 def _sure(search):
     figures = search.figures
     return (
-        'How sure: if members and strangers of the gallery were relabelled at random, at least as many '
-        f'hits would occur with probability {_probability(figures["p_value"])}, and at least as many '
-        f'nearest members with probability {_probability(figures["nearest_p_value"])}. If the search '
-        'were no better than a control, a difference this large would occur with probability '
-        f'{_probability(search.excess["p_value"])} or less.'
+        'How sure: if members and strangers were drawn by lot, as many matches would occur with '
+        f'probability {_probability(figures["p_value"])}; were the search no better than its controls, '
+        f'a difference this large with {_probability(search.excess["p_value"])} or less.'
     )
 
 
@@ -151,19 +190,22 @@ def _from_templates(targeted):
         f'{wording.TEMPLATE_CONTROLS[name]} {percent(found["top1"])}' for name, found in by_strength
     )
     others = search.controls.get('nonmembers')
-    meaning = ''
-    if others is not None:
-        beyond = low > others.get('top1_ci95', [others['top1']])[-1]
+    if others is None:
         meaning = (
-            ' Members are drawn better than people it never saw.'
-            if beyond
-            else ' That is no sign of training: people it never saw are drawn as well.'
+            'Whether people it never saw are drawn as well was not tried, so that says nothing about '
+            'training.'
         )
+    elif low > others.get('top1_ci95', [others['top1']])[-1]:
+        meaning = 'Members are drawn better than people it never saw.'
+    elif others['top1'] < search.figures['top1']:
+        meaning = 'That is no sign of training: people it never saw may be drawn as well.'
+    else:
+        meaning = 'That is no sign of training: people it never saw are drawn as well.'
     return (
-        f'Also asked: given the stored embedding of a known person ({targeted["people"]} members), the '
-        f'reconstructed face is most like that person, among {targeted["gallery"]}, in '
+        f'Also asked: made from the stored embedding of a member ({targeted["people"]} were tried), a '
+        f'face is most like that person, among {targeted["gallery"]}, in '
         f'{percent(search.figures["top1"])} of the cases ({percent(low)} to {percent(high)}). The '
-        f'controls, the strongest first: {controls}.{meaning}'
+        f'controls, the strongest first: {controls}. {meaning}'
     )
 
 
@@ -177,20 +219,18 @@ _STATES = {
     'leaning': (
         'Reconstructions lean towards members, but show nobody for certain',
         'too few reconstructions match a member to stand out from every control, but together they lean '
-        'towards members. The backbone holds something about its training set; a better generator may '
-        'bring it out.',
+        'towards members. That is a hint and no finding: the question stays open, and this audit is no '
+        'reason to release the file.',
     ),
     'more': (
         'Reconstructions match members more often than the controls do, but the difference could be '
         'chance',
-        'the question stays open, and this audit is no reason to release the file. More people would '
-        'narrow the intervals.',
+        'the question stays open, and this audit is no reason to release the file.',
     ),
     'few': (
         'Reconstructions do not match members more often than the controls do, but a difference cannot '
         'be excluded',
-        'the question stays open, and this audit is no reason to release the file. More people would '
-        'narrow the intervals.',
+        'the question stays open, and this audit is no reason to release the file.',
     ),
     'blind': (
         'Nobody is recovered, but this search might not have found anybody',

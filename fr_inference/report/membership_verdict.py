@@ -17,11 +17,11 @@ from fr_inference.membership.comparison import (
 )
 from fr_inference.metrics import power
 from fr_inference.report import wording
-from fr_inference.report.ruling import Reason, Ruling, capital, hundred
+from fr_inference.report.ruling import Reason, Ruling, capital, hundred, two_digits
 
 _ASKED = (
-    'Asked: can someone who holds only this backbone, without its classification layer, tell whether a '
-    'photograph, or a person, was in its training set?'
+    'Asked: can someone who holds only this file tell whether a photograph or a person was in its '
+    'training set?'
 )
 
 
@@ -50,39 +50,45 @@ def of(
       data: `data` of `audit.json`: how many people and images there were.
     """
     kind = kind_of(found)
-    first, *rest = (_finding(one) for one in in_order(found))
+    first, *rest = (_finding(one, found) for one in in_order(found))
     said = [_ASKED, f'Found: {first}', *map(capital, rest)]
     if kind == LEAK:
         given = _given_away(found, populations)
         said += [given.found] if given.found else []
         said += [_sure(decisive(found)), f'What it means: {given.meaning} {_ADVICE}']
         return Ruling(kind, given.headline, tuple(said), (Reason('membership', given.headline),))
-    said.append(_sure(decisive(found)))
     if kind == INVALID:
         return _invalid(found, said)
+    said.append(_sure(decisive(found)))
     if kind == CLEAR:
         return _clear(found, said, (data or {}).get('members', {}))
     return _open(found, said, data)
 
 
-def _finding(one):
-    attack = f'the attack on {wording.judged(one.unit)} ({one.title})'
+def _named(one, found):
+    """The attack by what it judges; its title only where another attack judges the same."""
+    alike = [other for other in found if (other.unit, other.setting) == (one.unit, one.setting)]
+    title = f' ({one.title})' if len(alike) > 1 else ''
+    return f'the attack on {wording.judged(one.unit)}{title}'
+
+
+def _which(one, found):
+    """The attack, with what it knows where another of its kind knows something else."""
+    settings = {other.setting for other in found if other.unit == one.unit}
+    known = f' {wording.knowing(one.setting)}' if len(settings) > 1 else ''
+    return f'{_named(one, found)}{known}'
+
+
+def _finding(one, found):
     if not one.valid:
-        return f'{attack}, {wording.knowing(one.setting)}, is {wording.not_counted(one)}.'
+        return f'{_which(one, found)} is {wording.not_counted(one)}.'
+    attack = _named(one, found)
     low, high = one.figures['auc_ci95']
     text = (
         f'{wording.knowing(one.setting)}, {attack} picks the member out of one member and one '
         f'stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
-        f'{hundred(high)}; 50 is guessing)'
+        f'{hundred(high)}; 50 is guessing).'
     )
-    rates = one.figures['tpr_at_fpr']
-    rate = min((r for r, found in rates.items() if found is not None), key=float, default=None)
-    if rate is not None:
-        text += (
-            f', and finds {100 * rates[rate]:.3g} % of the members while taking '
-            f'{100 * float(rate):g} % of the strangers for members'
-        )
-    text += '.'
     if one.excess is not None:
         low, high = one.excess['auc_ci95']
         text += (
@@ -101,16 +107,14 @@ def _difference(share):
 
 def _sure(one):
     text = (
-        f'How sure: judged on {one.figures["identities"]} people on whom the attack was not fitted; the '
-        'intervals resample people, not photographs.'
+        f'How sure: judged on {one.figures["identities"]:,} people who were not used to prepare the '
+        'attack.'
     )
-    if one.null is None or not one.valid:
+    if one.null is None:
         return text
-    low, high = one.null['auc_ci95']
     return text + (
-        ' Among strangers only, where there is nothing to find, the same attack gives '
-        f'{hundred(one.null["auc"])} of 100 ({hundred(low)} to {hundred(high)}); its interval '
-        'includes 50.'
+        ' Among strangers only, where there is nothing to find, it gives '
+        f'{wording.cases(one.null)}; that includes 50, as it should.'
     )
 
 
@@ -141,9 +145,9 @@ def _given_away(found, populations):
         return _Given(
             'This backbone gives away whom it was trained on, to those who hold several of the '
             'training photographs',
-            '',
+            'Whether other photographs of the same people would do is not known.',
             'the backbone holds information about the people it was trained on, which shows in several '
-            'photographs taken together.',
+            'training photographs of a person taken together.',
         )
     if others is None:
         return _Given(
@@ -178,7 +182,7 @@ def _given_away(found, populations):
             'the backbone holds information about the people it was trained on, which shows in '
             'photographs that it never saw.',
         )
-    if high < 0.5 + FINDABLE:
+    if low <= 0.5 and high < 0.5 + FINDABLE:
         return _Given(
             _PHOTOGRAPHS,
             f'{seen}. So a training photograph gives away that its person was in the training set; '
@@ -248,7 +252,7 @@ def _clear(found, said, members):
 def _open(found, said, data):
     """Says what this audit could have found, and what would settle the question."""
     counted = [one for one in found if one.valid]
-    judged = [one for one in counted if one.smallest_excess is not None]
+    judged = [one for one in counted if one.excess is not None and one.null is not None]
     reasons = []
     if void := len(found) - len(counted):
         are = 'is' if void == 1 else 'are'
@@ -259,13 +263,19 @@ def _open(found, said, data):
                 'open.',
             )
         )
-    if any(one.excess is None or one.null is None for one in counted):
-        reasons.append(Reason('no-control', 'A control of an attack could not be run.'))
+    for one in counted:
+        if one not in judged:
+            reasons.append(Reason('no-control', f'{capital(_which(one, found))} {_unchecked(one)}'))
     unsettled = [one for one in judged if one.kind == OPEN]
     if unsettled:
-        reasons.append(Reason('power', _power(min(one.smallest_excess for one in judged))))
+        reasons.append(Reason('power', _power(judged, found)))
     said = [*said, ' '.join(reason.text for reason in reasons)]
     needed = _needed(unsettled, data)
+    if not needed and void:
+        needed = (
+            'the same audit with other people, or more of them. A control fails by chance in one of 20 '
+            'audits; where it fails again, choose other attacks (--attacks).'
+        )
     if needed:
         said.append(f'What would settle it: {needed}')
     meaning = (
@@ -279,13 +289,33 @@ def _open(found, said, data):
     return Ruling(OPEN, headline, (*said, f'What it means: {meaning}'), tuple(reasons))
 
 
-def _power(least):
-    if least >= 0.5:
+def _unchecked(one):
+    """Which control is missing, and what follows."""
+    if one.null is None:
+        return (
+            'could not be tried among strangers only, of whom there are too few: whatever it finds may '
+            'be there by chance. Give more strangers.'
+        )
+    return 'could not be tried on a backbone that never saw these people. Give one (--blind).'
+
+
+def _power(judged, found):
+    """The smallest leak that each attack would have found."""
+    if min(one.smallest_excess for one in judged) >= 0.5:
         return 'With so few people this audit could have found no leak, however large.'
-    return (
-        f'A leak below {hundred(0.5 + least)} of 100 cases could have been missed: one of that size is '
-        'found by 9 of 10 such audits.'
-    )
+    missed = [
+        f'{_size(one)} could have been missed by {_which(one, found)}'
+        if len(judged) > 1
+        else f'{_size(one)} could have been missed'
+        for one in judged
+    ]
+    return f'{capital(", and ".join(missed))}. One of that size is found by 9 of 10 such audits.'
+
+
+def _size(one):
+    if one.smallest_excess >= 0.5:
+        return 'a leak of any size'
+    return f'a leak below {hundred(0.5 + one.smallest_excess)} of 100 cases'
 
 
 def _needed(unsettled, data):
@@ -302,16 +332,10 @@ def _needed(unsettled, data):
             'the intervals are narrow enough; the figures lie where a leak too small to matter ends. '
             'Another source of people would tell.'
         )
-    rounded = _rounded(most)
+    rounded = two_digits(most)
     return (
         f'about {rounded:,} members and as many strangers with {images:.3g} '
         f'{"photograph" if images == 1 else "photographs"} each '
-        f'({_rounded(2 * rounded * images):,} photographs; here {people:,} on a side). Then a leak of '
+        f'({two_digits(2 * rounded * images):,} photographs; here {people:,} on a side). Then a leak of '
         f'{hundred(0.5 + NEGLIGIBLE)} of 100 would be found in 9 of 10 audits.'
     )
-
-
-def _rounded(number):
-    """Two digits, upwards: it is an estimate."""
-    step = 10 ** max(0, len(str(int(number))) - 2)
-    return int(-(-number // step) * step)

@@ -21,7 +21,7 @@ from fr_inference.models.target import InputSpec
 from fr_inference.report import membership_figures, search_figures, wording
 from fr_inference.report.glossary import Glossary
 from fr_inference.report.membership_verdict import in_order
-from fr_inference.report.verdict import LABELS, verdict
+from fr_inference.report.verdict import LABELS, MEANS, verdict
 
 _FACE_PIXELS = 72
 _SHOWN = 12  # reconstructions in the report; all are beside it
@@ -55,13 +55,16 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
     """
     record = audit.record
     membership = record.get('membership', {})
-    said = verdict(record)
+    said, glossary = verdict(record), Glossary()
+    sentences = [labelled(sentence) for sentence in said.sentences]
+    explained = glossary.explained  # in the order of the page: what it means comes first
     return template('page.html').render(
         record=record,
         verdict=said,
-        sentences=[labelled(sentence) for sentence in said.sentences],
+        meanings=[explained(text) for label, text in sentences if label == MEANS],
+        sentences=[(label, explained(text)) for label, text in sentences if label != MEANS],
         reasons=_unsaid(said),
-        glossary=Glossary(),
+        glossary=glossary,
         trained=_trained(record['target']['recipe']),
         convention=convention(record['input']),
         fed=_fed(record['input']),

@@ -55,3 +55,13 @@ def percent(share: float) -> str:
     ('3.1 %', '39 %')
     """
     return f'{100 * share:.1f} %' if 0 < share < 0.1 else f'{100 * share:.0f} %'
+
+
+def two_digits(number: float) -> int:
+    """Returns an estimate with two digits, rounded upwards.
+
+    >>> two_digits(561), two_digits(4321.5)
+    (570, 4400)
+    """
+    step = 10 ** max(0, len(str(int(number))) - 2)
+    return int(-(-number // step) * step)

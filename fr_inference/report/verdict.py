@@ -13,14 +13,16 @@ from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Compa
 from fr_inference.report import inversion_verdict, membership_verdict
 from fr_inference.report.ruling import Reason, Ruling, capital
 
+MEANS = 'What it means'
 LABELS = (
     'Why',
+    'Caution',
     'Asked',
     'Found',
     'How sure',
     'Also asked',
     'What would settle it',
-    'What it means',
+    MEANS,
 )
 """Some sentences begin with one of these and a colon."""
 
@@ -75,11 +77,14 @@ def verdict(record: Mapping[str, Any]) -> Verdict:
         return _doubted(unfounded, kind, parts)
     headline = next(part.headline for part in parts if part.kind == kind)
     if [part.kind for part in parts] == [LEAK, LEAK]:
-        headline = f'{headline}, and their faces can be reconstructed'
+        headline = f'{headline}, and faces of training people can be reconstructed'
     said = sum((part.sentences for part in parts), ())
     reasons = sum((part.reasons for part in parts if part.kind == kind), ())
-    if doubt is not None:
-        said, reasons = (doubt.said, *said), (*reasons, doubt.reason)
+    if kind == LEAK:
+        doubts = (doubt, _overlapping(record), _unlisted(record), _beside(record))
+        cautions = [found for found in doubts if found]
+        said = (*(f'Caution: {caution.text}' for caution in cautions), *said)
+        reasons = (*reasons, *(caution.reason for caution in cautions))
     return Verdict(kind, headline, said, reasons)
 
 
@@ -174,27 +179,8 @@ _LISTED = 0.9  # an all-clear needs this share of the members in the target's li
 
 def _unfounded(record):
     """Returns why nothing would have been found whatever leaks, None where an all-clear is founded."""
-    if overlaps := record.get('overlaps'):
-        return Doubt(
-            kind=OPEN,
-            code='overlap',
-            headline='No leak is shown, but the two sides overlap',
-            text=capital(overlaps[0]),
-            advice='What it means: images that are on both sides can hide a leak, so the question stays '
-            'open. Separate the two sides.',
-        )
-    members = record.get('data', {}).get('members', {})
-    listed = members.get('in_training_list')
-    if listed is not None and listed < _LISTED * members['images']:
-        return Doubt(
-            kind=OPEN,
-            code='members',
-            headline='No leak is shown, but many of the images given as members were not trained on',
-            text=f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
-            "backbone's own list of training images.",
-            advice='What it means: images that were not trained on can hide a leak of the others, so '
-            'the question stays open. Give training images only.',
-        )
+    if (doubt := _overlapping(record) or _unlisted(record) or _beside(record)) is not None:
+        return doubt
     found = record.get('input', {}).get('verification')
     if found is not None and found['accuracy_ci95'][0] <= 0.5:
         return Doubt(
@@ -207,6 +193,53 @@ def _unfounded(record):
             'away. Check the checkpoint and its input with verify.',
         )
     return None
+
+
+def _overlapping(record):
+    """Says that people or images are on two sides, where that was allowed; else None."""
+    overlaps = record.get('overlaps')
+    if not overlaps:
+        return None
+    return Doubt(
+        kind=OPEN,
+        code='overlap',
+        headline='No leak is shown, but the two sides overlap',
+        text=capital(overlaps[0]),
+        advice='What it means: images that are on both sides can hide a leak, so the question stays '
+        'open. Separate the two sides.',
+    )
+
+
+def _unlisted(record):
+    """Says that many members are not in the target's own list of training images; else None."""
+    members = record.get('data', {}).get('members', {})
+    listed = members.get('in_training_list')
+    if listed is None or listed >= _LISTED * members['images']:
+        return None
+    return Doubt(
+        kind=OPEN,
+        code='members',
+        headline='No leak is shown, but many of the images given as members were not trained on',
+        text=f'Only {listed:,} of the {members["images"]:,} images given as members are in the '
+        "backbone's own list of training images.",
+        advice='What it means: images that were not trained on can hide a leak of the others, so '
+        'the question stays open. Give training images only.',
+    )
+
+
+def _beside(record):
+    """Says that a backbone given beside the target may have been fed wrong; else None."""
+    misfits = record.get('misfits')
+    if not misfits:
+        return None
+    return Doubt(
+        kind=OPEN,
+        code='input-beside',
+        headline='No leak is shown, but a backbone beside this one may have been fed wrong',
+        text=capital(' '.join(misfits.values())),
+        advice='What it means: an attack learns less from a shadow that is fed wrong, and a control '
+        'or an evaluator may see nothing, so the question stays open. Give that backbone its own input.',
+    )
 
 
 def _wrong_members(record):

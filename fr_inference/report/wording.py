@@ -9,6 +9,7 @@ from typing import Any
 
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import Comparison
+from fr_inference.report.ruling import hundred
 
 # What the attacker knows: within a sentence, and as a label.
 _SETTINGS = {
@@ -24,6 +25,7 @@ _UNITS = {
 
 CONTROL_FAILED = 'a control failed'
 NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
+NO_FIGURE = 'not counted because the audit is invalid'
 
 AUC_AXIS = 'AUC: how often a member scores above a stranger (0.5 is guessing)'
 """The axis of every figure of AUCs."""
@@ -84,26 +86,28 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
         return ''
     if short:
         return NOT_COUNTED
-    reasons = []
-    if one.null is not None and one.null_failed:
-        low, high = one.null['auc_ci95']
-        should = (
-            'which the interval of the attack does not exceed'
-            if low <= 0.5 <= high
-            else 'which should include 0.5'
+    picks = []
+    if one.null_failed:
+        picks.append(
+            'among strangers only, where there is nothing to find and 50 is right, it picks '
+            f'{cases(one.null)}'
         )
-        reasons.append(f'among strangers the same attack reaches {auc(one.null)}, {should}')
     if one.blind_failed:
-        reasons.append(
-            'on a backbone that never saw these people the same attack reaches '
-            f'{auc(one.blind)}, which should not lie above 0.5'
-        )
+        picks.append(f'on a backbone that never saw these people it picks {cases(one.blind)}')
     if one.pictures_failed:
-        reasons.append(
-            f'plain statistics of the pictures, without any backbone, reach {auc(one.pictures)}, which '
-            'the interval of the attack does not exceed'
+        picks.append(
+            'plain statistics of the pictures (colour, contrast, sharpness), without any backbone, pick '
+            f'{cases(one.pictures)}'
         )
-    return f'{NOT_COUNTED}: {"; ".join(reasons)}'
+    return f'{NOT_COUNTED}: {"; ".join(picks)}'
+
+
+def cases(block: Mapping[str, Any] | None) -> str:
+    """Returns an AUC for those who do not know the word, such as '88 of 100 (57 to 100)'."""
+    if block is None:
+        return 'unknown'
+    low, high = block['auc_ci95']
+    return f'{hundred(block["auc"])} of 100 ({hundred(low)} to {hundred(high)})'
 
 
 def auc(block: Mapping[str, Any] | None) -> str:

@@ -65,9 +65,10 @@ class TestRecord:
                 'data',
                 'skipped',
             ),
-            *('input', 'membership', 'limits'),
+            *('input', 'misfits', 'membership', 'limits'),
         ]
-        # Statistics drawn at random: no images fit them.
+        # Statistics drawn at random: no images fit them, nor those of the shadow.
+        assert list(record['misfits']) == ['shadow']
         assert record['verdict'] == audited.verdict.kind == 'invalid'
         assert {
             *('command', 'git_commit', 'versions', 'devices', 'seed', 'target_sha256', 'seconds'),

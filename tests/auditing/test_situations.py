@@ -75,7 +75,44 @@ SITUATIONS = {
     ),
     'a leak, and only half of the members are in the list': (
         lambda: audited(MARKED(), OTHERS(), listed=0.5),
-        *('leak', 'membership', 3, 'gives away'),
+        *('leak', 'members', 3, 'Caution: Only 64 of the 128 images given as members'),
+    ),
+    'a leak beside a blind backbone that was trained on strangers, allowed': (
+        lambda: audited(
+            MARKED(),
+            OTHERS(),
+            OVERLAP,
+            blind=planted.target(seed=5, name='blind', secret=False),
+            trained_on={'blind': [OTHERS().digest(0)]},
+        ),
+        *('leak', 'overlap', 3, 'Caution: Blind: 1 images of nonmembers'),
+    ),
+    'a leak, and too few strangers for a control': (
+        lambda: audited(
+            faces(64, seed=1, mark=12, name='m'),
+            faces(8, seed=2, name='n'),
+            dataclasses.replace(FEW, attacks=('people',)),
+        ),
+        *('open', 'no-control', 3, 'could not be tried among strangers only'),
+    ),
+    'a leak beside a blind backbone with the wrong input, allowed': (
+        lambda: audited(
+            MARKED(),
+            OTHERS(),
+            MISFIT,
+            blind=planted.target(seed=5, name='blind', secret=False, **BGR),
+        ),
+        *('leak', 'input-beside', 3, 'Caution: Blind (blind): '),
+    ),
+    'a leak beside a blind backbone that sees nothing': (
+        lambda: audited(
+            MARKED(),
+            OTHERS(),
+            IMAGES,
+            planted.target(hidden=True),
+            blind=planted.target(name='blind', hidden=True, constant=True),
+        ),
+        *('open', 'no-control', 3, 'could not be tried on a backbone that never saw'),
     ),
     'nothing leaks, many people': (
         lambda: audited(MANY(), MANY_OTHERS(), IMAGES),
@@ -221,6 +258,14 @@ def test_what_stops_before_a_verdict(name):
     with pytest.raises(InputError) as raised:
         run()
     assert raised.value.field == field
+
+
+def test_nobody_is_named_who_is_not_in_the_list_of_training_images():
+    members = MARKED()
+    found = audited(members, OTHERS(), listed=0.5).record['exposed']
+    listed = set(members.identities[: len(members) // 2])
+    assert {person['identity'] for person in found['people']} <= listed
+    assert found['above'] <= found['members'] < len(listed)
 
 
 def test_exposed_people_carry_the_mark():

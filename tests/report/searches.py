@@ -30,6 +30,7 @@ def search(hit_rate, low, control, p_value, *, targeted=ABLE, untrained=True, **
         'goal': 'membership',
         'setting': 'auxiliary',
         'reconstructions': 64,
+        'gallery': {'members': 32, 'nonmembers': 32},
         'hit_rate': hit_rate,
         'hit_rate_ci95': [low, 2 * hit_rate - low],
         'nearest_is_member': 0.55,

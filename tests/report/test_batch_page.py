@@ -60,14 +60,17 @@ def page():
 
 def test_the_summary_says_what_matters_first():
     headline, tone, sentences = batch_page.summary(ENTRIES)
-    assert headline == '2 of 4 backbones give away training data; 1 open, 1 clear'
+    assert (
+        headline
+        == '2 of 4 backbones give away training data; 1 open, 1 clear, 2 failed, 1 not done'
+    )
     assert tone == 'leak'
     text = '\n'.join(sentences)
     for line in (
         '7 audits: 4 done, 2 failed, 1 waiting.',
-        'Leaks most: third. Of 100 pairs of a member and a stranger, the attack on photographs gets 40 '
-        'more right (34 to 46) than on a backbone that never saw them.',
-        'Leak: third, second, the strongest first.',
+        'Largest finding: third. Of 100 pairs of a member and a stranger, the attack on photographs '
+        'gets 40 more right (34 to 46) than on a backbone that never saw them.',
+        'Leak: third, second (largest excess first).',
         'Clear: first.',
         'Failed: broken, odd.',
     ):
@@ -78,7 +81,10 @@ def test_the_summary_says_what_matters_first():
     ('entries', 'headline', 'tone'),
     [
         ([FAILED], 'Nothing audited yet', ''),
-        ([entry('a', 'clear'), FAILED], 'No leak found in 1 backbone', 'clear'),
+        ([entry('a', 'clear'), entry('b', 'clear')], 'No leak found in 2 backbones', 'clear'),
+        # An audit that failed, or is still to come, is no all-clear.
+        ([entry('a', 'clear'), FAILED], 'No leak found in 1 backbone; 1 failed', 'open'),
+        ([entry('a', 'clear'), ENTRIES[-1]], 'No leak found in 1 backbone; 1 not done', 'open'),
         (
             [entry('a', 'clear'), entry('b', 'open'), entry('c', 'invalid')],
             'No leak is shown in 3 backbones: 1 invalid, 1 open, 1 clear',
@@ -97,7 +103,43 @@ def test_headlines(entries, headline, tone):
     found = batch_page.summary(entries)
     assert found[:2] == (headline, tone)
     text = batch_page.render(entries)
-    assert (f'Verdict: <span class="badge">{tone}<' in text) == bool(tone)
+    assert f'<section class="verdict {tone}"' in text
+
+
+def test_many_verdicts_are_counted_and_no_word_stands_for_all(page):
+    words = re.findall(r'<span class="badge (\w+)">(\d [^<]*)</span>', page[: page.index('<h2>')])
+    assert words == [
+        ('leak', '2 leak'),
+        ('open', '1 open'),
+        ('clear', '1 clear'),
+        ('waiting', '1 waiting'),
+        ('failed', '1 failed'),
+        ('bug', '1 failed: bug'),
+    ]
+    alone = batch_page.render([entry('a', 'open')])
+    assert 'Verdict: <span class="badge open">open</span>' in alone
+
+
+def test_leaks_that_only_a_search_shows_are_not_ranked_below_the_others():
+    searched = dataclasses.replace(
+        entry('a', 'leak', hit_rate=(0.4, 0.3, 0.5)), comparisons=(comparison(over=(-0.2, 0.3)),)
+    )
+    _, _, sentences = batch_page.summary([searched, entry('b', 'leak', 0.7), entry('c', 'leak')])
+    said = 'Leak: c, b (largest excess first); a (by reconstructed faces alone).'
+    assert said in sentences
+
+
+def test_no_figure_of_an_invalid_audit_is_shown_as_a_finding():
+    one = entry('a', 'invalid', 0.9, hit_rate=(0.4, 0.3, 0.5))
+    assert one.brief == '12 s'
+    text = batch_page.render([one, entry('b', 'clear', 0.5)])
+    rows = rows_of(text)
+    assert rows[0].count('class=void') == rows[0].count('data-label') - 2  # all but counts
+    assert wording.NO_FIGURE in rows[0]
+    assert 'class=void' not in rows[1]
+    figure = text[text.index('<svg') : text.index('</svg>')]
+    assert wording.NO_FIGURE in figure
+    assert 'nothing of it, because the audit is invalid. said.' in text
 
 
 def test_a_leak_that_only_a_search_shows_has_no_excess():
@@ -225,7 +267,11 @@ def test_csv_holds_the_same_figures(tmp_path):
         assert row['decided_by'] == (one.decisive.key if one.comparisons else '')
     assert rows[3]['not_counted'] == 'people/partial'
     assert rows[0]['auc brightness/strangers'] == ''
-    batch_page.write(tmp_path, ENTRIES[:1])  # replaced
+    batch_page.write(tmp_path, [entry('wrong', 'invalid')])  # replaced
+    with open(tmp_path / 'comparison.csv', encoding='utf-8', newline='') as file:
+        (row,) = csv.DictReader(file)
+    assert (row['verdict'], row['not_counted']) == ('invalid', 'bn-distance/partial')
+    batch_page.write(tmp_path, ENTRIES[:1])
     assert 'second' not in (tmp_path / 'comparison.html').read_text()
 
 

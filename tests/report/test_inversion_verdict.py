@@ -42,7 +42,7 @@ def test_a_search_that_may_be_blind_says_why(changed, codes):
     assert [reason.code for reason in said.reasons] == codes
     assert 'might not have found anybody' in said.headline
     for reason in said.reasons:
-        assert reason.text in said.sentences[-2]
+        assert reason.text in said.sentences[-3]
 
 
 def test_an_open_answer_says_on_which_side_it_lies():
@@ -104,3 +104,37 @@ def test_templates_stand_beside_their_strongest_control():
     assert 'no sign of training' in said
     assert 'drawn better than people it never saw' not in said
     assert 'drawn better than people it never saw' in sentence(1.0, 0.999, 1.0)
+
+
+def test_an_open_answer_says_how_many_people_and_reconstructions_would_settle_it():
+    said = inversion_verdict.of(search(0.1, 0.02, 0.1, 0.5))
+    settle = next(text for text in said.sentences if text.startswith('What would settle it: '))
+    # 3.87 standard errors of 0.16 / 3.92 are 0.158, so (0.158 / 0.05)^2 = 9.97 times as many.
+    assert 'about 320 members and as many strangers, and 640 reconstructions' in settle
+    assert 'A difference below 16 % could have been missed' in ' '.join(said.sentences)
+    lost = inversion_verdict.of(search(0.1, 0.07, 0.2, 0.5, targeted=NOT_DRAWN, untrained=False))
+    settle = next(text for text in lost.sentences if text.startswith('What would settle it: '))
+    assert 'a generator that draws people like these' in settle
+    assert '(--untrained)' in settle
+
+
+def test_a_leak_says_which_control_was_left_out():
+    said = inversion_verdict.of(search(0.4, 0.3, 0.1, 0.001, untrained=False))
+    assert said.kind == 'leak'
+    assert [reason.code for reason in said.reasons] == ['inversion', 'no-control']
+    assert said.reasons[1].text in said.sentences[-2]
+
+
+def test_a_hint_claims_nothing_about_the_training_set():
+    found = search(0.1, 0.07, 0.2, 0.5) | {'nearest_p_value': 0.002}
+    text = ' '.join(inversion_verdict.of(found).sentences)
+    assert 'the nearest person is a member for 55 % of the reconstructions' in text
+    assert 'the backbone holds' not in text.casefold()
+    assert 'no reason to release the file' in text
+
+
+def test_templates_without_people_it_never_saw_say_nothing_about_training():
+    found = targeted(0.9, 0.6, 0.98, DRAWN)
+    del found['controls']['nonmembers']
+    said = inversion_verdict.of(search(0.1, 0.07, 0.2, 0.5, targeted=found)).sentences[3]
+    assert 'says nothing about training' in said

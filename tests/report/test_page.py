@@ -131,24 +131,34 @@ def test_figures_are_of_one_width_beside_their_captions(rendered):
 
 
 def box_of(text):
-    return html.unescape(text[text.index('<section class="verdict') : text.index('</section>')])
+    """What stands in the box, without its tags."""
+    box = text[text.index('<section class="verdict') : text.index('</section>')]
+    return html.unescape(re.sub(r'<[^>]*>', '', box))
 
 
 def test_the_first_screen_is_plain(audit, rendered):
     """One word, its headline, what it means and the facts, without the field's terms."""
     box, said = box_of(rendered), verdict(audit.record)
-    (word,) = re.findall(r'class="badge">(\w+)<', rendered)
-    assert word == said.kind in ('leak', 'clear', 'open', 'invalid')
+    ((tone, word),) = re.findall(r'class="badge (\w+)">(\w+)<', rendered)
+    assert tone == word == said.kind in ('leak', 'clear', 'open', 'invalid')
     assert f'<section class="verdict {word}"' in rendered
     assert f'{{ --tone: var(--{word})' in rendered
-    text = re.sub(r'<[^>]*>', ' ', box)
-    for term in ('AUC', 'logit', 'TPR', 'cosine', 'Top-1', 'Fréchet'):
-        assert term not in text
+    plain = ('AUC', 'logit', 'TPR', 'cosine', 'Top-1', 'Fréchet', 'BatchNorm', 'fitted', 'gallery')
+    for term in plain:
+        assert term not in box
     parts = [said.headline, *(page.labelled(sentence)[1] for sentence in said.sentences)]
-    assert all(part in box for part in parts)
+    assert all(part.casefold() in box.casefold() for part in parts)
     places = [box.index(text) for text in ('What it means:', 'Given as members', 'Asked:')]
     assert places == sorted(places)
     assert '#figures' in rendered[: rendered.index('<section')]
+
+
+def test_an_invalid_audit_says_that_its_figures_say_nothing(rendered):
+    words = 'no figure below says anything about the backbone'
+    assert words not in rendered
+    record = demo.record_of('easy')
+    record['data']['members']['in_training_list'] = 0
+    assert words in page.render(demo.audit_of(record), thumbnails=False)
 
 
 def test_reasons_that_the_sentences_do_not_give_stand_in_the_box():
@@ -269,8 +279,7 @@ def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, control
     others = [one for one in (comparison(), on_people(), brightness()) if one.key != failed.key]
     text = page.render(with_comparisons('easy', failed, *others))
     words = wording.not_counted(failed)
-    box = text[text.index('<section class="verdict') : text.index('</section>')]
-    assert words in html.unescape(box)
+    assert words in box_of(text)
     tables = re.findall(r'<table>.*?</table>', text, re.DOTALL)[:2]
     for table in tables:
         assert words in html.unescape(table)
@@ -347,7 +356,7 @@ def test_the_auxiliary_attack_shows_its_own_null():
 
 def test_a_newcomers_attack_appears_everywhere():
     text = html.unescape(page.render(with_comparisons('easy', comparison(), brightness())))
-    assert 'the attack on photographs (Brightness)' in text
+    assert 'nowing images of strangers only, the attack on photographs picks' in text
     assert '<td>Brightness<small>photographs, strangers known only</small></td>' in text
     for name in ('overview', 'roc'):
         assert wording.label(brightness()) in words_of_figure(text, name)

@@ -32,7 +32,8 @@ def test_wrong_input_is_said_first_and_never_ends_in_an_all_clear(over, fed, kin
     assert verdict(found | {'input': {'check': FITS}}) == verdict(found)
     doubted = verdict(found | {'input': fed})
     assert doubted.kind == ('leak' if over == (0.2, 0.4) else kind)
-    assert doubted.sentences[0].startswith('Why: ')
+    said = 'Caution: ' if doubted.kind == 'leak' else 'Why: '
+    assert doubted.sentences[0].startswith(said)
     assert doubted.sentences[0].endswith(words)
     assert ('What would settle it' in str(doubted)) <= (doubted.kind == 'leak')
     assert code in [reason.code for reason in doubted.reasons]
@@ -81,8 +82,8 @@ def test_the_demo_does_not_claim_its_people():
     people = 'The attack on people with several photographs'
     (sentence,) = [text for text in said.sentences if text.startswith(people)]
     assert sentence.endswith(
-        'is not counted because a control failed: among strangers the same attack reaches 0.875 (0.437 '
-        'to 0.984), which the interval of the attack does not exceed.'
+        'is not counted because a control failed: among strangers only, where there is nothing to find '
+        'and 50 is right, it picks 88 of 100 (44 to 98).'
     )
 
 
@@ -140,3 +141,22 @@ def test_an_overlap_is_never_clear():
     said = verdict(found)
     assert (said.kind, said.reasons[0].code) == ('open', 'overlap')
     assert said.sentences[0] == 'Why: Members and nonmembers: 2 images'
+
+
+def test_a_leak_says_first_what_speaks_against_its_figures():
+    found = record(comparison()) | {'overlaps': ['members and blind: 2 images']}
+    said = verdict(found | {'data': data(in_training_list=100)})
+    assert said.kind == 'leak'
+    assert said.sentences[0] == 'Caution: Members and blind: 2 images'
+    assert said.sentences[1].startswith('Caution: Only 100 of the 256 images given as members')
+    assert [reason.code for reason in said.reasons] == ['membership', 'overlap', 'members']
+
+
+def test_a_backbone_beside_the_target_that_may_be_fed_wrong_is_said_first():
+    beside = {'misfits': {'shadow': 'shadow (s): 64 images do not fit.'}}
+    said = verdict(record(comparison(over=(-0.04, 0.04))) | beside)
+    assert (said.kind, said.reasons[0].code) == ('open', 'input-beside')
+    assert said.sentences[0] == 'Why: Shadow (s): 64 images do not fit.'
+    leak = verdict(record(comparison()) | beside)
+    assert leak.kind == 'leak'
+    assert leak.sentences[0] == 'Caution: Shadow (s): 64 images do not fit.'
