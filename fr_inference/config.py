@@ -90,7 +90,8 @@ class Part(Config):
 
     part: str | None = option(
         None,
-        'Which backbone to take from a file that holds several: a prefix that the error lists.',
+        'Which backbone to take from a file that holds several: a prefix that the error lists; of an '
+        'ONNX graph, the tensor that is the embedding.',
         'target',
     )
 

@@ -124,7 +124,7 @@ class Templates(Latents, Aligning, Fitting, Backbone):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network(Fitting, Pixels):
+class Network(Fitting, Part, Pixels):
     """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint.
 
     Both take the images as these options say, else as the architecture or the checkpoint does.
@@ -156,6 +156,8 @@ class Network(Fitting, Pixels):
         super().check()
         if self.allow_misfit and self.init is None:
             raise errors.InputError('allow_misfit', 'no checkpoint to start from', hint='give init')
+        if self.part is not None and self.init is None:
+            raise errors.InputError('part', 'no checkpoint to start from', hint='give init')
         given = [name for name in (*self.config, 'arch') if getattr(self, name)]
         if self.init is not None and given:
             raise errors.InputError(

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import pathlib
 import queue
+import re
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -122,7 +123,8 @@ class Batch:
         except processes.Stopped:
             raise
         except errors.InputError as error:
-            status, message = 'failed', str(error)
+            # A library's argument that is set is a flag here; other values are columns of the table.
+            status, message = 'failed', re.sub(r'\b(\w+)=True\b', r'--\1', str(error))
         # Broad on purpose, and nowhere else: a bug that one row exposes must not lose hours of work on
         # the other rows. It is recorded as a bug, with its traceback, and decides the exit code.
         except Exception as error:

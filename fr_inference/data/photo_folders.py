@@ -117,6 +117,9 @@ def _remarks(left, files):
     if left.others:
         total = left.others.total()
         yield f'left out, files without the suffix of an image: {total} ({_counted(left.others)})'
+    photographs = left.others['.heic'] + left.others['.heif']
+    if photographs:
+        yield f'HEIC photographs are not read: {photographs}; convert them to JPEG or PNG'
     moving = [file.name for file in files if file.suffix.lower() == '.gif']
     if moving:
         yield f'read by their first picture, GIF files: {len(moving)} ({listed(moving)})'

@@ -56,6 +56,7 @@ class Model:
       input: name of the image tensor.
       shape: of the image tensor; None for a length that the file leaves open.
       outputs: names of the results.
+      declared: result -> its shape as the file says, () where it does not.
       files: the model, and the files of its external data.
     """
 
@@ -64,12 +65,28 @@ class Model:
     input: str
     shape: tuple[int | None, ...]
     outputs: tuple[str, ...]
+    declared: Mapping[str, tuple[int | None, ...]]
     files: tuple[pathlib.Path, ...]
 
 
+# A model begins with its version, a small number, and the tag of one of the fields behind that.
+_TAGS = b'\x12\x1a\x22\x28\x32\x3a\x42'
+_CHECKPOINTS = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
+
+
 def is_onnx(path: str | os.PathLike) -> bool:
-    """Whether a file calls itself ONNX by its suffix."""
-    return pathlib.Path(path).suffix.lower() == '.onnx'
+    """Whether a file is ONNX by its first bytes, or by its suffix where those are nothing else's."""
+    named = pathlib.Path(path).suffix.lower() == '.onnx'
+    if not os.path.isfile(path):
+        return named
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(9)
+    except OSError:
+        return named
+    if named:
+        return not start.startswith(_CHECKPOINTS)
+    return start[:1] == b'\x08' and start[2:3] in _TAGS and start[2:3] != b'' and start[8:] != b'{'
 
 
 def files_of(path: pathlib.Path) -> tuple[pathlib.Path, ...]:
@@ -111,6 +128,7 @@ def read(path: str | os.PathLike) -> Model:
         input=name,
         shape=shape,
         outputs=outputs,
+        declared={value.name: _shape(value) for value in graph.output},
         files=(path, *onnx_tensors.beside(graph, path)),
     )
 
@@ -229,11 +247,15 @@ def _image(graph, constants, source):
         raise errors.InputError(
             source, f'an input of type {onnx_tensors.type_name(tensor.elem_type)}', 'floating point'
         )
-    shape = tuple(
+    return inputs[0].name, _shape(inputs[0])
+
+
+def _shape(value):
+    """Returns the shape of an input or result; None for a length that the file leaves open."""
+    return tuple(
         size.dim_value if size.HasField('dim_value') and size.dim_value > 0 else None
-        for size in tensor.shape.dim
+        for size in value.type.tensor_type.shape.dim
     )
-    return inputs[0].name, shape
 
 
 def _check_order(nodes: Sequence[Node], known: set[str], source: str) -> None:

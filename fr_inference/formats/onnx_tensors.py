@@ -137,13 +137,17 @@ def _external(tensor, model, name, size, source):
 
 
 def _beside(model, location, name, source):
-    """Returns the path of external data: below the model's folder, also behind links."""
+    """Returns the path of external data: below the model's folder, also behind links.
+
+    A download cache keeps both files in one folder under other names, and links to them.
+    """
     folder = os.path.realpath(model.parent)
     parts = location.replace('\\', '/').split('/')
     outside = not location or '\0' in location or location[0] in '/\\' or ':' in parts[0]
     if not outside and '..' not in parts and len(location) <= 4 * bounds.MAX_NAME:
         path = os.path.realpath(os.path.join(folder, *parts))
-        if path.startswith(os.path.join(folder, '')):
+        own = os.path.dirname(os.path.realpath(model))
+        if path.startswith(os.path.join(folder, '')) or os.path.dirname(path) == own:
             return pathlib.Path(path)
     raise errors.InputError(
         source,

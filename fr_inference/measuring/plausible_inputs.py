@@ -7,13 +7,17 @@ import numpy as np
 
 from fr_inference.models.target import COLOURS, InputSpec
 
-# Mean and std of R, G, B: insightface's, facenet's, 0 to 1, 0 to 255, and torchvision's of ImageNet.
+# Mean and std of R, G, B: insightface's, facenet's, 0 to 1, 0 to 255, torchvision's of ImageNet, half
+# the range, centred pixels, and Caffe's for VGGFace2.
 RANGES = (
     ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     ((127.5, 127.5, 127.5), (128.0, 128.0, 128.0)),
     ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    ((127.5, 127.5, 127.5), (255.0, 255.0, 255.0)),
+    ((127.5, 127.5, 127.5), (1.0, 1.0, 1.0)),
+    ((131.0912, 103.8827, 91.4953), (1.0, 1.0, 1.0)),
 )
 
 _ALIKE = 0.02

@@ -53,7 +53,7 @@ def start(network: Network, seed: int) -> Target:
       InputError: of 'init', for a checkpoint that cannot be opened; of a hyper-parameter.
     """
     if network.init is not None:
-        return open_target(network.init, input=network.input, field='init')
+        return open_target(network.init, input=network.input, part=network.part, field='init')
     arch = network.arch or 'iresnet18'
     spec = registry.VARIANTS[arch].input.changed(network.input)
     return fresh_target(arch, network.config, spec, seed)

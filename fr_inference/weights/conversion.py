@@ -35,8 +35,8 @@ def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
     if target.architecture not in registry.VARIANTS:
         raise errors.InputError(
             'source',
-            f'{asked.source}, an ONNX graph of an architecture that is not registered',
-            'a registered one',
+            f'{asked.source}, an ONNX graph that is no registered architecture with all its layers',
+            'a checkpoint; there is nothing to convert in a graph',
             'audit the file as it is: experiments.audit --target=FILE.onnx',
         )
     return target

@@ -58,7 +58,8 @@ def open_target(
       arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
       input: fields of its `InputSpec` in place of what the file says, such as {'colour': 'bgr'}.
       dtype: 'float32' or 'bfloat16' arithmetic.
-      part: which backbone of a file that holds several: the prefix of its names, or the end of it.
+      part: which backbone of a file that holds several: the prefix of its names, or the end of it; of an
+        ONNX graph, the tensor that is the embedding.
       field: the argument that `source` came from, as errors call it.
 
     Returns:
@@ -87,8 +88,7 @@ def open_target(
     if native_targets.is_target(path):
         target = _open_native(path, arch, input or {}, dtype, part, field)
     elif is_onnx(path):
-        _no_part(part, path)
-        target = onnx_targets.read(path, arch, input or {}, dtype, field)
+        target = onnx_targets.read(path, arch, input or {}, dtype, part, field)
     else:
         with naming(field):
             _check_folder(path)
@@ -146,7 +146,7 @@ def _convert(path, arch, changes, dtype, part, field):
             return families.recognise(state.tensors, source, part=part, **given)
         except errors.InputError as error:
             # Other arguments than these have no part that could be given.
-            chosen = error.field == 'part' and field in ('target', 'source')
+            chosen = error.field == 'part' and field in ('target', 'source', 'init')
             raise error if chosen or error.field == 'arch' else error.within(field) from error
 
     match, tensors, aside = recognised()

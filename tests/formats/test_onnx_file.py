@@ -198,3 +198,45 @@ def test_damaged_models(scratch, where, what, gone):
             assert known.issuperset(name for name in node.inputs if name)
             known.update(node.outputs)
         assert all(value.size < 100 for value in found.constants.values())
+
+
+def test_known_by_content(tmp_path):
+    """Whatever a file is called; a folder and a text are what their names say."""
+    model = helper.make_model(helper.make_graph([], 'graph', [], []), producer_name='pytorch')
+    for name, content, expected in (
+        ('a.pth', model.SerializeToString(), True),
+        ('a.onnx', b'PK\x03\x04', False),
+        ('b.onnx', b'\x80\x02}', False),
+        ('c.onnx', b'version https', True),
+        ('d.safetensors', b'\x08\x01\x12\0\0\0\0\0{"', False),
+        ('e.pt', b'', False),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert onnx_file.is_onnx(tmp_path / name) == expected, name
+
+
+def test_links_of_a_download_cache(tmp_path):
+    """Both files lie in one folder under other names; a link to any other folder is refused."""
+    (tmp_path / 'blobs').mkdir()
+    (tmp_path / 'snapshot').mkdir()
+    weights = np.arange(4, dtype=np.float32)
+    tensor = numpy_helper.from_array(weights, 'w')
+    tensor.ClearField('raw_data')
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key='location', value='w.data')
+    (tmp_path / 'blobs' / 'one').write_bytes(model_of(tensor).SerializeToString())
+    link, data = tmp_path / 'snapshot' / 'model.onnx', tmp_path / 'snapshot' / 'w.data'
+    link.symlink_to(tmp_path / 'blobs' / 'one')
+    with pytest.raises(InputError) as caught:
+        onnx_file.read(link)
+    assert 'w.data' in caught.value.inside
+    for folder, fits in (('.', False), ('blobs', True)):
+        (tmp_path / folder / 'two').write_bytes(weights.tobytes())
+        data.unlink(missing_ok=True)
+        data.symlink_to(tmp_path / folder / 'two')
+        if fits:
+            np.testing.assert_array_equal(onnx_file.read(link).constants['w'], weights)
+        else:
+            with pytest.raises(InputError) as caught:
+                onnx_file.read(link)
+            assert caught.value.field == str(link)

@@ -34,12 +34,15 @@ def fitted(plan: Plan, variables: Any, spec: InputSpec, batch: int | None) -> tu
       InputError: whose field is the operator, where the shapes do not fit each other; of 'batch' for a
         graph of several images that cannot take others, or of one with BatchNormalization.
     """
+    # An operator that takes the range of all images at once gives each alone what it gets alone.
+    together = any(node.op == 'DynamicQuantizeLinear' for node in plan.nodes)
+    alone = together and not plan.norms
     if _takes_any(plan, variables, spec):
-        return plan, False
+        return plan, alone
     exported = batch or 1
     free = _freed(plan, shapes(plan, variables, spec, exported), exported)
     if _takes_any(free, variables, spec):
-        return free, False
+        return free, alone
     if exported == 1 and not plan.norms:
         return plan, True
     # The blind control measures the norms' statistics of many images in one run.

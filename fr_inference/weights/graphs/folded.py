@@ -36,4 +36,10 @@ def notes(plan: Plan) -> tuple[str, ...]:
             f'BatchNorm layers that seem folded into convolutions, without statistics: {len(lost)}; '
             'attacks on embeddings do not need them'
         )
+    rounded = sum(node.op in ('QuantizeLinear', 'DynamicQuantizeLinear') for node in plan.nodes)
+    if rounded:
+        said.append(
+            f'quantised: weights are floats again, values between layers are still rounded ({rounded} '
+            'places); gradients pass as if they were not'
+        )
     return tuple(said)

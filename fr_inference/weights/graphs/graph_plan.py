@@ -11,7 +11,7 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.formats.onnx_file import Model, Node
-from fr_inference.weights.graphs import operation, operators, quantized
+from fr_inference.weights.graphs import operation, operators, quantized_layers
 from fr_inference.weights.graphs.operators import NORM, OPERATORS
 
 _STATISTICS = ('scale', 'bias', 'mean', 'var')  # the inputs of a BatchNormalization behind its map
@@ -94,7 +94,9 @@ def make(
       InputError: for operators that are not supported, all of which it lists, and for weights that do
         not fit theirs.
     """
-    nodes = [part for node in _needed(model.nodes, outputs) for part in quantized.expanded(node)]
+    nodes = [
+        part for node in _needed(model.nodes, outputs) for part in quantized_layers.expanded(node)
+    ]
     operators.check(nodes)
     constants = {name: _as_float32(value) for name, value in model.constants.items()}
     nodes = _needed(_folded(nodes, constants), outputs)

@@ -1,7 +1,8 @@
 """`.onnx` files as targets: the registered module where that computes the same, else the graph."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,7 +15,14 @@ from fr_inference.models import registry
 from fr_inference.models.target import Target, origins
 from fr_inference.weights import families
 from fr_inference.weights.descriptions import naming
-from fr_inference.weights.graphs import batches, folded, graph_plan, image_input
+from fr_inference.weights.graphs import (
+    batches,
+    folded,
+    graph_plan,
+    image_input,
+    image_size,
+    results,
+)
 from fr_inference.weights.graphs.graph_plan import Plan
 from fr_inference.weights.graphs.network import Network
 
@@ -28,6 +36,7 @@ def read(
     arch: str | None,
     changes: Mapping[str, Any],
     dtype: str | None,
+    part: str | None,
     field: str,
 ) -> Target:
     """Reads a backbone.
@@ -37,14 +46,15 @@ def read(
       arch: the registered architecture that it must be, None for any network.
       changes: fields of the input in place of what the file says.
       dtype: 'float32' or 'bfloat16' arithmetic; a graph is computed in float32 alone.
+      part: name of the tensor that is the embedding, in place of what the last layer's width says.
       field: the argument that `path` came from, as errors call it.
 
     Returns:
       A target of architecture 'onnx', whose config has the digest of the graph, or of a registered one.
 
     Raises:
-      InputError: of `field`, for a file that cannot be read or has other operators; of 'arch', 'dtype'
-        or 'input', when the network does not fit these.
+      InputError: of `field`, for a file that cannot be read or has other operators; of 'arch', 'dtype',
+        'input', 'input_size' or 'part', when the network does not fit these.
     """
     source = str(path)
     with naming(field):
@@ -52,11 +62,32 @@ def read(
         with naming(source):
             given = image_input.convention(model)
     spec, known = image_input.changed(given, changes)
-    with naming(field), naming(source):
-        made, variables = graph_plan.make(model, model.outputs, channels_first=given.channels_first)
-        if len(model.outputs) > 1:
-            output = _embedding(batches.shapes(made, variables, spec, given.batch or 1), model)
-            made, variables = graph_plan.make(model, [output], channels_first=given.channels_first)
+
+    def planned(*names):
+        return graph_plan.make(model, names, channels_first=given.channels_first)
+
+    with _asking(field, source):
+        if part is not None:
+            results.check_part(
+                part, [name for node in model.nodes for name in node.outputs if name]
+            )
+        made, variables = planned(*model.outputs if part is None else [part])
+        batch, notes = given.batch or 1, []
+        if {'height', 'width'} - {*given.told}:
+            remark = image_size.check(
+                made,
+                variables,
+                spec,
+                declared=model.declared,
+                batch=batch,
+                given={'height', 'width'} <= {*given.told, *changes},
+            )
+            notes += [remark] * bool(remark)
+        if part is None:
+            name, remarks = results.embedding(made, batches.shapes(made, variables, spec, batch))
+            notes += remarks
+            if made.outputs != (name,):
+                made, variables = planned(name)
         made, alone = batches.fitted(made, variables, spec, given.batch)
     network = Network(made)
     target = Target(
@@ -69,9 +100,9 @@ def read(
         config={'graph': made.digest[:16]},
         module=network,
         sha256=files.sha256(*model.files),
-        notes=folded.notes(made),
+        notes=(*folded.notes(made), *notes),
     )
-    registered = _registered(model, made, target, source, arch, changes, dtype)
+    registered = _registered(model, made, target, source, arch, changes, dtype, notes)
     if registered is not None:
         return registered
     if arch is not None:
@@ -83,20 +114,20 @@ def read(
     return target
 
 
-def _embedding(found, model):
-    """Returns the one result that has several numbers for each image."""
-    several = [
-        name for name in model.outputs if name in found and found[name].size > found[name].shape[0]
-    ]
-    if len(several) != 1:
-        listed = ', '.join(f'{errors.shown(name)[:60]}' for name in model.outputs[:8])
-        raise errors.InputError(
-            'outputs', listed, 'one embedding', 'cut the others off with onnx.utils.extract_model'
-        )
-    return several[0]
+@contextlib.contextmanager
+def _asking(field: str, source: str) -> Iterator[None]:
+    """Names the file in every error; only the target has options that an error may ask for."""
+    try:
+        yield
+    except errors.InputError as error:
+        if error.field in ('part', 'input_size') and field in ('target', 'source', 'init'):
+            raise errors.InputError(
+                error.field, error.found, error.expected, error.hint, inside=source
+            ) from error
+        raise error.within(source).within(field) from error
 
 
-def _registered(model: Model, made: Plan, target: Target, source, arch, changes, dtype):
+def _registered(model: Model, made: Plan, target: Target, source, arch, changes, dtype, notes):
     """Returns the target as a registered module, None unless that computes the same.
 
     Names and shapes of the weights say which module it may be; one image through both says whether it
@@ -138,5 +169,9 @@ def _registered(model: Model, made: Plan, target: Target, source, arch, changes,
         },
         name=target.name,
         sha256=target.sha256,
-        notes=('read from an ONNX graph, with all its BatchNorm layers', *match.remarks),
+        notes=(
+            'read from an ONNX graph, with all its BatchNorm layers',
+            *match.remarks,
+            *notes,
+        ),
     )

@@ -5,8 +5,8 @@ before rounding; outside it is zero ("straight-through", Bengio et al., arXiv 13
 has none, and a search for faces would stand still.
 """
 
-import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,18 +27,18 @@ def _along(value: Tensor, x: Tensor, axis: int) -> Tensor:
     return value.reshape(shape)
 
 
-def dequantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
-    """(x - zero) * scale."""
+def dequantize(node: Node, x: Tensor, scale: Tensor | None, zero: Tensor | None = None) -> Tensor:
+    """(x - zero) * scale; a scale of 1 where `quantized_layers` leaves it out."""
     axis = node.attributes.get('axis', 1)
     y = x.astype(np.float32)
     if zero is not None:
         y = y - _along(zero.astype(np.float32), x, axis)
-    return y * _along(scale, x, axis)
+    return y if scale is None else y * _along(scale, x, axis)
 
 
 def quantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
     """round(x / scale) + zero, clipped to the range of the type of `zero`."""
-    xp, axis = library(x, scale), node.attributes.get('axis', 1)
+    axis = node.attributes.get('axis', 1)
     kind = np.dtype(np.uint8) if zero is None else np.dtype(zero.dtype)
     if zero is None and node.attributes.get('output_dtype'):
         kind = onnx_tensors.dtype_of(node.attributes['output_dtype']) or np.dtype(object)
@@ -46,46 +46,34 @@ def quantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None) -
         raise errors.InputError('y_zero_point', f'type {kind}', '8 or 16 bits')
     limits = np.iinfo(kind)
     middle = 0 if zero is None else _along(zero.astype(np.float32), x, axis)
-    exact = xp.clip(x / _along(scale, x, axis) + middle, float(limits.min), float(limits.max))
+    ratio = x / _along(scale, x, axis)
+    return _rounded(ratio, middle, float(limits.min), float(limits.max))
+
+
+def _rounded(ratio: Tensor, middle: Any, low: float, high: float) -> Tensor:
+    """round(ratio) + middle, clipped, with the gradient of ratio + middle, clipped."""
+    xp = library(ratio)
+    whole = xp.clip(xp.round(ratio) + middle, low, high)
     if xp is np:
-        return np.round(exact)
-    return exact + jax.lax.stop_gradient(jnp.round(exact) - exact)
+        return whole
+    exact = jnp.clip(ratio + middle, low, high)
+    return exact + jax.lax.stop_gradient(whole - exact)
 
 
-def expanded(node: Node) -> list[Node]:
-    """Returns the operators that a quantised one stands for: its inputs as floats, itself, rounding.
+def dynamic(node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(whole numbers from 0 to 255, scale, zero) of the range that x and 0 span; all of it at once.
 
-    So the weights of quantised layers become float weights where the file is opened.
+    Scale and zero count as constants, so that the gradient is that of the number before rounding.
     """
-    if node.op not in ('QLinearConv', 'QLinearMatMul'):
-        return [node]
-    if len(node.inputs) < 8:
-        raise errors.InputError(node.op, f'{len(node.inputs)} inputs', '8 or 9')
-    x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *bias = node.inputs
-    stem = f'{node.outputs[0]}/'
-    conv = node.op == 'QLinearConv'
-    whole = {'op': 'DequantizeLinear', 'name': node.name, 'attributes': {}}
-
-    def made(inputs, output, **fields):
-        return dataclasses.replace(node, inputs=inputs, outputs=(f'{stem}{output}',), **fields)
-
-    parts = [
-        made((x, x_scale, x_zero), 'x', **whole),
-        made((w, w_scale, w_zero), 'w', **{**whole, 'attributes': {'axis': 0 if conv else 1}}),
-    ]
-    inputs = [f'{stem}x', f'{stem}w']
-    if bias and bias[0]:
-        parts.append(made((x_scale, w_scale), 'scale', op='Mul', attributes={}))
-        parts.append(made((bias[0], f'{stem}scale'), 'b', **{**whole, 'attributes': {'axis': 0}}))
-        inputs.append(f'{stem}b')
-    parts.append(made(tuple(inputs), 'y', op='Conv' if conv else 'MatMul'))
-    last = dataclasses.replace(
-        node, op='QuantizeLinear', inputs=(f'{stem}y', y_scale, y_zero), attributes={}
-    )
-    return [*parts, last]
+    low = jax.lax.stop_gradient(jnp.minimum(jnp.min(x), 0))
+    high = jax.lax.stop_gradient(jnp.maximum(jnp.max(x), 0))
+    scale = jnp.where(high > low, (high - low) / 255, 1)
+    zero = jnp.round(jnp.clip(-low / scale, 0, 255))
+    return _rounded(x / scale, zero, 0, 255), scale, zero
 
 
 OPERATORS: Mapping[str, Operator] = {
     'DequantizeLinear': Operator(dequantize, 'axis', folds=True),
     'QuantizeLinear': Operator(quantize, 'axis saturate output_dtype', folds=True),
+    'DynamicQuantizeLinear': Operator(dynamic),
 }

@@ -50,6 +50,18 @@ def _log_sum_exp(xp: Any, x: Tensor, axes: tuple[int, ...], keep: bool) -> Any:
     return jax.nn.logsumexp(jnp.asarray(x), axes, keepdims=keep)
 
 
+def _cumulative_sum(node: Node, x: Tensor, axis: Tensor) -> Tensor:
+    chosen = integers(axis, 'axis')
+    if len(chosen) != 1:
+        raise errors.InputError('axis', list(chosen), 'one axis')
+    xp, along = library(x), axis_of(chosen[0], x.ndim)
+    turned = xp.flip(x, along) if node.attributes.get('reverse') else x
+    total = xp.cumsum(turned, along, dtype=x.dtype)
+    if node.attributes.get('exclusive'):
+        total = total - turned
+    return xp.flip(total, along) if node.attributes.get('reverse') else total
+
+
 def _softmax(function: Callable[..., jax.Array]) -> Operator:
     """Up to opset 12, all axes from `axis` on count as one."""
 
@@ -141,6 +153,7 @@ OPERATORS: Mapping[str, Operator] = {
     'ReduceL2': _reduce(_l2),
     'ReduceSumSquare': _reduce(_sum_square),
     'ReduceLogSumExp': _reduce(_log_sum_exp),
+    'CumSum': Operator(_cumulative_sum, 'exclusive reverse', static=(1,), folds=True),
     'Softmax': _softmax(jax.nn.softmax),
     'LogSoftmax': _softmax(jax.nn.log_softmax),
     'LpNormalization': Operator(_lp_normalization, 'axis p'),

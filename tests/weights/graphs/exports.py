@@ -143,3 +143,16 @@ def quantised(**options):
         x, inputs = made.node('Relu', x), outputs
     x = made.node('Flatten', made.node('GlobalAveragePool', x))
     return made, made.node('Gemm', x, made.drawn(12, 6))
+
+
+def dynamically_quantised(**options):
+    """A last layer whose inputs are rounded in the range that they have while it runs."""
+    made = Builder(('N', 3, 16, 16), **options)
+    x = made.node('Flatten', made.node('Relu', made.conv('image', (4, 3, 3, 3), strides=[3, 3])))
+    small, scale, zero = made.node('DynamicQuantizeLinear', x, outputs=3)
+    weights = made.random.integers(0, 255, (100, 8)).astype(np.uint8)
+    total = made.node('MatMulInteger', small, weights, zero, np.uint8(128))
+    x = made.node(
+        'Mul', made.node('Cast', total, to=1), made.node('Mul', scale, np.float32([0.01]))
+    )
+    return made, made.node('Add', x, made.drawn(8))
