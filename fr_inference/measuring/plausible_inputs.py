@@ -7,14 +7,16 @@ import numpy as np
 
 from fr_inference.models.target import COLOURS, InputSpec
 
-# Mean and std of R, G, B: insightface's, facenet's, 0 to 1, 0 to 255, torchvision's of ImageNet, half
-# the range, centred pixels, and Caffe's for VGGFace2.
-RANGES = (
+# Mean and std of R, G, B: insightface's, facenet's, 0 to 1, 0 to 255, and torchvision's of ImageNet.
+COMMON = (
     ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     ((127.5, 127.5, 127.5), (128.0, 128.0, 128.0)),
     ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+)
+# Half the range, centred pixels, and Caffe's for VGGFace2.
+RARE = (
     ((127.5, 127.5, 127.5), (255.0, 255.0, 255.0)),
     ((127.5, 127.5, 127.5), (1.0, 1.0, 1.0)),
     ((131.0912, 103.8827, 91.4953), (1.0, 1.0, 1.0)),
@@ -23,14 +25,19 @@ RANGES = (
 _ALIKE = 0.02
 
 
-def of(spec: InputSpec) -> tuple[InputSpec, ...]:
+def of(spec: InputSpec, *, rare: bool = False) -> tuple[InputSpec, ...]:
     """Returns a convention, then every other plausible one of its size, none nearly equal to another.
+
+    Args:
+      spec: the convention in use.
+      rare: whether `RARE` ones are plausible too. The more are compared by a noisy figure, the sooner one
+        of them comes out best by chance.
 
     >>> [one.pixels for one in of(InputSpec())][:4]
     ['RGB, (v - 127.5) / 127.5', 'BGR, (v - 127.5) / 127.5', 'RGB, (v - 0) / 255', 'BGR, (v - 0) / 255']
     """
-    found = [spec]
-    ranges = [dataclasses.replace(spec, colour='rgb', mean=mean, std=std) for mean, std in RANGES]
+    found, known = [spec], (*COMMON, *(RARE if rare else ()))
+    ranges = [dataclasses.replace(spec, colour='rgb', mean=mean, std=std) for mean, std in known]
     for one in (spec, *ranges):
         for colour in COLOURS:
             other = one.changed({'colour': colour})

@@ -106,6 +106,13 @@ class TestPlausibleInputs:
         for number, one in enumerate(found):
             assert not any(plausible_inputs.alike(one, other) for other in found[:number])
 
+    def test_the_rare_ones_come_where_they_are_asked_for(self):
+        """Half the range, centred pixels and Caffe's means, each in both orders."""
+        spec = InputSpec()
+        common, all_of_them = plausible_inputs.of(spec), plausible_inputs.of(spec, rare=True)
+        assert all_of_them[: len(common)] == common
+        assert len(all_of_them) == len(common) + 6
+
     def test_facenets_range_is_nearly_insightfaces(self):
         spec = InputSpec()
         other = dataclasses.replace(spec, std=(128.0,) * 3)
