@@ -51,7 +51,8 @@ def _log_sum_exp(xp: Any, x: Tensor, axes: tuple[int, ...], keep: bool) -> Any:
 
 
 def _cumulative_sum(node: Node, x: Tensor, axis: Tensor) -> Tensor:
-    xp, along = library(x), axis_of(*integers(axis, 'axis'), x.ndim)
+    (given,) = integers(axis, 'axis')
+    xp, along = library(x), axis_of(given, x.ndim)
     turned = xp.flip(x, along) if node.attributes.get('reverse') else x
     total = xp.cumsum(turned, along, dtype=x.dtype)
     if node.attributes.get('exclusive'):
