@@ -30,8 +30,8 @@ def of(spec: InputSpec, *, rare: bool = False) -> tuple[InputSpec, ...]:
 
     Args:
       spec: the convention in use.
-      rare: whether `RARE` ones are plausible too. The more are compared by a noisy figure, the sooner one
-        of them comes out best by chance.
+      rare: whether `RARE` ones are plausible too. The more are compared by a noisy figure, the sooner
+        one of them comes out best by chance.
 
     >>> [one.pixels for one in of(InputSpec())][:4]
     ['RGB, (v - 127.5) / 127.5', 'BGR, (v - 127.5) / 127.5', 'RGB, (v - 0) / 255', 'BGR, (v - 0) / 255']

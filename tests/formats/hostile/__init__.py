@@ -12,6 +12,7 @@ from tests.formats.hostile.pickles import bombs as bombs
 
 HONEST: dict[str, Maker] = {
     'honest_zip': lambda path: writer.save(path, tiny()),
+    'honest_zip.onnx': lambda path: writer.save(path, tiny()),  # known by its content
     'honest_legacy': lambda path: writer.save(path, tiny(), 'legacy'),
     'honest_native': natives.native,
     'honest_old_native': natives.old_native,

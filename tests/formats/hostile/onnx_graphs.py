@@ -5,8 +5,7 @@ import os
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.formats import writer
-from tests.formats.hostile.cases import case, tiny
+from tests.formats.hostile.cases import case
 
 FLOAT = TensorProto.FLOAT
 
@@ -164,14 +163,10 @@ def nested(path, name):
     'half.onnx',
     'text.onnx',
     'zeros.onnx',
-    'torch.onnx',
     'varint.onnx',
 )
 def not_quite(path, name):
     whole = graph(path, add(), [tensor('w', [1], bytes(4))]).SerializeToString()
-    if name == 'torch.onnx':
-        writer.save(path, tiny())
-        return
     path.write_bytes(
         {
             'half.onnx': whole[: len(whole) // 2],
@@ -258,7 +253,7 @@ def statistics(path, name):
     graph(path, [helper.make_node('BatchNormalization', inputs, ['y'])], weights)
 
 
-@case('not registered', 'graph.onnx')
+@case('no registered architecture', 'graph.onnx')
 def convert(path, name):
     """A valid graph, which can be audited but not converted to a native folder."""
     kernel = numpy_helper.from_array(np.ones((4, 3, 16, 16), np.float32), 'w')
