@@ -146,6 +146,12 @@ class TestStart:
             recognizer.start(Network(init='nowhere'), seed=1)
         assert caught.value.field == 'init'
 
+    def test_a_part_is_of_a_checkpoint(self):
+        for options in ({}, {'init': 'demo_easy'}):  # which holds one backbone
+            with pytest.raises(InputError) as caught:
+                recognizer.start(Network(part='teacher', **options), seed=1)
+            assert caught.value.field == 'part'
+
 
 class TestSavedEpochs:
     def test_weights_of_the_last_epoch(self, uninterrupted):
