@@ -59,7 +59,7 @@ def plain(target, on, size):
 
 @pytest.mark.parametrize(
     ('topology', 'arch', 'size', 'most'),
-    [('v5e-4', 'iresnet18', 16, 1.03), ('h100x4', 'iresnet50', 64, 1.03)],
+    [('v5e-4', 'iresnet50', 64, 1.14), ('h100x4', 'iresnet50', 64, 1.03)],
 )
 def test_scoring_moves_little_more_than_the_forward_pass(topology, arch, size, most):
     target = stand_ins.backbone(arch, 'target', dtype='bfloat16')

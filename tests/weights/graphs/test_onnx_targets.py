@@ -314,7 +314,7 @@ def test_audit(norms, tmp_path):
     path = builder.saved(made.model(made.norm(x, 8, 'features') if norms else x), tmp_path)
     faces = 'procedural:easy,images=2,size=16,people=16'
     # Random weights tell people apart no better under their own convention than under others.
-    settings = config.Settings(replicates=100, batch_size=32, allow_misfit=True)
+    settings = config.Settings(replicates=100, batch_size=32)
     audited = fr_inference.audit(
         str(path), members=faces, nonmembers=f'{faces},first=16', settings=settings
     )
