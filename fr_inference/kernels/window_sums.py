@@ -26,14 +26,8 @@ def convolved_mean(
 ) -> jax.Array:
     """Returns the mean [N, features] over height and width of `convolve(scale x + shift, kernel)`.
 
-    Args:
-      convolved: [N, H', W', features], the output, of which only the shape is read.
-      x: [N, H, W, C].
-      mean: [N, C] float32, of x over height and width.
-      scale: [C] float32.
-      shift: [C] float32.
-      kernel: [h, w, C, features], at stride 1.
-      padding: zeros on each side, less than h and w.
+    Of `convolved` only the shape is read. The arguments are those of the plain operation in
+    `measuring/channel_means.py`.
     """
     height, width = x.shape[1:3]
     rows = [_missed(tap, kernel.shape[0], padding, height) for tap in range(kernel.shape[0])]
@@ -70,15 +64,6 @@ def _missed(tap, size, padding, length):
     return [(start, stop) for start, stop in ends if stop > start]
 
 
-def pays(
-    convolved: jax.Array,
-    x: jax.Array,
-    mean: jax.Array,
-    scale: jax.Array,
-    shift: jax.Array,
-    kernel: jax.Array,
-    *,
-    padding: int,
-) -> bool:
+def pays(convolved: jax.Array, x: jax.Array, *others: jax.Array, padding: int) -> bool:
     """Whether the feature maps are large: of small ones the edges and the kernel are as many bytes."""
     return min(x.shape[1:3]) >= _LARGE

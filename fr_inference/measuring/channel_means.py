@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference.kernels import seam
+from fr_inference.models import layers
 
 
 @seam.operation
@@ -67,14 +68,15 @@ class Means:
 
     def called(self, layer: nn.Module, x: Any, y: Any) -> None:
         """Remembers a layer that made y of x."""
-        if isinstance(layer, nn.BatchNorm) and id(x) in self.means:
+        # A subclass, or a convolution that is not ours, may do something else with its variables.
+        if type(layer) is nn.BatchNorm and id(x) in self.means:
             self.normalised[id(y)] = x, self.means[id(x)][1], *_scale_and_shift(layer), y
-        elif isinstance(layer, nn.Conv) and id(x) in self.normalised:
-            padding = _plain_padding(layer)
-            if padding is not None and x.ndim == 4:
-                kernel: Any = layer.get_variable('params', 'kernel')
-                kernel = kernel.astype(y.dtype)
-                self.convolved[id(y)] = (y, *self.normalised[id(x)][:4], kernel), padding
+        elif type(layer) is nn.Conv and id(x) in self.normalised and not layer.use_bias:
+            how = layer.conv_general_dilated
+            kernel: Any = layer.get_variable('params', 'kernel')
+            if isinstance(how, layers.Convolving) and how.stride == 1 and x.ndim == 4:
+                arguments = y, *self.normalised[id(x)][:4], kernel.astype(y.dtype)
+                self.convolved[id(y)] = arguments, how.padding
 
 
 def _mean(x):
@@ -94,24 +96,3 @@ def _scale_and_shift(layer):
     if layer.use_bias:
         shift = shift + jnp.asarray(layer.get_variable('params', 'bias'), jnp.float32)
     return scale, shift
-
-
-def _plain_padding(layer):
-    """The padding of a convolution at stride 1 without bias, groups or dilation; None for others."""
-    padding = layer.padding
-    pads = (
-        {p for side in padding for p in side}
-        if isinstance(padding, tuple) and all(isinstance(side, tuple) for side in padding)
-        else set()
-    )
-    ones = (layer.strides, layer.input_dilation, layer.kernel_dilation)
-    plain = (
-        len(pads) == 1
-        and len(layer.kernel_size) == 2
-        and max(pads) < min(layer.kernel_size)
-        and all(one in (None, 1, (1, 1)) for one in ones)
-        and layer.feature_group_count == 1
-        and not layer.use_bias
-        and layer.mask is None
-    )
-    return max(pads) if plain else None
