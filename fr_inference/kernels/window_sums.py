@@ -26,7 +26,7 @@ def convolved_mean(
 ) -> jax.Array:
     """Returns the mean [N, features] over height and width of `convolve(scale x + shift, kernel)`.
 
-    Of `convolved` only the shape is read. The arguments are those of the plain operation in
+    Only the shape of `convolved` is read. The arguments are those of the plain operation in
     `measuring/channel_means.py`.
     """
     height, width = x.shape[1:3]

@@ -10,9 +10,8 @@ from fr_inference.membership.labelled import Labelled
 _MOST = 12
 _PICTURES = 4
 _UNSURE = 0.05
-_ERRORS = (
-    0.2  # nobody is named where more strangers than this may score as high: it takes 14 of them
-)
+# Nobody is named where a larger share of strangers may score as high: it takes 14 of them.
+_ERRORS = 0.2
 
 
 def of_people(images: Labelled, fit: np.ndarray, logits: np.ndarray) -> dict[str, float]:

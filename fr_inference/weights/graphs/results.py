@@ -2,7 +2,8 @@
 
 Nothing in a file says so. The last layer's width tells: an embedding has a multiple of 16 numbers, 4096
 at most. A layer with another number of results, or with a softmax behind it, tells people apart.
-EdgeFace makes 512 numbers of 100: a multiple of 16 stays, with a remark where it is that much wider.
+EdgeFace makes 512 numbers of 100: a multiple of 16 stays, with a remark where it is more than what it is
+made of.
 """
 
 import dataclasses
@@ -168,7 +169,7 @@ class _Trace:
 
 def _verdict(taken: int, given: int) -> str:
     usual = given <= _LONGEST and given % _STEP == 0
-    if given < _STEP or (usual and given > 2 * taken):
+    if given < _STEP or (usual and given > taken):
         return REMARK
     if usual:
         return ''
