@@ -2,8 +2,11 @@
 
 Nothing in a file says so. The last layer's width tells: an embedding has a multiple of 16 numbers, 4096
 at most. A layer with another number of results, or with a softmax behind it, tells people apart.
-EdgeFace makes 512 numbers of 100: a multiple of 16 stays, with a remark where it is more than what it is
-made of.
+
+A layer for 64 people has a usual width as well. So what stands around it is looked at: a vector that is
+normalised in the end is an embedding; one that a layer made and another takes without an activation
+between them is the embedding of a classifier. EdgeFace makes 512 numbers of 100 that a layer without
+bias made: that is one layer of low rank. A remark says what the rest leaves open.
 """
 
 import dataclasses
@@ -15,16 +18,23 @@ from fr_inference import errors
 from fr_inference.weights.graphs.graph_plan import Plan
 
 _LONGEST, _STEP = 4096, 16
+_SHORTEST = 64  # of published embeddings, whose lengths are powers of 2
 _MOST = 8  # names that an error lists
 _PROBABILITIES = ('Softmax', 'LogSoftmax')
+_SQUASHING = (*_PROBABILITIES, 'Sigmoid', 'HardSigmoid')
 # What changes neither the number of values nor which layer they come from.
 _CARRYING = (
     *('Identity', 'Cast', 'Dropout', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose'),
     *('Clip', 'LpNormalization', 'QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear'),
 )
 _SCALING = ('Add', 'Sub', 'Mul', 'Div')
+_OF_A_LENGTH = (  # what is done to the length of a vector before the vector is divided by it
+    *('Identity', 'Cast', 'Reshape', 'Squeeze', 'Unsqueeze', 'Expand', 'Clip', 'Max', 'Add'),
+    *('Sqrt', 'Pow', 'Div', 'Reciprocal'),
+)
 
 HEAD, DOUBTFUL, REMARK = 'head', 'doubtful', 'remark'
+LAYER, COSINE, MAP = 'layer', 'cosine', 'map'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +42,7 @@ class _Last:
     """The last layer behind a result.
 
     Attributes:
-      verdict: whether it is a classification layer: `HEAD`, `DOUBTFUL`, `REMARK` (hardly), '' (no).
+      verdict: whether it is a classification layer: `HEAD`, `DOUBTFUL`, `REMARK` (it may be), '' (no).
       input: the tensor that it takes, '' where there is no such layer.
       sizes: how many numbers it takes and gives for each image.
     """
@@ -69,14 +79,16 @@ def embedding(plan: Plan, found: Mapping[str, Any]) -> tuple[str, tuple[str, ...
     (name,) = plain
     last, others = lasts[name], [other for other in several if other != name]
     taken, given = last.sizes
-    if last.verdict == DOUBTFUL:
+    above = {trace.behind(lasts[other].input) for other in others if lasts[other].input}
+    told = trace.behind(name) in above  # another result is what a head makes of it
+    if last.verdict == DOUBTFUL and not told:
         raise _open(
             [name, trace.behind(last.input)],
             f'an embedding: the last layer makes {given} numbers of {taken}, as one that tells people '
             'apart may',
         )
     notes = [f'set aside (not part of the backbone): results {_listed(others)}'] if others else []
-    if last.verdict == REMARK:
+    if last.verdict == REMARK and not told:
         notes.append(
             f'the last layer makes {given} numbers of {taken}, taken for the embedding; if it tells '
             f'people apart, part={errors.shown(trace.behind(last.input))} is the embedding'
@@ -129,32 +141,80 @@ class _Trace:
             name for name in node.inputs if name in self._found and name not in self._constants
         ]
         if len(names) > 1:
-            names = [name for name in names if self.length(name) > 1]
+            names = [name for name in names if not self._is_length(name) and self.length(name) > 1]
         return names[0] if len(names) == 1 else ''
+
+    def _is_length(self, name):
+        """Whether it is a sum over a vector, or a root of one."""
+        for _ in range(_MOST):
+            node = self._makers.get(name)
+            if node is None or node.op not in _OF_A_LENGTH:
+                return node is not None and node.op.startswith('Reduce')
+            inner = [one for one in node.inputs if one in self._found and one not in self._constants]
+            if len(inner) != 1:
+                return False
+            (name,) = inner
+        return False
+
+    def _back(self, name, *, norms=False):
+        """Returns the tensor that a tensor is made of without any layer, and the nodes between them."""
+        passed = []
+        while node := self._makers.get(name):
+            if node.op == 'BatchNormalization' and norms:
+                inner = node.inputs[0]
+            elif node.op in (*_CARRYING, *_SCALING):
+                inner = self._main(node)
+            else:
+                break
+            if not inner or self.length(inner) != self.length(name):
+                break
+            passed.append(node)
+            name = inner
+        return name, passed
 
     def behind(self, name: str) -> str:
         """Returns the tensor that a tensor is made of without any layer."""
-        while (node := self._makers.get(name)) and node.op in (*_CARRYING, *_SCALING):
-            inner = self._main(node)
-            if not inner or self.length(inner) != self.length(name):
-                break
-            name = inner
-        return name
+        return self._back(name)[0]
 
     def last(self, name: str) -> _Last:
         """Returns the last layer behind a result, where nothing but scaling comes after it."""
-        probable = False
+        probable, after = False, []
         while True:
-            name = self.behind(name)
+            name, passed = self._back(name)
+            after += passed
             node = self._makers.get(name)
-            if node is None or node.op not in _PROBABILITIES:
+            if node is None or node.op not in _SQUASHING:
                 break
-            probable, name = True, node.inputs[0]
+            probable |= node.op in _PROBABILITIES
+            name = node.inputs[0]
         taken = node.inputs[0] if node is not None and self._is_layer(node) else ''
         if not taken:
             return _Last(HEAD if probable else '')
         sizes = self.length(taken), self.length(name)
-        return _Last(HEAD if probable else _verdict(*sizes), taken, sizes)
+        if probable:
+            return _Last(HEAD, taken, sizes)
+        if self._normalised(after):
+            return _Last('', taken, sizes)
+        return _Last(_verdict(*sizes, self._before(taken, _shifted(node, after))), taken, sizes)
+
+    def _before(self, name, shifted):
+        """What the last layer takes: `LAYER`, `COSINE`, `MAP`, or '' for any other vector."""
+        name, passed = self._back(name, norms=True)
+        node = self._makers.get(name)
+        if self._normalised(passed) and not shifted:
+            return COSINE
+        if node is not None and self._is_layer(node):
+            return LAYER if _shifted(node, passed) else ''
+        depthwise = node is not None and node.op == 'Conv' and node.attributes.get('group', 1) > 1
+        several = sum(size > 1 for size in self._found[name].shape[1:]) > 1
+        return MAP if depthwise or several else ''
+
+    def _normalised(self, nodes):
+        return any(
+            node.op == 'LpNormalization'
+            or (node.op in ('Div', 'Mul') and any(self._is_length(one) for one in node.inputs))
+            for node in nodes
+        )
 
     def _is_layer(self, node):
         """Whether it is a product of one vector with a matrix of constants."""
@@ -163,14 +223,23 @@ class _Trace:
         taken, weights = node.inputs[:2]
         if taken not in self._found or weights not in self._constants:
             return False
-        shape = self._found[taken].shape
+        # A convolution over all of its map is one, too.
+        shape = self._found[node.outputs[0] if node.op == 'Conv' else taken].shape
         return math.prod(shape[1:-1]) == 1 and node.attributes.get('group', 1) == 1
 
 
-def _verdict(taken: int, given: int) -> str:
-    usual = given <= _LONGEST and given % _STEP == 0
-    if given < _STEP or (usual and given > taken):
-        return REMARK
-    if usual:
-        return ''
-    return HEAD if given > min(taken, _LONGEST) else DOUBTFUL
+def _shifted(node, passed):
+    """Whether a layer has a bias, or a norm behind it."""
+    own = node.op != 'MatMul' and len(node.inputs) > 2 and bool(node.inputs[2])
+    return own or any(one.op in ('Add', 'Sub', 'BatchNormalization') for one in passed)
+
+
+def _verdict(taken: int, given: int, before: str) -> str:
+    if before == COSINE:
+        return HEAD
+    if given > _LONGEST or given % _STEP:
+        return HEAD if given > min(taken, _LONGEST) else DOUBTFUL
+    if before == LAYER:
+        return DOUBTFUL
+    published = given >= _SHORTEST and given & (given - 1) == 0
+    return '' if before == MAP and published and given <= taken else REMARK

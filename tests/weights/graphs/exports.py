@@ -123,7 +123,7 @@ def transformer(batch=1, *, decomposed=False, width=8, heads=2, **options):
     y = made.node('Mul', made.node('Mul', y, half), np.array(0.5, np.float32))
     x = layer_norm(made.node('Add', x, linear(y, 2 * width, width)))
     x = made.node('Gather', x, np.array(0, np.int64), axis=1)
-    return made, made.node('Gemm', x, made.drawn(10, width), made.drawn(10), transB=1)
+    return made, made.node('Gemm', x, made.drawn(16, width), made.drawn(16), transB=1)
 
 
 def quantised(**options):
@@ -142,7 +142,7 @@ def quantised(**options):
         x = made.node('Conv', rounded(x, 0.03), kernel, made.drawn(outputs), strides=[2, 2])
         x, inputs = made.node('Relu', x), outputs
     x = made.node('Flatten', made.node('GlobalAveragePool', x))
-    return made, made.node('Gemm', x, made.drawn(12, 6))
+    return made, made.node('Gemm', x, made.drawn(12, 16))
 
 
 def dynamically_quantised(**options):
@@ -150,9 +150,9 @@ def dynamically_quantised(**options):
     made = Builder(('N', 3, 16, 16), **options)
     x = made.node('Flatten', made.node('Relu', made.conv('image', (4, 3, 3, 3), strides=[3, 3])))
     small, scale, zero = made.node('DynamicQuantizeLinear', x, outputs=3)
-    weights = made.random.integers(0, 255, (100, 8)).astype(np.uint8)
+    weights = made.random.integers(0, 255, (100, 16)).astype(np.uint8)
     total = made.node('MatMulInteger', small, weights, zero, np.uint8(128))
     x = made.node(
         'Mul', made.node('Cast', total, to=1), made.node('Mul', scale, np.float32([0.01]))
     )
-    return made, made.node('Add', x, made.drawn(8))
+    return made, made.node('Add', x, made.drawn(16))

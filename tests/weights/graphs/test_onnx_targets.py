@@ -232,7 +232,7 @@ class TestBatch:
         made = Builder((1, 3, 16, 16))
         x = made.norm(made.conv('image', (4, 3, 3, 3), strides=[4, 4]), 4, 'bn')
         x = made.node('Reshape', x, np.array([1, -1]))
-        model = made.model(made.node('Gemm', x, made.drawn(64, 8)))
+        model = made.model(made.node('Gemm', x, made.drawn(64, 16)))
         target = open_target(builder.saved(model, tmp_path))
         assert_same(target, model)
         blind = controls.blind_target(target, noise_faces(8, size=16), seed=0)
@@ -241,7 +241,7 @@ class TestBatch:
     def test_one_written_over(self, tmp_path):
         """Exporters call the batch open, and still name the 1 inside: insightface's do."""
         made, output = exports.transformer()
-        model = made.model(made.norm(output, 10, 'features'))
+        model = made.model(made.norm(output, 16, 'features'))
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = 'None'
         target = open_target(builder.saved(model, tmp_path))
         assert_same(target, model)
@@ -252,11 +252,11 @@ class TestBatch:
         made = Builder((1, 3, 16, 16))
         x = made.node('Squeeze', 'image', np.array([0]))
         x = made.node('Reshape', x, np.array([1, -1]))
-        x = made.node('Gemm', x, made.drawn(768, 8))
+        x = made.node('Gemm', x, made.drawn(768, 16))
         target = open_target(builder.saved(made.model(x), tmp_path))
         assert_same(target, made.model(x))
         with pytest.raises(InputError) as caught:
-            open_target(builder.saved(made.model(made.norm(x, 8, 'features')), tmp_path))
+            open_target(builder.saved(made.model(made.norm(x, 16, 'features')), tmp_path))
         assert caught.value.field == 'target'
 
     @pytest.mark.parametrize('shape', [[[1, -1], [1, 1]], 768])
@@ -272,9 +272,9 @@ class TestBatch:
         made = Builder((4, 3, 8, 8))
         x = made.node('Reshape', 'image', np.array([4, -1]))
         target = open_target(
-            builder.saved(made.model(made.node('Gemm', x, made.drawn(192, 8))), tmp_path)
+            builder.saved(made.model(made.node('Gemm', x, made.drawn(192, 16))), tmp_path)
         )
-        assert target.apply(target.variables, images_of(target, 3)).shape == (3, 8)
+        assert target.apply(target.variables, images_of(target, 3)).shape == (3, 16)
         made = Builder((4, 3, 8, 8))
         x = made.node('Add', made.node('Reshape', 'image', np.array([-1, 48])), made.drawn(16, 48))
         with pytest.raises(InputError):
@@ -296,7 +296,7 @@ def test_one_result_is_the_embedding(tmp_path):
 
 def test_half_precision_is_computed_in_float32(tmp_path):
     made = Builder(('N', 3, 8, 8), elem=onnx.TensorProto.FLOAT16)
-    kernel = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float16)
+    kernel = np.random.default_rng(0).standard_normal((16, 3, 8, 8)).astype(np.float16)
     model = made.model(made.node('Cast', made.node('Conv', 'image', kernel), to=1))
     target = open_target(builder.saved(model, tmp_path))
     image = images_of(target, 1)
@@ -310,8 +310,8 @@ def test_audit(norms, tmp_path):
     made = Builder(('N', 3, 16, 16))
     x = made.conv('image', (8, 3, 3, 3), strides=[2, 2])
     x = made.node('Relu', made.norm(x, 8, 'bn1') if norms else x)
-    x = made.node('Gemm', made.node('Flatten', x), made.drawn(392, 8))
-    path = builder.saved(made.model(made.norm(x, 8, 'features') if norms else x), tmp_path)
+    x = made.node('Gemm', made.node('Flatten', x), made.drawn(392, 16))
+    path = builder.saved(made.model(made.norm(x, 16, 'features') if norms else x), tmp_path)
     faces = 'procedural:easy,images=2,size=16,people=16'
     # Random weights tell people apart no better under their own convention than under others.
     settings = config.Settings(replicates=100, batch_size=32)

@@ -80,19 +80,86 @@ def test_beside_the_embedding(tmp_path):
         assert 'set aside' in target.notes[-1]
 
 
-@pytest.mark.parametrize('width', [16, 32, 48])
-def test_an_embedding_is_left_alone(width, tmp_path):
+def decomposed(made, x):
+    """`torch.nn.functional.normalize` as PyTorch exports it."""
+    length = made.node('ReduceL2', x, axes=[1], keepdims=1)
+    length = made.node('Clip', length, np.float32(1e-12))
+    return made.node('Div', x, made.node('Expand', length, made.node('Shape', x)))
+
+
+ENDINGS = {
+    'LpNormalization': lambda made, x: made.node('LpNormalization', x),
+    'decomposed': decomposed,
+    'norm': lambda made, x: made.norm(x, made.width, 'features'),
+}
+
+
+@pytest.mark.parametrize('width', [16, 64, 77])
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_a_normalised_vector_is_an_embedding(ending, width, tmp_path):
     made = Backbone(width)
-    target = made.open(tmp_path, made.embedding)
+    target = made.open(tmp_path, ENDINGS[ending](made, made.embedding))
     assert distances.embedding_size(target) == width
     assert not any('part=' in note for note in target.notes)
 
 
-@pytest.mark.parametrize('width', [8, 64, 96, 112])
+@pytest.mark.parametrize('form', ['map', 'depthwise'])
+def test_an_embedding_made_of_a_map_is_left_alone(form, tmp_path):
+    """As IResNet's, MobileFaceNet's and a transformer's are. A length that nobody publishes is told of."""
+    for width, told in ((64, False), (96, True)):
+        made = Backbone(width)
+        x = made.conv('image', (128, 3, 3, 3), strides=[2, 2])
+        whole = made.conv(x, (128, 1, 3, 3), group=128)
+        x = made.node('Flatten', {'map': x, 'depthwise': whole}[form])
+        target = made.open(tmp_path, made.linear(x, 128 * (1 if form == 'depthwise' else 9), width))
+        assert distances.embedding_size(target) == width
+        assert any('part=' in note for note in target.notes) == told
+
+
+@pytest.mark.parametrize('width', [16, 32, 48, 64, 96, 112])
 def test_a_remark(width, tmp_path):
+    """A layer of pooled features may tell so many people apart."""
     made = Backbone(width)
     target = made.open(tmp_path, made.embedding)
     assert distances.embedding_size(target) == width
+    assert 'part=' in target.notes[-1]
+
+
+@pytest.mark.parametrize('people', [10, 16, 32, 64])
+@pytest.mark.parametrize('between', ['', 'norm', 'sigmoid'])
+def test_a_layer_of_a_layer_is_asked_about(between, people, tmp_path):
+    """A classifier whose number of people is one that embeddings have."""
+    made = Backbone()
+    vector = made.embedding
+    if between == 'norm':
+        vector = made.norm(vector, 32, 'features')
+    output = made.head(people, vector)
+    output = made.node('Sigmoid', output) if between == 'sigmoid' else output
+    with pytest.raises(InputError) as caught:
+        made.open(tmp_path, output)
+    assert caught.value.field == 'part'
+    assert output in caught.value.found
+    target = made.open(tmp_path, output, part=made.embedding)
+    np.testing.assert_allclose(*embed(made, tmp_path, target), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('ending', ['LpNormalization', 'decomposed'])
+def test_a_cosine_head_of_a_usual_width_is_set_aside(ending, tmp_path):
+    made = Backbone()
+    unit = ENDINGS[ending](made, made.embedding)
+    output = made.node('Mul', made.node('MatMul', unit, made.drawn(32, 16)), np.float32(64))
+    target = made.open(tmp_path, output)
+    assert distances.embedding_size(target) == 32
+    assert f'part={output}' in target.notes[-1]
+
+
+def test_a_layer_of_low_rank_is_one_layer(tmp_path):
+    """EdgeFace's last layer: a product without bias, and one with it."""
+    made = Backbone()
+    pooled = made.node('Flatten', made.node('GlobalAveragePool', made.conv('image', (48, 3, 3, 3))))
+    low = made.node('MatMul', pooled, made.drawn(48, 20))
+    target = made.open(tmp_path, made.linear(low, 20, 64))
+    assert distances.embedding_size(target) == 64
     assert 'part=' in target.notes[-1]
 
 
