@@ -59,7 +59,7 @@ def crop(image: np.ndarray, located: Located, where: str) -> np.ndarray:
 def aligned(faces: Faces, find: Detector) -> Faces:
     """Returns the same faces, cropped to the template when they are read.
 
-    Digests stay those of the files. Every reading looks for the face again.
+    Files and digests stay those of the photographs. Every reading looks for the face again.
 
     Args:
       faces: photographs.
@@ -68,13 +68,8 @@ def aligned(faces: Faces, find: Detector) -> Faces:
     return dataclasses.replace(
         faces,
         read=functools.partial(_read, faces.read, faces.paths, find),
-        encoded=_no_file,
         changed=functools.partial(_changed, f'aligned by {find.name} {find.sha256}'),
     )
-
-
-def _no_file(_index):
-    """A file holds the photograph, not the crop."""
 
 
 def _read(read, paths, find, index):

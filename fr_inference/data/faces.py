@@ -35,8 +35,8 @@ class Faces:
       read: index -> [h, w, 3] uint8 RGB at its own size, or at a half, a third, ... of it above 12.5
         million pixels. Raises `BadImageError`.
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
-      encoded: index -> the image's file, byte by byte; None where it has none. Raises
-        `BadImageError`.
+      encoded: index -> the image's file, byte by byte; None where it has none. `changed` was not done
+        to it. Raises `BadImageError`.
       remarks: a line on each kind of thing that was left out or taken for something at opening.
       changed: index -> what `read` does to the image besides decoding it, '' for nothing. Image and
         text together determine the pixels.

@@ -55,8 +55,8 @@ def _write(faces, rows, path, writer_of, skip_bad):
 
 
 def _content(faces, index):
-    """Returns the image's file once it is known to decode, or a PNG where it has no file."""
-    content = faces.encoded(index)
+    """Returns the image's file once it is known to decode; a PNG where none holds these pixels."""
+    content = None if faces.changed(index) else faces.encoded(index)
     if content is None:
         return images.encode_png(faces.read(index))
     faces.read(index)  # the source's own error where it does not decode, with a record's offset

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fr_inference import config
-from fr_inference.data import align, aligned, detector, loader, overlap, sources
+from fr_inference import config, program_config
+from fr_inference.data import align, aligned, detector, loader, overlap, prepare, sources
 from fr_inference.data.faces import BadImageError, concat
 from fr_inference.formats import images
 from fr_inference.measuring import measurements
@@ -52,7 +52,29 @@ def test_a_manifest_is_aligned_once(photographs):
 def test_digests_are_those_of_the_files(photographs):
     found = overlap.content_digests(photographs())
     assert found == overlap.content_digests(photographs(align=False))
-    assert photographs().encoded(0) is None  # a set that is prepared of them holds the crops
+
+
+def test_a_set_that_is_prepared_of_them_holds_the_crops(photographs, tmp_path, monkeypatch):
+    faces = photographs('manifest.csv')
+    monkeypatch.setattr(prepare, '_open', lambda options: faces)
+    prepare.prepare(program_config.Preparation(faces='', out=str(tmp_path), name='crops'))
+    after = sources.open_faces('tfds:crops:train', data_dir=str(tmp_path))
+    for row in range(2):
+        np.testing.assert_array_equal(after.read(row), faces.read(row))
+
+
+def test_a_jpeg_that_ends_early_is_told_of(photographs, tmp_path):
+    """The remark is on the file, whatever is made of it."""
+    (tmp_path / 'al').mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
+    for name in ('1.jpg', '2.jpg'):
+        Image.fromarray(pixels).save(tmp_path / 'al' / name)
+    short = tmp_path / 'al' / '2.jpg'
+    short.write_bytes(short.read_bytes()[:-100])
+    found = {}
+    for how in (True, False):
+        overlap.content_digests(photographs(tmp_path, align=how), mended=found.setdefault(how, []))
+    assert found == dict.fromkeys((True, False), [str(short)])
 
 
 def test_nobody_in_the_picture(photographs):

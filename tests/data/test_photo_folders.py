@@ -69,6 +69,7 @@ def test_every_still_image_counts_and_the_rest_is_told(tmp_path):
         'folders without an image: 2 (bob, cy)',
         'without the suffix of an image: 7 (3 .heic, 1 .mp4, 1 .txt, 1 without one, 1 .csv)',
         'GIF files: 1 (4.gif)',
+        'HEIC photographs are not read: 3; convert them to JPEG',
     ):
         assert told in remarks
 
