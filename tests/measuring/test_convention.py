@@ -18,6 +18,7 @@ from fr_inference.weights.targets import open_target
 SIZE = 8
 ZERO_TO_ONE = {'mean': (0.0, 0.0, 0.0), 'std': (255.0, 255.0, 255.0)}
 IMAGENET = {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)}
+RARE = tuple({'mean': mean, 'std': std} for mean, std in plausible_inputs.RARE)
 WRONG = ({'colour': 'bgr'}, ZERO_TO_ONE, {'colour': 'bgr', **ZERO_TO_ONE}, IMAGENET)
 
 
@@ -170,7 +171,7 @@ class TestSeparation:
 
 
 class TestCheck:
-    @pytest.mark.parametrize('true', [{}, *WRONG])
+    @pytest.mark.parametrize('true', [{}, *WRONG, *RARE])
     def test_a_wrong_convention_is_named_and_the_right_one_fits(self, faces, true):
         spec = InputSpec(height=SIZE, width=SIZE).changed(true)
         target = trained(spec, faces)
@@ -343,3 +344,20 @@ def test_nor_are_real_ones(shared, name):
         else:
             assert found.state == OTHER
             assert plausible_inputs.alike(found.specs[found.best], target.input)
+
+
+@pytest.mark.parametrize('name', ['demo_leaky', 'demo_easy', 'demo_few', 'demo_evaluator'])
+def test_a_rare_convention_stops_no_right_input(name):
+    """The more conventions are tried, the sooner one of them might come out best by chance."""
+    target, generator = open_target(name), np.random.default_rng(0)
+    for faces in ('hard', 'easy'):
+        everybody = sources.open_faces(f'procedural:{faces},images=1,seed=1,people=96,first=512')
+        for count in (12, 48):
+            drawn = everybody.select(generator.choice(96, count, replace=False))
+            found = convention.check(target, drawn, seed=0)
+            assert found.state in (FITS, NONE)
+            assert len(found.specs) > len(plausible_inputs.of(target.input))
+    for changes in RARE:
+        found = convention.check(fed(target, changes), drawn, seed=0)
+        assert found.state == OTHER
+        assert found.specs[found.best] == target.input
