@@ -9,7 +9,12 @@ from fr_inference import errors
 _CONVERT = 'convert it to ONNX with tf2onnx: python -m tf2onnx.convert'
 KERAS = f'{_CONVERT} --keras FILE --output model.onnx'
 _SAVED_MODEL = f'{_CONVERT} --saved-model FOLDER --output model.onnx'
+_GRAPH = f'{_CONVERT} --graphdef FILE --inputs NAME:0 --outputs NAME:0 --output model.onnx'
 _AGAIN = 'download it again'
+EXPORTED = 'save the state_dict() of the network that it was made of, or export that to ONNX'
+_DISTRIBUTED = (
+    'make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE'
+)
 
 START = 512
 """Bytes of a file that `of_bytes` wants to see."""
@@ -37,12 +42,14 @@ _MAGIC = (
     (0, b'7z\xbc\xaf\x27\x1c', 'a 7z archive', 'unpack it and name the file inside'),
     (0, b'Rar!', 'a RAR archive', 'unpack it and name the file inside'),
     (257, b'ustar', 'a tar archive', 'unpack it and name the file inside'),
+    (0, b'\x93NUMPY', 'a NumPy array', 'save the tensors by their names: numpy.savez'),
     (0, b'\x89PNG', 'a PNG image', 'name a backbone; this holds a picture'),
     (0, b'\xff\xd8\xff', 'a JPEG image', 'name a backbone; this holds a picture'),
 )
 _IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 _NETWORKS = ('.pt', '.pth', '.ckpt', '.bin', '.safetensors', '.onnx', '.npz', '.pkl')
 _MOST_LOOKED_AT = 1000
+_MOST_FOLDERS = 20
 
 
 def of_bytes(start: bytes) -> tuple[str, str] | None:
@@ -58,9 +65,18 @@ def of_bytes(start: bytes) -> tuple[str, str] | None:
         if start[offset : offset + len(magic)] == magic:
             return kind, hint
     text = start.lstrip(b'\xef\xbb\xbf \t\r\n').lower()
-    if text.startswith((b'<!doctype html', b'<html', b'<head', b'<?xml')):
+    if text.startswith((b'<!doctype html', b'<html', b'<head')) or (
+        text.startswith(b'<?xml') and b'<html' in text
+    ):
         return 'a web page saved in place of the file', _AGAIN
+    if text.startswith((b'<?xml', b'<net ')):  # OpenVINO writes networks so
+        return 'an XML file', 'name the network that it was made of, or export that to ONNX'
     return None
+
+
+def of_suffix(suffix: str) -> str | None:
+    """Returns what to do about a file whose bytes do not say what it is, None where nothing is known."""
+    return _GRAPH if suffix.lower() == '.pb' else None
 
 
 def of_folder(folder: pathlib.Path, expected: str) -> errors.InputError:
@@ -81,7 +97,9 @@ def of_folder(folder: pathlib.Path, expected: str) -> errors.InputError:
         found, hint = "a TensorFlow SavedModel's folder", _SAVED_MODEL
     elif 'train.rec' in names:
         found, hint = 'a folder of face images (train.rec)', 'name a backbone; this holds faces'
-    elif named:
+    elif '.metadata' in names and any(name.endswith('.distcp') for name in names):
+        found, hint = 'a distributed checkpoint of PyTorch', _DISTRIBUTED
+    elif named or (named := list(_further_inside(folder, names))):
         hint = f'name the file in it: {errors.shown(named[0][:80])}'
     elif _has_images(folder, names):
         found, hint = 'a folder of images', 'name a backbone; this holds faces'
@@ -89,6 +107,14 @@ def of_folder(folder: pathlib.Path, expected: str) -> errors.InputError:
 
 
 _RECORD = 'target.json'
+
+
+def _further_inside(folder, names):
+    for name in names[:_MOST_FOLDERS]:
+        if (folder / name).is_dir():
+            with os.scandir(folder / name) as opened:
+                inner = sorted(one.name for one in itertools.islice(opened, _MOST_LOOKED_AT))
+            yield from (f'{name}/{one}' for one in inner if one.lower().endswith(_NETWORKS))
 
 
 def _has_images(folder, names):

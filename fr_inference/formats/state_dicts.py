@@ -52,7 +52,8 @@ def read_tensors(path: str | os.PathLike) -> StateDict:
     except OSError as error:
         words = error.strerror or bounds.brief(error)
         raise errors.InputError(source, f'a file that cannot be read: {words}') from error
-    kind, hint = other or ('a file of another kind, not a checkpoint', None)
+    unknown = 'a file of another kind, not a checkpoint', kinds.of_suffix(path.suffix)
+    kind, hint = other or unknown
     raise errors.InputError(
         source,
         kind,

@@ -19,6 +19,7 @@ _CHUNK = 1 << 20
 _END = b'PK\x05\x06'
 _MAX_END = 22 + 0xFFFF  # the record at the end of an archive, with the longest comment
 _WEIGHTS = ('.pt', '.pth', '.ckpt', '.bin', '.pkl', '.safetensors', '.onnx', '.h5', '.tflite')
+_EXPORTED = ('models/model.json', 'serialized_exported_program.json')  # since PyTorch 2.8, and before
 
 
 def read(file: BinaryIO, size: int, source: str) -> StateDict:
@@ -148,6 +149,10 @@ def _root(entries, source):
         return pickles[0].removesuffix('data.pkl')
     if any(name.endswith('model.weights.h5') for name in entries):
         raise errors.InputError(source, 'a Keras network', 'a PyTorch checkpoint', kinds.KERAS)
+    if any(name.endswith(_EXPORTED) for name in entries):
+        raise errors.InputError(
+            source, 'a program of torch.export', 'a PyTorch checkpoint', kinds.EXPORTED
+        )
     inside = [name for name in entries if name.lower().endswith(_WEIGHTS) and not pickles]
     raise errors.InputError(
         source,

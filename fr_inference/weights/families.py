@@ -242,6 +242,7 @@ def convert(
         key for key in tensors if key not in entries and not key.endswith('num_batches_tracked')
     ]
     left = heads.among({key: tensors[key] for key in rest}, module, match.input, expected)
+    left += [key for key in rest if key not in left and _is_counter(key, tensors[key])]
     _check_statistics(missing, tensors, match.architecture, source)
     with naming(source):
         errors.report_mismatch(
@@ -251,6 +252,11 @@ def convert(
             misshaped=misshaped,
         )
     return variables, left
+
+
+def _is_counter(name, array):
+    """Whether it is a whole number beside the modules, as the `n_averaged` of an average of weights."""
+    return '.' not in name and array.size == 1 and np.issubdtype(array.dtype, np.integer)
 
 
 def check_told(match: Match, module: nn.Module, state: StateDict, source: str) -> None:

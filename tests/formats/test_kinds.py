@@ -43,6 +43,10 @@ FILES = {
     'tflite': (b' \0\0\0TFL3\0\0', 'TensorFlow Lite', '-m tf2onnx.convert --tflite'),
     'keras': (b'\x89HDF\r\n\x1a\n\0', 'HDF5', '-m tf2onnx.convert --keras'),
     'keras 3': (zipped('model.weights.h5'), 'Keras', '-m tf2onnx.convert --keras'),
+    'exported': (zipped('export/models/model.json'), 'torch.export', 'state_dict()'),
+    'npy': (b'\x93NUMPY\1\0v\0', 'NumPy', 'savez'),
+    'openvino': (b'<?xml version="1.0"?>\n<net name="r50" version="11">', 'XML', 'ONNX'),
+    'xhtml': (b'<?xml version="1.0"?>\n<html xmlns="http://www.w3.org">', 'web page', 'download'),
     'gzip': (gzip.compress(b'a'), 'gzip', 'unpack'),
     'tar': (tarred(), 'tar', 'unpack'),
     'zip': (zipped('models/backbone.pth'), 'backbone.pth', 'unpack'),
@@ -89,6 +93,7 @@ def test_any_start_is_told_or_not(tmp_path):
         ('a.jpg', 'images', 'backbone'),
         ('person/a.png', 'images', 'backbone'),
         ('backbone.pth', 'target.json', 'backbone.pth'),
+        ('pretrained_model/model.pt', 'target.json', 'pretrained_model/model.pt'),
     ],
 )
 def test_folders(tmp_path, name, kind, hint):
@@ -100,3 +105,21 @@ def test_folders(tmp_path, name, kind, hint):
     assert caught.value.field == 'target'
     assert kind in caught.value.found
     assert hint in caught.value.hint
+
+
+def test_a_distributed_checkpoint(tmp_path):
+    for name in ('.metadata', '__0_0.distcp'):
+        (tmp_path / name).write_bytes(b'content')
+    with pytest.raises(InputError) as caught:
+        open_target(tmp_path)
+    assert 'distributed' in caught.value.found
+    assert 'dcp_to_torch' in caught.value.hint
+
+
+def test_a_graph_of_tensorflow(tmp_path):
+    """Nothing in its bytes says so."""
+    for name, told in (('a.pb', True), ('a.bin', False)):
+        (tmp_path / name).write_bytes(b'\n>\n\5input\x12\x0bPlaceholder')
+        with pytest.raises(InputError) as caught:
+            read_tensors(tmp_path / name)
+        assert (caught.value.hint is not None) == told

@@ -143,6 +143,21 @@ def test_what_stands_beside_the_backbone_is_named(tmp_path, tiny, plain):
     assert target.notes == ('set aside (not part of the backbone): product.weight',)
 
 
+@pytest.mark.parametrize('dtype', [np.int64, np.float32])
+def test_a_counter_beside_the_backbone(tmp_path, tiny, plain, dtype):
+    """`torch.optim.swa_utils.AveragedModel` keeps one. A fraction may be a weight of the network."""
+    names = {f'module.{name}': value for name, value in tiny.items()}
+    writer.save(tmp_path / 'swa.pth', {'n_averaged': np.array(3, dtype), **names})
+    if dtype == np.int64:
+        target = open_target(tmp_path / 'swa.pth')
+        same(target, plain)
+        assert target.notes == ('set aside (not part of the backbone): n_averaged',)
+    else:
+        with pytest.raises(InputError) as caught:
+            open_target(tmp_path / 'swa.pth')
+        assert 'n_averaged' in caught.value.found
+
+
 def test_many_things_beside_the_backbone_are_counted(tmp_path, tiny, plain):
     moments = {name: np.ones(3, np.float32) for name in tiny if not name.startswith('bn1')}
     value = {'net': tiny, 'optimizer': {'a': moments, 'b': moments}, 'head': {'w': np.ones(2)}}
