@@ -82,10 +82,12 @@ def embedding(plan: Plan, found: Mapping[str, Any]) -> tuple[str, tuple[str, ...
     above = {trace.behind(lasts[other].input) for other in others if lasts[other].input}
     told = trace.behind(name) in above  # another result is what a head makes of it
     if last.verdict == DOUBTFUL and not told:
+        made_of = trace.behind(last.input)
         raise _open(
-            [name, trace.behind(last.input)],
+            [name, made_of],
             f'an embedding: the last layer makes {given} numbers of {taken}, as one that tells people '
             'apart may',
+            f'name {errors.shown(made_of)[:80]} if it does, else {errors.shown(name)[:80]}',
         )
     notes = [f'set aside (not part of the backbone): results {_listed(others)}'] if others else []
     if last.verdict == REMARK and not told:
@@ -113,8 +115,8 @@ def check_part(part: str, names: Sequence[str]) -> None:
         )
 
 
-def _open(names, expected):
-    return errors.InputError('part', f'{_listed(names)}', expected, 'name the one that it is')
+def _open(names, expected, hint='name the one that it is'):
+    return errors.InputError('part', f'{_listed(names)}', expected, hint)
 
 
 def _listed(names):

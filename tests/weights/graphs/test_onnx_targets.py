@@ -277,8 +277,11 @@ class TestBatch:
         assert target.apply(target.variables, images_of(target, 3)).shape == (3, 16)
         made = Builder((4, 3, 8, 8))
         x = made.node('Add', made.node('Reshape', 'image', np.array([-1, 48])), made.drawn(16, 48))
-        with pytest.raises(InputError):
+        with pytest.raises(InputError) as caught:
             open_target(builder.saved(made.model(x), tmp_path))
+        assert caught.value.field == 'target'
+        assert caught.value.found == 'a graph for 4 at a time'
+        assert 'dynamic batch axis' in caught.value.hint
 
 
 def test_one_result_is_the_embedding(tmp_path):
