@@ -36,10 +36,9 @@ def test_tpu_makes_runs_fetches_and_deletes(project):
             '--spot',
         )
     ]
-    assert verbs(project) == ['list', 'create', 'list', 'scp', 'ssh', 'ssh', 'ssh', 'ssh', 'delete']
-    assert [words[5] for words in calls if words[3] == 'ssh'] == ['--worker=all'] * 3 + [
-        '--worker=0'
-    ]
+    assert verbs(project) == ['list', 'create', 'list', 'scp', *['ssh'] * 5, 'delete']
+    workers = [words[5] for words in calls if words[3] == 'ssh']
+    assert workers == ['--worker=all'] * 3 + ['--worker=0'] * 2
     assert calls[-1][3:-2] == ['delete', 'audit-1']
     assert (project.root / "runs/it's mine/audit.json").read_text() == 'result\n'
     assert 'a line of the log' in result.stdout
@@ -232,7 +231,7 @@ def test_the_dry_run_prints_what_the_run_does(project):
         ((*TPU[2:], '--', 'audit'), ["--name: found ''"]),
         (('--name=A b', *TPU[2:], '--', 'audit'), ["--name: found 'A b'"]),
         ((*TPU[1:2], *TPU[3:], '--', 'audit'), ['--zone: found none']),
-        ((*TPU[1:3], '--', 'audit'), ['--type: found none']),
+        ((*TPU[1:3], '--', 'audit'), ["--type: found ''"]),
         ((*TPU[1:3], '--type=v9-8', '--', 'audit'), ["'v9-8'", '--version=']),
         ((*TPU[1:], '--spt', '--', 'audit'), ["'--spt'"]),
         ((*TPU[1:], '--', 'audits'), ["'audits'", 'expected one of audit']),
