@@ -173,7 +173,7 @@ deletion() {
 
 # The results of worker 0, put in their place only when they came whole: a copy taken while a file changed is none.
 fetch_results() {
-  local there get try part
+  local there get pause part
   [ -n "$fetch" ] || return 0
   there=$(quote "./$fetch") part=$(quote "$scratch/fetched.tar")
   get=$(on_workers 0 "if [ -e $there ]; then tar -cf - $there; else tar -cf - --files-from=/dev/null; fi")
@@ -182,9 +182,9 @@ fetch_results() {
     line "$get"
     return
   fi
-  for try in 1 2 3; do
+  for pause in 5 5 0; do
     if eval "$get" 2>"$scratch/fetch.log"; then return 0; fi # a bare return in a trap gives an earlier status
-    if ((try < 3)); then sleep 5; fi
+    sleep "$pause"
   done
   say "$fetch could not be fetched: $(tail -n 1 "$scratch/fetch.log")"
   return 1
@@ -292,9 +292,14 @@ else
   [ "$state" = READY ] || { say "the TPU VM $name is $state, expected READY"; exit 1; }
 fi
 
-# 2. The working tree with its changes, less what git ignores (.venv, runs), and less .git.
+# 2. The working tree with its changes, less what git ignores (.venv, runs), and less .git. On a new VM also what an
+# earlier one left: its state, and what it compiled. A VM that was there has the newer ones.
+if [ -n "$fetch" ] && [ -e "$fetch" ] && { $dry || $new; }; then
+  say "taking along what is in $fetch"
+  copies+=("./$fetch")
+fi
 line "mkdir -m 700 $(quote "$scratch")"
-pack="{ git ls-files -z --cached --others --exclude-standard --exclude=/.venv"
+pack="{ git ls-files -z --cached --others --exclude-standard --exclude=/.venv${fetch:+ $(quote "--exclude=/$fetch")}"
 if ((${#copies[@]})); then pack+="; printf '%s\\0' $(quote "${copies[@]}")"; fi
 # A file that is tracked and gone would stop tar.
 pack+="; } | while IFS= read -r -d '' file; do if [ -e \"\$file\" ] || [ -L \"\$file\" ]; then"
@@ -303,18 +308,11 @@ line "$pack | tar -czf $(quote "$scratch/fr_inference.tgz") --null -T -"
 line "$(connect scp "$scratch/fr_inference.tgz" "$name:fr_inference.tgz" --worker=all)"
 line "$(connect ssh "$name" --worker=all '--command=mkdir -p fr_inference && tar -xzf fr_inference.tgz -C fr_inference')"
 
-# 3. The state of an earlier VM, and what it compiled. A VM that was there has the newer ones.
-if [ -n "$fetch" ] && [ -e "$fetch" ] && { $dry || $new; }; then
-  say "taking along what is in $fetch"
-  line "tar -czf $(quote "$scratch/state.tgz") $(quote "./$fetch")"
-  line "$(connect scp "$scratch/state.tgz" "$name:state.tgz" --worker=0)"
-  line "$(on_workers 0 'tar -xzf ../state.tgz')"
-fi
 if is_private "$compiled" && { $dry || $new; }; then
   line "$(connect scp "$compiled" "$name:compiled.tar" --worker=all)"
 fi
 
-# 4. The program.
+# 3. The program.
 line "$(on_workers all 'bash launch/tpu_worker.sh install')"
 command="bash launch/tpu_worker.sh run $mark $(quote "$module")"
 if $dry; then

@@ -36,7 +36,8 @@ printf '%s\n' "$PWD" "${CUDA_VISIBLE_DEVICES-unset}" "${CUDA_DEVICE_ORDER-unset}
 echo 'a line of the log'
 if [ -n "${COMPILED:-}" ]; then
   umask 077
-  mkdir -p ~/.cache/fr_inference/compiled/kind && echo >>~/.cache/fr_inference/compiled/kind/"$COMPILED"
+  kind=${XDG_CACHE_HOME:-$HOME/.cache}/fr_inference/compiled/kind
+  mkdir -p "$kind" && echo >>"$kind/$COMPILED"
 fi
 case ${RESULT:-} in
   '') ;;

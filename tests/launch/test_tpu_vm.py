@@ -92,6 +92,14 @@ def test_a_kept_vm_is_used_again_and_its_state_is_not_overwritten(project):
     assert (project.root / 'runs/mine/audit.json').read_text() == 'result\n' * 2
 
 
+def test_state_that_git_does_not_ignore_is_not_overwritten_either(project):
+    command = (*TPU, '--keep', '--fetch_every=0', '--', 'audit', '--out=mine')
+    assert project.run(*command, RESULT='mine').returncode == 0
+    (project.root / 'mine/audit.json').write_text('older\n')
+    assert project.run(*command, RESULT='mine').returncode == 0
+    assert (project.root / 'mine/audit.json').read_text() == 'result\n' * 2
+
+
 def test_a_new_vm_takes_along_the_state_that_is_here(project):
     command = (*TPU, '--', 'audit', '--out=runs/mine')
     for _ in range(2):
