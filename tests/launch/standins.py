@@ -92,7 +92,10 @@ case $kind.$verb in
   *.create)
     if [ -n "${NO_CAPACITY:-}" ]; then echo 'ERROR: no more capacity' >&2; exit 1; fi
     mkdir -p "$vm"
-    if [ "$kind" = tpu-vm ]; then echo READY >"$vm/state"; else echo "${ASKED:-ACTIVE}" >"$vm/asked"; fi ;;
+    case $kind in
+      tpu-vm) echo READY >"$vm/state" ;;
+      queued-resources) echo "${ASKED:-ACTIVE}" >"$vm/asked" ;;
+    esac ;;
   *.delete)
     if [ -n "${NO_DELETE:-}" ]; then exit 1; fi
     rm -rf "$vm" ;;
@@ -105,7 +108,8 @@ case $kind.$verb in
     for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
     # What a machine does that is taken away while the program runs.
     if [ -n "${TAKEN:-}" ] && [[ $command == *' run '* ]]; then
-      if [ -e "$vm/asked" ]; then echo SUSPENDED >"$vm/asked"; rm "$vm/state"; else echo PREEMPTED >"$vm/state"; fi
+      echo PREEMPTED >"$vm/state"
+      if [ -e "$vm/asked" ]; then echo SUSPENDED >"$vm/asked"; rm "$vm/state"; fi
       exit 255
     fi
     if [ -n "${UNREADABLE:-}" ] && [[ $command == *'tar -cf -'* ]]; then exit 1; fi
