@@ -198,7 +198,7 @@ is_private() {
 fetch_compiled() (
   umask 077
   part=$(quote "$compiled.$$")
-  line "mkdir -p $(quote "${compiled%/*}")"
+  line "(umask 077; mkdir -p $(quote "${compiled%/*}"))"
   $dry || is_private || return 0
   line "$(on_workers 0 'bash launch/tpu_worker.sh compiled') >$part" || return 0
   line "if [ -s $part ]; then mv $part $(quote "$compiled"); else rm $part; fi"
