@@ -95,7 +95,9 @@ def test_the_dry_run_of_the_queue_can_be_pasted(project):
     assert not project.calls('gcloud')
     assert 'queued-resources delete audit-1 --force' in result.stdout
     # The list is what waits for it: pasted, it moves the stand-in's queue on.
-    text = result.stdout.replace('# And waits', 'gcloud compute tpus queued-resources list --x --y\n#')
+    text = result.stdout.replace(
+        '# And waits', 'gcloud compute tpus queued-resources list --x --y\n#'
+    )
     pasted = project.run('-c', f'set -e\n{text}', RESULT='runs/mine')
     assert pasted.returncode == 0, pasted.stderr
     assert project.programs() == [['--out=runs/mine']]
