@@ -204,9 +204,9 @@ class BatchNorm(nn.BatchNorm):
         """Maps [..., C] to [..., C] and moves the running statistics."""
         if self.is_initializing():
             return super().__call__(x, *arguments, **keywords)
-        shift = self.get_variable('batch_stats', 'mean')
+        shift: Any = self.get_variable('batch_stats', 'mean')
         y = super().__call__(x.astype(jnp.float32) - shift, *arguments, **keywords)
-        moved = self.get_variable('batch_stats', 'mean')
+        moved: Any = self.get_variable('batch_stats', 'mean')
         self.put_variable('batch_stats', 'mean', moved + (1 - self.momentum) * shift)
         return y
 
