@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from fr_inference import devices, errors, processes
-from fr_inference.benchmarking import chips, timing
+from fr_inference.benchmarking import chips, least_time, program_text, timing
 from fr_inference.runs import Progress
 
 CPU_NOTE = (
@@ -45,6 +45,8 @@ class Task:
       items: images or candidate-steps of a call, of each device.
       build: makes the program for the devices it is given.
       flops: floating-point operations of one item, None where they cannot be counted.
+      narrow: whether any part of it computes in bfloat16.
+      repeats: rounds of the loop that a call is, 1 where there is none.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Task:
     items: int
     build: Callable[[Sequence[jax.Device]], Program]
     flops: float | None
+    narrow: bool
+    repeats: int = 1
 
 
 def check_devices(counts: Sequence[int]) -> None:
@@ -95,12 +99,16 @@ def measure(
         'peak_bytes_of': chips.peak_bytes([first])[1],
     }
     if chip is not None:
-        result['peak'] = {'bfloat16_flops_per_second': chip.bfloat16, 'source': chip.source}
+        result['peak'] = {
+            'bfloat16_flops_per_second': chip.bfloat16,
+            'bytes_per_second': chip.bandwidth,
+            'source': chip.source,
+        }
     if first.platform == 'cpu':
         result['note'] = CPU_NOTE
     rows = []
     for task in tasks:
-        rows += _rows(task, counts, rounds, chip and chip.bfloat16, progress)
+        rows += _rows(task, counts, rounds, chip, progress)
     return result | {'rows': rows}
 
 
@@ -108,7 +116,7 @@ def _under_way(device):
     return 1 if device.platform == 'cpu' else _UNDER_WAY
 
 
-def _rows(task, counts, rounds, peak, progress):
+def _rows(task, counts, rounds, chip, progress):
     calls: dict[int, Callable[[], Any]] = {}
     rows: list[dict[str, Any]] = []
     repeated = _under_way(devices.local()[0])
@@ -135,13 +143,19 @@ def _rows(task, counts, rounds, peak, progress):
                 'program_bytes': getattr(compiled.memory_analysis(), 'temp_size_in_bytes', None),
             }
         )
+        if chip is not None:
+            rows[-1]['bytes_per_call'] = program_text.bytes_of(
+                compiled, chosen[0].platform, task.repeats
+            )
     named = progress and functools.partial(_named, progress, f'{task.name}, {task.size} a device')
     seconds = {
         count: [value / repeated for value in values]
         for count, values in timing.interleaved(calls, rounds, named).items()
     }
     for row in rows:
-        row |= _figures(task, row['devices'], seconds, peak)
+        row |= _figures(task, row['devices'], seconds)
+        if chip is not None:
+            row |= _shares(task, row, chip)
     return rows
 
 
@@ -156,7 +170,7 @@ def _call(program, compiled, times):
     return output
 
 
-def _figures(task, count, seconds, peak):
+def _figures(task, count, seconds):
     """Returns the figures that follow from the seconds of the calls on `count` devices."""
     rate = timing.quartiles([count * task.items / value for value in seconds[count]])
     found = {
@@ -171,8 +185,21 @@ def _figures(task, count, seconds, peak):
     if task.flops is not None:
         found['flops_per_item'] = task.flops
         found['flops_per_second_per_device'] = task.flops * found['rate_per_device']
-        if peak is not None:
-            found['share_of_peak'] = found['flops_per_second_per_device'] / peak
+    return found
+
+
+def _shares(task, row, chip):
+    """Returns what a row's figures are of the most that a device of this chip can do."""
+    seconds, moved = row['seconds_per_call']['median'], row['bytes_per_call']
+    found = {'share_of_bandwidth': moved / seconds / chip.bandwidth}
+    if task.flops is not None:
+        least = least_time.of_call(task.flops * task.items, moved, chip, narrow=task.narrow)
+        found |= {
+            'share_of_peak': row['flops_per_second_per_device'] / chip.bfloat16,
+            'bound_by': least.bound_by,
+            'least_seconds_per_call': least.seconds,
+            'share_of_bound': least.seconds / seconds,
+        }
     return found
 
 
@@ -204,7 +231,7 @@ def table(result: dict[str, Any], unit: str) -> str:
             work = f'{row["flops_per_item"] / 1e9:.3g}'
             speed = f'{row["flops_per_second_per_device"] / 1e12:.3g}'
         if 'share_of_peak' in row:
-            speed += f' = {100 * row["share_of_peak"]:.1f} % of the bfloat16 peak'
+            speed += f' = {said_shares(row)}'
         lines.append(
             f'{name:{width}} {row["devices"]:>7} '
             f'{row["compile_seconds"]:>7.1f} s {row["warm_up_seconds"]:>7.2f} s '
@@ -216,5 +243,14 @@ def table(result: dict[str, Any], unit: str) -> str:
         "XLA's cost analysis; TFLOP/s: of one device"
     )
     if 'peak' in result:
-        lines.append(f'bfloat16 peak: {result["peak"]["source"]}')
+        lines.append(f'bfloat16 peak and bandwidth: {result["peak"]["source"]}')
     return '\n'.join(lines)
+
+
+def said_shares(row: dict[str, Any]) -> str:
+    """Returns a row's shares of what its chip can do, in words."""
+    return (
+        f'{100 * row["share_of_peak"]:.1f} % of the bfloat16 peak, '
+        f'{100 * row["share_of_bandwidth"]:.0f} % of the bandwidth, '
+        f'{100 * row["share_of_bound"]:.0f} % of the bound by {row["bound_by"]}'
+    )

@@ -10,6 +10,7 @@ from fr_inference import errors, files, program_config, provenance
 from fr_inference.benchmarking import (
     inversion_speed,
     loading_speed,
+    random_weights,
     scaling,
     scaling_plot,
     scoring_speed,
@@ -89,7 +90,11 @@ def _scale(tasks, options, say, progress):
 def _scoring(options, result, say, progress) -> Iterator[dict[str, Any]]:
     peer = _peer(options, say)
     sizes, dtype = sorted(set(options.batch_size)), options.dtype
-    tasks = (scoring_speed.task(name, size, dtype) for name in options.arch for size in sizes)
+    tasks = (
+        task
+        for name in options.arch
+        for task in scoring_speed.tasks(random_weights.backbone(name, {'dtype': dtype}), sizes)
+    )
     scaled = _scale(tasks, options, say, progress)
     yield {'scaling': scaled, 'peer': torch_peer.describe() if peer else None}
     found = {
@@ -142,7 +147,9 @@ def _inversion(options, result, say, progress) -> Iterator[dict[str, Any]]:
 def _training(options, result, say, progress) -> Iterator[dict[str, Any]]:
     sizes = sorted(set(options.batch_size))
     tasks = (
-        training_speed.task(name, size, options.dtype) for name in options.arch for size in sizes
+        training_speed.task(random_weights.backbone(name, {'dtype': options.dtype}), size)
+        for name in options.arch
+        for size in sizes
     )
     yield {'scaling': _scale(tasks, options, say, progress)}
 

@@ -7,25 +7,24 @@ import numpy as np
 
 from fr_inference import config, devices
 from fr_inference.benchmarking import chips, scaling
+from fr_inference.models.target import Target
 from fr_inference.training import recognizer
 
 _CLASSES = 1000  # people: the last layer of the training
 _PER_EPOCH = 1000
 
 
-def task(name: str, size: int, dtype: str) -> scaling.Task:
+def task(target: Target, size: int) -> scaling.Task:
     """Returns the training of a backbone from scratch, with `size` random images on each device.
 
     A call is one step: its images go to the devices, loss, gradient, update; BatchNorm over the whole
     batch.
 
     Args:
-      name: in `registry.VARIANTS`.
+      target: the backbone, of a registered architecture.
       size: images on each device, 2 or more.
-      dtype: in `registry.DTYPES`.
     """
     recipe = config.Recipe(batch_size=size)
-    target = recognizer.fresh_target(name, {'dtype': dtype}, None, recipe.seed)
 
     def prepared(on):
         with devices.using(on):
@@ -56,7 +55,14 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
         # A step has no loop over images: the whole batch is counted.
         found = chips.flops(step, state, whole, np.int32(recipe.seed))
         flops = None if found is None else found / size
-    return scaling.Task(name=name, size=size, items=size, build=build, flops=flops)
+    return scaling.Task(
+        name=target.name,
+        size=size,
+        items=size,
+        build=build,
+        flops=flops,
+        narrow=target.config.get('dtype') == 'bfloat16',
+    )
 
 
 def _batch(spec, count):

@@ -33,6 +33,7 @@ def test_share_of_the_peak(monkeypatch):
         size=3,
         items=3,
         flops=10.0,
+        narrow=True,
         build=lambda devices: scaling.Program(
             lower=lambda: program.lower(jnp.ones(3)), call=lambda compiled: compiled(jnp.ones(3))
         ),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from fr_inference.planning import program_text
+from fr_inference.benchmarking import program_text
 
 LOOP = """HloModule test, entry_computation_layout={()->f32[]}
 

@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 # Name, type and operation; the operands and attributes follow.
 _HEAD = re.compile(r'\s*(?:ROOT )?%?([\w.\-]+) = ')
@@ -127,6 +128,19 @@ def _closing(text, start):
         if depth == 0:
             return position
     return len(text)
+
+
+def bytes_of(compiled: Any, platform: str, repeats: int = 1) -> float:
+    """Returns the bytes that one call of a compiled program moves on each of its devices.
+
+    Args:
+      compiled: by `jax.jit(...).lower(...).compile()`.
+      platform: that it is for, such as 'tpu'.
+      repeats: rounds of the loop that the program is; XLA's own count sees one.
+    """
+    cost = compiled.cost_analysis() if platform == 'tpu' else None
+    counted = (cost[0] if isinstance(cost, list) else cost or {}).get('bytes accessed')
+    return float(bytes_moved(compiled.as_text()) if counted is None else repeats * counted)
 
 
 def bytes_moved(text: str) -> int:

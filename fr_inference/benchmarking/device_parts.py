@@ -1,0 +1,348 @@
+"""The parts of the check of a device: each measures something and adds rows to the record."""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from fr_inference.benchmarking import (
+    chips,
+    device_parity,
+    inversion_speed,
+    loading_speed,
+    other_forms,
+    random_weights,
+    scaling,
+    scoring_speed,
+    torch_timed_peer,
+    training_speed,
+)
+from fr_inference.benchmarking.device_record import Record, parity_line, speed_line
+from fr_inference.config import Search
+from fr_inference.models import registry
+from fr_inference.models.target import Target
+from fr_inference.weights.generators import open_generator
+from fr_inference.weights.targets import open_target
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large everything is.
+
+    Attributes:
+      dtype: of the arithmetic that is timed.
+      config: overrides of hyper-parameters, by backbone.
+      side: of the backbones' images, pixels; None for their own.
+      generator: overrides of StyleGAN2's hyper-parameters.
+      resolutions: of the two generators, pixels.
+      batch: images at a time.
+      sweep: other batches, each larger than the one before.
+      candidates: at a time before each of the two generators.
+      more_candidates: other numbers before the first.
+      training: images of a training step.
+      rounds: timed calls.
+      compiled: whether PyTorch uses torch.compile.
+    """
+
+    dtype: str
+    config: Mapping[str, Mapping[str, Any]]
+    side: int | None
+    generator: Mapping[str, Any]
+    resolutions: tuple[int, int]
+    batch: int
+    sweep: tuple[int, ...]
+    candidates: tuple[int, int]
+    more_candidates: tuple[int, ...]
+    training: int
+    rounds: int
+    compiled: bool
+
+
+FULL = Sizes(
+    dtype='bfloat16',
+    config={},
+    side=None,
+    generator={},
+    resolutions=(256, 1024),
+    batch=512,
+    sweep=(256, 1024, 2048),
+    candidates=(16, 4),
+    more_candidates=(32, 64),
+    training=128,
+    rounds=7,
+    compiled=True,
+)
+_SHALLOW = {'depths': (1, 1, 1, 1), 'width': 8, 'embedding': 16}
+SMALL = Sizes(
+    dtype='float32',
+    config=dict.fromkeys(('iresnet18', 'iresnet50', 'iresnet100'), _SHALLOW),
+    side=32,
+    generator={'channel_base': 64, 'channel_max': 8, 'mapping_layers': 1},
+    resolutions=(8, 16),
+    batch=4,
+    sweep=(8,),
+    candidates=(2, 1),
+    more_candidates=(4,),
+    training=4,
+    rounds=2,
+    compiled=False,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """What every part gets.
+
+    Attributes:
+      record: of what is found.
+      sizes: of everything.
+      device: that is checked.
+      chip: what its data sheet says.
+      ends: by `time.monotonic`, when there is no more time.
+      stylegan2_ada: a checkout of NVIDIA's networks.
+    """
+
+    record: Record
+    sizes: Sizes
+    device: jax.Device
+    chip: chips.Chip | None
+    ends: float
+    stylegan2_ada: str | None = None
+
+    def left(self) -> float:
+        """Returns the seconds that are left."""
+        return self.ends - time.monotonic()
+
+    def backbone(self, name: str, dtype: str | None = None) -> Target:
+        """Returns a backbone of the size that is asked for."""
+        config = {**self.sizes.config.get(name, {}), 'dtype': dtype or self.sizes.dtype}
+        spec, side = registry.VARIANTS[name].input, self.sizes.side
+        spec = spec if side is None else registry.sized(spec, side, side)
+        return random_weights.backbone(name, config, spec)
+
+    def rate(self, task: scaling.Task, unit: str, label: str = '') -> dict[str, Any]:
+        """Measures a task, adds its row, and returns it."""
+        (row,) = scaling.measure([task], [1], self.sizes.rounds)['rows']
+        row |= {'unit': unit, 'label': label}
+        self.record.add(row, f'{label + ": " if label else ""}{speed_line(row, unit)}')
+        return row
+
+
+def cause(error: BaseException) -> str:
+    """Returns an error in one line."""
+    lines = str(error).strip().splitlines() or ['']
+    return f'{type(error).__name__}: {lines[0][:200]}'
+
+
+def expect(record: Record) -> None:
+    """Sets the bars."""
+    record.expect('peak', 'scoring IResNet-100 of the bfloat16 peak', 0.45, '%')
+    record.expect('iresnet50', 'scoring IResNet-50 over PyTorch', 1.5, 'times')
+    record.expect('iresnet100', 'scoring IResNet-100 over PyTorch', 1.5, 'times')
+    record.expect('search', 'search with the smaller StyleGAN2 over PyTorch', 2.0, 'times')
+    record.expect('search_large', 'search with the larger StyleGAN2 over PyTorch', 2.0, 'times')
+
+
+def parity(check: Check) -> None:
+    """Distances, embeddings, gradients and a short search beside the CPU's."""
+    host = chips.host()
+    if host is None:
+        check.record.note('no comparison: JAX was started without the CPU (JAX_PLATFORMS)')
+        return
+    small = check.sizes.side is not None
+    exact = device_parity.PRECISIONS[0], device_parity.PRECISIONS[-1]
+    precisions = exact if small else device_parity.PRECISIONS
+    network = check.backbone('iresnet18', 'float32')
+    if small:
+        generator, target = _generator(check, 0), network
+    else:
+        generator, target = open_generator('demo_generator'), open_target('demo_leaky')
+    for row in device_parity.backbone(network, check.device, host, precisions):
+        check.record.add(row, parity_line(row))
+    for row in device_parity.search(generator, target, check.device, host, precisions):
+        check.record.add(row, parity_line(row))
+
+
+def scoring(check: Check) -> None:
+    """IResNet-50 beside its plain pass and PyTorch."""
+    _scored(check, 'iresnet50')
+    target = check.backbone('iresnet50')
+    (plain,) = scoring_speed.tasks(target, [check.sizes.batch], plain=True, held=True)
+    check.rate(plain, 'images')
+    (whole,) = scoring_speed.tasks(target, [check.sizes.batch])
+    check.rate(whole, 'images', 'with its images from the host')
+
+
+def scoring_large(check: Check) -> None:
+    """IResNet-100 beside PyTorch."""
+    _scored(check, 'iresnet100')
+
+
+def _scored(check, name):
+    sizes = check.sizes
+    target = check.backbone(name)
+    (task,) = scoring_speed.tasks(target, [sizes.batch], held=True)
+    row = check.rate(task, 'images')
+    if name == 'iresnet100':
+        check.record.reached('peak', row.get('share_of_peak'))
+    asked = _of_backbone(check, name) | {'what': 'scoring', 'size': sizes.batch}
+    _beside(check, asked, sizes.batch, row, name, 'PyTorch, channels-last with hooks')
+
+
+def _of_backbone(check, name):
+    target = check.backbone(name)
+    config = {key: value for key, value in target.config.items() if key != 'dtype'}
+    return {
+        'arch': name,
+        'config': config,
+        'height': target.input.height,
+        'width': target.input.width,
+        'dtype': check.sizes.dtype,
+        'rounds': check.sizes.rounds,
+    }
+
+
+def _beside(check, asked, items, row, bar, label):
+    """Times PyTorch at the same size, compiled and then, if that fails, as it is."""
+    for compiled in (True, False) if check.sizes.compiled else (False,):
+        # What compiles for longer leaves no time for what comes after.
+        most = min(150.0, check.left() - 5.0)
+        try:
+            found = torch_timed_peer.measure(asked | {'compiled': compiled}, most)
+        except torch_timed_peer.NotMeasured as error:
+            check.record.note(f'{label}{", torch.compile" * compiled}: {error}')
+            continue
+        rate = items / float(np.median(found['seconds']))
+        ratio = row['rate']['median'] / rate
+        check.record.reached(bar, ratio)
+        name = f'{label}{", torch.compile" * compiled}'
+        check.record.add(
+            {'name': name, 'rate': rate, 'ours_over_it': ratio, 'asked': asked, **found},
+            f'{name}: {rate:.5g} {row["unit"]}/s; ours is {ratio:.2f} times as fast; '
+            f'first call {found["first_call_seconds"]:.1f} s',
+        )
+        return
+
+
+def _generator(check, number):
+    sizes = check.sizes
+    return random_weights.generator(sizes.resolutions[number], sizes.dtype, **sizes.generator)
+
+
+def _searched(check, number, bar):
+    sizes, size = check.sizes, check.sizes.candidates[number]
+    (task,) = inversion_speed.tasks(_generator(check, number), check.backbone('iresnet50'), [size])
+    row = check.rate(task, 'candidate-steps')
+    asked = _of_backbone(check, 'iresnet50') | {
+        'what': 'search',
+        'size': size,
+        'steps': task.repeats,
+        'pictures': Search().pictures,
+        'resolution': sizes.resolutions[number],
+        'base': sizes.generator.get('channel_base', 32768),
+        'most': sizes.generator.get('channel_max', 512),
+        'stylegan2_ada': None,
+    }
+    _beside(check, asked, task.items, row, bar, 'PyTorch, our StyleGAN2')
+    if check.stylegan2_ada is None:
+        check.record.note("NVIDIA's networks: not given (--stylegan2_ada=FOLDER)")
+    else:
+        asked |= {'stylegan2_ada': check.stylegan2_ada}
+        _beside(check, asked, task.items, row, bar, "PyTorch, NVIDIA's StyleGAN2")
+
+
+def search(check: Check) -> None:
+    """Steps with the smaller StyleGAN2 before IResNet-50, beside PyTorch."""
+    _searched(check, 0, 'search')
+
+
+def search_large(check: Check) -> None:
+    """Steps with the larger StyleGAN2 before IResNet-50, beside PyTorch."""
+    _searched(check, 1, 'search_large')
+
+
+def search_forms(check: Check) -> None:
+    """The same steps with StyleGAN2's resampling in phases."""
+    with other_forms.taken('phases', check.device.platform):
+        (task,) = inversion_speed.tasks(
+            _generator(check, 0), check.backbone('iresnet50'), check.sizes.candidates[:1]
+        )
+        check.rate(task, 'candidate-steps', 'in phases')
+
+
+def scoring_forms(check: Check) -> None:
+    """Scoring with means from window sums, as a TPU computes them."""
+    with other_forms.taken('window sums', check.device.platform):
+        _alone(check, 'iresnet50', 'means from window sums')
+
+
+def mobile(check: Check) -> None:
+    """MobileFaceNet, plainly and with its depthwise convolutions as shifts; beside PyTorch."""
+    _scored(check, 'mobilefacenet_prelu')
+    with other_forms.taken('shifts', check.device.platform):
+        _alone(check, 'mobilefacenet_prelu', 'depthwise in shifts')
+
+
+def _alone(check, name, label):
+    (task,) = scoring_speed.tasks(check.backbone(name), [check.sizes.batch], held=True)
+    check.rate(task, 'images', label)
+
+
+def batches(check: Check) -> None:
+    """Scoring at other batch sizes: smaller ones, then larger ones while the rate rises."""
+    for name in ('iresnet100', 'iresnet50'):
+        tasks = scoring_speed.tasks(check.backbone(name), check.sizes.sweep, held=True)
+        for row in _rising(check, tasks, 'images'):
+            if name == 'iresnet100':
+                check.record.reached('peak', row.get('share_of_peak'))
+
+
+def candidates(check: Check) -> None:
+    """The search with more candidates at a time."""
+    tasks = inversion_speed.tasks(
+        _generator(check, 0), check.backbone('iresnet50'), check.sizes.more_candidates
+    )
+    for _ in _rising(check, tasks, 'candidate-steps'):
+        pass
+
+
+def _rising(check, tasks: Iterable[scaling.Task], unit):
+    """Measures while the rate rises, there is memory and there is time."""
+    best = 0.0
+    for task in tasks:
+        if check.left() < 30:
+            check.record.note(f'{task.name}: no time for {task.size} and more at a time')
+            return
+        try:
+            row = check.rate(task, unit)
+        except jax.errors.JaxRuntimeError as error:
+            if 'RESOURCE_EXHAUSTED' not in str(error):
+                raise
+            check.record.note(f'{task.name}: {task.size} at a time do not fit in the memory')
+            return
+        yield row
+        if row['rate']['median'] < best:
+            return
+        best = row['rate']['median']
+
+
+def training(check: Check) -> None:
+    """Steps of the training of IResNet-18 and IResNet-50."""
+    for name in ('iresnet18', 'iresnet50'):
+        task = training_speed.task(check.backbone(name), check.sizes.training)
+        check.rate(task, 'images', 'training')
+
+
+def decoding(check: Check) -> None:
+    """JPEG files read and decoded by the processor's cores."""
+    side = check.sizes.side or 112
+    with loading_speed.opened(None, side) as faces:
+        found = loading_speed.measure(
+            faces, height=side, width=side, batch_size=256, rounds=check.sizes.rounds
+        )
+    for row in found['rows']:
+        label = f'{row["workers"]} {row["kind"]} of {found["cores"]} cores'
+        check.record.add(row, f'{label}: {row["rate"]["median"]:.0f} images/s decoded')
