@@ -141,7 +141,7 @@ def _computed_as(precision):
 def _with_dtype(target, dtype):
     return registry.make_target(
         target.architecture,
-        target.variables,
+        jax.device_get(target.variables),  # or they would be bound to the device that opened them
         config={**target.config, 'dtype': dtype},
         input=target.input,
         name=target.name,
@@ -174,6 +174,7 @@ def _pass(target, on, precision):
 def _steps(generator, target, on, precision):
     """Objective [N, steps] and the moves [N, w_dim] of all steps, float64."""
     target = _with_dtype(target, precision.dtype)
+    generator = dataclasses.replace(generator, variables=jax.device_get(generator.variables))
     with _computed_as(precision), devices.using([on]):
         found = inversion_speed.searching(generator, target)
         start, place, _ = devices.per_candidate(found.begin, [on])

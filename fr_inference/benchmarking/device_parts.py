@@ -81,7 +81,7 @@ SMALL = Sizes(
     config=dict.fromkeys(('iresnet18', 'iresnet50', 'iresnet100'), _SHALLOW),
     side=32,
     generator={'channel_base': 64, 'channel_max': 8, 'mapping_layers': 1},
-    resolutions=(8, 16),
+    resolutions=(4, 8),
     batch=4,
     sweep=(8,),
     candidates=(2, 1),
@@ -239,7 +239,7 @@ def _searched(check, number, bar):
     asked = _of_backbone(check, 'iresnet50') | {
         'what': 'search',
         'size': size,
-        'steps': task.repeats,
+        'steps': task.items // task.size,
         'pictures': Search().pictures,
         'resolution': sizes.resolutions[number],
         'base': sizes.generator.get('channel_base', 32768),

@@ -175,7 +175,6 @@ def tasks(generator: Trained, target: Target, candidates: Iterable[int]) -> list
             build=functools.partial(build, size),
             flops=flops,
             narrow=narrow or generator.module.low_precision_from is not None,
-            repeats=_STEPS,
         )
         for size in candidates
     ]

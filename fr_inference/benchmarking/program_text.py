@@ -10,7 +10,6 @@ import collections
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 # Name, type and operation; the operands and attributes follow.
 _HEAD = re.compile(r'\s*(?:ROOT )?%?([\w.\-]+) = ')
@@ -85,7 +84,7 @@ def _arrays(type_text):
 
 
 def _copied(operation, type_text):
-    """Of 'copy-start', whose type is (to, from, ...), and 'slice-start', whose type is ((from), to, ...)."""
+    """Of 'copy-start', of type (to, from, ...), and 'slice-start', of type ((from), to, ...)."""
     if operation not in ('copy-start', 'slice-start'):
         return 0
     (first, first_away), (second, second_away) = list(_arrays(type_text))[:2]
@@ -150,21 +149,8 @@ def _closing(text, start):
     return len(text)
 
 
-def bytes_of(compiled: Any, platform: str, repeats: int = 1) -> float:
-    """Returns the bytes that one call of a compiled program moves on each of its devices.
-
-    Args:
-      compiled: by `jax.jit(...).lower(...).compile()`.
-      platform: that it is for, such as 'tpu'.
-      repeats: rounds of the loop that the program is; XLA's own count sees one.
-    """
-    cost = compiled.cost_analysis() if platform == 'tpu' else None
-    counted = (cost[0] if isinstance(cost, list) else cost or {}).get('bytes accessed')
-    return float(bytes_moved(compiled.as_text()) if counted is None else repeats * counted)
-
-
 def bytes_moved(text: str) -> int:
-    """Returns the bytes of main memory that all operations that run read and write, each round of a loop.
+    """Returns the bytes of main memory that all operations read and write, each round of a loop.
 
     A loop whose number of rounds the compiler does not know is counted once.
     """

@@ -46,7 +46,6 @@ class Task:
       build: makes the program for the devices it is given.
       flops: floating-point operations of one item, None where they cannot be counted.
       narrow: whether any part of it computes in bfloat16.
-      repeats: rounds of the loop that a call is, 1 where there is none.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Task:
     build: Callable[[Sequence[jax.Device]], Program]
     flops: float | None
     narrow: bool
-    repeats: int = 1
 
 
 def check_devices(counts: Sequence[int]) -> None:
@@ -144,9 +142,7 @@ def _rows(task, counts, rounds, chip, progress):
             }
         )
         if chip is not None:
-            rows[-1]['bytes_per_call'] = program_text.bytes_of(
-                compiled, chosen[0].platform, task.repeats
-            )
+            rows[-1]['bytes_per_call'] = program_text.bytes_moved(compiled.as_text())
     named = progress and functools.partial(_named, progress, f'{task.name}, {task.size} a device')
     seconds = {
         count: [value / repeated for value in values]
