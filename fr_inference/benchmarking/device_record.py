@@ -64,11 +64,10 @@ class Record:
         """Sets a bar."""
         self._bars[key] = Bar(name, least, unit)
 
-    def reached(self, key: str, value: float | None) -> None:
-        """Notes a figure that has a bar; None for one that could not be measured."""
+    def reached(self, key: str, value: float) -> None:
+        """Notes a figure that has a bar."""
         bar = self._bars[key]
-        if value is not None:
-            bar.found = value if bar.found is None else max(value, bar.found)
+        bar.found = value if bar.found is None else max(value, bar.found)
 
     def begin(self, name: str) -> None:
         """Begins a part; the rows that follow are its own."""

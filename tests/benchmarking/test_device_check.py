@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fr_inference.benchmarking import device_check, device_parts
+from fr_inference.benchmarking import device_check, device_parts, torch_timed_peer
 from fr_inference.benchmarking.device_record import Record
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -131,6 +131,39 @@ def test_batches_grow_while_it_pays(tmp_path, monkeypatch, rates, expected):
     check = made(tmp_path)
     check.record.begin('batches')
     assert len(list(device_parts._rising(check, map(Task, rates), 'images'))) == expected
+
+
+ROW = {'rate': {'median': 300.0}, 'unit': 'images'}
+FOUND = {'seconds': [1.0, 2.0, 9.0], 'first_call_seconds': 5.0}
+
+
+@pytest.mark.parametrize(
+    ('compiles', 'bar', 'sizes', 'found'),
+    [
+        (True, 'iresnet50', device_parts.FULL, 3.0),  # 200 images in 2 s are 100 images/s
+        (False, 'iresnet50', device_parts.FULL, 3.0),
+        (True, None, device_parts.FULL, None),
+        (True, 'iresnet50', device_parts.SMALL, None),  # a small network proves nothing
+    ],
+)
+def test_beside_pytorch(tmp_path, monkeypatch, compiles, bar, sizes, found):
+    asked = []
+
+    def measure(what, seconds):
+        asked.append(what['compiled'])
+        if what['compiled'] and not compiles:
+            raise torch_timed_peer.NotMeasured('PyTorch took more than 150 s')
+        return FOUND
+
+    monkeypatch.setattr(torch_timed_peer, 'measure', measure)
+    check = made(tmp_path, sizes=sizes)
+    check.record.begin('scoring')
+    device_parts._beside(check, {'what': 'scoring'}, 200, ROW, bar, 'PyTorch')
+    assert asked == ([False] if sizes is device_parts.SMALL else [True, False][: 2 - compiles])
+    result = json.loads((tmp_path / 'gpu_check.json').read_text())
+    (row,) = result['parts'][0]['rows']
+    assert row['ours_over_it'] == 3.0
+    assert {entry['found'] for entry in result['bars']} == {None, found}
 
 
 def test_the_script(tmp_path):
