@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from fr_inference import devices, errors, processes
 from fr_inference.benchmarking import chips, least_time, program_text, timing
@@ -57,11 +58,7 @@ class Task:
 
 
 def check_devices(counts: Sequence[int]) -> None:
-    """Raises `InputError` for more devices than there are, and for several processes."""
-    if processes.count() > 1:
-        raise errors.InputError(
-            'num_processes', processes.count(), 'one process: its devices are measured'
-        )
+    """Raises `InputError` for more devices of this process than there are."""
     here = len(devices.local())
     if max(counts) > here:
         raise errors.InputError(
@@ -80,10 +77,13 @@ def measure(
 ) -> dict[str, Any]:
     """Returns every task's figures on every number of devices, ready for JSON.
 
+    Several processes begin each call together; a call takes as long as it takes the slowest of them, and
+    the rate is that of all devices of all processes.
+
     Args:
       tasks: measured one after the other, so that they need not fit in memory together; smaller ones
         first, so that each peak of memory is that of its task.
-      counts: numbers of devices, ascending.
+      counts: numbers of devices of each process, ascending.
       rounds: timed calls of each.
       progress: called as progress(label, done, total).
     """
@@ -91,7 +91,8 @@ def measure(
     chip = chips.find(first.device_kind)
     result: dict[str, Any] = {
         'device': first.device_kind,
-        'devices': list(counts),
+        'devices': [count * several() for count in counts],
+        'processes': several(),
         'batch': 'the same on every device (weak scaling)',
         'calls_under_way': _under_way(first),
         'peak_bytes_of': chips.peak_bytes([first])[1],
@@ -110,12 +111,17 @@ def measure(
     return result | {'rows': rows}
 
 
+def several() -> int:
+    """Returns how many processes measure together."""
+    return processes.count()
+
+
 def _under_way(device):
     return 1 if device.platform == 'cpu' else _UNDER_WAY
 
 
 def _rows(task, counts, rounds, chip, progress):
-    calls: dict[int, Callable[[], Any]] = {}
+    calls: dict[int, Callable[[], Any]] = {}  # by number of all devices
     rows: list[dict[str, Any]] = []
     repeated = _under_way(devices.local()[0])
     for count in counts:
@@ -127,13 +133,13 @@ def _rows(task, counts, rounds, chip, progress):
             compiling = time.perf_counter() - start
 
             warming, _ = timing.timed(functools.partial(program.call, compiled))
-        calls[count] = functools.partial(_call, program, compiled, repeated)
+        calls[count * several()] = functools.partial(_call, program, compiled, repeated)
         held, _ = chips.peak_bytes(chosen)
         rows.append(
             {
                 'name': task.name,
                 'size': task.size,
-                'devices': count,
+                'devices': count * several(),
                 'compile_seconds': compiling,
                 'warm_up_seconds': warming,
                 'peak_bytes': held,
@@ -146,8 +152,11 @@ def _rows(task, counts, rounds, chip, progress):
     named = progress and functools.partial(_named, progress, f'{task.name}, {task.size} a device')
     seconds = {
         count: [value / repeated for value in values]
-        for count, values in timing.interleaved(calls, rounds, named).items()
+        for count, values in timing.interleaved(calls, rounds, named, processes.meet).items()
     }
+    # The slowest process of each call.
+    of_all = [list(of_one.values()) for of_one in processes.gather_json(seconds)]
+    seconds = dict(zip(seconds, np.max(of_all, axis=0).tolist(), strict=True))
     for row in rows:
         row |= _figures(task, row['devices'], seconds)
         if chip is not None:

@@ -26,17 +26,18 @@ def task(target: Target, size: int) -> scaling.Task:
     """
     recipe = config.Recipe(batch_size=size)
 
-    def prepared(on):
+    def prepared(on, together=1):
+        count = size * len(on) * together
         with devices.using(on):
-            mesh = devices.training_mesh(size * len(on))
+            mesh = devices.training_mesh(count)
         step, state = recognizer.first_step(
             recipe, target, classes=_CLASSES, per_epoch=_PER_EPOCH, mesh=mesh
         )
-        return step, state, _batch(target.input, size * len(on)), mesh
+        return step, state, _batch(target.input, count), mesh
 
     def build(on: Sequence[jax.Device]) -> scaling.Program:
-        step, state, whole, mesh = prepared(on)
-        count, seed = size * len(on), np.int32(recipe.seed)
+        step, state, whole, mesh = prepared(on, scaling.several())
+        count, seed = len(whole[0]), np.int32(recipe.seed)
         held = [devices.on_mesh(state, mesh)]
 
         def feed():
@@ -50,7 +51,8 @@ def task(target: Target, size: int) -> scaling.Task:
         return scaling.Program(lower=lambda: step.lower(held[0], feed(), seed), call=call)
 
     flops, device = None, chips.host()
-    if device is not None:
+    # A step is one of all processes; what this one would do alone is not to be had from it.
+    if device is not None and scaling.several() == 1:
         step, state, whole, _ = prepared([device])
         # A step has no loop over images: the whole batch is counted.
         found = chips.flops(step, state, whole, np.int32(recipe.seed))
