@@ -131,7 +131,7 @@ def _rows(task, counts, rounds, chip, progress):
             start = time.perf_counter()
             compiled = program.lower().compile()
             compiling = time.perf_counter() - start
-
+            processes.meet()  # they wait for each other half a minute at most in a step of all
             warming, _ = timing.timed(functools.partial(program.call, compiled))
         calls[count * several()] = functools.partial(_call, program, compiled, repeated)
         held, _ = chips.peak_bytes(chosen)
