@@ -27,7 +27,6 @@ PARTS: dict[str, Callable[[Check], None]] = {
     'search': device_parts.search,
     'scoring_large': device_parts.scoring_large,
     'search_forms': device_parts.search_forms,
-    'scoring_forms': device_parts.scoring_forms,
     'batches': device_parts.batches,
     'mobile': device_parts.mobile,
     'training': device_parts.training,

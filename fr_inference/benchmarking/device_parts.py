@@ -278,22 +278,13 @@ def search_forms(check: Check) -> None:
         check.rate(task, 'candidate-steps', 'in phases')
 
 
-def scoring_forms(check: Check) -> None:
-    """Scoring with means from window sums, as a TPU computes them."""
-    with other_forms.taken('window sums', check.device.platform):
-        _alone(check, 'iresnet50', 'means from window sums')
-
-
 def mobile(check: Check) -> None:
     """MobileFaceNet, plainly and with its depthwise convolutions as shifts; beside PyTorch."""
     _scored(check, 'mobilefacenet_prelu')
     with other_forms.taken('shifts', check.device.platform):
-        _alone(check, 'mobilefacenet_prelu', 'depthwise in shifts')
-
-
-def _alone(check, name, label):
-    (task,) = scoring_speed.tasks(check.backbone(name), [check.sizes.batch], held=True)
-    check.rate(task, 'images', label)
+        target = check.backbone('mobilefacenet_prelu')
+        (task,) = scoring_speed.tasks(target, [check.sizes.batch], held=True)
+        check.rate(task, 'images', 'depthwise in shifts')
 
 
 def batches(check: Check) -> None:

@@ -15,7 +15,6 @@ from fr_inference.kernels import seam
 FORMS = {
     'phases': (('upsample', 'downsample', 'upsample_conv', 'downsample_conv'), 'cpu'),
     'shifts': (('depthwise',), 'cpu'),
-    'window sums': (('convolved_mean',), 'tpu'),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import devices, errors, processes
+from fr_inference import devices, errors, processes, profiling
 from fr_inference.benchmarking import chips, least_time, program_text, timing
 from fr_inference.runs import Progress
 
@@ -133,6 +133,10 @@ def _rows(task, counts, rounds, chip, progress):
             compiling = time.perf_counter() - start
             processes.meet()  # they wait for each other half a minute at most in a step of all
             warming, _ = timing.timed(functools.partial(program.call, compiled))
+            profiling.repeated(
+                f'{task.name}, {task.size} a device, {count} devices',
+                functools.partial(program.call, compiled),
+            )
         calls[count * several()] = functools.partial(_call, program, compiled, repeated)
         held, _ = chips.peak_bytes(chosen)
         rows.append(

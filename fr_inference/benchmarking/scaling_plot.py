@@ -111,7 +111,9 @@ def of_devices(result: dict[str, Any], unit: str, title: str) -> str:
     ]
     if lines[0].shares is not None:
         sentences.append(
-            'The bound: arithmetic at the peak, or bytes at the bandwidth of the chip if that takes longer.'
+            'The bound: arithmetic at the chip'
+            "'"
+            's peak, or bytes at its bandwidth, whichever is longer.'
         )
     return draw(
         lines,
