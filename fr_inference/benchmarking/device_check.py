@@ -16,23 +16,32 @@ import numpy as np
 
 from fr_inference import devices, provenance
 from fr_inference.benchmarking import chips, device_parts, timing
-from fr_inference.benchmarking.device_parts import FULL, SMALL, Check
+from fr_inference.benchmarking.device_parts import Check
 from fr_inference.benchmarking.device_record import Record
+from fr_inference.benchmarking.device_sizes import FULL, SMALL
+from fr_inference.cli import compiled
 
 _ENOUGH = 15.0  # seconds that a part needs at least; with fewer left none is begun
 
 PARTS: dict[str, Callable[[Check], None]] = {
-    'parity': device_parts.parity,
-    'scoring': device_parts.scoring,
-    'search': device_parts.search,
-    'scoring_large': device_parts.scoring_large,
-    'search_forms': device_parts.search_forms,
-    'batches': device_parts.batches,
-    'mobile': device_parts.mobile,
-    'training': device_parts.training,
-    'search_large': device_parts.search_large,
-    'candidates': device_parts.candidates,
-    'decoding': device_parts.decoding,
+    part.__name__: part
+    for part in (
+        device_parts.parity,
+        device_parts.scoring,
+        device_parts.scoring_large,
+        device_parts.search,
+        device_parts.scoring_peer,
+        device_parts.search_peer,
+        device_parts.scoring_large_peer,
+        device_parts.search_forms,
+        device_parts.batches,
+        device_parts.mobile,
+        device_parts.training,
+        device_parts.search_large,
+        device_parts.search_large_peer,
+        device_parts.candidates,
+        device_parts.decoding,
+    )
 }
 
 
@@ -70,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in names if name not in PARTS]:
         parser.error(f'--parts: found {unknown[0]!r}, expected some of {",".join(PARTS)}')
     ends = time.monotonic() + given.seconds
+    kept = compiled.keep()  # two parts of one network compile once
     device = devices.local()[0]
     small = given.small or device.platform == 'cpu'
     head = {
@@ -94,6 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
     record.note(f'{device.device_kind}, jax {jax.__version__}, numpy {np.__version__}')
     if small:
         record.note('small sizes: they test this check, and say nothing about speed')
+    if kept is not None and any(kept.iterdir()):
+        record.note('an earlier run has compiled programs: some compilations take no time')
     if chip is None:
         record.note('no data sheet of this device: no shares of peak and bandwidth')
     record.end(0.0)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -21,75 +21,14 @@ from fr_inference.benchmarking import (
     training_speed,
 )
 from fr_inference.benchmarking.device_record import Record, parity_line, speed_line
+from fr_inference.benchmarking.device_sizes import Sizes
 from fr_inference.config import Search
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How large everything is.
-
-    Attributes:
-      dtype: of the arithmetic that is timed.
-      config: overrides of hyper-parameters, by backbone.
-      side: of the backbones' images, pixels; None for their own.
-      generator: overrides of StyleGAN2's hyper-parameters.
-      resolutions: of the two generators, pixels.
-      batch: images at a time.
-      sweep: other batches, each larger than the one before.
-      candidates: at a time before each of the two generators.
-      more_candidates: other numbers before the first.
-      training: images of a training step.
-      rounds: timed calls.
-      compiled: whether PyTorch uses torch.compile.
-    """
-
-    dtype: str
-    config: Mapping[str, Mapping[str, Any]]
-    side: int | None
-    generator: Mapping[str, Any]
-    resolutions: tuple[int, int]
-    batch: int
-    sweep: tuple[int, ...]
-    candidates: tuple[int, int]
-    more_candidates: tuple[int, ...]
-    training: int
-    rounds: int
-    compiled: bool
-
-
-FULL = Sizes(
-    dtype='bfloat16',
-    config={},
-    side=None,
-    generator={},
-    resolutions=(256, 1024),
-    batch=512,
-    sweep=(256, 1024, 2048),
-    candidates=(16, 4),
-    more_candidates=(32, 64),
-    training=128,
-    rounds=7,
-    compiled=True,
-)
-_SHALLOW = {'depths': (1, 1, 1, 1), 'width': 8, 'embedding': 16}
-SMALL = Sizes(
-    dtype='float32',
-    config=dict.fromkeys(('iresnet18', 'iresnet50', 'iresnet100'), _SHALLOW),
-    side=32,
-    generator={'channel_base': 64, 'channel_max': 8, 'mapping_layers': 1},
-    resolutions=(4, 8),
-    batch=4,
-    sweep=(8,),
-    candidates=(2, 1),
-    more_candidates=(4,),
-    training=4,
-    rounds=2,
-    compiled=False,
-)
+_MOST_COMPILING = 120.0  # seconds of PyTorch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,6 +42,7 @@ class Check:
       chip: what its data sheet says.
       ends: by `time.monotonic`, when there is no more time.
       stylegan2_ada: a checkout of NVIDIA's networks.
+      waiting: part -> what its peers are to be held against.
     """
 
     record: Record
@@ -111,6 +51,7 @@ class Check:
     chip: chips.Chip | None
     ends: float
     stylegan2_ada: str | None = None
+    waiting: dict[str, 'Ours'] = dataclasses.field(default_factory=dict)
 
     def left(self) -> float:
         """Returns the seconds that are left."""
@@ -134,6 +75,25 @@ class Check:
         row |= {'unit': unit, 'label': label}
         self.record.add(row, f'{label + ": " if label else ""}{speed_line(row, unit)}')
         return row
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ours:
+    """A row of ours that peers are held against.
+
+    Attributes:
+      row: of `scaling.measure`.
+      items: of a call.
+      asked: what PyTorch is to time, see `tests/benchmarking/torch_timed.py`.
+      bar: that the ratio has to reach, None where there is none.
+      label: of the peer.
+    """
+
+    row: dict[str, Any]
+    items: int
+    asked: dict[str, Any]
+    bar: str | None
+    label: str
 
 
 def cause(error: BaseException) -> str:
@@ -172,8 +132,8 @@ def parity(check: Check) -> None:
 
 
 def scoring(check: Check) -> None:
-    """IResNet-50 beside its plain pass and PyTorch."""
-    _scored(check, 'iresnet50', 'iresnet50')
+    """IResNet-50, its plain pass, and with its images from the host."""
+    _scored(check, 'iresnet50')
     target = check.backbone('iresnet50')
     (plain,) = scoring_speed.tasks(target, [check.sizes.batch], plain=True, held=True)
     check.rate(plain, 'images')
@@ -182,19 +142,38 @@ def scoring(check: Check) -> None:
 
 
 def scoring_large(check: Check) -> None:
-    """IResNet-100 beside PyTorch."""
-    _scored(check, 'iresnet100', 'iresnet100')
+    """IResNet-100."""
+    _scored(check, 'iresnet100')
 
 
-def _scored(check, name, bar=None):
+def scoring_peer(check: Check) -> None:
+    """PyTorch beside IResNet-50."""
+    if 'iresnet50' not in check.waiting:
+        _scored(check, 'iresnet50')
+    _beside(check, check.waiting['iresnet50'])
+
+
+def scoring_large_peer(check: Check) -> None:
+    """PyTorch beside IResNet-100."""
+    if 'iresnet100' not in check.waiting:
+        _scored(check, 'iresnet100')
+    _beside(check, check.waiting['iresnet100'])
+
+
+def _scored(check, name):
     sizes = check.sizes
     target = check.backbone(name)
     (task,) = scoring_speed.tasks(target, [sizes.batch], held=True)
     row = check.rate(task, 'images')
     if name == 'iresnet100':
         check.reached('peak', row.get('share_of_peak'))
-    asked = _of_backbone(check, name) | {'what': 'scoring', 'size': sizes.batch}
-    _beside(check, asked, sizes.batch, row, bar, 'PyTorch, channels-last with hooks')
+    check.waiting[name] = Ours(
+        row=row,
+        items=task.items,
+        asked=_of_backbone(check, name) | {'what': 'scoring', 'size': sizes.batch},
+        bar=name if name in ('iresnet50', 'iresnet100') else None,
+        label='PyTorch, channels-last with hooks',
+    )
 
 
 def _of_backbone(check, name):
@@ -210,23 +189,23 @@ def _of_backbone(check, name):
     }
 
 
-def _beside(check, asked, items, row, bar, label):
+def _beside(check, ours):
     """Times PyTorch at the same size, compiled and then, if that fails, as it is."""
     for compiled in (True, False) if check.sizes.compiled else (False,):
+        name = f'{ours.label}{", torch.compile" * compiled}'
         # What compiles for longer leaves no time for what comes after.
-        most = min(150.0, check.left() - 5.0)
+        most = min(_MOST_COMPILING, check.left() - 5.0)
         try:
-            found = torch_timed_peer.measure(asked | {'compiled': compiled}, most)
+            found = torch_timed_peer.measure(ours.asked | {'compiled': compiled}, most)
         except torch_timed_peer.NotMeasured as error:
-            check.record.note(f'{label}{", torch.compile" * compiled}: {error}')
+            check.record.note(f'{name}: {error}')
             continue
-        rate = items / float(np.median(found['seconds']))
-        ratio = row['rate']['median'] / rate
-        check.reached(bar, ratio)
-        name = f'{label}{", torch.compile" * compiled}'
+        rate = ours.items / float(np.median(found['seconds']))
+        ratio = ours.row['rate']['median'] / rate
+        check.reached(ours.bar, ratio)
         check.record.add(
-            {'name': name, 'rate': rate, 'ours_over_it': ratio, 'asked': asked, **found},
-            f'{name}: {rate:.5g} {row["unit"]}/s; ours is {ratio:.2f} times as fast; '
+            {'name': name, 'rate': rate, 'ours_over_it': ratio, 'asked': ours.asked, **found},
+            f'{name}: {rate:.5g} {ours.row["unit"]}/s; ours is {ratio:.2f} times as fast; '
             f'first call {found["first_call_seconds"]:.1f} s',
         )
         return
@@ -240,7 +219,6 @@ def _generator(check, number):
 def _searched(check, number, bar):
     sizes, size = check.sizes, check.sizes.candidates[number]
     (task,) = inversion_speed.tasks(_generator(check, number), check.backbone('iresnet50'), [size])
-    row = check.rate(task, 'candidate-steps')
     asked = _of_backbone(check, 'iresnet50') | {
         'what': 'search',
         'size': size,
@@ -251,22 +229,45 @@ def _searched(check, number, bar):
         'most': sizes.generator.get('channel_max', 512),
         'stylegan2_ada': None,
     }
-    _beside(check, asked, task.items, row, bar, 'PyTorch, our StyleGAN2')
+    check.waiting[bar] = Ours(
+        row=check.rate(task, 'candidate-steps'),
+        items=task.items,
+        asked=asked,
+        bar=bar,
+        label='PyTorch, our StyleGAN2',
+    )
+
+
+def _searched_beside(check, number, bar):
+    if bar not in check.waiting:
+        _searched(check, number, bar)
+    ours = check.waiting[bar]
+    _beside(check, ours)
     if check.stylegan2_ada is None:
         check.record.note("NVIDIA's networks: not given (--stylegan2_ada=FOLDER)")
-    else:
-        asked |= {'stylegan2_ada': check.stylegan2_ada}
-        _beside(check, asked, task.items, row, bar, "PyTorch, NVIDIA's StyleGAN2")
+        return
+    asked = ours.asked | {'stylegan2_ada': check.stylegan2_ada}
+    _beside(check, dataclasses.replace(ours, asked=asked, label="PyTorch, NVIDIA's StyleGAN2"))
 
 
 def search(check: Check) -> None:
-    """Steps with the smaller StyleGAN2 before IResNet-50, beside PyTorch."""
+    """Steps with the smaller StyleGAN2 before IResNet-50."""
     _searched(check, 0, 'search')
 
 
+def search_peer(check: Check) -> None:
+    """PyTorch beside them."""
+    _searched_beside(check, 0, 'search')
+
+
 def search_large(check: Check) -> None:
-    """Steps with the larger StyleGAN2 before IResNet-50, beside PyTorch."""
+    """Steps with the larger StyleGAN2 before IResNet-50."""
     _searched(check, 1, 'search_large')
+
+
+def search_large_peer(check: Check) -> None:
+    """PyTorch beside them."""
+    _searched_beside(check, 1, 'search_large')
 
 
 def search_forms(check: Check) -> None:
@@ -281,6 +282,7 @@ def search_forms(check: Check) -> None:
 def mobile(check: Check) -> None:
     """MobileFaceNet, plainly and with its depthwise convolutions as shifts; beside PyTorch."""
     _scored(check, 'mobilefacenet_prelu')
+    _beside(check, check.waiting['mobilefacenet_prelu'])
     with other_forms.taken('shifts', check.device.platform):
         target = check.backbone('mobilefacenet_prelu')
         (task,) = scoring_speed.tasks(target, [check.sizes.batch], held=True)

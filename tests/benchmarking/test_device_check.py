@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fr_inference.benchmarking import device_check, device_parts, torch_timed_peer
+from fr_inference.benchmarking import device_check, device_parts, device_sizes, torch_timed_peer
 from fr_inference.benchmarking.device_record import Record
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -31,7 +31,7 @@ sys.exit(device_check.main())
 def checked(tmp_path_factory):
     """Returns (the JSON, what was said), of a process without packages that may be absent."""
     out = tmp_path_factory.mktemp('check')
-    parts = '--parts=training,scoring,parity,search,mobile'
+    parts = '--parts=training,search_peer,scoring,parity,mobile'
     done = subprocess.run(
         [sys.executable, '-c', PROGRAM, f'--out={out}', '--seconds=600', parts],
         cwd=ROOT,
@@ -52,7 +52,7 @@ def rows(result, name):
 
 def test_parts_come_in_the_order_of_their_value(checked):
     result, said = checked
-    order = ['device', 'parity', 'scoring', 'search', 'mobile', 'training']
+    order = ['device', 'parity', 'scoring', 'search_peer', 'mobile', 'training']
     assert [part['name'] for part in result['parts']] == order
     assert result['ended'] == 'done'
     assert (result['device'], result['small']) == ('cpu', True)
@@ -76,7 +76,7 @@ def test_rates_and_what_is_missing(checked):
     assert scored['flops_per_item'] == moved['flops_per_item']
     assert 'forward pass alone' in plain['name']
     assert moved['label'] == 'with its images from the host'
-    (searched,) = rows(result, 'search')
+    (searched,) = rows(result, 'search_peer')
     assert searched['rate']['median'] > 0
     assert 'share_of_peak' not in scored  # no data sheet of a CPU
     assert 'PyTorch is not installed' in said
@@ -87,7 +87,7 @@ def test_rates_and_what_is_missing(checked):
 def made(folder, **options):
     record = Record(folder, {}, say=lambda line: None)
     device_parts.expect(record)
-    settings = {'sizes': device_parts.SMALL, 'device': None, 'chip': None, 'ends': float('inf')}
+    settings = {'sizes': device_sizes.SMALL, 'device': None, 'chip': None, 'ends': float('inf')}
     return device_parts.Check(record=record, **{**settings, **options})
 
 
@@ -140,10 +140,10 @@ FOUND = {'seconds': [1.0, 2.0, 9.0], 'first_call_seconds': 5.0}
 @pytest.mark.parametrize(
     ('compiles', 'bar', 'sizes', 'found'),
     [
-        (True, 'iresnet50', device_parts.FULL, 3.0),  # 200 images in 2 s are 100 images/s
-        (False, 'iresnet50', device_parts.FULL, 3.0),
-        (True, None, device_parts.FULL, None),
-        (True, 'iresnet50', device_parts.SMALL, None),  # a small network proves nothing
+        (True, 'iresnet50', device_sizes.FULL, 3.0),  # 200 images in 2 s are 100 images/s
+        (False, 'iresnet50', device_sizes.FULL, 3.0),
+        (True, None, device_sizes.FULL, None),
+        (True, 'iresnet50', device_sizes.SMALL, None),  # a small network proves nothing
     ],
 )
 def test_beside_pytorch(tmp_path, monkeypatch, compiles, bar, sizes, found):
@@ -158,8 +158,9 @@ def test_beside_pytorch(tmp_path, monkeypatch, compiles, bar, sizes, found):
     monkeypatch.setattr(torch_timed_peer, 'measure', measure)
     check = made(tmp_path, sizes=sizes)
     check.record.begin('scoring')
-    device_parts._beside(check, {'what': 'scoring'}, 200, ROW, bar, 'PyTorch')
-    assert asked == ([False] if sizes is device_parts.SMALL else [True, False][: 2 - compiles])
+    ours = device_parts.Ours(row=ROW, items=200, asked={}, bar=bar, label='PyTorch')
+    device_parts._beside(check, ours)
+    assert asked == ([False] if sizes is device_sizes.SMALL else [True, False][: 2 - compiles])
     result = json.loads((tmp_path / 'gpu_check.json').read_text())
     (row,) = result['parts'][0]['rows']
     assert row['ours_over_it'] == 3.0
