@@ -5,6 +5,7 @@ is there, and a part that fails leaves its reason and makes room for the next on
 """
 
 import argparse
+import functools
 import os
 import sys
 import threading
@@ -91,7 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     }
     chip = chips.find(device.device_kind)
     sizes = SMALL if small else FULL
-    record = Record(given.out, head)
+    # At once: what ends the process may not leave time to print.
+    record = Record(given.out, head, say=functools.partial(print, flush=True))
     check = Check(
         record=record,
         sizes=sizes,
