@@ -55,7 +55,7 @@ def _tolerances(distance, embedding, gradient, objective, moves):
 PRECISIONS = (
     Precision('float32, highest', 'float32', 'highest', _tolerances(1e-3, 1e-4, 2e-3, 1e-3, 0.05)),
     Precision('float32, default', 'float32', None, _tolerances(0.01, 0.01, 0.1, 0.02, 0.3)),
-    Precision('bfloat16', 'bfloat16', None, _tolerances(0.05, 0.05, 0.3, 0.1, 0.5)),
+    Precision('bfloat16', 'bfloat16', None, _tolerances(0.05, 0.05, 0.3, 0.1, 0.7)),
 )
 _EXACT = PRECISIONS[0]
 
