@@ -64,7 +64,7 @@ KNOW_PROCESSES = {
     'fr_inference/runs.py': 'what all others call',
     'fr_inference/opening.py': 'what one cannot open is an error in all',
     'fr_inference/batch/running.py': 'a stop and a bug end all rows, a bad row only itself',
-    'fr_inference/benchmarking/scaling.py': 'refuses several',
+    'fr_inference/benchmarking/scaling.py': 'all begin each call together',
     'fr_inference/cli/bars.py': 'one draws and speaks',
     'fr_inference/cli/joining.py': 'connects them',
     'fr_inference/cli/program.py': 'ends them',
