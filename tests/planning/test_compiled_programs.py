@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import pytest
 
 from fr_inference import config, devices
-from fr_inference.planning import compiling, least_time, lowering, stand_ins, topologies
+from fr_inference.benchmarking import least_time
+from fr_inference.planning import compiling, lowering, stand_ins, topologies
 from fr_inference.planning.lowering import Program
 
 for compiler in ('libtpu', 'jax_cuda12_plugin'):
@@ -98,9 +99,7 @@ def _narrow_generator():
     return dataclasses.replace(full, module=module, variables=variables)
 
 
-@pytest.mark.parametrize(
-    ('topology', 'most'), [('v5e-8', 0.67e9), ('h100x8', 0.46e9)]
-)
+@pytest.mark.parametrize(('topology', 'most'), [('v5e-8', 0.67e9), ('h100x8', 0.46e9)])
 def test_a_step_of_the_training(topology, most):
     """Bytes of each image; devices meet twice for a BatchNorm layer, over the whole batch, and once."""
     target = stand_ins.of_architecture('iresnet18', {'dtype': 'bfloat16'})
