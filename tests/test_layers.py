@@ -15,6 +15,8 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 # From the lowest; modules of one layer do not know each other, files of one package do.
 LAYERS = (
     ('rng', 'errors', 'files'),
+    ('addresses',),
+    ('local_copies',),
     ('declaring',),
     ('config',),
     ('program_config',),
