@@ -1,8 +1,8 @@
 """Objects of a store, named by an address (`gs://bucket/faces`): the only module that knows fsspec.
 
-An address is `scheme://` and a path, of any scheme for which fsspec has a driver. The driver is installed
-separately (`pip install fr_inference[cloud]` brings those of Google Cloud Storage and S3), finds the
-credentials and the endpoint in the environment, and tries again after transient errors.
+An address is `scheme://` and a path, of any scheme that fsspec has a driver for. Drivers are installed
+separately: `pip install fr_inference[cloud]` brings those of Google Cloud Storage and S3. A driver finds
+credentials and endpoint in the environment, and tries again after transient errors.
 """
 
 import contextlib
@@ -22,7 +22,9 @@ _VERSIONS = ('generation', 'ETag', 'etag', 'md5Hash', 'mtime', 'LastModified', '
 _PIECE = 4 << 20  # of one object that is read together with others
 _BLOCK = 16 << 20  # of a large object; several are under way at once
 _BLOCKS = 4
-_DENIED = re.compile(r'\b40[13]\b|forbidden|access ?denied|credential|not authorized', re.IGNORECASE)
+_DENIED = re.compile(
+    r'\b40[13]\b|forbidden|access ?denied|credential|not authorized', re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,9 +162,7 @@ def read(address: str, field: str, most: int) -> bytes:
     return found
 
 
-def read_some(
-    addresses: Sequence[str], field: str, most: int
-) -> list[bytes | FileNotFoundError]:
+def read_some(addresses: Sequence[str], field: str, most: int) -> list[bytes | FileNotFoundError]:
     """Returns the objects at some addresses of one store, which are read at the same time.
 
     Of one that is longer than `most` bytes, one byte more than that is returned. Where nothing is,
@@ -224,7 +224,9 @@ def download(address: str, entry: Entry, path: str | os.PathLike, field: str) ->
                 break
     if find(address, field) != entry or done != entry.size:
         os.unlink(path)
-        raise errors.InputError(field, f'{address}, which changes while it is read', hint='try again')
+        raise errors.InputError(
+            field, f'{address}, which changes while it is read', hint='try again'
+        )
 
 
 def write(address: str, content: bytes, field: str, *, new: bool = False) -> bool:
@@ -307,9 +309,9 @@ def _told(error: BaseException, address: str, field: str) -> errors.InputError:
     if isinstance(error, FileNotFoundError):
         return errors.InputError(field, f'{shown!r}, which does not exist')
     if isinstance(error, ImportError):
-        return errors.InputError(
-            field, f'{shown!r}, for which a driver is missing ({said})', hint=_EXTRA
-        )
+        hint = _EXTRA if scheme in ('gs', 'gcs', 's3', 's3a') else 'install that package'
+        found = f'{shown!r}, for which a driver is missing ({said})'
+        return errors.InputError(field, found, hint=hint)
     if isinstance(error, ValueError) and 'Protocol not known' in said:
         return errors.InputError(
             field, f'{shown!r}', 'gs://, s3:// or another scheme that fsspec has a driver for'

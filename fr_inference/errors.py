@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-
 _CALLED: dict[str, str] = {}
 
 
@@ -23,7 +22,8 @@ def called(text: str) -> str:
     """
     for path, name in _CALLED.items():
         if path in text:
-            text = re.sub(re.escape(path) + r'(?![\w.-])', lambda _, name=name: name, text)
+            parts = re.split(re.escape(path) + r'(?![\w.-])', text)
+            text = name.join(parts)
     return text
 
 

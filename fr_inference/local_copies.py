@@ -42,15 +42,15 @@ def path_of(
     source: str | os.PathLike,
     field: str,
     beside: Callable[[pathlib.Path], Sequence[str]] | None = None,
+    depth: int = 1,
 ) -> pathlib.Path:
     """Returns a path as it is, and of an address the path of a copy on this machine.
-
-    Of a folder the files in it are copied, and those of the folders in it, but no deeper.
 
     Args:
       source: a path or an address.
       field: of errors.
       beside: what else belongs to a file: its copy -> names of files in the same folder.
+      depth: of a folder, how many folders below it a file is copied from.
 
     Raises:
       InputError: of `field`, when nothing is there, or it cannot be copied.
@@ -72,7 +72,7 @@ def path_of(
     entries = {
         name: entry
         for name, entry in addresses.below(address, field).items()
-        if name.count('/') <= 1
+        if name.count('/') <= depth
     }
     if not entries:
         raise errors.InputError(field, f'{address[:200]!r}, which does not exist')

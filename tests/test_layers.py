@@ -16,7 +16,8 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 LAYERS = (
     ('rng', 'errors', 'files'),
     ('addresses',),
-    ('local_copies',),
+    ('local_copies', 'claims'),
+    ('mirrored',),
     ('declaring',),
     ('config',),
     ('program_config',),

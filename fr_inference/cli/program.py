@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from absl import logging
 
-from fr_inference import errors, processes
+from fr_inference import errors, mirrored, processes
 from fr_inference.cli import compiled, helptext, joining
 from fr_inference.cli.joining import EXIT_BAD_INPUT, joined
 from fr_inference.cli.options import Flags
@@ -110,7 +110,8 @@ class Program:
             compiled.keep()
             if self.saves and not joined():  # with several, JAX handles it and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
-            self.main(flags)
+            with mirrored.kept():
+                self.main(flags)
             return None
         except errors.InputError as error:
             return _line(error, flags), EXIT_BAD_INPUT

@@ -30,9 +30,7 @@ _EXACT = 1 << 24
 _MOST_HEADERS = 1 << 20  # of images that are read at opening: each takes a read of the disk
 
 
-def open_record(
-    path: str | os.PathLike, field: str = 'faces', *, name: str | None = None
-) -> Faces:
+def open_record(path: str | os.PathLike, field: str = 'faces', *, name: str | None = None) -> Faces:
     """Opens a training set; identities are its labels, paths `train.rec#0`, `train.rec#1`, ...
 
     Images are read when asked for. 40 bytes an image stay in memory.

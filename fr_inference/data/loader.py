@@ -131,7 +131,8 @@ def _receive(sent):
 
 
 def _decode_here(indices, height, width):
-    return _decode(*_HERE['reading'], indices, height, width)
+    ahead, read = _HERE['reading']
+    return _decode(ahead, read, indices, height, width)
 
 
 def batches(

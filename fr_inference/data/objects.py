@@ -7,11 +7,12 @@ next (`ahead`); they are read together and wait here for a moment. Nothing is ke
 import collections
 import dataclasses
 import functools
-import os
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from fr_inference import addresses
+from fr_inference.addresses import Entry
 from fr_inference.data.faces import Faces
 from fr_inference.formats import images
 from fr_inference.formats.images import BadImageError
@@ -102,7 +103,8 @@ class Objects:
             collections.OrderedDict()
         )
         self._bytes = 0
-        self._root, self._listed = '', None  # asked for by a batch alone
+        self._root = ''
+        self._listed: dict[str, Entry] | None = None  # asked for by a batch alone
 
     def __getstate__(self) -> tuple[Sequence[str], str]:
         return self.paths, self.field
@@ -149,7 +151,6 @@ class Objects:
             )
         return content
 
-
     def version(self, index: int) -> str:
         """Returns size and version of an image as the store lists it, '' for one that is not listed.
 
@@ -157,8 +158,9 @@ class Objects:
           InputError: when the store cannot be asked.
         """
         if self._listed is None:
-            common = os.path.commonprefix(self.paths)
-            self._root = addresses.parent(common + '-')
+            first, last = min(self.paths), max(self.paths)
+            same = itertools.takewhile(lambda two: two[0] == two[1], zip(first, last, strict=False))
+            self._root = addresses.parent(first[: len(list(same))] + '-')
             self._listed = addresses.below(self._root, self.field)
         entry = self._listed.get(self.paths[index][len(self._root) :].lstrip('/'))
         return '' if entry is None else f'{entry.size} {entry.stamp}'

@@ -136,16 +136,15 @@ def _open_stored(address, field, reading):
             raise error if error.field == field else error.within(field) from error
     names = list(addresses.below(address, field))
     if not names:
-        found = 'which does not exist' if addresses.find(address, field) is None else 'an object'
-        raise errors.InputError(field, f'{address!r:.200}, {found}', _KINDS)
+        what = 'which does not exist' if addresses.find(address, field) is None else 'an object'
+        raise errors.InputError(field, f'{address!r:.200}, {what}', _KINDS)
     try:
         found = photo_folders.read(objects.tree(address, names))
     except errors.InputError as error:
         raise error.within(field) from error
     identities, remarks = spellings.merged(found.people)
     paths = [str(file) for file in found.files]
-    remarks = (*found.remarks, *remarks)
-    return objects.from_addresses(address, paths, identities, field, remarks)
+    return objects.from_addresses(address, paths, identities, field, (*found.remarks, *remarks))
 
 
 def _open_folder(root):
@@ -179,13 +178,16 @@ def _open_manifest(path, open_source, field, address=None):
         ),
     ]
     order = list(files)
-    for members in stored.values():  # those of one store are read together
+    for group in stored.values():  # those of one store are read together
         parts.append(
             objects.from_addresses(
-                str(path), [rows[row][0] for row in members], [rows[row][1] for row in members], field
+                str(path),
+                [rows[row][0] for row in group],
+                [rows[row][1] for row in group],
+                field,
             )
         )
-        order += members
+        order += group
     for spec, members in numbered.items():
         drawn = spec.startswith((_PROCEDURAL, _TFDS))
         named = spec
@@ -205,7 +207,9 @@ def _open_manifest(path, open_source, field, address=None):
         names = tuple(rows[row][1] for row, _ in members)
         parts.append(dataclasses.replace(chosen, identities=names))
         order += [row for row, _ in members]
-    everything = concat([part for part in parts if len(part)], address or str(path)).select(np.argsort(np.asarray(order)))
+    everything = concat([part for part in parts if len(part)], address or str(path)).select(
+        np.argsort(np.asarray(order))
+    )
     if len(set(everything.paths)) < len(everything):
         path_twice = collections.Counter(everything.paths).most_common(1)[0][0]
         raise errors.InputError(str(path), f'{path_twice!r:.200} twice', 'each image once')
