@@ -81,3 +81,19 @@ def served(cache: pathlib.Path) -> Iterator[Store]:
         finally:
             kind.clear_instance_cache()
             server.stop()
+
+
+@contextlib.contextmanager
+def in_memory() -> Iterator[Any]:
+    """An empty file system in memory (`memory://`)."""
+    files = fsspec.filesystem('memory')
+
+    def clear():
+        files.store.clear()
+        files.pseudo_dirs[:] = ['']
+
+    clear()
+    try:
+        yield files
+    finally:
+        clear()
