@@ -178,6 +178,7 @@ def test_who_knows_what(path):
     known = packages(source)
     assert devices(source) <= KNOW_DEVICES.get(name, set())
     assert 'orbax' not in known or name == 'fr_inference/checkpointing.py'
+    assert 'fsspec' not in known or name == 'fr_inference/addresses.py'
     assert 'safetensors' not in known or name.startswith(
         ('fr_inference/formats/', 'fr_inference/weights/')
     )
