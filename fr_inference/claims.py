@@ -116,10 +116,11 @@ class Claim:
 
     def _held(self):
         """Returns what the claim at the address says, {} where there is none."""
-        if addresses.find(self._object, self._field) is None:
+        (content,) = addresses.read_some([self._object], self._field, _MOST_BYTES)
+        if isinstance(content, FileNotFoundError):
             return {}
         try:
-            found = json.loads(addresses.read(self._object, self._field, _MOST_BYTES))
+            found = json.loads(content)
         except (ValueError, RecursionError):
             return {'id': ''}
         return found if isinstance(found, dict) else {'id': ''}

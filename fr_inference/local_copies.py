@@ -38,6 +38,18 @@ def cache(kind: str) -> pathlib.Path:
     return folder
 
 
+def here(path: str | os.PathLike, field: str) -> pathlib.Path:
+    """Returns the path of a folder of this machine.
+
+    Raises:
+      InputError: of `field`, for an address, which would become a folder called `s3:`.
+    """
+    if addresses.is_address(path):
+        hint = 'the programs take addresses for what they write'
+        raise errors.InputError(field, path, 'a folder of this machine', hint)
+    return pathlib.Path(path)
+
+
 def path_of(
     source: str | os.PathLike,
     field: str,

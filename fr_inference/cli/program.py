@@ -103,6 +103,19 @@ class Program:
         if failure is not None:
             _stop(*failure)
 
+    def _work(self, flags: Flags) -> None:
+        """Runs `main`; no process leaves before the first has uploaded the results.
+
+        The others would wait for half a minute at their end, and their failure would end the first.
+        """
+        try:
+            with mirrored.kept():
+                self.main(flags)
+        except (processes.Stopped, gate.GateCrossed):  # in all processes
+            processes.meet()
+            raise
+        processes.meet()
+
     def _attempt(self, flags: Flags, machine: Machine) -> tuple[str, int] | None:
         """Runs `main`; returns (line, exit code) where it fails by anything but a bug."""
         try:
@@ -110,8 +123,7 @@ class Program:
             compiled.keep()
             if self.saves and not joined():  # with several, JAX handles it and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
-            with mirrored.kept():
-                self.main(flags)
+            self._work(flags)
             return None
         except errors.InputError as error:
             return _line(error, flags), EXIT_BAD_INPUT
