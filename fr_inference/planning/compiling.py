@@ -16,7 +16,7 @@ from fr_inference import files
 from fr_inference.planning import program_text
 from fr_inference.planning.topologies import Topology
 
-_SCHEMA = 1  # of the figures that are kept
+_SCHEMA = 2  # of the figures that are kept
 _USED = re.compile(r'\(([\d.]+)([KMGT]?)\) exceeds available|Used ([\d.]+)([KMGT]?) of')
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
@@ -30,7 +30,9 @@ class Figures:
       memory: bytes by part: 'arguments', 'outputs', 'temporaries', 'program'; of a program that the
         compiler refused only 'temporaries', where it says them.
       flops: floating-point operations; None where the compiler does not count them.
-      bytes: read and written; None for a program that was refused.
+      bytes: of main memory, read and written; None for a program that was refused.
+      accessed: by XLA's own count, which takes a TPU's vector memory for main memory; None where it
+        does not count.
       collectives: kind -> number of operations between devices.
       compile_seconds: how long it took on the machine that planned.
     """
@@ -39,6 +41,7 @@ class Figures:
     memory: Mapping[str, int]
     flops: float | None = None
     bytes: float | None = None
+    accessed: float | None = None
     collectives: Mapping[str, int] = dataclasses.field(default_factory=dict)
     compile_seconds: float = 0.0
 
@@ -99,7 +102,8 @@ def _compiled(lowered, topology):
         fits=sum(memory.values()) <= topology.available,
         memory=memory,
         flops=cost.get('flops'),
-        bytes=cost.get('bytes accessed') or float(program_text.bytes_moved(text)),
+        bytes=float(program_text.bytes_moved(text)),
+        accessed=cost.get('bytes accessed'),
         collectives=program_text.collectives(text),
         compile_seconds=seconds,
     )

@@ -105,6 +105,7 @@ def _figures(part: Part, topology: Topology, size: int, found: Figures) -> dict[
     return figures | {
         'flops': found.flops,
         'bytes': found.bytes,
+        'bytes_accessed': found.accessed,
         'collectives': dict(found.collectives),
         'arithmetic_seconds': least.arithmetic,
         'memory_seconds': least.memory,

@@ -1,8 +1,9 @@
 """What the text of a compiled program says: bytes that its operations move, and collectives.
 
-XLA analyses what it compiles for a TPU, but not what it compiles for a GPU. There the operands and
-results of every operation that runs are counted, each once and whole: an operation that reads a part of
-an operand is counted as if it read all of it.
+The operands and results of every operation that runs are counted, each once and whole: an operation
+that reads a part of an operand is counted as if it read all of it. What the compiler of a TPU keeps in
+the chip's vector memory (128 MiB on a v5e) passes no main memory and is not counted; XLA's own
+analysis (`bytes accessed`) counts it as the rest.
 """
 
 import collections
@@ -12,7 +13,10 @@ from collections.abc import Iterator, Mapping
 
 # Name, type and operation; the operands and attributes follow.
 _HEAD = re.compile(r'\s*(?:ROOT )?%?([\w.\-]+) = ')
-_ARRAY = re.compile(r'([a-z]+[0-9]*(?:e[0-9]+m[0-9]+[a-z]*)?)\[([0-9,]*)\]')
+# Element type, sides, layout.
+_ARRAY = re.compile(r'([a-z]+[0-9]*(?:e[0-9]+m[0-9]+[a-z]*)?)\[([0-9,]*)\](\{[^}]*\})?')
+# A layout's memory space; none is the chip's main memory, and 1 a TPU's vector memory.
+_ELSEWHERE = re.compile(r'S\([1-9]\d*\)')
 _BEGIN = re.compile(r'(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{$')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _COLLECTIVE = re.compile(
@@ -44,7 +48,8 @@ class Line:
 
     Attributes:
       name: of the result.
-      size: of the result, bytes.
+      size: of what the result holds of main memory, bytes.
+      copied: bytes that an asynchronous copy begins to move to or from main memory; 0 for others.
       operation: such as 'fusion'.
       operands: their names.
       rest: attributes.
@@ -52,24 +57,38 @@ class Line:
 
     name: str
     size: int
+    copied: int
     operation: str
     operands: tuple[str, ...]
     rest: str
 
 
 def size(type_text: str) -> int:
-    """Returns the bytes of a type.
+    """Returns the bytes of a type that are in main memory.
 
     >>> size('(bf16[2,3]{1,0:T(8,128)(2,1)}, f32[])'), size('pred[7]'), size('token[]')
     (16, 7, 0)
+    >>> size('(bf16[2,3]{1,0:T(8,128)(2,1)S(1)}, f32[])')
+    4
     """
-    total = 0
-    for dtype, sides in _ARRAY.findall(type_text):
+    return sum(count for count, elsewhere in _arrays(type_text) if not elsewhere)
+
+
+def _arrays(type_text):
+    """(bytes, whether they are in another memory) of each array of a type."""
+    for dtype, sides, layout in _ARRAY.findall(type_text):
         count = 1
         for side in filter(None, sides.split(',')):
             count *= int(side)
-        total += -(-count * _bits(dtype) // 8)
-    return total
+        yield -(-count * _bits(dtype) // 8), bool(_ELSEWHERE.search(layout))
+
+
+def _copied(operation, type_text):
+    """Of 'copy-start', whose type is (to, from, ...), and 'slice-start', whose type is ((from), to, ...)."""
+    if operation not in ('copy-start', 'slice-start'):
+        return 0
+    (first, first_away), (second, second_away) = list(_arrays(type_text))[:2]
+    return (first if operation == 'copy-start' else second) * (2 - first_away - second_away)
 
 
 def _bits(dtype):
@@ -116,7 +135,8 @@ def _line(raw):
     attributes = inside[stop + 1 :]
     if _LIBRARY in attributes and type_text.startswith('('):
         type_text = _SCRATCH.sub('', type_text)
-    return Line(head[1], size(type_text), operation, operands, attributes)
+    copied = _copied(operation, type_text)
+    return Line(head[1], size(type_text), copied, operation, operands, attributes)
 
 
 def _closing(text, start):
@@ -130,7 +150,7 @@ def _closing(text, start):
 
 
 def bytes_moved(text: str) -> int:
-    """Returns the bytes of operands and results of all operations that run, loops as often as they run.
+    """Returns the bytes of main memory that all operations that run read and write, each round of a loop.
 
     A loop whose number of rounds the compiler does not know is counted once.
     """
@@ -150,6 +170,8 @@ def _moved(name, found):
             total += (int(trips[1]) if trips else 1) * (_moved(inner[1], found) if inner else 0)
         elif line.operation == 'conditional':
             total += max((_moved(branch, found) for branch in _branches(line.rest)), default=0)
+        elif line.operation in ('copy-start', 'slice-start'):
+            total += line.copied
         else:
             total += line.size + sum(sizes.get(operand, 0) for operand in line.operands)
     return total

@@ -1,5 +1,7 @@
 """The shared layers against independent formulations."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -142,6 +144,31 @@ def test_norms_keep_flat_features(kind, channels):
     found = np.asarray(norm.apply(norm.init(jax.random.key(0), x), x))
     np.testing.assert_allclose(found.std(axis=1), 1, rtol=1e-3)
     assert [len(set(np.abs(row).round(4))) > channels // 2 for row in found] == [True] * 3
+
+
+@pytest.mark.parametrize(('started', 'tolerance'), [(True, 3e-4), (False, 5e-3)])
+def test_batch_statistics_in_one_pass(started, tolerance):
+    """As the two passes of Flax: with means up to 50 deviations before the first step, 500 later."""
+    means = jnp.asarray([0.0, 1.0, 10.0, 100.0, 1000.0][: 5 if started else 4])
+    x = 2 * draw(0, 8, 6, 6, len(means)) + means
+    running = {'mean': started * 1.01 * means, 'var': jnp.ones_like(means)}
+    one = layers.normalization('batch')(train=True)
+    two = nn.BatchNorm(use_running_average=False, momentum=0.9, use_fast_variance=False)
+    params = {'scale': 1 + draw(1, len(means)) / 4, 'bias': draw(2, len(means))}
+
+    def output(module, params, x):
+        variables = {'params': params, 'batch_stats': running}
+        y, updated = module.apply(variables, x, mutable=['batch_stats'])
+        return jnp.sum(jnp.sin(y) * draw(3, *y.shape)), (y, updated)
+
+    run = jax.value_and_grad(output, argnums=(1, 2), has_aux=True)
+    (_, found), gradients = run(one, params, x)
+    (_, expected), expected_gradients = run(two, params, x)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance),
+        (found, gradients),
+        (expected, expected_gradients),
+    )
 
 
 def test_unknown_normalisation():

@@ -49,6 +49,29 @@ def test_bytes_by_hand():
     assert program_text.bytes_moved(LOOP) == loop + product + reduced + copied
 
 
+def test_vector_memory_is_no_main_memory():
+    """A tensor that a TPU's compiler keeps on the chip moves only where it is brought or taken away."""
+    text = """
+%fused (p: f32[100]) -> f32[100] {
+  %p = f32[100]{0} parameter(0)
+  ROOT %n = f32[100]{0} negate(%p)
+}
+ENTRY %main (a: f32[100]) -> f32[100] {
+  %a = f32[100]{0:T(128)} parameter(0)
+  %half = ((f32[100]{0:T(128)}), f32[50]{0:T(128)S(1)}, s32[]{:T(128)S(6)}) slice-start(%a), slice={[0:50]}
+  %halved = f32[50]{0:T(128)S(1)} slice-done(%half)
+  %bring = (f32[100]{0:T(128)S(1)}, f32[100]{0:T(128)}, u32[]{:S(2)}) copy-start(%a)
+  %brought = f32[100]{0:T(128)S(1)} copy-done(%bring)
+  %inside = f32[100]{0:T(128)S(1)} fusion(%brought, %halved), kind=kLoop, calls=%fused
+  %mixed = f32[100]{0:T(128)} fusion(%inside, %a), kind=kLoop, calls=%fused
+  %move = (f32[100]{0:T(128)}, f32[100]{0:T(128)}, u32[]{:S(2)}) copy-start(%mixed)
+  ROOT %moved = f32[100]{0:T(128)} copy-done(%move)
+}
+"""
+    brought, mixed, moved = 200 + 400, 400 + 400, 400 + 400
+    assert program_text.bytes_moved(text) == brought + mixed + moved
+
+
 def test_collectives_are_counted_once():
     assert program_text.collectives(LOOP) == {'all-reduce': 1}
 
