@@ -501,6 +501,18 @@ class Output(Report):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Profiling(Config):
+    """Whether a few steps are traced."""
+
+    profile: str | None = option(
+        None,
+        'Folder for a trace of a few steps of each loop, which XProf and Perfetto open.',
+        'machine',
+        names='FOLDER',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Gates(Config):
     """What fails an audit."""
 

@@ -23,7 +23,7 @@ LAYERS = (
     ('program_config',),
     ('processes',),
     ('devices',),
-    ('tables', 'provenance', 'checkpointing', 'row_cache'),
+    ('tables', 'provenance', 'checkpointing', 'row_cache', 'profiling'),
     ('runs',),
     ('kernels', 'metrics', 'formats'),
     ('models',),

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import devices, errors, processes
+from fr_inference import devices, errors, processes, profiling
 from fr_inference.benchmarking import chips, timing
 from fr_inference.runs import Progress
 
@@ -121,6 +121,10 @@ def _rows(task, counts, rounds, peak, progress):
             compiling = time.perf_counter() - start
 
             warming, _ = timing.timed(functools.partial(program.call, compiled))
+            profiling.repeated(
+                f'{task.name}, {task.size} a device, {count} devices',
+                functools.partial(program.call, compiled),
+            )
         calls[count] = functools.partial(_call, program, compiled, repeated)
         held, _ = chips.peak_bytes(chosen)
         rows.append(

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate not passed, 4 stopped by SIGT
 (run the same command to continue).
 """
 
+import contextlib
 import dataclasses
 import errno
 import faulthandler
@@ -16,14 +17,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import logging
 
-from fr_inference import errors, mirrored, processes
-from fr_inference.cli import compiled, helptext, joining
+from fr_inference import errors, mirrored, processes, profiling
+from fr_inference.cli import bars, compiled, folders, helptext, joining
 from fr_inference.cli.joining import EXIT_BAD_INPUT, joined
 from fr_inference.cli.options import Flags
+from fr_inference.config import Profiling
 from fr_inference.declaring import Config
 from fr_inference.program_config import Machine
 from fr_inference.report import gate
@@ -109,7 +111,7 @@ class Program:
         The others would wait for half a minute at their end, and their failure would end the first.
         """
         try:
-            with mirrored.kept():
+            with mirrored.kept(), _profiled(flags):
                 self.main(flags)
         except (processes.Stopped, gate.GateCrossed):  # in all processes
             processes.meet()
@@ -121,6 +123,7 @@ class Program:
         try:
             joining.join_others(machine, shared=self.shared)
             compiled.keep()
+            compiled.announce()
             if self.saves and not joined():  # with several, JAX handles it and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
             self._work(flags)
@@ -144,6 +147,23 @@ class Program:
             traceback.print_exc()
             _leave(EXIT_BUG)
         return None
+
+
+@contextlib.contextmanager
+def _profiled(flags: Flags) -> Iterator[None]:
+    """Traces what --profile asks for, in process 0: the others do the same."""
+    asked = flags.read(Profiling).profile if 'profile' in flags.options else None
+    folder = None if asked is None else folders.make(asked, 'profile')
+    with profiling.into(folder if processes.is_first() else None) as traced:
+        yield
+    if folder is not None:
+        bars.say(
+            f'--profile: {errors.called(str(folder))} holds a trace of {", ".join(traced)}'
+            if traced
+            else '--profile: found no loop to trace, expected one of more than 2 batches or steps (of a '
+            'search more than 20)',
+            file=sys.stderr,
+        )
 
 
 def _collect_less() -> None:

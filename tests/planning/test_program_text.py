@@ -67,7 +67,7 @@ ENTRY %main (a: f32[100]) -> f32[100] {
   %move = (f32[100]{0:T(128)}, f32[100]{0:T(128)}, u32[]{:S(2)}) copy-start(%mixed)
   ROOT %moved = f32[100]{0:T(128)} copy-done(%move)
 }
-"""
+"""  # noqa: E501
     brought, mixed, moved = 200 + 400, 400 + 400, 400 + 400
     assert program_text.bytes_moved(text) == brought + mixed + moved
 
