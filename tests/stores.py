@@ -58,12 +58,15 @@ class Store:
 @contextlib.contextmanager
 def served(cache: pathlib.Path) -> Iterator[Store]:
     """Serves an empty bucket; the environment holds its endpoint and credentials meanwhile."""
+    import requests
     from moto.server import ThreadedMotoServer
 
     logging.getLogger('werkzeug').setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
     server.start()
     endpoint = 'http://{}:{}'.format(*server.get_host_and_port())
+    # What another module's server held is held by the process.
+    requests.post(f'{endpoint}/moto-api/reset', timeout=10).close()
     told = {
         'AWS_ACCESS_KEY_ID': 'somebody',
         'AWS_SECRET_ACCESS_KEY': 'something',
