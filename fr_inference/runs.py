@@ -12,12 +12,12 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, files, processes, profiling
+from fr_inference import checkpointing, errors, files, mirrored, processes, profiling
 from fr_inference.row_cache import RowCache
 
 Progress = Callable[..., None]
@@ -217,6 +217,7 @@ def resume(
             nonlocal saved, saved_at
             if states is not None and saved != done:
                 states.save(done, state)
+                mirrored.push(cast(str, folder))
             saved, saved_at = done, time.monotonic()
 
         while done < total:
@@ -290,33 +291,39 @@ def rows(
         if progress is not None:
             progress(label, count, total)
 
-    while done < total:
-        processes.stop_point()
-        began = time.monotonic()
-        block = todo[done - stored : done - stored + size]
-        own = block[processes.share(len(block))]
-        # What other processes did meanwhile is not known before the block's end.
-        told = functools.partial(_tell_from, advanced, done) if processes.count() == 1 else None
-        part = processes.each_its_share(
-            functools.partial(_computed, compute, own, width, told, loop)
-        )
-        if len(part) != len(own):
-            raise ValueError(f'compute: found {len(part)} rows, expected {len(own)}')
-        part = processes.gather_rows(part)
-        if lost is not None:
-            mine = [[int(position), lost[int(position)]] for position in own if position in lost]
-            lost.update(pair for pairs in processes.gather_json(mine) for pair in pairs)
-        values[block] = part
+    try:
+        while done < total:
+            processes.stop_point()
+            began = time.monotonic()
+            block = todo[done - stored : done - stored + size]
+            own = block[processes.share(len(block))]
+            # What other processes did meanwhile is not known before the block's end.
+            told = functools.partial(_tell_from, advanced, done) if processes.count() == 1 else None
+            part = processes.each_its_share(
+                functools.partial(_computed, compute, own, width, told, loop)
+            )
+            if len(part) != len(own):
+                raise ValueError(f'compute: found {len(part)} rows, expected {len(own)}')
+            part = processes.gather_rows(part)
+            if lost is not None:
+                mine = [
+                    [int(position), lost[int(position)]] for position in own if position in lost
+                ]
+                lost.update(pair for pairs in processes.gather_json(mine) for pair in pairs)
+            values[block] = part
+            if cache is not None and processes.is_first():
+                cache.append([keys[position] for position in block.tolist()], part)
+            done += len(block)
+            if processes.count() > 1:
+                advanced(done)
+            # The slowest process's time, so that all come to the same size.
+            seconds = max(processes.gather_json(time.monotonic() - began))
+            grown = min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1)))
+            size = max(size, grown // at_once * at_once)
+        loop.end()
+    finally:
         if cache is not None and processes.is_first():
-            cache.append([keys[position] for position in block.tolist()], part)
-        done += len(block)
-        if processes.count() > 1:
-            advanced(done)
-        # The slowest process's time, so that all come to the same size.
-        seconds = max(processes.gather_json(time.monotonic() - began))
-        grown = min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1)))
-        size = max(size, grown // at_once * at_once)
-    loop.end()
+            cache.flush()
     return values
 
 

@@ -15,6 +15,9 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 # From the lowest; modules of one layer do not know each other, files of one package do.
 LAYERS = (
     ('rng', 'errors', 'files'),
+    ('addresses',),
+    ('local_copies', 'claims'),
+    ('mirrored',),
     ('declaring',),
     ('config',),
     ('program_config',),
@@ -175,6 +178,7 @@ def test_who_knows_what(path):
     known = packages(source)
     assert devices(source) <= KNOW_DEVICES.get(name, set())
     assert 'orbax' not in known or name == 'fr_inference/checkpointing.py'
+    assert 'fsspec' not in known or name == 'fr_inference/addresses.py'
     assert 'safetensors' not in known or name.startswith(
         ('fr_inference/formats/', 'fr_inference/weights/')
     )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import logging
 
-from fr_inference import errors, processes, profiling
+from fr_inference import errors, mirrored, processes, profiling
 from fr_inference.cli import bars, compiled, folders, helptext, joining
 from fr_inference.cli.joining import EXIT_BAD_INPUT, joined
 from fr_inference.cli.options import Flags
@@ -105,6 +105,19 @@ class Program:
         if failure is not None:
             _stop(*failure)
 
+    def _work(self, flags: Flags) -> None:
+        """Runs `main`; no process leaves before the first has uploaded the results.
+
+        The others would wait for half a minute at their end, and their failure would end the first.
+        """
+        try:
+            with mirrored.kept(), _profiled(flags):
+                self.main(flags)
+        except (processes.Stopped, gate.GateCrossed):  # in all processes
+            processes.meet()
+            raise
+        processes.meet()
+
     def _attempt(self, flags: Flags, machine: Machine) -> tuple[str, int] | None:
         """Runs `main`; returns (line, exit code) where it fails by anything but a bug."""
         try:
@@ -113,8 +126,7 @@ class Program:
             compiled.announce()
             if self.saves and not joined():  # with several, JAX handles it and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
-            with _profiled(flags):
-                self.main(flags)
+            self._work(flags)
             return None
         except errors.InputError as error:
             return _line(error, flags), EXIT_BAD_INPUT
@@ -146,7 +158,7 @@ def _profiled(flags: Flags) -> Iterator[None]:
         yield
     if folder is not None:
         bars.say(
-            f'--profile: {folder} holds a trace of {", ".join(traced)}'
+            f'--profile: {errors.called(str(folder))} holds a trace of {", ".join(traced)}'
             if traced
             else '--profile: found no loop to trace, expected one of more than 2 batches or steps (of a '
             'search more than 20)',
