@@ -9,7 +9,7 @@ where they can be corrected for the second.
 
 import sys
 
-from fr_inference import errors
+from fr_inference import config, errors
 from fr_inference.cli import folders, options, program
 from fr_inference.data import landmarks
 from fr_inference.program_config import Alignment
@@ -19,12 +19,12 @@ def main(flags: options.Flags) -> None:
     """Writes OUT/PATH.png for each photograph; lists those that gave none and those of several faces."""
     asked = flags.read(Alignment)
     out = folders.make(asked.out, 'out').resolve()
-    made = landmarks.align_files(asked)
+    made = landmarks.align_files(config.replace(asked, out=out))
     for path, count in made.several:
         print(errors.shown(f'{path}: {count} faces, the main one was taken'), file=sys.stderr)
     for _, reason in made.left_out:
         print(f'left out: {errors.shown(reason)}', file=sys.stderr)
-    print(f'{out}: {made}')
+    print(f'{errors.called(str(out))}: {made}')
 
 
 PROGRAM = program.Program(main=main, kinds=(Alignment,), shared=False, saves=False)

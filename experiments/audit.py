@@ -29,7 +29,10 @@ def main(flags: options.Flags) -> None:
 
 PROGRAM = program.Program(
     main=main,
-    kinds=(config.Inputs, config.Settings, config.Search, config.Output, config.Gates),
+    kinds=(
+        *(config.Inputs, config.Settings, config.Search),
+        *(config.Output, config.Gates, config.Profiling),
+    ),
 )
 
 if __name__ == '__main__':

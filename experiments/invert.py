@@ -38,7 +38,10 @@ def main(flags: options.Flags) -> None:
 
 PROGRAM = program.Program(
     main=main,
-    kinds=(config.Inputs, config.Settings, config.Search, config.Output, config.Gates),
+    kinds=(
+        *(config.Inputs, config.Settings, config.Search),
+        *(config.Output, config.Gates, config.Profiling),
+    ),
     required=('generator', 'evaluator'),
     hidden=('attacks', 'member_identities', 'shift'),
 )

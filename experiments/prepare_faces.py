@@ -7,6 +7,7 @@ Stopped or killed at any moment, the same command continues with the rest. Encod
 by byte.
 """
 
+from fr_inference import config, errors
 from fr_inference.cli import bars, folders, options, program
 from fr_inference.data import prepare
 from fr_inference.program_config import Preparation
@@ -15,8 +16,9 @@ from fr_inference.program_config import Preparation
 def main(flags: options.Flags) -> None:
     """Writes OUT/NAME/1.0.0 and says how to open it."""
     asked = flags.read(Preparation)
-    folders.make(asked.out, 'out')
-    print(prepare.prepare(asked, bars.progress))
+    out = folders.make(asked.out, 'out')
+    made = prepare.prepare(config.replace(asked, out=out), bars.progress)
+    print(errors.called(str(made)))
 
 
 PROGRAM = program.Program(main=main, kinds=(Preparation,), shared=False)

@@ -6,6 +6,7 @@ Writes FOLDER/NAME.csv for each part; with --holdout_images also NAME_other.csv,
 same people.
 """
 
+from fr_inference import config, errors
 from fr_inference.cli import folders, options, program
 from fr_inference.data import splits
 from fr_inference.program_config import Split
@@ -14,9 +15,11 @@ from fr_inference.program_config import Split
 def main(flags: options.Flags) -> None:
     """Writes OUT/NAME.csv for each part."""
     asked = flags.read(Split)
-    folders.make(asked.out, 'out', splits.files(asked.parts))
-    for path, faces in splits.write(asked):
-        print(f'{path}: {len(faces)} images of {len(set(faces.identities))} people')
+    out = folders.make(asked.out, 'out', splits.files(asked.parts))
+    for path, faces in splits.write(config.replace(asked, out=out)):
+        print(
+            f'{errors.called(str(path))}: {len(faces)} images of {len(set(faces.identities))} people'
+        )
 
 
 PROGRAM = program.Program(main=main, kinds=(Split,), shared=False, saves=False)

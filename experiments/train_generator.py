@@ -7,7 +7,7 @@ FACES may show nobody who is audited later. Writes a native generator, and on th
 SIGTERM: the same command continues.
 """
 
-from fr_inference import config
+from fr_inference import config, errors
 from fr_inference.cli import bars, folders, options, program
 from fr_inference.data import sources
 from fr_inference.program_config import GeneratorNetwork, GeneratorTraining
@@ -37,7 +37,9 @@ def main(flags: options.Flags) -> None:
     )
     generators.save_generator(out, sheets.recorded(trained))
     size = module.resolution
-    print(f'{out}: StyleGAN2 at {size}x{size}, trained on {recipe.images} images')
+    print(
+        f'{errors.called(str(out))}: StyleGAN2 at {size}x{size}, trained on {recipe.images} images'
+    )
 
 
 PROGRAM = program.Program(

@@ -10,7 +10,7 @@ the held-out people. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same com
 import dataclasses
 import pathlib
 
-from fr_inference import config
+from fr_inference import config, errors
 from fr_inference.cli import bars, description, folders, options, program
 from fr_inference.data import sources
 from fr_inference.measuring import convention
@@ -47,7 +47,7 @@ def main(flags: options.Flags) -> None:
     trained = dataclasses.replace(trained, name=pathlib.Path(out).resolve().name)
     members = records.training_members(faces, skip_bad=asked.skip_bad)
     native_targets.save_target(out, trained, members=members)
-    print(f'{out}: {trained.architecture}, {len(members)} training images')
+    print(f'{errors.called(str(out))}: {trained.architecture}, {len(members)} training images')
     if others is not None:
         found = held_out.verify(trained, others, seed=how.seed, progress=bars.progress)
         print(f'held-out people: {found}')

@@ -7,14 +7,13 @@ and arrays. (The module is not called `audit`: the function `fr_inference.audit`
 import dataclasses
 import json
 import os
-import pathlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fr_inference import checking, config, files, opening, recording, runs, tables
+from fr_inference import checking, config, files, local_copies, opening, recording, runs, tables
 from fr_inference.data import placement
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
@@ -81,7 +80,7 @@ class Audit:
         """
         from fr_inference.report import page  # here, for matplotlib takes a second to import
 
-        folder = pathlib.Path(folder)
+        folder = local_copies.here(folder, 'folder')
         record = json.dumps(self.record, indent=1, allow_nan=False) + '\n'
         files.write_text(folder / 'audit.json', record)
         rows = zip(*self.columns.values(), strict=True)
@@ -248,7 +247,7 @@ def run(
       Stopped: when that was asked for; what was done is kept in `workdir`.
     """
     started = time.monotonic()
-    folder = pathlib.Path(workdir) if workdir is not None else None
+    folder = local_copies.here(workdir, 'workdir') if workdir is not None else None
     search = checking.wanted_search(opened, search, membership)
     if membership:
         checking.check_attacks(opened.faces, settings, search)

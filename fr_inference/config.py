@@ -35,13 +35,19 @@ GROUPS = {
 
 # What a text may name, and what it looks like.
 NAMES = {
-    'BACKBONE': 'a checkpoint file, a native folder or the name of an embedded backbone',
-    'GENERATOR': 'a StyleGAN2: .pkl, .pt, a native folder or the name of an embedded generator',
-    'FACES': (
-        'a folder with one sub-folder per person, a CSV manifest (path,identity), an insightface '
-        '.rec, tfds:NAME:SPLIT or procedural:SPEC'
+    'BACKBONE': (
+        'a checkpoint file or a native folder, here or at an address (gs://..., s3://...), or the name '
+        'of an embedded backbone'
     ),
-    'FOLDER': '',
+    'GENERATOR': (
+        'a StyleGAN2: .pkl, .pt or a native folder, here or at an address, or the name of an embedded '
+        'generator'
+    ),
+    'FACES': (
+        'a folder with one sub-folder per person, a CSV manifest (path,identity) or an insightface '
+        '.rec, here or at an address; tfds:NAME:SPLIT or procedural:SPEC'
+    ),
+    'FOLDER': 'a folder, or an address (gs://BUCKET/NAME)',
     'FILE': '',
 }
 
@@ -490,6 +496,18 @@ class Output(Report):
         None,
         'Measurements, which audits may share (default: OUT/scores).',
         'output',
+        names='FOLDER',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profiling(Config):
+    """Whether a few steps are traced."""
+
+    profile: str | None = option(
+        None,
+        'Folder for a trace of a few steps of each loop, which XProf and Perfetto open.',
+        'machine',
         names='FOLDER',
     )
 

@@ -2,7 +2,29 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Sequence
+
+_CALLED: dict[str, str] = {}
+
+
+def call(path: str, name: str) -> None:
+    """Lets errors call a path on this machine, and all below it, by the address that it is a copy of."""
+    _CALLED[path] = name
+
+
+def called(text: str) -> str:
+    """Returns a text with the addresses that people know in place of the paths of local copies.
+
+    >>> call('/cache/7f', 'gs://bucket/nets')
+    >>> called('/cache/7f/a.pth, /cache/7f0')
+    'gs://bucket/nets/a.pth, /cache/7f0'
+    """
+    for path, name in _CALLED.items():
+        if path in text:
+            parts = re.split(re.escape(path) + r'(?![\w.-])', text)
+            text = name.join(parts)
+    return text
 
 
 class InputError(ValueError):
@@ -35,10 +57,11 @@ class InputError(ValueError):
         *,
         inside: str = '',
     ):
-        self.field, self.inside = field, inside
-        self.found = None if found is None else str(found)
-        self.expected, self.hint = expected, hint
-        super().__init__(self.message(field))
+        self.field, self.inside = called(field), called(inside)
+        self.found = None if found is None else called(str(found))
+        self.expected = None if expected is None else called(expected)
+        self.hint = None if hint is None else called(hint)
+        super().__init__(self.message(self.field))
 
     def message(self, field: str) -> str:
         """Returns the line with another name for the field, such as its flag."""

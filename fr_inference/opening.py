@@ -97,7 +97,7 @@ def _open(inputs):
 
 
 def _open_shadow(inputs):
-    digests = native_targets.read_members(locate(inputs.shadow))
+    digests = native_targets.read_members(locate(inputs.shadow, 'shadow'))
     if digests is None:
         raise errors.InputError(
             'shadow',
@@ -115,7 +115,9 @@ def training_lists(given: Mapping[str, Any]) -> dict[str, Sequence[str]]:
       given: field -> what was given for a backbone; only paths and names have a list.
     """
     paths = {field: one for field, one in given.items() if isinstance(one, str | os.PathLike)}
-    lists = {field: native_targets.read_members(locate(path)) for field, path in paths.items()}
+    lists = {
+        field: native_targets.read_members(locate(path, field)) for field, path in paths.items()
+    }
     return {field: digests for field, digests in lists.items() if digests is not None}
 
 

@@ -17,6 +17,7 @@ from fr_inference.config import (
     Measuring,
     Part,
     Pixels,
+    Profiling,
     Reading,
     Search,
 )
@@ -177,7 +178,7 @@ class Network(Fitting, Part, Pixels):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training(Aligning):
+class Training(Profiling, Aligning):
     """What a network is trained on, and where it is written."""
 
     faces: str = option(..., 'Training images.', 'faces', names='FACES')
@@ -326,7 +327,7 @@ _MEASURED = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Benchmark(Config):
+class Benchmark(Profiling):
     """What is measured, on which devices, beside which peers."""
 
     what: str = option(

@@ -21,10 +21,18 @@ def describe(command: str) -> dict[str, Any]:
         'git_commit': _commit(pathlib.Path(__file__).resolve().parent.parent),
         'versions': {
             'python': platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+            **{name: _version(name) for name in _PACKAGES},
         },
         'devices': [device.device_kind for device in jax.devices()],
     }
+
+
+def _version(name):
+    """None for a package that is not installed: a checkout can be run without."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _commit(root):

@@ -9,6 +9,7 @@ and so does not work on network file systems.
 """
 
 import contextlib
+import copy
 import errno
 import hashlib
 import json
@@ -16,16 +17,20 @@ import logging
 import os
 import pathlib
 import sqlite3
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from fr_inference import files
+from fr_inference import addresses, errors, files, local_copies, mirrored
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = 500  # keys in one query; older versions of SQLite allow 999 variables
 _PAGE_BYTES = 16384  # several rows a page
+_LEAST_SECONDS = 20.0  # between two uploads
+_MOST_PART_BYTES = 1 << 30
 _WAIT_SECONDS = 60.0  # for another process's transaction
 # SQLite's errors that say nothing of what the file holds; any other means that it is damaged.
 _CODES = {
@@ -50,12 +55,18 @@ class RowCache:
         """Names the file.
 
         Args:
-          folder: of all ways.
+          folder: of all ways, or its address (`_Parts`).
           described: this one: everything that a row depends on besides its key, as JSON can hold it.
           width: numbers in a row.
         """
         self._described = json.dumps({**described, 'width': width}, indent=1, sort_keys=True)
         name = hashlib.sha256(self._described.encode()).hexdigest()[:16]
+        self._parts: _Parts | None = None
+        address = folder if addresses.is_address(folder) else mirrored.address_of(folder)
+        if address is not None:
+            address = addresses.joined(str(address), name)
+            folder = local_copies.place(address, 'scores', 'scores')
+            self._parts = _Parts(address)
         self.path = pathlib.Path(folder) / f'{name}.sqlite'
         self.width = width
 
@@ -71,6 +82,8 @@ class RowCache:
         Raises:
           OSError: that names the file when it cannot be read.
         """
+        if self._parts is not None:
+            self._parts.fetch(self)
         mask, rows = np.zeros(len(keys), bool), np.zeros((len(keys), self.width), np.float32)
         if not self.path.exists():
             return mask, rows[:0]
@@ -86,8 +99,7 @@ class RowCache:
                 marks = ','.join('?' * len(chunk))
                 query = f'SELECT key, row, checksum FROM rows WHERE key IN ({marks})'
                 for key, row, checksum in database.execute(query, chunk):
-                    whole = key in places and isinstance(row, bytes) and len(row) == 4 * self.width
-                    if whole and checksum == _checksum(key, row):
+                    if key in places and self._is_whole(key, row, checksum):
                         rows[places[key]] = np.frombuffer(row, '<f4')
                         mask[places[key]] = True
 
@@ -111,10 +123,24 @@ class RowCache:
             if key and fine:
                 data = row.tobytes()
                 entries.append((key, data, _checksum(key, data)))
+        self._insert(entries)
+        if self._parts is not None:
+            self._parts.add(self, entries)
+
+    def flush(self) -> None:
+        """Brings the last rows to the address, where there is one; logs that it does not answer."""
+        if self._parts is not None:
+            self._parts.flush(self)
+
+    def _insert(self, entries):
         if entries:
             # A row that is there already is damaged, or the same from another process.
             query = 'INSERT OR REPLACE INTO rows (key, row, checksum) VALUES (?, ?, ?)'
             self._use(lambda database: database.executemany(query, entries))
+
+    def _is_whole(self, key, row, checksum):
+        whole = isinstance(key, str) and isinstance(row, bytes) and len(row) == 4 * self.width
+        return whole and checksum == _checksum(key, row)
 
     def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Returns what `work` does in one transaction; where the file is damaged, with a fresh one."""
@@ -160,6 +186,79 @@ class RowCache:
         """Returns the error as one of the file, which programs tell in one line."""
         code = _CODES.get(_code(error), errno.EIO)
         return OSError(code, f'{os.strerror(code)} ({error})', str(self.path))
+
+
+class _Parts:
+    """Rows at an address: each machine adds objects of its own, which nobody changes.
+
+    So any number of audits can share an address at the same time. An object is a file of rows, named
+    by its digest. What this machine has seen of them is noted beside its own file of rows, in the file
+    itself, for the two to be lost together.
+    """
+
+    def __init__(self, address):
+        self._address = address
+        self._pending: list[tuple[str, bytes, bytes]] = []
+        self._next = 0.0
+
+    def fetch(self, cache):
+        """Adds the rows of all objects that were not seen yet; a damaged one counts as empty."""
+        there = addresses.below(self._address, 'scores')
+
+        def seen(database):
+            database.execute('CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY)')
+            return {name for (name,) in database.execute('SELECT name FROM parts')}
+
+        new = sorted(there.keys() - cache._use(seen))
+        for name in new:
+            if there[name].size > _MOST_PART_BYTES:
+                _LOG.warning('%s/%s: %d bytes, passed over', self._address, name, there[name].size)
+                continue
+            with tempfile.TemporaryDirectory(dir=cache.path.parent) as folder:
+                part = copy.copy(cache)
+                part._parts, part.path = None, pathlib.Path(folder) / 'part.sqlite'
+                where = addresses.joined(self._address, name)
+                addresses.download(where, there[name], part.path, 'scores')
+                found = part._use(
+                    lambda database: database.execute(
+                        'SELECT key, row, checksum FROM rows'
+                    ).fetchall()
+                )
+            cache._insert([entry for entry in found if cache._is_whole(*entry)])
+            self._note(cache, name)
+
+    def add(self, cache, entries):
+        """Keeps rows until it is time to upload them."""
+        self._pending += entries
+        if time.monotonic() >= self._next:
+            self.flush(cache)
+
+    def flush(self, cache):
+        """Uploads the rows that were kept."""
+        if not self._pending:
+            return
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=cache.path.parent) as folder:
+            part = copy.copy(cache)
+            part._parts, part.path = None, pathlib.Path(folder) / 'part.sqlite'
+            part._insert(self._pending)
+            name = f'{files.sha256(part.path)[:32]}.sqlite'
+            try:
+                addresses.upload(part.path, addresses.joined(self._address, name), 'scores')
+            except errors.InputError as error:
+                _LOG.warning('%s; rows are not uploaded yet, the work goes on', error)
+            else:
+                self._pending = []
+                self._note(cache, name)
+        ended = time.monotonic()
+        self._next = ended + max(_LEAST_SECONDS, 10 * (ended - began))
+
+    def _note(self, cache, name):
+        def noted(database):
+            database.execute('CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY)')
+            database.execute('INSERT OR IGNORE INTO parts VALUES (?)', (name,))
+
+        cache._use(noted)
 
 
 def _code(error):

@@ -12,12 +12,12 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, files, processes
+from fr_inference import checkpointing, errors, files, mirrored, processes, profiling
 from fr_inference.row_cache import RowCache
 
 Progress = Callable[..., None]
@@ -211,21 +211,24 @@ def resume(
         if place is not None:
             state = place(state)
         saved_at = time.monotonic()
+        loop = profiling.Loop(label)
 
         def save():
             nonlocal saved, saved_at
             if states is not None and saved != done:
                 states.save(done, state)
+                mirrored.push(cast(str, folder))
             saved, saved_at = done, time.monotonic()
 
         while done < total:
             processes.stop_point(save)
-            state, done, metrics = advance(state, done)
+            state, done, metrics = loop.step(advance, state, done)
             if progress is not None and metrics is not None:
                 told = {name: float(value) for name, value in metrics.items()}
                 progress(label, done, total, **told)
             if done >= total or time.monotonic() - saved_at >= save_seconds:
                 save()
+        loop.end()
         return state
 
 
@@ -282,35 +285,45 @@ def rows(
         progress(label, stored, total, stored=stored)
     at_once = batch * processes.count()
     size = _FIRST_BATCHES * at_once
+    loop = profiling.Loop(label)
 
     def advanced(count):
         if progress is not None:
             progress(label, count, total)
 
-    while done < total:
-        processes.stop_point()
-        began = time.monotonic()
-        block = todo[done - stored : done - stored + size]
-        own = block[processes.share(len(block))]
-        # What other processes did meanwhile is not known before the block's end.
-        told = functools.partial(_tell_from, advanced, done) if processes.count() == 1 else None
-        part = processes.each_its_share(functools.partial(_computed, compute, own, width, told))
-        if len(part) != len(own):
-            raise ValueError(f'compute: found {len(part)} rows, expected {len(own)}')
-        part = processes.gather_rows(part)
-        if lost is not None:
-            mine = [[int(position), lost[int(position)]] for position in own if position in lost]
-            lost.update(pair for pairs in processes.gather_json(mine) for pair in pairs)
-        values[block] = part
+    try:
+        while done < total:
+            processes.stop_point()
+            began = time.monotonic()
+            block = todo[done - stored : done - stored + size]
+            own = block[processes.share(len(block))]
+            # What other processes did meanwhile is not known before the block's end.
+            told = functools.partial(_tell_from, advanced, done) if processes.count() == 1 else None
+            part = processes.each_its_share(
+                functools.partial(_computed, compute, own, width, told, loop)
+            )
+            if len(part) != len(own):
+                raise ValueError(f'compute: found {len(part)} rows, expected {len(own)}')
+            part = processes.gather_rows(part)
+            if lost is not None:
+                mine = [
+                    [int(position), lost[int(position)]] for position in own if position in lost
+                ]
+                lost.update(pair for pairs in processes.gather_json(mine) for pair in pairs)
+            values[block] = part
+            if cache is not None and processes.is_first():
+                cache.append([keys[position] for position in block.tolist()], part)
+            done += len(block)
+            if processes.count() > 1:
+                advanced(done)
+            # The slowest process's time, so that all come to the same size.
+            seconds = max(processes.gather_json(time.monotonic() - began))
+            grown = min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1)))
+            size = max(size, grown // at_once * at_once)
+        loop.end()
+    finally:
         if cache is not None and processes.is_first():
-            cache.append([keys[position] for position in block.tolist()], part)
-        done += len(block)
-        if processes.count() > 1:
-            advanced(done)
-        # The slowest process's time, so that all come to the same size.
-        seconds = max(processes.gather_json(time.monotonic() - began))
-        grown = min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1)))
-        size = max(size, grown // at_once * at_once)
+            cache.flush()
     return values
 
 
@@ -318,15 +331,15 @@ def _tell_from(advanced, done, count):
     advanced(done + count)
 
 
-def _computed(compute, positions, width, told):
+def _computed(compute, positions, width, told, loop):
     """Returns the rows of all parts that `compute` gives, each told of as it comes."""
     parts = compute(positions)
-    if isinstance(parts, np.ndarray):
-        parts = [parts]
+    parts = iter([parts] if isinstance(parts, np.ndarray) else parts)
     found, count = [np.zeros((0, width), np.float32)], 0
-    for part in parts:
+    while count < len(positions) and (part := loop.step(next, parts, None)) is not None:
         found.append(np.asarray(part, np.float32))
         count += len(part)
         if told is not None:
             told(count)
+    found += [np.asarray(part, np.float32) for part in parts]  # none: how many came is checked
     return np.concatenate(found)

@@ -7,6 +7,9 @@ usage='usage: bash launch/tpu_vm.sh --name=N --zone=Z --type=v5litepod-8 [FLAGS]
   --version=V       the image of the VM (default: the one for JAX on this type)
   --project=P       the project in Google Cloud (default: that of gcloud)
   --spot            cheaper, and may be taken away at any time: the same command goes on
+  --queued          waits in the queue of Google Cloud for as long as there is no capacity
+  --create=FLAG     a flag of gcloud for the VM; may be repeated: --create=--reserved, launch/README.md has more
+  --internal_ips    no external address: connects by Identity-Aware Proxy
   --copy=PATH       a file or folder to copy to every worker although git ignores it; may be repeated
   --fetch=PATH      what to bring back, and to take along to a new VM (default: --out of the program)
   --fetch_every=M   brings it back every M minutes as well (default: 10; 0: at the end only)
@@ -24,7 +27,8 @@ fail() {
   exit 2
 }
 
-name='' zone='' type='' version='' project='' fetch='' every=10 spot=false keep=false dry=false copies=()
+name='' zone='' type='' version='' project='' fetch='' every=10
+queued='' alpha='' keep=false dry=false copies=() wanted=() tunnel=()
 while (($#)); do
   case $1 in
     --name=*) name=${1#*=} ;;
@@ -35,7 +39,12 @@ while (($#)); do
     --copy=*) copies+=("${1#*=}") ;;
     --fetch=*) fetch=${1#*=} ;;
     --fetch_every=*) every=${1#*=} ;;
-    --spot) spot=true ;;
+    --spot) wanted+=(--spot) ;;
+    --queued) queued='queued-resources' ;;
+    --create=--provisioning-model=* | --create=--max-run-duration=* | --create=--reservation=*)
+      alpha=alpha wanted+=("${1#*=}") ;; # gcloud has these in its alpha commands only
+    --create=--*) wanted+=("${1#*=}") ;;
+    --internal_ips) alpha=alpha wanted+=(--internal-ips) tunnel=(--tunnel-through-iap) ;;
     --keep) keep=true ;;
     --dry_run) dry=true ;;
     --help) echo "$usage"; exit 0 ;;
@@ -48,7 +57,7 @@ done
 [[ $name =~ ^[a-z]([a-z0-9-]*[a-z0-9])?$ ]] \
   || fail "--name: found '$name', expected a name for the VM of small letters, digits and hyphens"
 [ -n "$zone" ] || fail "--zone: found none, expected one that has TPUs (gcloud compute tpus locations list)"
-[ -n "$type" ] || fail "--type: found none, expected an accelerator type such as v5litepod-8"
+[[ $type =~ ^[a-z0-9-]+$ ]] || fail "--type: found '$type', expected an accelerator type such as v5litepod-8"
 [[ $every =~ ^[0-9]+$ ]] || fail "--fetch_every: found '$every', expected minutes, or 0"
 (($#)) || fail 'found no program; --help shows how to call this'
 case $type in v5e-*) type=v5litepod-${type#v5e-} ;; esac  # what people call it
@@ -72,7 +81,6 @@ if [ -z "$fetch" ]; then
     case $argument in --out=*) fetch=${argument#*=} ;; esac
   done
 fi
-while [[ $fetch == ?*/ ]]; do fetch=${fetch%/}; done
 case /$fetch/ in
   //) ;;
   //* | */../* | */./*) fail "--fetch: found '$fetch', expected a folder inside the project, such as runs/mine" ;;
@@ -88,17 +96,9 @@ git rev-parse --git-dir >/dev/null 2>&1 || fail "$PWD: found no git repository, 
 
 # The arguments as one line that every shell reads back as they were.
 quote() {
-  local word rest line=''
+  local word line='' one="'" escaped="'\\''"
   for word in "$@"; do
-    case $word in
-      '' | *[!A-Za-z0-9_./:=,@%+-]*)
-        rest=$word word="'"
-        while [[ $rest == *"'"* ]]; do
-          word+="${rest%%"'"*}'\\''" rest=${rest#*"'"}
-        done
-        word+="$rest'"
-        ;;
-    esac
+    case $word in '' | *[!A-Za-z0-9_./:=,@%+-]*) word="'${word//$one/$escaped}'" ;; esac
     line+="${line:+ }$word"
   done
   printf '%s' "$line"
@@ -109,69 +109,100 @@ line() {
   if $dry; then printf '%s\n' "$1"; else eval "$1"; fi
 }
 
-# The command for gcloud on this VM, as a line of shell.
-tpu() {
-  quote gcloud compute tpus tpu-vm "$@" "--zone=$zone" ${project:+"--project=$project"} --quiet
+# A command of gcloud, of tpu-vm or queued-resources, as a line of shell.
+google() {
+  quote gcloud ${alpha:+"$alpha"} compute tpus "$@" "--zone=$zone" ${project:+"--project=$project"} --quiet
+}
+
+# ssh or scp to this VM.
+connect() {
+  google tpu-vm "$@" ${tunnel[@]+"${tunnel[@]}"}
 }
 
 # What is to be done in the copied checkout, on one worker or all; gcloud hands it to the shell there as it is.
 on_workers() {
-  tpu ssh "$name" "--worker=$1" "--command=cd fr_inference && $2"
+  connect ssh "$name" "--worker=$1" "--command=cd fr_inference && $2"
 }
 
 scratch=${TMPDIR:-/tmp}/fr_inference-$name-$$
 mark=$(date +%Y%m%d-%H%M%S)-$$
 log=runs/tpu_vm/$name-$mark.log
+compiled=${XDG_CACHE_HOME:-$HOME/.cache}/fr_inference/tpu_vm/$type.tar
 started=$SECONDS
 state=unknown workers=1 new=false begun=false running=false stopping=false results=false fetcher=''
 
+list_all() {
+  local its_state=state
+  if [ "$1" = queued-resources ]; then its_state=state.state; fi
+  google "$1" list "--format=value(name.basename(),$its_state,networkEndpoints.len())"
+}
+
+# The state of the VM; with --queued that of its place in the queue until there is a VM.
 find_vm() {
-  local listing vm vm_state vm_workers
-  listing=$(eval "$(tpu list '--format=value(name.basename(),state,networkEndpoints.len())')") || {
-    say "gcloud could not list the TPU VMs in $zone; its message is above"
-    return 1
-  }
-  state=absent
-  while read -r vm vm_state vm_workers; do
-    if [ "$vm" = "$name" ]; then state=$vm_state workers=${vm_workers:-1}; fi
-  done <<<"$listing"
+  local kind listing found found_state found_workers
+  for kind in ${queued:+"$queued"} tpu-vm; do
+    listing=$(eval "$(list_all "$kind")") || {
+      say "gcloud could not list the TPU VMs in $zone; its message is above"
+      return 1
+    }
+    state=absent
+    while read -r found found_state found_workers; do
+      if [ "$found" = "$name" ]; then state=$found_state workers=${found_workers:-1}; fi
+    done <<<"$listing"
+    [ "$state" = ACTIVE ] || break
+  done
 }
 
 create_vm() {
-  local flags=("--accelerator-type=$type" "--version=$version")
-  if $spot; then flags+=(--spot); fi
-  $dry || say "making the TPU VM $name ($type, $zone), which costs from now on"
+  local making=(tpu-vm create "$name" "--accelerator-type=$type" "--version=$version")
+  if [ -n "$queued" ]; then
+    making=(queued-resources create "$name" "--node-id=$name" "--accelerator-type=$type" "--runtime-version=$version")
+  fi
+  $dry || say "asking for the TPU VM $name ($type, $zone), which costs as soon as it is there"
   begun=true state=unknown
-  line "$(tpu create "$name" "${flags[@]}")" || {
-    say "gcloud could not make the TPU VM; its message is above (no capacity: another --zone, or later)"
+  line "$(google "${making[@]}" ${wanted[@]+"${wanted[@]}"})" || {
+    say "gcloud could not make the TPU VM; its message is above (no capacity: --queued, another --zone, or later)"
     return 1
   }
 }
 
-delete_vm() {
-  line "$(tpu delete "$name")"
+# The command that deletes the VM, and what asked for it.
+deletion() {
+  if [ -n "$queued" ]; then google "$queued" delete "$name" --force; else google tpu-vm delete "$name"; fi
 }
 
 # The results of worker 0, put in their place only when they came whole: a copy taken while a file changed is none.
 fetch_results() {
-  local there pack try part=$scratch/fetched.tar
+  local there get pause part
   [ -n "$fetch" ] || return 0
-  there=$(quote "./$fetch")
-  pack=$(on_workers 0 "if [ -e $there ]; then tar -cf - $there; else tar -cf - --files-from=/dev/null; fi")
+  there=$(quote "./$fetch") part=$(quote "$scratch/fetched.tar")
+  get=$(on_workers 0 "if [ -e $there ]; then tar -cf - $there; else tar -cf - --files-from=/dev/null; fi")
+  get+=" >$part && tar -xf $part"
   if $dry; then
-    line "$pack >$(quote "$part") && tar -xf $(quote "$part")"
-    return 0
+    line "$get"
+    return
   fi
-  for try in 1 2 3; do
-    if eval "$pack" >"$part" 2>"$scratch/fetch.log" && tar -xf "$part"; then
-      rm -f "$part"
-      return 0 # a bare return in a trap gives the status from before the trap
-    fi
-    if ((try < 3)); then sleep 5; fi
+  for pause in 5 5 0; do
+    if eval "$get" 2>"$scratch/fetch.log"; then return 0; fi # a bare return in a trap gives an earlier status
+    sleep "$pause"
   done
   say "$fetch could not be fetched: $(tail -n 1 "$scratch/fetch.log")"
   return 1
 }
+
+# What was compiled, for the next VM of this type. It is executed there: nobody else may write to it here.
+is_private() {
+  [ -z "$(find "${compiled%/*/*}" "${compiled%/*}" "$@" -prune \( ! -user "$(id -u)" -o -perm -020 -o -perm -002 \) 2>&1)" ]
+}
+
+fetch_compiled() (
+  umask 077
+  part=$(quote "$compiled.$$")
+  line "(umask 077; mkdir -p $(quote "${compiled%/*}"))"
+  $dry || is_private || return 0
+  line "$(on_workers 0 'bash launch/tpu_worker.sh compiled') >$part" || return 0
+  line "if [ -s $part ]; then mv $part $(quote "$compiled"); else rm $part; fi"
+)
 
 stop_program() {
   running=false
@@ -188,13 +219,15 @@ finish() {
     kill -TERM "$fetcher" 2>/dev/null
     wait "$fetcher" 2>/dev/null
   fi
-  costs="the TPU VM $name is there and costs money: $(tpu delete "$name") ends that"
+  costs="the TPU VM $name is there and costs money: $(deletion) ends that"
   if $begun && ! $dry; then
     if $running; then stop_program; fi
-    if $results && ! fetch_results; then
+    if $results && fetch_results; then
+      fetch_compiled 2>/dev/null
+    elif $results; then
       find_vm
       case $state in
-        PREEMPTED | TERMINATED | absent)
+        PREEMPTED | TERMINATED | SUSPENDING | SUSPENDED | absent)
           say "the TPU VM was taken away ($state); what was fetched before is in $fetch, and the same command goes on"
           code=4
           ;;
@@ -210,13 +243,13 @@ finish() {
       :
     elif $keep; then
       say "kept as asked; $costs"
-    elif delete_vm; then
+    elif line "$(deletion)"; then
       say "deleted the TPU VM $name, which this command used for $(((SECONDS - started + 59) / 60)) minutes"
     else
       say "could not be deleted; $costs"
     fi
   fi
-  rm -rf "$scratch"
+  rm -rf "$scratch" "$compiled.$$"
   exit "$code"
 }
 trap finish EXIT
@@ -227,54 +260,59 @@ trap 'exit 129' HUP
 # 1. The VM.
 if $dry; then
   state=absent
-  line "$(tpu list '--format=value(name.basename(),state,networkEndpoints.len())')"
+  line "$(list_all "${queued:-tpu-vm}")"
   line '# Where that does not list it (one that is listed is used as it is):'
   create_vm
+  if [ -n "$queued" ]; then line '# And waits until it is READY.'; fi
 else
   find_vm || exit 1
   case $state in
-    PREEMPTED | TERMINATED) # such a VM never comes back, and its name is taken
+    PREEMPTED | TERMINATED | FAILED | SUSPENDED) # such a VM never comes back, and its name is taken
       say "the TPU VM $name is $state; deleting what is left of it"
-      delete_vm || exit 1
+      line "$(deletion)" || exit 1
       state=absent
       ;;
-    STOPPED) begun=true && line "$(tpu start "$name")" || exit 1 ;;
   esac
+  [ "$state" = READY ] || new=true
   if [ "$state" = absent ]; then
-    new=true
     create_vm || exit 1
   else
     begun=true
     say "the TPU VM $name is there ($state)"
   fi
   for ((try = 0; try < 60; try++)); do
-    find_vm || exit 1
-    [ "$state" != READY ] || break
+    if find_vm; then
+      case $state in
+        READY | STOPPED | FAILED | SUSPENDED) break ;;
+        ACCEPTED | WAITING_FOR_RESOURCES) try=0 ;; # for hours perhaps
+      esac
+    fi
     sleep 10
   done
-  [ "$state" = READY ] || { say "the TPU VM $name is $state after 10 minutes, expected READY"; exit 1; }
+  [ "$state" = READY ] || { say "the TPU VM $name is $state, expected READY"; exit 1; }
 fi
 
-# 2. The working tree with its changes, less what git ignores (.venv, runs), and less .git.
+# 2. The working tree with its changes, less what git ignores (.venv, runs), and less .git. On a new VM also what an
+# earlier one left: its state, and what it compiled. A VM that was there has the newer ones.
+if [ -n "$fetch" ] && [ -e "$fetch" ] && { $dry || $new; }; then
+  say "taking along what is in $fetch"
+  copies+=("./$fetch")
+fi
 line "mkdir -m 700 $(quote "$scratch")"
-pack="{ git ls-files -z --cached --others --exclude-standard --exclude=/.venv"
+pack="{ git ls-files -z --cached --others --exclude-standard --exclude=/.venv${fetch:+ $(quote "--exclude=/$fetch")}"
 if ((${#copies[@]})); then pack+="; printf '%s\\0' $(quote "${copies[@]}")"; fi
 # A file that is tracked and gone would stop tar.
 pack+="; } | while IFS= read -r -d '' file; do if [ -e \"\$file\" ] || [ -L \"\$file\" ]; then"
 pack+=" printf '%s\\0' \"\$file\"; fi; done"
 line "$pack | tar -czf $(quote "$scratch/fr_inference.tgz") --null -T -"
-line "$(tpu scp "$scratch/fr_inference.tgz" "$name:fr_inference.tgz" --worker=all)"
-line "$(tpu ssh "$name" --worker=all '--command=mkdir -p fr_inference && tar -xzf fr_inference.tgz -C fr_inference')"
+line "$(connect scp "$scratch/fr_inference.tgz" "$name:fr_inference.tgz" --worker=all)"
+line "$(connect ssh "$name" --worker=all '--command=mkdir -p fr_inference && tar -xzf fr_inference.tgz -C fr_inference')"
 
-# 3. The state of an earlier VM. A VM that was there has the newer one.
-if [ -n "$fetch" ] && [ -e "$fetch" ] && { $dry || $new; }; then
-  say "taking along what is in $fetch"
-  line "tar -czf $(quote "$scratch/state.tgz") $(quote "./$fetch")"
-  line "$(tpu scp "$scratch/state.tgz" "$name:state.tgz" --worker=0)"
-  line "$(on_workers 0 'tar -xzf ../state.tgz')"
+if is_private "$compiled" && { $dry || $new; }; then
+  line "$(connect scp "$compiled" "$name:compiled.tar" --worker=all)"
 fi
 
-# 4. The program.
+# 3. The program.
 line "$(on_workers all 'bash launch/tpu_worker.sh install')"
 command="bash launch/tpu_worker.sh run $mark $(quote "$module")"
 if $dry; then
@@ -287,7 +325,8 @@ if $dry; then
   line "$(on_workers all "$command")"
   if [ -n "$fetch" ] && ((every)); then line "# Every $every minutes meanwhile, and at the end:"; fi
   fetch_results
-  $keep || delete_vm
+  fetch_compiled
+  $keep || line "$(deletion)"
   exit 0
 fi
 mkdir -p runs/tpu_vm
@@ -305,7 +344,10 @@ if [ -n "$fetch" ] && ((every)); then
   (
     trap 'kill "$!" 2>/dev/null; exit 0' TERM
     trap '' INT
-    while sleep "$((every * 60))" & wait "$!"; do fetch_results || true; done
+    while sleep "$((every * 60))" & wait "$!"; do
+      fetch_results || true
+      fetch_compiled 2>/dev/null || true
+    done
   ) &
   fetcher=$!
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The part of launch/tpu_vm.sh that runs on each worker of the TPU VM, from the copied checkout.
-#   install                  the environment with JAX for TPU
+#   install                  the environment with JAX for TPU, and what an earlier VM compiled
+#   compiled                 what was compiled here, as tar; nothing where that was given before
 #   run ID MODULE ARGS...    starts the program and shows its log until it ends, with its exit code
 #   stop ID                  SIGTERM to the program, and waits until it has saved its state
 # The program belongs to the machine, not to the connection: when that breaks, gcloud calls `run` again with the
@@ -10,9 +11,14 @@ set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 files=runs/launch # id, command, pid, code, log and lock of the latest program; told: to stop
 mkdir -p "$files"
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/fr_inference # of fr_inference/cli/compiled.py
 
 is_running() {  # who runs the program holds the lock, and no crash can leave it held
   ! flock -n "$files/lock" true
+}
+
+list_compiled() {
+  { find "$cache/compiled" -type f 2>/dev/null || true; } | sort | cksum
 }
 
 case ${1:-} in
@@ -26,6 +32,18 @@ case ${1:-} in
       sudo apt-get -o DPkg::Lock::Timeout=600 -q install -y "${packages[@]}"
     fi
     make_environment tpu
+    if [ -s ../compiled.tar ]; then
+      (umask 077 && mkdir -p "$cache" && tar -xf ../compiled.tar -C "$cache" && rm ../compiled.tar) || true
+      list_compiled >"$files/compiled"
+    fi
+    ;;
+
+  compiled)
+    here=$(list_compiled)
+    if [ -d "$cache/compiled" ] && [ "$here" != "$(cat "$files/compiled" 2>/dev/null)" ]; then
+      tar -cf - -C "$cache" compiled
+      echo "$here" >"$files/compiled"
+    fi
     ;;
 
   run)
@@ -85,7 +103,7 @@ case ${1:-} in
     ;;
 
   *)
-    echo "tpu_worker.sh: found '${1:-}', expected install, run or stop; launch/tpu_vm.sh calls this" >&2
+    echo "tpu_worker.sh: found '${1:-}', expected install, compiled, run or stop; launch/tpu_vm.sh calls this" >&2
     exit 2
     ;;
 esac

@@ -15,12 +15,15 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 # From the lowest; modules of one layer do not know each other, files of one package do.
 LAYERS = (
     ('rng', 'errors', 'files'),
+    ('addresses',),
+    ('local_copies', 'claims'),
+    ('mirrored',),
     ('declaring',),
     ('config',),
     ('program_config',),
     ('processes',),
     ('devices',),
-    ('tables', 'provenance', 'checkpointing', 'row_cache'),
+    ('tables', 'provenance', 'checkpointing', 'row_cache', 'profiling'),
     ('runs',),
     ('kernels', 'metrics', 'formats'),
     ('models',),
@@ -64,7 +67,7 @@ KNOW_PROCESSES = {
     'fr_inference/runs.py': 'what all others call',
     'fr_inference/opening.py': 'what one cannot open is an error in all',
     'fr_inference/batch/running.py': 'a stop and a bug end all rows, a bad row only itself',
-    'fr_inference/benchmarking/scaling.py': 'refuses several',
+    'fr_inference/benchmarking/scaling.py': 'all begin each call together',
     'fr_inference/cli/bars.py': 'one draws and speaks',
     'fr_inference/cli/joining.py': 'connects them',
     'fr_inference/cli/program.py': 'ends them',
@@ -175,6 +178,7 @@ def test_who_knows_what(path):
     known = packages(source)
     assert devices(source) <= KNOW_DEVICES.get(name, set())
     assert 'orbax' not in known or name == 'fr_inference/checkpointing.py'
+    assert 'fsspec' not in known or name == 'fr_inference/addresses.py'
     assert 'safetensors' not in known or name.startswith(
         ('fr_inference/formats/', 'fr_inference/weights/')
     )

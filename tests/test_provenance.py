@@ -1,5 +1,6 @@
 """What it takes to repeat a run is recorded."""
 
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -14,6 +15,16 @@ class TestDescribe:
         assert found['command'] == 'audit --seed=1'
         assert {'python', 'jax', 'jaxlib', 'numpy'} <= found['versions'].keys()
         assert found['devices'] == ['cpu', 'cpu']
+
+    def test_a_checkout_that_is_not_installed(self, monkeypatch):
+        def version(name):
+            if name == 'fr_inference':
+                raise importlib.metadata.PackageNotFoundError(name)
+            return '1.0'
+
+        monkeypatch.setattr(importlib.metadata, 'version', version)
+        versions = provenance.describe('')['versions']
+        assert (versions['fr_inference'], versions['jax']) == (None, '1.0')
 
     def test_the_commit(self, tmp_path):
         assert provenance._commit(tmp_path) is None

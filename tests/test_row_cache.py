@@ -3,11 +3,14 @@
 import concurrent.futures
 import resource
 import sqlite3
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from fr_inference import addresses, errors
 from fr_inference.row_cache import RowCache
+from tests import stores
 
 WIDTH = 3
 KIND = {'weights': 'w', 'mirror': False}
@@ -155,3 +158,67 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     cache.path.mkdir()
     with pytest.raises(OSError, match=cache.path.name):
         cache.append(KEYS[:1], rows_of(1))
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A file system in memory, and two machines: each has a cache folder of its own."""
+    with stores.in_memory() as memory:
+
+        def machine(name):
+            monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / name))
+            return RowCache('memory://b/scores', {'what': 'numbers'}, 2)
+
+        yield memory, machine
+
+
+def test_machines_share_rows_at_an_address(stored):
+    """Both add at the same time; each finds what the other added, and nothing is lost."""
+    _, machine = stored
+    first, second = machine('first'), machine('second')
+    assert not first.lookup(['a', 'b'])[0].any()
+    second.append(['b'], np.array([[3, 4]], np.float32))
+    first.append(['a'], np.array([[1, 2]], np.float32))
+    first.append(['c'], np.array([[5, 6]], np.float32))  # waits for more
+    third = machine('third')
+    mask, rows = third.lookup(['a', 'b', 'c'])
+    assert mask.tolist() == [True, True, False]
+    np.testing.assert_array_equal(rows, [[1, 2], [3, 4]])
+    first.flush()
+    assert third.lookup(['c'])[0].all()
+    assert second.lookup(['a', 'b', 'c'])[0].all()
+
+
+def test_rows_there_are_read_once(stored):
+    _, machine = stored
+    machine('first').append(['a'], np.ones((1, 2), np.float32))
+    second = machine('second')
+    second.lookup(['a'])
+    with mock.patch.object(addresses, 'download') as download:
+        assert second.lookup(['a'])[0].all()
+    assert not download.called
+
+
+@pytest.mark.parametrize('damage', [b'', b'no database', None])
+def test_damaged_rows_at_an_address_are_computed_again(stored, damage):
+    memory, machine = stored
+    machine('first').append(['a'], np.ones((1, 2), np.float32))
+    (path,) = memory.find('/b/scores')
+    content = memory.cat_file(path)
+    row = np.ones(2, '<f4').tobytes()
+    assert row in content
+    changed = content.replace(row, np.full(2, 2, '<f4').tobytes()) if damage is None else damage
+    memory.pipe_file(path, changed)
+    assert not machine('second').lookup(['a'])[0].any()
+
+
+def test_a_store_that_does_not_answer_loses_no_rows(stored, caplog):
+    _, machine = stored
+    first = machine('first')
+    gone = errors.InputError('scores', 'a store that does not answer')
+    with mock.patch.object(addresses, 'upload', side_effect=gone):
+        first.append(['a'], np.ones((1, 2), np.float32))
+    assert 'the work goes on' in caplog.text
+    assert first.lookup(['a'])[0].all()
+    first.flush()
+    assert machine('second').lookup(['a'])[0].all()

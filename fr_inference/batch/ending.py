@@ -22,7 +22,7 @@ def tell(entries: Sequence[Entry], gates: Sequence[Gate], out: pathlib.Path) -> 
     """
     headline, _, sentences = batch_page.summary(entries)
     for line in (headline, *sentences, f'comparison: {out / batch_page.FILES[0]}'):
-        bars.say(line)
+        bars.say(errors.called(line))
     bugs, failed = (_errors(entries, status) for status in ('bug', 'failed'))
     if bugs:
         print(f'failed by a bug: {"; ".join(bugs)}', file=sys.stderr)

@@ -17,7 +17,7 @@ from fr_inference.batch.table import Row
 from fr_inference.cli import folders
 from fr_inference.data import sources
 from fr_inference.formats import onnx_file
-from fr_inference.weights.targets import EMBEDDED
+from fr_inference.weights import generators, targets
 
 JOB, ERROR = 'job.json', 'error.txt'
 _AUDIT = 'audit_sha256'
@@ -44,7 +44,7 @@ def describe(row: Row) -> dict[str, Any]:
         for name, (_, known) in declaring.options_of(type(one)).items():
             value = getattr(one, name)
             if value and known.names in ('BACKBONE', 'GENERATOR'):
-                contents[name] = _content(value)
+                contents[name] = _content(value, name, known.names)
             elif value and known.names == 'FACES':
                 contents[name] = _listing(value, name, row)
     run = {'schema': _SCHEMA, 'values': values, 'contents': contents}
@@ -126,11 +126,9 @@ def _write(folder, run, status):
     files.write_text(folder / JOB, json.dumps({**run, 'status': status}, indent=1) + '\n')
 
 
-def _content(source):
+def _content(source, name, kind):
     """SHA-256 of a file, or of all files of a native checkpoint; None where nothing is there."""
-    path = pathlib.Path(source)
-    if not os.path.exists(path) and (EMBEDDED / source).is_dir():
-        path = EMBEDDED / source
+    path = (generators if kind == 'GENERATOR' else targets).locate(source, name)
     if not os.path.exists(path):
         return None
     if path.is_dir():
@@ -154,8 +152,8 @@ def _digest(path, _stamp):
 def _listing(source, name, row):
     faces = sources.open_faces(source, name, reading=row.inputs)
     total = hashlib.sha256()
-    for path, identity in zip(faces.paths, faces.identities, strict=True):
-        text = f'{path}\0{identity}\0{_stamp(path)}\n'
+    for index, (path, identity) in enumerate(zip(faces.paths, faces.identities, strict=True)):
+        text = f'{path}\0{identity}\0{_stamp(path)}{faces.version(index)}\n'
         total.update(text.encode(errors='surrogatepass'))
     return total.hexdigest()
 

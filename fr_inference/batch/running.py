@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
-from fr_inference import config, devices, errors, processes, runs
+from fr_inference import config, devices, errors, mirrored, processes, runs
 from fr_inference.batch import row_folder, row_gates, single
 from fr_inference.batch.table import SCORES, Row
 from fr_inference.cli import bars, options
@@ -88,7 +88,8 @@ class Batch:
         def work(row, folder):
             run = runs.by_first(lambda: row_folder.claim(folder, row))
             shown = row.report.thumbnails
-            output = config.Output(out=str(folder), thumbnails=shown)
+            known_as = mirrored.address_of(folder) or str(folder)
+            output = config.Output(out=known_as, thumbnails=shown)
             asked = (row.inputs, row.settings, row.search)
             result = single.run(
                 *asked,

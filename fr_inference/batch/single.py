@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fr_inference import auditing, config, errors, runs
+from fr_inference import addresses, auditing, config, errors, runs
 from fr_inference.cli import bars, description, folders
 from fr_inference.measuring import distances
 from fr_inference.report import gate_needs, gating
@@ -56,7 +56,10 @@ def run(
         )
     out = folders.make(output.out, 'out', auditing.FILES)
     if output.scores is not None:
-        folders.make(output.scores, 'scores')
+        if addresses.is_address(output.scores):
+            folders.try_address(output.scores, 'scores')
+        else:
+            folders.make(output.scores, 'scores')
     result = auditing.run(
         opened,
         settings,
@@ -73,7 +76,10 @@ def run(
 
 def printed(result: auditing.Audit, output: config.Output) -> str:
     """Returns what a program prints of an audit: the verdict, and where the report is."""
-    return f'{result.verdict}\nreport: {pathlib.Path(output.out) / "report.html"}'
+    page = 'report.html'
+    stored = addresses.is_address(output.out)
+    where = addresses.joined(output.out, page) if stored else pathlib.Path(output.out) / page
+    return f'{result.verdict}\nreport: {where}'
 
 
 def judge(gates: Sequence[Gate], record: Mapping[str, Any], name: str = '') -> None:

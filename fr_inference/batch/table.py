@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fr_inference import config, declaring, errors, tables
+from fr_inference import addresses, config, declaring, errors, local_copies, tables
 from fr_inference.declaring import Config
 from fr_inference.report import batch_page
 
@@ -71,7 +71,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[Row]:
     """
     config.Settings(**_of(config.Settings, given))
     try:
-        columns, lines = tables.whole(path)
+        columns, lines = tables.whole(local_copies.path_of(path, 'targets'))
     except errors.InputError as error:
         raise error.within('targets') from error
     missing = [name for name in _REQUIRED if name not in given and name not in columns]
@@ -102,11 +102,13 @@ def read(path: str, given: Mapping[str, Any]) -> list[Row]:
 
 def _rows(path, lines, given) -> tuple[list[Row], list[str]]:
     """Returns the rows, and a line for each that is wrong."""
+    stored = addresses.is_address(path)
+    folder = addresses.parent(path) if stored else pathlib.Path(path).parent
     found, wrong = [], []
     taken: dict[str, int] = {}
     for line, cells in lines:
         try:
-            row = _row(cells, pathlib.Path(path).parent, given)
+            row = _row(cells, folder, given)
             first = taken.setdefault(row.name.lower(), line)
             if first != line:
                 raise errors.InputError(
@@ -120,7 +122,7 @@ def _rows(path, lines, given) -> tuple[list[Row], list[str]]:
     return found, wrong
 
 
-def _row(cells: Mapping[str, str], folder: pathlib.Path, given: Mapping[str, Any]) -> Row:
+def _row(cells: Mapping[str, str], folder: pathlib.Path | str, given: Mapping[str, Any]) -> Row:
     cells = {column: cell.strip() for column, cell in cells.items()}
     own = {
         column: _value(column, cell, folder)
@@ -150,6 +152,10 @@ def _of(kind, values):
 def _value(column, cell, folder):
     kind = _OPTIONS[column]
     if declaring.options_of(kind)[column][1].names:
+        if isinstance(folder, str):  # an address
+            beside = addresses.joined(folder, cell)
+            known = os.path.exists(cell) or not addresses.exists(beside, column)
+            return declaring.parse(kind, column, cell if known else beside)
         cell = tables.as_found(folder, cell)
         beside = folder / cell
         # The same from whatever folder the batch is started.

@@ -120,7 +120,8 @@ def flops(function: Any, *arguments: Any) -> float | None:
       *arguments: pytrees of arrays, or of their shapes.
 
     Returns:
-      None without a `host`: plug-in backends do not analyse programs before they are compiled.
+      None without a `host`, and where JAX cannot count: plug-in backends do not analyse programs
+      before they are compiled.
     """
     device = host()
     if device is None:
@@ -129,5 +130,8 @@ def flops(function: Any, *arguments: Any) -> float | None:
     with jax.default_device(device):
         # For a TPU every operation is XLA's own; it cannot count what a library computes.
         lowered = function.trace(*shapes).lower(lowering_platforms=('tpu',))
-        analysis = lowered.cost_analysis() or {}
+        try:
+            analysis = lowered.cost_analysis() or {}
+        except NotImplementedError:
+            return None
     return analysis.get('flops')

@@ -1,8 +1,9 @@
 """The inversion benchmark: StyleGAN2 beside other implementations, and whole steps of the search."""
 
+import dataclasses
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fr_inference import devices, rng
-from fr_inference.benchmarking import chips, scaling, stylegan_peers, timing
+from fr_inference.benchmarking import chips, random_weights, scaling, stylegan_peers, timing
 from fr_inference.config import Search
 from fr_inference.inversion import candidate, goals, prior
 from fr_inference.inversion import scene as scenes
@@ -19,7 +20,6 @@ from fr_inference.measuring import distances
 from fr_inference.models import registry, stylegan2
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
-from fr_inference.training import recognizer
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
@@ -96,52 +96,77 @@ def opened(generator: str, target: str, resolution: int, dtype: str) -> tuple[Tr
         resolutions, which NVIDIA's networks compute in half precision.
     """
     if target in registry.VARIANTS:
-        backbone = recognizer.fresh_target(target, {'dtype': dtype}, None, 0)
+        backbone = random_weights.backbone(target, {'dtype': dtype})
     else:
         backbone = open_target(target, dtype=dtype)
     if generator != 'random':
         return open_generator(generator), backbone
-    low = max(4, resolution // 8) if dtype == 'bfloat16' else None
-    module = stylegan2.Generator(resolution, low_precision_from=low)
-    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, module.z_dim)))
-    name = f'random StyleGAN2-{resolution}'
-    return Trained(name=name, module=module, variables=variables), backbone
+    return random_weights.generator(resolution, dtype), backbone
 
 
-def tasks(generator: Trained, target: Target, candidates: Sequence[int]) -> list[scaling.Task]:
-    """Returns the search, for each number of candidates on each device; a call is five steps."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Searching:
+    """The search for a face by its embedding, with the default options.
+
+    Attributes:
+      begin: the program from (number, wanted embedding) to a candidate's state.
+      advancing: number of steps -> the program that improves a candidate.
+      constants: of both, on the default device.
+      width: length of embeddings.
+    """
+
+    begin: candidate.Program
+    advancing: Callable[[int], candidate.Program]
+    constants: Constants
+    width: int
+
+    def examples(self, devices: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what `size` candidates on each of some devices begin from."""
+        numbers = np.arange(size * devices, dtype=np.int32).reshape(devices, size)
+        return numbers, np.zeros((devices, size, self.width), np.float32)
+
+
+def searching(generator: Trained, target: Target) -> Searching:
+    """Puts a generator before a target."""
     scene, how = scenes.make(generator.module, target), Search()
     width = distances.embedding_size(target)
     goal = goals.templates(np.eye(1, width))
-    constants = Constants(
-        generator=generator.variables,
-        target=target.variables,
-        prior=prior.of_generator(scene, generator.variables, seed=0),
-        guide=None,
-        key=rng.stream(jax.random.key(0), 'search'),
-        weights=goal.weights,
-    )
     optimiser = Optimiser(name=how.optimiser, learning_rate=how.learning_rate, steps=how.steps)
-    begin = candidate.beginning(scene, optimiser)
+    return Searching(
+        begin=candidate.beginning(scene, optimiser),
+        advancing=lambda steps: candidate.advancing(
+            scene, how.pictures, goal.term, optimiser, steps
+        ),
+        constants=Constants(
+            generator=generator.variables,
+            target=target.variables,
+            prior=prior.of_generator(scene, generator.variables, seed=0),
+            guide=None,
+            key=rng.stream(jax.random.key(0), 'search'),
+            weights=goal.weights,
+        ),
+        width=width,
+    )
 
-    def advancing(steps):
-        return candidate.advancing(scene, how.pictures, goal.term, optimiser, steps)
+
+def tasks(generator: Trained, target: Target, candidates: Iterable[int]) -> list[scaling.Task]:
+    """Returns the search, for each number of candidates on each device; a call is five steps."""
+    search = searching(generator, target)
 
     def build(size, on):
-        numbers = np.arange(size * len(on), dtype=np.int32).reshape(len(on), size)
-        wanted = np.zeros((*numbers.shape, width), np.float32)
-        start, place, _ = devices.per_candidate(begin, on)
-        step: Any = devices.per_candidate(advancing(_STEPS), on)[0]
-        placed = place(constants)
-        state = start(placed, (numbers, wanted))
+        start, place, count = devices.per_candidate(search.begin, on)
+        step: Any = devices.per_candidate(search.advancing(_STEPS), on)[0]
+        placed = place(search.constants)
+        state = start(placed, search.examples(count, size))
         return scaling.Program(
             lower=lambda: step.lower(placed, state), call=lambda compiled: compiled(placed, state)
         )
 
-    ready = devices.replicated(constants)
-    example = np.zeros((), np.int32), np.zeros(width, np.float32)
-    one = jax.eval_shape(begin, ready, example)
-    flops = chips.flops(jax.jit(advancing(1)), ready, one)
+    ready = devices.replicated(search.constants)
+    example = np.zeros((), np.int32), np.zeros(search.width, np.float32)
+    one = jax.eval_shape(search.begin, ready, example)
+    flops = chips.flops(jax.jit(search.advancing(1)), ready, one)
+    narrow = target.config.get('dtype') == 'bfloat16'
     return [
         scaling.Task(
             name=f'{generator.name} before {target.name}',
@@ -149,6 +174,7 @@ def tasks(generator: Trained, target: Target, candidates: Sequence[int]) -> list
             items=size * _STEPS,
             build=functools.partial(build, size),
             flops=flops,
+            narrow=narrow or generator.module.low_precision_from is not None,
         )
         for size in candidates
     ]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
-from fr_inference import devices, errors, processes
-from fr_inference.benchmarking import chips, timing
+from fr_inference import devices, errors, processes, profiling
+from fr_inference.benchmarking import chips, least_time, program_text, timing
 from fr_inference.runs import Progress
 
 CPU_NOTE = (
@@ -45,6 +46,7 @@ class Task:
       items: images or candidate-steps of a call, of each device.
       build: makes the program for the devices it is given.
       flops: floating-point operations of one item, None where they cannot be counted.
+      narrow: whether any part of it computes in bfloat16.
     """
 
     name: str
@@ -52,14 +54,11 @@ class Task:
     items: int
     build: Callable[[Sequence[jax.Device]], Program]
     flops: float | None
+    narrow: bool
 
 
 def check_devices(counts: Sequence[int]) -> None:
-    """Raises `InputError` for more devices than there are, and for several processes."""
-    if processes.count() > 1:
-        raise errors.InputError(
-            'num_processes', processes.count(), 'one process: its devices are measured'
-        )
+    """Raises `InputError` for more devices of this process than there are."""
     here = len(devices.local())
     if max(counts) > here:
         raise errors.InputError(
@@ -78,10 +77,13 @@ def measure(
 ) -> dict[str, Any]:
     """Returns every task's figures on every number of devices, ready for JSON.
 
+    Several processes begin each call together; a call takes as long as it takes the slowest of them, and
+    the rate is that of all devices of all processes.
+
     Args:
       tasks: measured one after the other, so that they need not fit in memory together; smaller ones
         first, so that each peak of memory is that of its task.
-      counts: numbers of devices, ascending.
+      counts: numbers of devices of each process, ascending.
       rounds: timed calls of each.
       progress: called as progress(label, done, total).
     """
@@ -89,27 +91,37 @@ def measure(
     chip = chips.find(first.device_kind)
     result: dict[str, Any] = {
         'device': first.device_kind,
-        'devices': list(counts),
+        'devices': [count * several() for count in counts],
+        'processes': several(),
         'batch': 'the same on every device (weak scaling)',
         'calls_under_way': _under_way(first),
         'peak_bytes_of': chips.peak_bytes([first])[1],
     }
     if chip is not None:
-        result['peak'] = {'bfloat16_flops_per_second': chip.bfloat16, 'source': chip.source}
+        result['peak'] = {
+            'bfloat16_flops_per_second': chip.bfloat16,
+            'bytes_per_second': chip.bandwidth,
+            'source': chip.source,
+        }
     if first.platform == 'cpu':
         result['note'] = CPU_NOTE
     rows = []
     for task in tasks:
-        rows += _rows(task, counts, rounds, chip and chip.bfloat16, progress)
+        rows += _rows(task, counts, rounds, chip, progress)
     return result | {'rows': rows}
+
+
+def several() -> int:
+    """Returns how many processes measure together."""
+    return processes.count()
 
 
 def _under_way(device):
     return 1 if device.platform == 'cpu' else _UNDER_WAY
 
 
-def _rows(task, counts, rounds, peak, progress):
-    calls: dict[int, Callable[[], Any]] = {}
+def _rows(task, counts, rounds, chip, progress):
+    calls: dict[int, Callable[[], Any]] = {}  # by number of all devices
     rows: list[dict[str, Any]] = []
     repeated = _under_way(devices.local()[0])
     for count in counts:
@@ -119,15 +131,19 @@ def _rows(task, counts, rounds, peak, progress):
             start = time.perf_counter()
             compiled = program.lower().compile()
             compiling = time.perf_counter() - start
-
+            processes.meet()  # they wait for each other half a minute at most in a step of all
             warming, _ = timing.timed(functools.partial(program.call, compiled))
-        calls[count] = functools.partial(_call, program, compiled, repeated)
+            profiling.repeated(
+                f'{task.name}, {task.size} a device, {count} devices',
+                functools.partial(program.call, compiled),
+            )
+        calls[count * several()] = functools.partial(_call, program, compiled, repeated)
         held, _ = chips.peak_bytes(chosen)
         rows.append(
             {
                 'name': task.name,
                 'size': task.size,
-                'devices': count,
+                'devices': count * several(),
                 'compile_seconds': compiling,
                 'warm_up_seconds': warming,
                 'peak_bytes': held,
@@ -135,13 +151,20 @@ def _rows(task, counts, rounds, peak, progress):
                 'program_bytes': getattr(compiled.memory_analysis(), 'temp_size_in_bytes', None),
             }
         )
+        if chip is not None:
+            rows[-1]['bytes_per_call'] = program_text.bytes_moved(compiled.as_text())
     named = progress and functools.partial(_named, progress, f'{task.name}, {task.size} a device')
     seconds = {
         count: [value / repeated for value in values]
-        for count, values in timing.interleaved(calls, rounds, named).items()
+        for count, values in timing.interleaved(calls, rounds, named, processes.meet).items()
     }
+    # The slowest process of each call.
+    of_all = [list(of_one.values()) for of_one in processes.gather_json(seconds)]
+    seconds = dict(zip(seconds, np.max(of_all, axis=0).tolist(), strict=True))
     for row in rows:
-        row |= _figures(task, row['devices'], seconds, peak)
+        row |= _figures(task, row['devices'], seconds)
+        if chip is not None:
+            row |= _shares(task, row, chip)
     return rows
 
 
@@ -156,7 +179,7 @@ def _call(program, compiled, times):
     return output
 
 
-def _figures(task, count, seconds, peak):
+def _figures(task, count, seconds):
     """Returns the figures that follow from the seconds of the calls on `count` devices."""
     rate = timing.quartiles([count * task.items / value for value in seconds[count]])
     found = {
@@ -171,8 +194,21 @@ def _figures(task, count, seconds, peak):
     if task.flops is not None:
         found['flops_per_item'] = task.flops
         found['flops_per_second_per_device'] = task.flops * found['rate_per_device']
-        if peak is not None:
-            found['share_of_peak'] = found['flops_per_second_per_device'] / peak
+    return found
+
+
+def _shares(task, row, chip):
+    """Returns what a row's figures are of the most that a device of this chip can do."""
+    seconds, moved = row['seconds_per_call']['median'], row['bytes_per_call']
+    found = {'share_of_bandwidth': moved / seconds / chip.bandwidth}
+    if task.flops is not None:
+        least = least_time.of_call(task.flops * task.items, moved, chip, narrow=task.narrow)
+        found |= {
+            'share_of_peak': row['flops_per_second_per_device'] / chip.bfloat16,
+            'bound_by': least.bound_by,
+            'least_seconds_per_call': least.seconds,
+            'share_of_bound': least.seconds / seconds,
+        }
     return found
 
 
@@ -204,7 +240,7 @@ def table(result: dict[str, Any], unit: str) -> str:
             work = f'{row["flops_per_item"] / 1e9:.3g}'
             speed = f'{row["flops_per_second_per_device"] / 1e12:.3g}'
         if 'share_of_peak' in row:
-            speed += f' = {100 * row["share_of_peak"]:.1f} % of the bfloat16 peak'
+            speed += f' = {said_shares(row)}'
         lines.append(
             f'{name:{width}} {row["devices"]:>7} '
             f'{row["compile_seconds"]:>7.1f} s {row["warm_up_seconds"]:>7.2f} s '
@@ -216,5 +252,14 @@ def table(result: dict[str, Any], unit: str) -> str:
         "XLA's cost analysis; TFLOP/s: of one device"
     )
     if 'peak' in result:
-        lines.append(f'bfloat16 peak: {result["peak"]["source"]}')
+        lines.append(f'bfloat16 peak and bandwidth: {result["peak"]["source"]}')
     return '\n'.join(lines)
+
+
+def said_shares(row: dict[str, Any]) -> str:
+    """Returns a row's shares of what its chip can do, in words."""
+    return (
+        f'{100 * row["share_of_peak"]:.1f} % of the bfloat16 peak, '
+        f'{100 * row["share_of_bandwidth"]:.0f} % of the bandwidth, '
+        f'{100 * row["share_of_bound"]:.0f} % of the bound by {row["bound_by"]}'
+    )

@@ -27,15 +27,17 @@ class Line:
       label: in the legend.
       counts: numbers of devices or workers, ascending.
       rates: of each, {'median', 'quartiles'} as of `timing.quartiles`.
+      shares: of the bound, 0 to 1, of each; None where the device is not known.
     """
 
     label: str
     counts: Sequence[int]
     rates: Sequence[dict[str, Any]]
+    shares: Sequence[float] | None = None
 
 
 def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: str) -> str:
-    """Returns an SVG file's text.
+    """Returns an SVG file's text: rates, and below them the shares of the bound where they are known.
 
     Args:
       lines: what is drawn.
@@ -45,8 +47,12 @@ def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: st
       caption: below.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.6, 4.8), layout='constrained')
-        axes = figure.subplots()
+        bounded = all(line.shares is not None for line in lines)
+        figure = Figure(figsize=(7.6, 6.8 if bounded else 4.8), layout='constrained')
+        rows = figure.subplots(
+            1 + bounded, squeeze=False, sharex=True, height_ratios=[3, 1][: 1 + bounded]
+        )
+        axes = rows[0, 0]
         ticks = sorted({count for line in lines for count in line.counts})
         for line in lines:
             medians = [value['median'] for value in line.rates]
@@ -59,6 +65,9 @@ def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: st
             tint = drawn.lines[0].get_color()
             perfect = [medians[0] * count / line.counts[0] for count in ticks]
             axes.plot(ticks, perfect, '--', color=tint, linewidth=1, alpha=0.7)
+            if bounded:
+                shares = [100 * share for share in line.shares or ()]
+                rows[1, 0].plot(line.counts, shares, 'o-', color=tint)
         axes.plot([], [], '--', color='0.5', linewidth=1, label='perfect scaling')
         # On two logarithmic axes perfect scaling is a straight line at any speed.
         axes.set_xscale('log', base=2)
@@ -68,8 +77,12 @@ def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: st
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter('{x:g}')
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel=over, ylabel=rate, title=title)
+        axes.set(ylabel=rate, title=title)
         axes.grid(linewidth=0.5, alpha=0.5)
+        if bounded:
+            rows[1, 0].set(ylabel='% of the bound', ylim=(0, 100))
+            rows[1, 0].grid(linewidth=0.5, alpha=0.5)
+        rows[-1, 0].set_xlabel(over)
         axes.legend(fontsize=9)
         figure.supxlabel(caption, fontsize=8.5, wrap=True)
         buffer = io.StringIO()
@@ -87,6 +100,7 @@ def of_devices(result: dict[str, Any], unit: str, title: str) -> str:
             label=f'{name}, {size} a device',
             counts=[row['devices'] for row in rows],
             rates=[row['rate'] for row in rows],
+            shares=[row['share_of_bound'] for row in rows] if 'share_of_bound' in rows[0] else None,
         )
         for (name, size), rows in groups.items()
     ]
@@ -95,6 +109,12 @@ def of_devices(result: dict[str, Any], unit: str, title: str) -> str:
         f'The same batch on every device. Points: medians of {rounds} rounds. Bars: quartiles.',
         result.get('note', ''),
     ]
+    if lines[0].shares is not None:
+        sentences.append(
+            'The bound: arithmetic at the chip'
+            "'"
+            's peak, or bytes at its bandwidth, whichever is longer.'
+        )
     return draw(
         lines,
         title=title,

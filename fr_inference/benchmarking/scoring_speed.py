@@ -1,16 +1,18 @@
 """The scoring benchmark: a backbone on several devices, and beside PyTorch on one."""
 
 import copy
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from fr_inference import devices
-from fr_inference.benchmarking import chips, scaling, timing, torch_peer
+from fr_inference.benchmarking import chips, random_weights, scaling, timing, torch_peer
 from fr_inference.measuring import distances, measurements
 from fr_inference.models import registry
+from fr_inference.models.target import Target
 from fr_inference.weights import families
 
 # Tolerances of the two sides: (relative, fraction of the largest distance). bfloat16 keeps eight bits of
@@ -18,39 +20,57 @@ from fr_inference.weights import families
 _TOLERANCES = {'float32': (1e-3, 1e-4), 'bfloat16': (0.2, 0.05)}
 
 
-def task(name: str, size: int, dtype: str) -> scaling.Task:
-    """Returns the scoring of `size` random images on each device, by a backbone with random weights.
+def tasks(
+    target: Target, sizes: Iterable[int], *, plain: bool = False, held: bool = False
+) -> list[scaling.Task]:
+    """Returns the scoring of random images, for each number of them on each device.
 
     A call is one batch: its images go to the devices, distances and embeddings stay there.
 
     Args:
-      name: in `registry.VARIANTS`.
-      size: images on each device.
-      dtype: in `registry.DTYPES`.
+      target: the backbone.
+      sizes: images on each device.
+      plain: its forward pass alone, without distances.
+      held: the images lie on the devices already, and no call moves any.
     """
-    target = _random(name, dtype)
-    images = _images(target.input, size)
-
-    def build(on: Sequence[jax.Device]) -> scaling.Program:
-        score, place, count = measurements.measurer(target, on=on)
-        variables, whole = place(target.variables), np.concatenate([images] * count)
-        return scaling.Program(
-            lower=lambda: score.program.lower(variables, score.share_out(whole)),
-            call=lambda compiled: compiled(variables, score.share_out(whole)),
-        )
 
     def one(variables, image):
         return distances.of_image(target.apply, variables, target.input.normalize(image))
 
-    flops = chips.flops(jax.jit(one), target.variables, images[0])
-    return scaling.Task(name=name, size=size, items=size, build=build, flops=flops)
+    flops = chips.flops(jax.jit(one), target.variables, _images(target.input, 1)[0])
+
+    def build(size: int, on: Sequence[jax.Device]) -> scaling.Program:
+        make = _plain if plain else measurements.measurer
+        score, place, count = make(target, on=on)
+        whole: Any = np.concatenate([_images(target.input, size)] * count)
+        variables = place(target.variables)
+        if held:
+            whole = score.share_out(whole)
+        return scaling.Program(
+            lower=lambda: score.program.lower(variables, score.share_out(whole)),
+            call=lambda compiled: compiled(variables, whole if held else score.share_out(whole)),
+        )
+
+    return [
+        scaling.Task(
+            name=f'{target.name}, forward pass alone' if plain else target.name,
+            size=size,
+            items=size,
+            build=functools.partial(build, size),
+            flops=flops,
+            narrow=target.config.get('dtype') == 'bfloat16',
+        )
+        for size in sizes
+    ]
 
 
-def _random(name, dtype):
-    config, variant = {'dtype': dtype}, registry.VARIANTS[name]
-    module = registry.build(name, **config)
-    variables = registry.init(module, variant.input, jax.random.key(0))
-    return registry.make_target(name, variables, config=config)
+def _plain(target, on):
+    """The forward pass, compiled as scoring is: the difference is the cost of the distances."""
+
+    def embed(variables, image):
+        return target.apply(variables, target.input.normalize(image)[None])[0]
+
+    return devices.per_example(embed, on)
 
 
 def _images(spec, count):
@@ -75,12 +95,13 @@ def measure(
     """
     variant = registry.VARIANTS[name]
     images = _images(variant.input, batch)
-    target = _random(name, dtype)
+    target = random_weights.backbone(name, {'dtype': dtype})
     calls = {}
     if with_peer:
         peer, state = torch_peer.build(name, variant.input)
         match, tensors, _ = families.recognise(state, name)
-        abstract = registry.abstract_variables(target.module, variant.input)
+        module = registry.build(name, dtype=dtype)
+        abstract = registry.abstract_variables(module, variant.input)
         variables, _ = families.convert(match, tensors, abstract, name)
         target = registry.make_target(name, variables, config=target.config)
         for layout in torch_peer.layouts():
@@ -90,11 +111,7 @@ def measure(
     device = devices.local()[0]
     score, place, _ = measurements.measurer(target, on=(device,))
 
-    def embed(variables, image):
-        return target.apply(variables, target.input.normalize(image)[None])[0]
-
-    # Compiled as scoring is: the difference between them is the cost of the distances.
-    plain, _, _ = devices.per_example(embed, (device,))
+    plain, _, _ = _plain(target, (device,))
     variables = place(target.variables)
     calls['scoring'] = lambda: score(variables, images)
     calls['plain'] = lambda: plain(variables, images)

@@ -6,10 +6,11 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fr_inference import errors, files, program_config, provenance
+from fr_inference import errors, files, program_config, provenance, runs
 from fr_inference.benchmarking import (
     inversion_speed,
     loading_speed,
+    random_weights,
     scaling,
     scaling_plot,
     scoring_speed,
@@ -44,6 +45,10 @@ def run(
       InputError: for more devices than there are, or a peer that is asked for and missing.
     """
     scaling.check_devices(options.devices)
+    alone = options.what == 'loading'  # by this host's cores, whatever the others do
+    if alone and scaling.several() > 1:
+        raise errors.InputError('num_processes', scaling.several(), 'one process')
+    say = runs.first_only(say)
     sizes = sorted(set(options.batch_size))
     result: dict[str, Any] = {
         'what': options.what,
@@ -58,7 +63,7 @@ def run(
     for part in _MEASURES[options.what](options, result, say, progress):
         result |= part
         if options.out is not None:
-            write(options.out, result)
+            runs.first_only(write)(options.out, result)
     return result
 
 
@@ -87,11 +92,19 @@ def _scale(tasks, options, say, progress):
 
 
 def _scoring(options, result, say, progress) -> Iterator[dict[str, Any]]:
-    peer = _peer(options, say)
+    together = scaling.several() > 1
+    peer = not together and _peer(options, say)
     sizes, dtype = sorted(set(options.batch_size)), options.dtype
-    tasks = (scoring_speed.task(name, size, dtype) for name in options.arch for size in sizes)
+    tasks = (
+        task
+        for name in options.arch
+        for task in scoring_speed.tasks(random_weights.backbone(name, {'dtype': dtype}), sizes)
+    )
     scaled = _scale(tasks, options, say, progress)
     yield {'scaling': scaled, 'peer': torch_peer.describe() if peer else None}
+    if together:
+        say('several processes: their devices are measured, and nothing beside them')
+        return
     found = {
         name: scoring_speed.measure(
             name,
@@ -131,7 +144,7 @@ def _inversion(options, result, say, progress) -> Iterator[dict[str, Any]]:
         'scaling': scaled,
         'steps': inversion_speed.steps(scaled),
     }
-    if options.peer != 'none':
+    if options.peer != 'none' and scaling.several() == 1:
         (batch,) = options.batch_size
         yield {
             'networks': inversion_speed.networks(size, batch, options.rounds, options.stylegan2_ada)
@@ -142,7 +155,9 @@ def _inversion(options, result, say, progress) -> Iterator[dict[str, Any]]:
 def _training(options, result, say, progress) -> Iterator[dict[str, Any]]:
     sizes = sorted(set(options.batch_size))
     tasks = (
-        training_speed.task(name, size, options.dtype) for name in options.arch for size in sizes
+        training_speed.task(random_weights.backbone(name, {'dtype': options.dtype}), size)
+        for name in options.arch
+        for size in sizes
     )
     yield {'scaling': _scale(tasks, options, say, progress)}
 

@@ -17,7 +17,10 @@ _PAUSE = 0.25
 
 
 def interleaved(
-    calls: dict[Label, Callable[[], Any]], rounds: int, progress: Progress | None = None
+    calls: dict[Label, Callable[[], Any]],
+    rounds: int,
+    progress: Progress | None = None,
+    meet: Callable[[], None] | None = None,
 ) -> dict[Label, list[float]]:
     """Returns the seconds of every call in every round; each round times all calls.
 
@@ -25,6 +28,7 @@ def interleaved(
       calls: by label.
       rounds: timed calls of each.
       progress: called as progress(label, done, total) after each round.
+      meet: called before each timed call, where several processes begin it together.
     """
     seconds: dict[Label, list[float]] = {label: [] for label in calls}
     order = list(calls)
@@ -32,6 +36,8 @@ def interleaved(
         for label in order if i % 2 else order[::-1]:  # no call always follows the same other one
             time.sleep(_PAUSE)
             timed(calls[label])  # warms caches; awaited, or the next call would be timed with it
+            if meet is not None:
+                meet()
             seconds[label].append(timed(calls[label])[0])
         if progress is not None:
             progress('rounds', i + 1, rounds)

@@ -13,7 +13,8 @@ from fr_inference import errors
 from fr_inference.models.target import InputSpec
 
 # Its backbones are the oracle of the parity tests, which a checkout has and an installed package lacks.
-_TESTS = pathlib.Path(__file__).resolve().parent.parent.parent / 'tests'
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+_TESTS = ROOT / 'tests'
 
 
 def missing() -> str | None:
@@ -25,8 +26,13 @@ def missing() -> str | None:
     return None
 
 
-def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray]]:
+def build(architecture: str, spec: InputSpec, **config: Any) -> tuple[Any, dict[str, np.ndarray]]:
     """Returns (module in eval mode, its state dict), weights and statistics seeded by key.
+
+    Args:
+      architecture: in `registry.VARIANTS`.
+      spec: the images that it expects.
+      **config: overrides of its hyper-parameters.
 
     Raises:
       InputError: when something is missing.
@@ -39,7 +45,7 @@ def build(architecture: str, spec: InputSpec) -> tuple[Any, dict[str, np.ndarray
 
     cases = importlib.import_module('tests.parity.cases')
     oracle = importlib.import_module('tests.parity.oracle')
-    module = oracle.build(architecture, spec)
+    module = oracle.build(architecture, spec, **config)
     state = cases.weights(oracle.shapes(module))
     module.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     return module.eval(), state
@@ -53,17 +59,16 @@ def layouts() -> tuple[str, ...]:
     return (*plain, 'channels_last compiled') if torch.cuda.is_available() else plain
 
 
-def scorer(
-    module: Any, spec: InputSpec, images: np.ndarray, layout: str, dtype: str = 'float32'
-) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """Returns a function that computes ([N, L] distances, [N, D] embeddings) of the images.
+def program(
+    module: Any, spec: InputSpec, layout: str, dtype: str = 'float32'
+) -> tuple[Callable[[Any], tuple[Any, Any]], Callable[[np.ndarray], Any]]:
+    """Returns (what maps a batch to ([N, L] distances, [N, D] embeddings), what makes images a batch).
 
-    It runs on CUDA where there is a GPU; every call transfers the images and the results.
+    It runs on CUDA where there is a GPU, and copies nothing to it or from it: a batch is on the host.
 
     Args:
-      module: float32, in eval mode; it gets hooks here, so give each scorer a module of its own.
+      module: float32, in eval mode; it gets hooks here, so give each program a module of its own.
       spec: how the images are normalised.
-      images: [N, H, W, 3] uint8.
       layout: in `layouts()`: memory format of weights and activations (shapes are NCHW either way).
       dtype: 'float32' or 'bfloat16', of weights and activations; distances are float32.
     """
@@ -90,7 +95,6 @@ def scorer(
         layer.register_forward_pre_hook(hook_of(layer))
     memory = torch.channels_last if layout.startswith('channels_last') else torch.contiguous_format
     module.to(device, number, memory_format=memory)
-    batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=memory)
     mean, std = (torch.tensor(value).reshape(3, 1, 1).to(device) for value in (spec.mean, spec.std))
 
     def forward(batch):
@@ -98,7 +102,31 @@ def scorer(
         embedding = module(((batch.float() - mean) / std).to(number))
         return torch.stack(found, dim=1), embedding.float()
 
-    run = torch.compile(forward) if layout.endswith('compiled') else forward
+    def batch_of(images):
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=memory)
+
+    return torch.compile(forward) if layout.endswith('compiled') else forward, batch_of
+
+
+def scorer(
+    module: Any, spec: InputSpec, images: np.ndarray, layout: str, dtype: str = 'float32'
+) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """Returns a function that computes ([N, L] distances, [N, D] embeddings) of the images.
+
+    Every call transfers the images and the results. The arguments are those of `program`, and:
+
+    Args:
+      module: gets hooks.
+      spec: see there.
+      images: [N, H, W, 3] uint8.
+      layout: see there.
+      dtype: see there.
+    """
+    import torch
+
+    run, batch_of = program(module, spec, layout, dtype)
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    batch = batch_of(images)
 
     def score():
         with torch.inference_mode():

@@ -7,37 +7,37 @@ import numpy as np
 
 from fr_inference import config, devices
 from fr_inference.benchmarking import chips, scaling
+from fr_inference.models.target import Target
 from fr_inference.training import recognizer
 
 _CLASSES = 1000  # people: the last layer of the training
 _PER_EPOCH = 1000
 
 
-def task(name: str, size: int, dtype: str) -> scaling.Task:
+def task(target: Target, size: int) -> scaling.Task:
     """Returns the training of a backbone from scratch, with `size` random images on each device.
 
     A call is one step: its images go to the devices, loss, gradient, update; BatchNorm over the whole
     batch.
 
     Args:
-      name: in `registry.VARIANTS`.
+      target: the backbone, of a registered architecture.
       size: images on each device, 2 or more.
-      dtype: in `registry.DTYPES`.
     """
     recipe = config.Recipe(batch_size=size)
-    target = recognizer.fresh_target(name, {'dtype': dtype}, None, recipe.seed)
 
-    def prepared(on):
+    def prepared(on, together=1):
+        count = size * len(on) * together
         with devices.using(on):
-            mesh = devices.training_mesh(size * len(on))
+            mesh = devices.training_mesh(count)
         step, state = recognizer.first_step(
             recipe, target, classes=_CLASSES, per_epoch=_PER_EPOCH, mesh=mesh
         )
-        return step, state, _batch(target.input, size * len(on)), mesh
+        return step, state, _batch(target.input, count), mesh
 
     def build(on: Sequence[jax.Device]) -> scaling.Program:
-        step, state, whole, mesh = prepared(on)
-        count, seed = size * len(on), np.int32(recipe.seed)
+        step, state, whole, mesh = prepared(on, scaling.several())
+        count, seed = len(whole[0]), np.int32(recipe.seed)
         held = [devices.on_mesh(state, mesh)]
 
         def feed():
@@ -51,12 +51,20 @@ def task(name: str, size: int, dtype: str) -> scaling.Task:
         return scaling.Program(lower=lambda: step.lower(held[0], feed(), seed), call=call)
 
     flops, device = None, chips.host()
-    if device is not None:
+    # A step is one of all processes; what this one would do alone is not to be had from it.
+    if device is not None and scaling.several() == 1:
         step, state, whole, _ = prepared([device])
         # A step has no loop over images: the whole batch is counted.
         found = chips.flops(step, state, whole, np.int32(recipe.seed))
         flops = None if found is None else found / size
-    return scaling.Task(name=name, size=size, items=size, build=build, flops=flops)
+    return scaling.Task(
+        name=target.name,
+        size=size,
+        items=size,
+        build=build,
+        flops=flops,
+        narrow=target.config.get('dtype') == 'bfloat16',
+    )
 
 
 def _batch(spec, count):

@@ -1,6 +1,7 @@
 """Progress bars and lines on the terminal, by process 0 only."""
 
 import sys
+from typing import TextIO
 
 import tqdm
 
@@ -52,8 +53,9 @@ def drop(prefix: str) -> None:
         bar.close()
 
 
-def say(line: str) -> None:
-    """Prints one line above the bars."""
+def say(line: str, file: TextIO | None = None) -> None:
+    """Prints one line above the bars, to stdout unless another file is given."""
     if processes.is_first():
-        tqdm.tqdm.write(errors.shown(line), file=sys.stdout)
-        sys.stdout.flush()
+        file = file or sys.stdout
+        tqdm.tqdm.write(errors.shown(line), file=file)
+        file.flush()

@@ -4,15 +4,22 @@ JAX's persistent compilation cache, in the user's cache folder. What it holds is
 may write there.
 """
 
+import functools
 import hashlib
 import os
 import pathlib
 import platform
 import stat
+import sys
+import threading
+from typing import Any
 
 import jax
 
-_LEAST_SECONDS = 0.3  # programs that compile faster are not kept
+from fr_inference.cli import bars
+
+_LONG_SECONDS = 20.0  # of one compilation, after which a line says so
+_COMPILING = '/jax/core/compile/backend_compile_duration'  # begun: a scalar; ended: a duration
 _MOST_BYTES = 4 << 30
 _LEAST = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
 
@@ -29,7 +36,10 @@ def keep() -> pathlib.Path | None:
         return None
     folder = place()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ours = (folder.parent.parent, folder.parent, folder)
+        ours[0].parent.mkdir(parents=True, exist_ok=True)
+        for path in ours:  # with `parents` a lax umask would let the group write to those above
+            path.mkdir(mode=0o700, exist_ok=True)
         if not _private(folder):
             return None
         _prune(folder)
@@ -37,8 +47,44 @@ def keep() -> pathlib.Path | None:
         return None
     jax.config.update('jax_compilation_cache_dir', str(folder))
     if _LEAST not in os.environ:
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', _LEAST_SECONDS)
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)  # small ones are many
     return folder
+
+
+@functools.cache
+def announce() -> None:
+    """Has one line said, once in a process, while a compilation takes long."""
+    jax.monitoring.register_scalar_listener(_begun)
+    jax.monitoring.register_event_duration_secs_listener(_ended)
+
+
+_WAITING: dict[int, threading.Timer] = {}  # of the threads that compile
+_SAID = threading.Event()
+
+
+def _begun(event: str, value: Any, **known: Any) -> None:
+    if event == _COMPILING and not _SAID.is_set():
+        timer = _WAITING[threading.get_ident()] = threading.Timer(_LONG_SECONDS, _say)
+        timer.daemon = True
+        timer.start()
+
+
+def _ended(event: str, duration_secs: float, **known: Any) -> None:
+    if event == _COMPILING and (timer := _WAITING.pop(threading.get_ident(), None)):
+        timer.cancel()
+
+
+def _say():
+    if not _SAID.is_set():
+        _SAID.set()
+        bars.say(_said(), file=sys.stderr)
+
+
+def _said():
+    known = jax.config.values
+    folder = known['jax_enable_compilation_cache'] and known['jax_compilation_cache_dir']
+    later = f'kept in {folder}: the next start takes seconds' if folder else 'not kept'
+    return f'compiling for more than {_LONG_SECONDS:g} s, minutes for large networks; {later}'
 
 
 def place() -> pathlib.Path:

@@ -2,31 +2,55 @@
 
 import os
 import pathlib
+import re
+import secrets
 import tempfile
 from collections.abc import Iterable
 
-from fr_inference import errors, runs
+from fr_inference import addresses, errors, mirrored, runs
 
 
 def make(path: str | os.PathLike, field: str, files: Iterable[str] = ()) -> pathlib.Path:
     """Makes the folder for the results. Process 0 does it, and all processes see an error.
 
     Args:
-      path: the folder.
+      path: the folder, or an address.
       field: how errors call it.
       files: names of what will be written there.
 
+    Returns:
+      The folder; of an address the one on this machine that stands for it (`mirrored`).
+
     Raises:
-      InputError: when it cannot be made or written to.
+      InputError: when it cannot be made or written to, or another run writes to the address.
     """
-    path = pathlib.Path(path)
-    runs.by_first(lambda: make_here(path, field, files))
-    return path
+
+    def made():
+        folder = pathlib.Path(path)
+        if addresses.is_address(path):
+            folder = mirrored.folder_of(str(path), field)
+        make_here(folder, field, files)
+        return str(folder)
+
+    return pathlib.Path(runs.by_first(made))
+
+
+def try_address(address: str, field: str) -> None:
+    """Raises `InputError` in all processes for an address that cannot be written to."""
+
+    def tried():
+        trial = addresses.joined(address, f'.{secrets.token_hex(8)}')
+        addresses.write(trial, b'', field)
+        addresses.remove(trial, field)
+
+    runs.by_first(tried)
 
 
 def make_here(path: pathlib.Path, field: str, files: Iterable[str] = ()) -> None:
     """`make` in this process only."""
     other, whole = 'choose another folder', os.path.abspath(path)
+    if re.match('[A-Za-z][A-Za-z0-9+.-]+:/', str(path)):  # an address that became a path
+        raise errors.InputError(field, path, 'a folder of this machine', other)
     if whole != whole.encode(errors='replace').decode():  # Orbax needs it
         raise errors.InputError(field, path, 'a UTF-8 name', other)
     try:

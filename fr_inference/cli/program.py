@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate not passed, 4 stopped by SIGT
 (run the same command to continue).
 """
 
+import contextlib
 import dataclasses
 import errno
 import faulthandler
@@ -16,14 +17,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import logging
 
-from fr_inference import errors, processes
-from fr_inference.cli import compiled, helptext, joining
+from fr_inference import errors, mirrored, processes, profiling
+from fr_inference.cli import bars, compiled, folders, helptext, joining
 from fr_inference.cli.joining import EXIT_BAD_INPUT, joined
 from fr_inference.cli.options import Flags
+from fr_inference.config import Profiling
 from fr_inference.declaring import Config
 from fr_inference.program_config import Machine
 from fr_inference.report import gate
@@ -103,14 +105,28 @@ class Program:
         if failure is not None:
             _stop(*failure)
 
+    def _work(self, flags: Flags) -> None:
+        """Runs `main`; no process leaves before the first has uploaded the results.
+
+        The others would wait for half a minute at their end, and their failure would end the first.
+        """
+        try:
+            with mirrored.kept(), _profiled(flags):
+                self.main(flags)
+        except (processes.Stopped, gate.GateCrossed):  # in all processes
+            processes.meet()
+            raise
+        processes.meet()
+
     def _attempt(self, flags: Flags, machine: Machine) -> tuple[str, int] | None:
         """Runs `main`; returns (line, exit code) where it fails by anything but a bug."""
         try:
             joining.join_others(machine, shared=self.shared)
             compiled.keep()
+            compiled.announce()
             if self.saves and not joined():  # with several, JAX handles it and tells the others
                 signal.signal(signal.SIGTERM, _on_sigterm)
-            self.main(flags)
+            self._work(flags)
             return None
         except errors.InputError as error:
             return _line(error, flags), EXIT_BAD_INPUT
@@ -131,6 +147,23 @@ class Program:
             traceback.print_exc()
             _leave(EXIT_BUG)
         return None
+
+
+@contextlib.contextmanager
+def _profiled(flags: Flags) -> Iterator[None]:
+    """Traces what --profile asks for, in process 0: the others do the same."""
+    asked = flags.read(Profiling).profile if 'profile' in flags.options else None
+    folder = None if asked is None else folders.make(asked, 'profile')
+    with profiling.into(folder if processes.is_first() else None) as traced:
+        yield
+    if folder is not None:
+        bars.say(
+            f'--profile: {errors.called(str(folder))} holds a trace of {", ".join(traced)}'
+            if traced
+            else '--profile: found no loop to trace, expected one of more than 2 batches or steps (of a '
+            'search more than 20)',
+            file=sys.stderr,
+        )
 
 
 def _collect_less() -> None:

@@ -1,10 +1,12 @@
 """Faces: a source of (image, identity, path) records with a length."""
 
+import concurrent.futures
 import dataclasses
 import functools
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,9 +14,17 @@ from fr_inference import errors
 from fr_inference.data import lazy_names
 from fr_inference.formats.images import BadImageError as BadImageError  # what `Faces.read` raises
 
+_DISTANT = 8  # threads that look at images of a store: they wait most of the time
+_TOGETHER = 16  # images of a store that are read at the same time by each
+Result = TypeVar('Result')
+
 
 def _nothing(_index: int) -> None:
     """`Faces.encoded` of a source without files."""
+
+
+def _not_ahead(_indices: Sequence[int]) -> None:
+    """`Faces.ahead` of a source on this machine, which answers at once."""
 
 
 def _unchanged(_index: int) -> str:
@@ -38,6 +48,10 @@ class Faces:
       encoded: index -> the image's file, byte by byte; None where it has none. `changed` was not done
         to it. Raises `BadImageError`.
       remarks: a line on each kind of thing that was left out or taken for something at opening.
+      ahead: indices -> reads these images together where that is faster, as those of a store; each
+        waits until it is read. Raises `InputError`, which says nothing of one image.
+      version: index -> what changes with the image's content and is known without reading it, '' where
+        nothing is.
       changed: index -> what `read` does to the image besides decoding it, '' for nothing. Image and
         text together determine the pixels.
     """
@@ -49,7 +63,14 @@ class Faces:
     digest: Callable[[int], str]
     encoded: Callable[[int], bytes | None] = _nothing
     remarks: tuple[str, ...] = ()
+    ahead: Callable[[Sequence[int]], None] = _not_ahead
+    version: Callable[[int], str] = _unchanged
     changed: Callable[[int], str] = _unchanged
+
+    @property
+    def distant(self) -> bool:
+        """Whether reading waits for another machine, so that it pays to read ahead."""
+        return self.ahead is not _not_ahead
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,6 +86,10 @@ class Faces:
             digest=functools.partial(_chosen, self.digest, chosen),
             encoded=functools.partial(_chosen, self.encoded, chosen),
             remarks=self.remarks,
+            ahead=functools.partial(_chosen_ahead, self.ahead, chosen)
+            if self.distant
+            else self.ahead,
+            version=functools.partial(_chosen, self.version, chosen),
             changed=functools.partial(_chosen, self.changed, chosen),
         )
 
@@ -74,8 +99,36 @@ class Faces:
         return {**found, 'remarks': list(self.remarks)} if self.remarks else found
 
 
+def each(
+    faces: Faces, indices: Sequence[int], look: Callable[[int], Result], *, threads: int
+) -> list[Result]:
+    """Returns what `look` makes of some images, in their order; those of a store are read together.
+
+    Args:
+      faces: the source.
+      indices: of the images.
+      look: index -> anything; reads the image once.
+      threads: how many look at the same time.
+    """
+    if faces.distant:
+        threads = max(threads, _DISTANT)
+
+    def some(part):
+        faces.ahead(part)
+        return [look(index) for index in part]
+
+    size = _TOGETHER if faces.distant else 1
+    parts = [indices[start : start + size] for start in range(0, len(indices), size)]
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        return list(itertools.chain.from_iterable(pool.map(some, parts)))
+
+
 def _chosen(call, chosen, index):
     return call(int(chosen[index]))
+
+
+def _chosen_ahead(call, chosen, indices):
+    call(chosen[np.asarray(indices, np.int64)].tolist())
 
 
 def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
@@ -89,6 +142,10 @@ def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
         digest=functools.partial(_owned, [part.digest for part in parts], ends),
         encoded=functools.partial(_owned, [part.encoded for part in parts], ends),
         remarks=tuple(remark for part in parts for remark in part.remarks),
+        ahead=functools.partial(_owned_ahead, [part.ahead for part in parts], ends)
+        if any(part.distant for part in parts)
+        else _not_ahead,
+        version=functools.partial(_owned, [part.version for part in parts], ends),
         changed=functools.partial(_owned, [part.changed for part in parts], ends),
     )
 
@@ -96,6 +153,14 @@ def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
 def _owned(calls, ends, index):
     part = int(np.searchsorted(ends, index, side='right'))
     return calls[part](index - int(ends[part - 1] if part else 0))
+
+
+def _owned_ahead(calls, ends, indices):
+    wanted = np.asarray(indices, np.int64)
+    part = np.searchsorted(ends, wanted, side='right')
+    for number in np.unique(part).tolist():
+        first = int(ends[number - 1]) if number else 0
+        calls[number]((wanted[part == number] - first).tolist())
 
 
 def from_arrays(images: np.ndarray, identities: Sequence[object], name: str = 'arrays') -> Faces:

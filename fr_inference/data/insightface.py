@@ -30,7 +30,7 @@ _EXACT = 1 << 24
 _MOST_HEADERS = 1 << 20  # of images that are read at opening: each takes a read of the disk
 
 
-def open_record(path: str | os.PathLike, field: str = 'faces') -> Faces:
+def open_record(path: str | os.PathLike, field: str = 'faces', *, name: str | None = None) -> Faces:
     """Opens a training set; identities are its labels, paths `train.rec#0`, `train.rec#1`, ...
 
     Images are read when asked for. 40 bytes an image stay in memory.
@@ -38,6 +38,7 @@ def open_record(path: str | os.PathLike, field: str = 'faces') -> Faces:
     Args:
       path: the `.rec`; its `.idx` lies beside it.
       field: of errors.
+      name: in reports; the path by default.
 
     Raises:
       InputError: with file, record and byte, for whatever is damaged or does not fit.
@@ -47,10 +48,11 @@ def open_record(path: str | os.PathLike, field: str = 'faces') -> Faces:
         rows, labels, remarks = _images(file)
     except errors.InputError as error:
         raise error.within(field) from error
+    name = str(path) if name is None else name
     return Faces(
-        name=str(path),
+        name=name,
         identities=Numbered('', labels),
-        paths=Numbered(f'{path}#', np.arange(len(rows))),
+        paths=Numbered(f'{name}#', np.arange(len(rows))),
         read=functools.partial(_read, file, rows, labels),
         digest=functools.partial(_digest, file, rows, labels),
         encoded=functools.partial(_encoded, file, rows, labels),

@@ -22,6 +22,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.formats.images import BadImageError, fit_image
 
 _MOST_AT_ONCE = 16  # images of one task: enough that handing it over costs nothing
+_DISTANT = 8  # threads for images that are read over a network
 
 Decoded = list[np.ndarray | BadImageError]
 
@@ -66,8 +67,12 @@ class Decoders:
         errors.positive('threads', threads)
         if processes < 0:
             raise errors.InputError('processes', processes, '0 or more')
-        sent = _pickled(faces.read) if processes else None
+        # Together, for what is read ahead waits where it is read.
+        reading = (faces.ahead, faces.read)
+        sent = _pickled(reading) if processes else None
         self.separate = sent is not None
+        if faces.distant:
+            threads = max(threads, _DISTANT)  # they wait most of the time
         self.count = processes if self.separate else threads
         self._task: Callable[..., Decoded]
         self._pool: concurrent.futures.Executor
@@ -75,7 +80,7 @@ class Decoders:
             self._pool, self._task = workers.pool(processes, _receive, sent), _decode_here
         else:
             self._pool = concurrent.futures.ThreadPoolExecutor(threads)
-            self._task = functools.partial(_decode, faces.read)
+            self._task = functools.partial(_decode, *reading)
 
     def __enter__(self) -> 'Decoders':
         return self
@@ -99,7 +104,8 @@ class Decoders:
         return self._pool.submit(self._task, indices, height, width)
 
 
-def _decode(read, indices, height, width):
+def _decode(ahead, read, indices, height, width):
+    ahead(indices)
     found: Decoded = []
     for index in indices:
         try:
@@ -109,10 +115,10 @@ def _decode(read, indices, height, width):
     return found
 
 
-def _pickled(read):
-    """Returns `read` for another process; None where it cannot be sent."""
+def _pickled(reading):
+    """Returns what reads for another process; None where it cannot be sent."""
     try:
-        return pickle.dumps(read, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(reading, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):
         return None
 
@@ -121,11 +127,12 @@ _HERE: dict[str, Any] = {}
 
 
 def _receive(sent):
-    _HERE['read'] = pickle.loads(sent)  # it comes from the process that started this one
+    _HERE['reading'] = pickle.loads(sent)  # it comes from the process that started this one
 
 
 def _decode_here(indices, height, width):
-    return _decode(_HERE['read'], indices, height, width)
+    ahead, read = _HERE['reading']
+    return _decode(ahead, read, indices, height, width)
 
 
 def batches(

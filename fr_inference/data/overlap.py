@@ -1,6 +1,5 @@
 """Members and non-members must be different people and different files."""
 
-import concurrent.futures
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ import numpy as np
 
 from fr_inference import errors, runs
 from fr_inference.data import spellings
-from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.data.faces import BadImageError, Faces, each
 from fr_inference.formats import images
 
 _LOG = logging.getLogger(__name__)
@@ -28,8 +27,8 @@ def readable(faces: Faces, *, skip_bad: bool) -> Faces:
             return False
         return True
 
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # each may hold an image of 200 MB
-        return faces.select(np.flatnonzero(list(pool.map(fine, range(len(faces))))))
+    # Each thread may hold an image of 200 MB.
+    return faces.select(np.flatnonzero(each(faces, range(len(faces)), fine, threads=2)))
 
 
 def content_digests(
@@ -50,7 +49,11 @@ def content_digests(
 
     def look(index):
         try:
-            return [faces.digest(index), mended is not None and _ends_early(faces, index)]
+            content = faces.encoded(index)
+            if content is None:
+                return [faces.digest(index), False]
+            early = mended is not None and _ends_early(content, faces.paths[index])
+            return [images.content_digest(content), early]
         except BadImageError:
             if not skip_bad:
                 raise
@@ -58,8 +61,7 @@ def content_digests(
 
     def looked(own):
         # Each thread may hold a file of 96 MiB.
-        with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            return list(pool.map(look, own))
+        return each(faces, own, look, threads=min(4, os.cpu_count() or 1))
 
     found = runs.shared(len(faces), looked)
     if mended is not None:
@@ -67,12 +69,11 @@ def content_digests(
     return [digest for digest, _ in found]
 
 
-def _ends_early(faces, index):
-    content = faces.encoded(index)
-    if content is None or not images.is_cut_short(content):
+def _ends_early(content, path):
+    if not images.is_cut_short(content):
         return False
     try:
-        faces.read(index)
+        images.decode(content, path, shrink=True)
     except BadImageError:
         return False  # it stops the run, or is skipped, where images are used
     return True

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from fr_inference import errors, tables
+from fr_inference import addresses, errors, local_copies, tables
 from fr_inference.config import Reading
 from fr_inference.data import sources
 from fr_inference.data.faces import Faces
@@ -68,8 +68,8 @@ def open_pairs(
       InputError: that names the line of the CSV.
     """
     source = sources.open_faces(faces, reading=reading)
-    root = pathlib.Path(faces)
-    root = root if root.is_dir() else root.parent
+    root = _root(faces)
+    path = local_copies.path_of(path, field)
     if not os.path.isfile(path):
         raise errors.InputError(field, f'{path!s:.200}', 'a CSV file')
     try:
@@ -87,6 +87,21 @@ def open_pairs(
     )
 
 
+def _root(faces):
+    """Returns the folder that names of images start from; an address as text."""
+    if addresses.is_address(faces):
+        listed = addresses.suffix(faces) in ('.csv', '.tsv', '.rec')
+        return addresses.parent(faces) if listed else faces
+    root = pathlib.Path(faces)
+    return root if root.is_dir() else root.parent
+
+
+def _below(root, name):
+    if isinstance(root, str):
+        return addresses.joined(root, name)
+    return str(root / tables.as_found(root, name))
+
+
 def _rows(path, faces, root):
     """Returns ([(first, second)] positions, [(fold, same)])."""
     known = {name: position for position, name in enumerate(faces.paths)}
@@ -102,7 +117,7 @@ def _rows(path, faces, root):
         found = []
         for name in names:
             name = name.strip()
-            position = known.get(name, known.get(str(root / tables.as_found(root, name))))
+            position = known.get(name, known.get(_below(root, name)))
             if position is None:
                 raise refused(
                     f'{name[:120]!r}', f'one of the {len(faces)} images of {faces.name:.200}'

@@ -3,8 +3,10 @@
 import collections
 import dataclasses
 import pathlib
+from typing import Any
 
 from fr_inference import errors
+from fr_inference.data.objects import ObjectFolder
 from fr_inference.data.spellings import listed
 from fr_inference.formats import images
 
@@ -23,12 +25,12 @@ class Listing:
     """What a folder holds.
 
     Attributes:
-      files: the images, ordered by person and name.
+      files: the images, ordered by person and name: paths, or objects of a store.
       people: the name of the sub-folder of each.
       remarks: a line on each kind of thing that was left out.
     """
 
-    files: list[pathlib.Path]
+    files: list[Any]
     people: list[str]
     remarks: tuple[str, ...]
 
@@ -44,7 +46,7 @@ class _LeftOut:
     others: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
 
-def read(root: pathlib.Path) -> Listing:
+def read(root: pathlib.Path | ObjectFolder) -> Listing:
     """Lists a folder.
 
     Names that begin with a dot and folders that systems make (thumbnails, waste, indices) are passed
@@ -54,9 +56,11 @@ def read(root: pathlib.Path) -> Listing:
     Raises:
       InputError: for a folder that cannot be read, a person that is a link to nowhere, or no images.
     """
-    left, files, people = _LeftOut(), [], []
+    left = _LeftOut()
+    files: list[Any] = []
+    people: list[str] = []
     try:
-        entries = sorted(root.iterdir())
+        entries: list[Any] = sorted(root.iterdir())
         for entry in entries:
             if is_hidden(entry.name):
                 left.hidden.append(entry.name)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fr_inference.data import align
-from fr_inference.data.faces import BadImageError, Faces
+from fr_inference.data.faces import BadImageError, Faces, each
 from fr_inference.formats.images import fit_image
 from fr_inference.models.target import InputSpec
 
@@ -111,14 +111,16 @@ def check(sides: Mapping[str, Faces], input: InputSpec) -> tuple[dict[str, Any],
 
 def _sample(faces, height, width):
     """Returns images spread evenly over the faces, so over people where these are sorted."""
-    found = []
-    for index in np.unique(np.linspace(0, len(faces) - 1, _SAMPLE).astype(int)).tolist():
-        if faces.paths[index].startswith('procedural:'):
-            continue
+    spread = np.unique(np.linspace(0, len(faces) - 1, _SAMPLE).astype(int)).tolist()
+    indices = [index for index in spread if not faces.paths[index].startswith('procedural:')]
+
+    def padded(index):
         try:
             image = fit_image(faces.read(index), height, width)
         except BadImageError:
-            continue
+            return None
         margin = (align.SIZE - width) // 2
-        found.append(np.pad(image, ((0, 0), (margin, margin), (0, 0)), mode='edge'))
-    return np.array(found)
+        return np.pad(image, ((0, 0), (margin, margin), (0, 0)), mode='edge')
+
+    found = each(faces, indices, padded, threads=1)
+    return np.array([image for image in found if image is not None])

@@ -6,17 +6,19 @@ import functools
 import logging
 import os
 import pathlib
+import posixpath
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from fr_inference import errors, tables
+from fr_inference import addresses, errors, local_copies, tables
 from fr_inference.config import Aligning, Reading
 from fr_inference.data import (
     aligned,
     detector,
     insightface,
+    objects,
     photo_folders,
     spellings,
     tfds_source,
@@ -27,11 +29,12 @@ from fr_inference.formats import images
 
 _LOG = logging.getLogger(__name__)
 _KINDS = (
-    'a folder with one sub-folder per person, a CSV manifest (path,identity), a .rec, tfds:NAME:SPLIT '
-    'or procedural:SPEC'
+    'a folder with one sub-folder per person, a CSV manifest (path,identity) or a .rec, here or at an '
+    'address such as gs://BUCKET/FACES, tfds:NAME:SPLIT or procedural:SPEC'
 )
 _PROCEDURAL = 'procedural:'
 _TFDS = 'tfds:'
+_STORES = ('gs', 's3', 'az')  # that a manifest may name images of
 # One image of a source that has no file of its own for each image.
 _NUMBERED = re.compile(r'((?:procedural|tfds):[^#]*)#?(.*)|(.*\.rec)#(\d+)', re.DOTALL)
 
@@ -49,7 +52,9 @@ def open_faces(
     Args:
       source: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
         `identity` (paths relative to its folder, or one image of the following sources, `SPEC#17`);
-        insightface's `train.rec` beside its `train.idx`; `tfds:NAME:SPLIT`; or `procedural:SPEC`.
+        insightface's `train.rec` beside its `train.idx`; the address of one of these (images of a
+        folder or a manifest are read when they are needed, a `.rec` is copied to this machine);
+        `tfds:NAME:SPLIT`; or `procedural:SPEC`.
       field: of errors, the argument that named the source.
       reading: how tfds sets are read and photographs aligned, as options of a program.
       identity_key: in place of `reading`, the feature of tfds sets that holds the identity; `label`,
@@ -84,6 +89,8 @@ def _open(source, field, reading):
             identity_key=reading.identity_key,
             data_dir=reading.data_dir,
         )
+    if addresses.is_address(source):
+        return _open_stored(source, field, reading)
     path = pathlib.Path(source)
     if not os.path.exists(path):  # unlike Path.exists, False for a name too long for the system
         raise errors.InputError(field, f'{source!r:.200}, which does not exist', _KINDS)
@@ -93,19 +100,51 @@ def _open(source, field, reading):
         if path.is_dir():
             return _open_folder(path)
         if path.suffix.lower() in ('.csv', '.tsv'):
-            return _open_manifest(path, functools.partial(_open, reading=reading))
+            return _open_manifest(path, functools.partial(_open, reading=reading), field)
     except errors.InputError as error:
         raise error.within(field) from error
     raise errors.InputError(field, f'the file {source!r:.200}', _KINDS)
 
 
 def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
-    """Writes `faces` as a CSV manifest that `open_faces` reads from anywhere on this machine."""
+    """Writes `faces` as a CSV manifest that `open_faces` reads from anywhere on this machine.
+
+    Addresses and drawings stay as they are.
+    """
     paths = (
-        path if path.startswith((_PROCEDURAL, _TFDS)) else os.path.abspath(path)
+        path
+        if path.startswith((_PROCEDURAL, _TFDS)) or addresses.is_address(path.partition('#')[0])
+        else os.path.abspath(path)
         for path in faces.paths
     )
     tables.write(path, ('path', 'identity'), zip(paths, faces.identities, strict=True))
+
+
+def _open_stored(address, field, reading):
+    """Opens faces at an address."""
+    suffix = addresses.suffix(address)
+    if suffix == '.rec':
+        path = local_copies.path_of(address, field, lambda copy: [copy.with_suffix('.idx').name])
+        return insightface.open_record(path, field, name=address)
+    if suffix in ('.csv', '.tsv') and addresses.find(address, field) is not None:
+        path = local_copies.path_of(address, field)
+        try:
+            return _open_manifest(
+                path, functools.partial(_open, reading=reading), field, address=address
+            )
+        except errors.InputError as error:
+            raise error if error.field == field else error.within(field) from error
+    names = list(addresses.below(address, field))
+    if not names:
+        what = 'which does not exist' if addresses.find(address, field) is None else 'an object'
+        raise errors.InputError(field, f'{address!r:.200}, {what}', _KINDS)
+    try:
+        found = photo_folders.read(objects.tree(address, names))
+    except errors.InputError as error:
+        raise error.within(field) from error
+    identities, remarks = spellings.merged(found.people)
+    paths = [str(file) for file in found.files]
+    return objects.from_addresses(address, paths, identities, field, (*found.remarks, *remarks))
 
 
 def _open_folder(root):
@@ -114,13 +153,18 @@ def _open_folder(root):
     return _from_files(str(root), found.files, identities, (*found.remarks, *remarks))
 
 
-def _open_manifest(path, open_source):
+def _open_manifest(path, open_source, field, address=None):
+    """Opens what a manifest lists; `address` is where it was copied from, for its relative paths."""
     rows = _read_rows(path)
     numbered: dict[str, list[tuple[int, str]]] = {}
-    files = []
+    files: list[int] = []
+    stored: dict[str, list[int]] = {}
     for row, (image, identity) in enumerate(rows):
         found = _NUMBERED.fullmatch(image)
-        if found is None:
+        if found is None and (where := _stored(path, image, address)) is not None:
+            rows[row] = where, identity
+            stored.setdefault(where.partition('://')[0], []).append(row)
+        elif found is None:
             rows[row] = tables.as_found(path.parent, image), identity
             files.append(row)
         else:
@@ -131,12 +175,24 @@ def _open_manifest(path, open_source):
             str(path),
             [path.parent / rows[row][0] for row in files],
             [rows[row][1] for row in files],
-        )
+        ),
     ]
     order = list(files)
+    for group in stored.values():  # those of one store are read together
+        parts.append(
+            objects.from_addresses(
+                str(path),
+                [rows[row][0] for row in group],
+                [rows[row][1] for row in group],
+                field,
+            )
+        )
+        order += group
     for spec, members in numbered.items():
         drawn = spec.startswith((_PROCEDURAL, _TFDS))
-        named = spec if drawn else path.parent / tables.as_found(path.parent, spec)
+        named = spec
+        if not drawn and (named := _stored(path, spec, address)) is None:
+            named = path.parent / tables.as_found(path.parent, spec)
         source = open_source(str(named), str(path))
         for row, number in members:
             if not (number.isdecimal() and len(number) < 20 and int(number) < len(source)):
@@ -151,7 +207,9 @@ def _open_manifest(path, open_source):
         names = tuple(rows[row][1] for row, _ in members)
         parts.append(dataclasses.replace(chosen, identities=names))
         order += [row for row, _ in members]
-    everything = concat(parts, str(path)).select(np.argsort(np.asarray(order)))
+    everything = concat([part for part in parts if len(part)], address or str(path)).select(
+        np.argsort(np.asarray(order))
+    )
     if len(set(everything.paths)) < len(everything):
         path_twice = collections.Counter(everything.paths).most_common(1)[0][0]
         raise errors.InputError(str(path), f'{path_twice!r:.200} twice', 'each image once')
@@ -159,6 +217,25 @@ def _open_manifest(path, open_source):
     return dataclasses.replace(
         everything, identities=tuple(identities), remarks=(*everything.remarks, *remarks)
     )
+
+
+def _stored(path, image, address):
+    """Returns the address of an image that a manifest names, None for a file.
+
+    A stranger's manifest reaches only the common stores, and the one that it is from itself.
+    """
+    if not addresses.is_address(image):
+        relative = address is not None and not os.path.isabs(image)
+        if not relative:
+            return None
+        return addresses.joined(addresses.parent(address), posixpath.normpath(image))
+    own = address and address.partition('://')[0]
+    scheme = image.partition('://')[0]
+    if scheme not in (*_STORES, own):
+        raise errors.InputError(
+            str(path), f'{image!r:.200}', f'a path, or an address of {", ".join(_STORES)}'
+        )
+    return image
 
 
 def _read_rows(path):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import errors
+from fr_inference import addresses, errors, local_copies
 from fr_inference.data.faces import Faces
 from fr_inference.data.lazy_names import Numbered, Repeated
 from fr_inference.formats import images
@@ -37,11 +37,14 @@ def open_tfds(
       spec: `NAME:SPLIT`, as `lfw:train`, `my_set/config:1.0.0:train[:10%]`.
       field: of errors.
       identity_key: the feature that holds the identity; `label`, else `identity`, by default.
-      data_dir: folder of the sets; the one that tfds uses by default.
+      data_dir: folder of the sets; the one that tfds uses by default. Of an address the set is copied
+        to this machine.
 
     Raises:
       InputError: when there is no such set, split or feature, or reading it takes TensorFlow.
     """
+    if data_dir is not None and addresses.is_address(data_dir):
+        data_dir = _copied(spec, data_dir)
     try:
         reader = _Reader(spec, identity_key, data_dir)
         identities = reader.identities()
@@ -55,6 +58,12 @@ def open_tfds(
         digest=functools.partial(_digest, reader),
         encoded=reader.encoded,
     )
+
+
+def _copied(spec, address):
+    """Returns a folder of this machine with the set: tfds itself reads nothing of a store unchecked."""
+    name = re.split(r'[/:]', spec)[0]
+    return str(local_copies.path_of(addresses.joined(address, name), 'data_dir', depth=2).parent)
 
 
 def _read(reader, index):

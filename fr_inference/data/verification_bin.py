@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from fr_inference import errors
+from fr_inference import errors, local_copies
 from fr_inference.data.faces import Faces
 from fr_inference.data.lazy_names import Numbered
 from fr_inference.data.pairs import Pairs
@@ -30,9 +30,10 @@ def open_bin(path: str | os.PathLike, *, field: str = 'pairs') -> Pairs:
     Raises:
       InputError: when it is damaged or holds anything else.
     """
+    copy = local_copies.path_of(path, field)
     try:
-        items, same = image_pairs.read(path)
-        places, firsts, digests = _distinct(items, os.path.getsize(path), str(path))
+        items, same = image_pairs.read(copy)
+        places, firsts, digests = _distinct(items, os.path.getsize(copy), str(path))
     except errors.InputError as error:
         raise error.within(field) from error
     return Pairs(

@@ -27,6 +27,15 @@ def main_file(folder: pathlib.Path) -> pathlib.Path | None:
     return next((folder / name for name in _NAMES if (folder / name).exists()), None)
 
 
+def named_in(path: pathlib.Path) -> list[str]:
+    """Returns the names of the shards, which need not be there yet, that an index lists; else []."""
+    try:
+        names = sorted({shard for _, shard in _table(path)}) if path.name.endswith(_INDEX) else []
+    except errors.InputError:  # `read` says so
+        return []
+    return names[:_MAX_SHARDS]
+
+
 def read(path: str | os.PathLike) -> tuple[StateDict, list[pathlib.Path]]:
     """Reads a checkpoint of one file or of several.
 

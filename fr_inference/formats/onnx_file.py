@@ -97,6 +97,20 @@ def files_of(path: pathlib.Path) -> tuple[pathlib.Path, ...]:
         return (path,)
 
 
+def named_in(path: pathlib.Path) -> list[str]:
+    """Returns the names of the files of external data, which need not be there yet, of an `.onnx`."""
+    try:
+        graph, _ = _parsed(path, str(path)) if is_onnx(path) else (None, None)
+    except (errors.InputError, OSError):  # whoever reads it says so
+        return []
+    if graph is None:
+        return []
+    folder = path.parent
+    named = [file for file in onnx_tensors.beside(graph, path) if file.is_relative_to(folder)]
+    names = [file.relative_to(folder) for file in named if '\0' not in str(file)]
+    return [name.as_posix() for name in names if '..' not in name.parts]
+
+
 def read(path: str | os.PathLike) -> Model:
     """Reads a network with one image tensor as its input.
 

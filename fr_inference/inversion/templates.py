@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import config, errors, runs, tables
+from fr_inference import config, errors, local_copies, runs, tables
 from fr_inference.config import Search
 from fr_inference.data import sources
 from fr_inference.data.faces import Faces, from_arrays
@@ -231,7 +231,7 @@ def read(path: str | os.PathLike, target: Target, *, field: str = 'templates') -
       InputError: for another file, embeddings of another length than the target's, and rows that are
         zero or not finite.
     """
-    path = pathlib.Path(path)
+    path = local_copies.path_of(path, field)
     expected = 'numbers [P, D] written by numpy.save'
     if not path.is_file():  # a pipe would be waited for
         found = 'something other than a file' if path.exists() else 'no such file'

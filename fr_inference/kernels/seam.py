@@ -15,7 +15,7 @@ from typing import Any, ParamSpec
 
 import jax
 
-from fr_inference.kernels import phases, shifted_depthwise, window_sums, winograd
+from fr_inference.kernels import phases, shifted_depthwise, winograd
 
 P = ParamSpec('P')
 
@@ -41,7 +41,6 @@ class Form:
 FORMS: Mapping[str, Mapping[str, Form]] = {
     'convolve': {'cpu': Form(winograd.convolve, winograd.pays)},
     'depthwise': {'cpu': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
-    'convolved_mean': {'tpu': Form(window_sums.convolved_mean, window_sums.pays)},
     'upsample': {'cpu': Form(phases.upsample)},
     'downsample': {'cpu': Form(phases.downsample)},
     'upsample_conv': {'cpu': Form(phases.upsample_conv)},

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
-from fr_inference.measuring import channel_means
 from fr_inference.models.target import Apply, Target
 
 
@@ -43,7 +42,6 @@ def recording() -> Iterator[list[tuple[str, jax.Array]]]:
         distances would be to the batch at hand.
     """
     found: list[tuple[str, jax.Array]] = []
-    means = channel_means.Means()
 
     def intercept(call, arguments, keywords, context):
         layer = context.module
@@ -63,18 +61,14 @@ def recording() -> Iterator[list[tuple[str, jax.Array]]]:
                     inside=name,
                 )
             calls = sum(other.partition('#')[0] == name for other, _ in found)
-            found.append(
-                (f'{name}#{calls + 1}' if calls else name, _distance(layer, name, x, means))
-            )
-        y = call(*arguments, **keywords)
-        means.called(layer, arguments[0] if arguments else None, y)
-        return y
+            found.append((f'{name}#{calls + 1}' if calls else name, _distance(layer, name, x)))
+        return call(*arguments, **keywords)
 
     with intercepting(intercept):
         yield found
 
 
-def _distance(layer, name, x, means):
+def _distance(layer, name, x):
     if layer.axis not in (-1, x.ndim - 1):
         raise errors.InputError(
             'apply', f'BatchNorm over axis {layer.axis}', 'the last axis (NHWC)', inside=name
@@ -85,7 +79,8 @@ def _distance(layer, name, x, means):
         )
     mean = jnp.asarray(layer.get_variable('batch_stats', 'mean'), jnp.float32)
     variance = jnp.asarray(layer.get_variable('batch_stats', 'var'), jnp.float32)
-    return ((means.of(x) - mean) ** 2 / (variance + layer.epsilon)).sum(-1)
+    pooled = jnp.mean(x.astype(jnp.float32), axis=tuple(range(1, x.ndim - 1)))
+    return ((pooled - mean) ** 2 / (variance + layer.epsilon)).sum(-1)
 
 
 def of_image(apply: Apply, variables: Any, image: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,6 +1,5 @@
 """Layers that the backbone families share. NHWC, float32 parameters, `dtype` for the arithmetic."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -59,6 +58,9 @@ def conv(
         )
         return lambda x: dense(x[:, ::stride, ::stride])
 
+    def convolved(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+        return convolve(x, kernel, stride=stride, padding=padding)
+
     return nn.Conv(
         features,
         (kernel, kernel),
@@ -67,21 +69,9 @@ def conv(
         use_bias=use_bias,
         dtype=dtype,
         kernel_init=_conv_init,
-        conv_general_dilated=Convolving(stride=stride, padding=padding),
+        conv_general_dilated=convolved,
         name=name,
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Convolving:
-    """How a layer of `conv` computes, in place of `jax.lax.conv_general_dilated`."""
-
-    stride: int
-    padding: int
-
-    def __call__(self, x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
-        """Convolves; see `convolve`."""
-        return convolve(x, kernel, stride=self.stride, padding=self.padding)
 
 
 @seam.operation
@@ -214,9 +204,9 @@ class BatchNorm(nn.BatchNorm):
         """Maps [..., C] to [..., C] and moves the running statistics."""
         if self.is_initializing():
             return super().__call__(x, *arguments, **keywords)
-        shift = self.get_variable('batch_stats', 'mean')
+        shift: Any = self.get_variable('batch_stats', 'mean')
         y = super().__call__(x.astype(jnp.float32) - shift, *arguments, **keywords)
-        moved = self.get_variable('batch_stats', 'mean')
+        moved: Any = self.get_variable('batch_stats', 'mean')
         self.put_variable('batch_stats', 'mean', moved + (1 - self.momentum) * shift)
         return y
 

@@ -7,6 +7,7 @@ variance and scaled at run time (equalised learning rate).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -81,6 +82,29 @@ def _activate(x, gain=1.0, clamp=None):
     return x if clamp is None else jnp.clip(x, -clamp * gain, clamp * gain)
 
 
+def _finished(x, norm, noise, bias, clamp):
+    return _activate(x * norm + noise + bias, clamp=clamp)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+def _finish(x, norm, noise, bias, clamp):
+    """What follows a modulated convolution; its derivative remembers x only, which is there anyway."""
+    return _finished(x, norm, noise, bias, clamp)
+
+
+@_finish.defjvp
+def _finish_jvp(clamp, primals, tangents):
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def slope(x, others, tangents):
+        # Without the barrier XLA would keep the signs of the forward pass, half as large as x.
+        others = jax.lax.optimization_barrier(others)
+        finished = functools.partial(_finished, clamp=clamp)
+        return jax.jvp(finished, (x, *others), tangents)[1]
+
+    x, *others = primals
+    return _finish(*primals, clamp), slope(x, others, tangents)
+
+
 class Dense(nn.Module):
     """x W / sqrt(in) + b, both times the learning-rate multiplier."""
 
@@ -141,9 +165,10 @@ class SynthesisLayer(nn.Module):
         strength = self.param('noise_strength', nn.initializers.zeros, ())
         bias = self.param('bias', nn.initializers.zeros, (self.features,))
         x = ops.modulated_conv(x, kernel, style, up=self.up)
-        if noise is not None:
-            x += (noise * strength).astype(self.dtype)
-        return _activate(x + bias.astype(self.dtype), clamp=self.clamp)
+        norm = ops.demodulation(kernel, style)[:, None, None, :]
+        added = jnp.zeros((1, 1, 1, 1)) if noise is None else noise * strength
+        narrow = (array.astype(self.dtype) for array in (norm, added, bias))
+        return _finish(x, *narrow, self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -160,7 +185,7 @@ class ToRGB(nn.Module):
         kernel = self.param('kernel', nn.initializers.normal(1.0), shape)
         style = Dense(x.shape[-1], bias=1.0, name='affine')(w) / math.sqrt(x.shape[-1])
         bias = self.param('bias', nn.initializers.zeros, (self.features,))
-        x = ops.modulated_conv(x.astype(self.dtype), kernel, style, demodulate=False)
+        x = ops.modulated_conv(x.astype(self.dtype), kernel, style)
         x += bias.astype(self.dtype)
         x = x if self.clamp is None else jnp.clip(x, -self.clamp, self.clamp)
         return x.astype(jnp.float32)

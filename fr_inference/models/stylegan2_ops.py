@@ -89,28 +89,38 @@ def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def modulated_conv(
-    x: jax.Array, kernel: jax.Array, style: jax.Array, *, up: bool = False, demodulate: bool = True
+    x: jax.Array, kernel: jax.Array, style: jax.Array, *, up: bool = False
 ) -> jax.Array:
-    """Convolves each sample with the kernel scaled by its style, section 2.2, equations 1 and 3.
+    """Convolves each sample with the kernel scaled by its style, section 2.2, equation 1.
 
     Args:
       x: [N, H, W, C].
       kernel: [k, k, C, features], k = 1 or 3.
       style: [N, C] float32, scale of each input feature.
       up: doubles the size (k = 3).
-      demodulate: divides by the norm of each sample's kernel, so that the output keeps its variance.
 
     Returns:
       [N, H, W, features], or twice the height and width, in x's dtype.
     """
     scaled = x * style.astype(x.dtype)[:, None, None, :]
     weights = kernel.astype(x.dtype)
-    y = upsample_conv(scaled, weights) if up else convolve_same(scaled, weights)
-    if not demodulate:
-        return y
+    return upsample_conv(scaled, weights) if up else convolve_same(scaled, weights)
+
+
+def demodulation(kernel: jax.Array, style: jax.Array) -> jax.Array:
+    """Returns one over the norm of each sample's kernel, section 2.2, equation 3.
+
+    Times it, what `modulated_conv` gives keeps the variance of its input.
+
+    Args:
+      kernel: [k, k, C, features].
+      style: [N, C] float32.
+
+    Returns:
+      [N, features] float32.
+    """
     energy = jnp.sum(jnp.square(kernel), axis=(0, 1))
-    norm = jax.lax.rsqrt(jnp.square(style) @ energy + _EPSILON)
-    return y * norm.astype(x.dtype)[:, None, None, :]
+    return jax.lax.rsqrt(jnp.square(style) @ energy + _EPSILON)
 
 
 def minibatch_std(x: jax.Array, group: int = 4) -> jax.Array:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from fr_inference import files
-from fr_inference.planning import program_text
+from fr_inference.benchmarking import program_text
 from fr_inference.planning.topologies import Topology
 
 _SCHEMA = 2  # of the figures that are kept

@@ -5,7 +5,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from fr_inference.planning import compiling, largest, least_time, timed_run, topologies
+from fr_inference.benchmarking import least_time
+from fr_inference.planning import compiling, largest, timed_run, topologies
 from fr_inference.planning.compiling import Figures
 from fr_inference.planning.topologies import Topology
 from fr_inference.planning.workload import Part

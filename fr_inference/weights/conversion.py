@@ -25,7 +25,7 @@ def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
       InputError: of 'source', when it does not fit or is an ONNX graph that no registered architecture
         fits; of an option that is given for a generator.
     """
-    if generators.is_generator(generators.locate(asked.source)):
+    if generators.is_generator(generators.locate(asked.source, 'source')):
         for name in sorted(set(given) - _OF_ANY):
             raise errors.InputError(name, 'a value', 'none, for the source is a generator')
         return generators.open_generator(asked.source, field='source')
@@ -63,6 +63,6 @@ def save(directory: pathlib.Path, opened: Target | Trained, source: str | os.Pat
     if isinstance(opened, Trained):
         generators.save_generator(directory, opened)
         return
-    place = targets.locate(source)
+    place = targets.locate(source, 'source')
     members = native_targets.read_member_rows(place) if place.is_dir() else None
     native_targets.save_target(directory, opened, members=members)

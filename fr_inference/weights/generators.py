@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fr_inference import errors, files
+from fr_inference import errors, files, local_copies
 from fr_inference.formats import bounds
 from fr_inference.models import stylegan2
 from fr_inference.models.stylegan2 import Trained
@@ -37,9 +37,13 @@ def is_generator(directory: str | os.PathLike) -> bool:
     return (pathlib.Path(directory) / RECORD).is_file()
 
 
-def locate(source: str | os.PathLike) -> pathlib.Path:
-    """Returns the path of a generator, that of an embedded one for its name."""
-    path = pathlib.Path(source)
+def locate(source: str | os.PathLike, field: str = 'generator') -> pathlib.Path:
+    """Returns the path of a generator, of an embedded one for its name, of a copy for an address.
+
+    Raises:
+      InputError: of `field`, for an address that cannot be copied.
+    """
+    path = local_copies.path_of(source, field)
     if not os.path.exists(path) and str(source) in embedded_names():
         return EMBEDDED / str(source)
     return path
@@ -84,7 +88,7 @@ def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Tr
     Raises:
       InputError: of `field`, when there is nothing to open or it does not fit.
     """
-    path = locate(source)
+    path = locate(source, field)
     if not str(source) or not os.path.exists(path):
         raise errors.InputError(
             field,

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import checkpointing, errors, files, runs
+from fr_inference import checkpointing, errors, files, local_copies, runs
 from fr_inference.formats import safetensors_file
 from fr_inference.weights import rules
 
@@ -59,7 +59,7 @@ def save(
       InputError: for a path that cannot be written to, or that holds a file of another program.
       OSError: with the file's name, when the disk is full.
     """
-    directory = pathlib.Path(directory).resolve()
+    directory = local_copies.here(directory, 'directory').resolve()
     _check_place(directory, name)
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import errors, files
-from fr_inference.formats import bounds, checkpoint_folders, kinds
-from fr_inference.formats.onnx_file import is_onnx
+from fr_inference import errors, files, local_copies
+from fr_inference.formats import bounds, checkpoint_folders, kinds, onnx_file
 from fr_inference.models import registry
 from fr_inference.models.target import Target, origins
 from fr_inference.weights import families, native_targets, rules
@@ -29,12 +28,21 @@ def embedded_names() -> list[str]:
     return sorted(path.name for path in EMBEDDED.glob('*') if native_targets.is_target(path))
 
 
-def locate(source: str | os.PathLike) -> pathlib.Path:
-    """Returns the path of a target, that of an embedded one for its name."""
-    path = pathlib.Path(source)
+def locate(source: str | os.PathLike, field: str = 'target') -> pathlib.Path:
+    """Returns the path of a target, of an embedded one for its name, of a copy for an address.
+
+    Raises:
+      InputError: of `field`, for an address that cannot be copied.
+    """
+    path = local_copies.path_of(source, field, _beside)
     if not os.path.exists(path) and str(source) in embedded_names():
         return EMBEDDED / str(source)
     return path
+
+
+def _beside(path):
+    """Names of the files that a checkpoint of several files names."""
+    return [*onnx_file.named_in(path), *checkpoint_folders.named_in(path)]
 
 
 def open_target(
@@ -75,7 +83,7 @@ def open_target(
         errors.one_of('arch', arch, registry.VARIANTS)
     if dtype is not None:
         errors.one_of('dtype', dtype, registry.DTYPES)
-    path = locate(source)
+    path = locate(source, field)
     # Unlike Path.exists, os.path.exists is False for a name too long for the system.
     if not str(source) or not os.path.exists(path):
         raise errors.InputError(
@@ -87,7 +95,7 @@ def open_target(
         )
     if native_targets.is_target(path):
         target = _open_native(path, arch, input or {}, dtype, part, field)
-    elif is_onnx(path):
+    elif onnx_file.is_onnx(path):
         target = onnx_targets.read(path, arch, input or {}, dtype, part, field)
     else:
         with naming(field):

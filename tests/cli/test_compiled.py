@@ -4,8 +4,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
+from unittest import mock
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from fr_inference.cli import compiled
@@ -31,6 +35,16 @@ def test_a_private_folder_is_used(home):
     assert folder.stat().st_mode & 0o777 == 0o700
     assert str(folder) == jax.config.jax_compilation_cache_dir
     assert folder.is_relative_to(home)
+
+
+def test_a_lax_umask_does_not_open_it(home):
+    before = os.umask(0o002)
+    try:
+        folder = compiled.keep()
+    finally:
+        os.umask(before)
+    assert folder is not None
+    assert {path.stat().st_mode & 0o777 for path in (folder, *folder.parents[:2])} == {0o700}
 
 
 def test_settings_of_jax_stand(home):
@@ -71,12 +85,48 @@ def test_the_oldest_go_first(home, monkeypatch):
     assert {path.name for path in compiled.place().iterdir()} == {'new', 'old'}
 
 
+@pytest.fixture
+def listening(monkeypatch):
+    """Nothing was said yet; programs of other tests may be listening already."""
+    monkeypatch.setattr(compiled, '_SAID', threading.Event())
+    compiled.announce()
+    return monkeypatch
+
+
+def compile_one(size):
+    return jax.jit(lambda x: jnp.sin(x) + 17).lower(np.zeros(size, np.float32)).compile()
+
+
+def test_a_long_compilation_is_said_once_while_it_lasts(listening, capsys):
+    listening.setattr(compiled, '_LONG_SECONDS', 0)
+    jax.monitoring.record_scalar(compiled._COMPILING, 0.0, fun_name='slow')
+    timer = compiled._WAITING.pop(threading.get_ident())
+    timer.join()
+    line, *more = capsys.readouterr().err.splitlines()
+    assert (line.startswith('compiling for more than 0 s'), more) == (True, [])
+    compile_one(3)
+    assert not compiled._WAITING
+    assert not capsys.readouterr().err
+
+
+def test_a_short_compilation_is_not_said(listening):
+    timers = []
+
+    def made(*_):
+        timers.append(mock.Mock())
+        return timers[-1]
+
+    listening.setattr(compiled.threading, 'Timer', made)
+    compile_one(5)
+    assert timers
+    assert all(timer.start.call_count == timer.cancel.call_count == 1 for timer in timers)
+
+
 def test_a_second_process_compiles_nothing(tmp_path):
     settings = {name: text for name, text in os.environ.items() if not name.startswith('JAX_')}
     settings |= {
         'XDG_CACHE_HOME': str(tmp_path),
         'JAX_PLATFORMS': 'cpu',
-        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
         'JAX_LOGGING_LEVEL': 'DEBUG',
     }
     faces = 'procedural:easy,images=2,people=8'

@@ -15,6 +15,7 @@ from PIL import Image
 from fr_inference.data import sources
 from fr_inference.data.faces import BadImageError
 from fr_inference.errors import InputError
+from tests import stores
 from tests.data import records, tfds_sets
 
 IMAGES = [records.jpeg(seed) for seed in range(10)]
@@ -215,3 +216,14 @@ def test_tfds_is_imported_only_when_used():
         [sys.executable, '-c', program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == 'False'
+
+
+def test_a_set_of_a_store_is_checked_before_tfds_sees_it(tmp_path, monkeypatch):
+    """tfds can read stores by itself, and would import what a set there names."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    with stores.in_memory() as memory:
+        hostile = b'{"pythonClassName": "os.path.join"}'
+        memory.pipe_file('/sets/bad/1.0.0/features.json', hostile)
+        with pytest.raises(InputError, match='nothing was imported') as caught:
+            sources.open_faces('tfds:bad:train', data_dir='memory://sets')
+    assert 'memory://sets/bad/1.0.0/features.json' in str(caught.value)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fr_inference.cli import program
+from tests import traces
 from tests.experiments import programs
 
 
@@ -19,7 +20,13 @@ def results(folder):
     return programs.run_all(
         'benchmark',
         {
-            'scoring': [*quick, f'--out={folder / "deep" / "speed.json"}'],
+            'scoring': [
+                *(
+                    *quick,
+                    f'--out={folder / "deep" / "speed.json"}',
+                    f'--profile={folder / "traces"}',
+                )
+            ],
             'arch': ['--arch=resnet50'],
             'devices': [*quick, '--devices=64'],
             'number': [*quick, '--devices=two'],
@@ -36,6 +43,13 @@ def test_scoring(folder, results):
     assert found['backbones']['tiny']['batch_size'] == 2
     assert '--arch=tiny' in found['provenance']['command']
     assert (folder / 'deep' / 'speed.svg').is_file()
+
+
+def test_a_profile_is_a_trace_of_calls_that_are_not_timed(folder, results):
+    (made,) = (folder / 'traces').iterdir()
+    label = 'tiny, 2 a device, 1 devices'
+    assert f'holds a trace of {label}\n' in results['scoring'].err
+    assert traces.steps(made, label) == [2, 3, 4]
 
 
 @pytest.mark.parametrize(

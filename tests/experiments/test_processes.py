@@ -246,3 +246,21 @@ def test_others_that_never_come():
     )
     assert done.returncode == 2
     assert 'not all of them came at 127.0.0.1:1 in 1 s' in done.stderr.splitlines()[-1]
+
+
+def test_two_processes_measure_their_devices_together(folder, start):
+    """The rate is that of all; process 0 alone says and writes it."""
+    out = folder / 'speed.json'
+    asked = ['--arch=tiny', '--batch_size=2', '--rounds=2', '--devices=1,2', f'--out={out}']
+    for what in ('scoring', 'training'):
+        logs = folder / what
+        started = start('benchmark', [*asked, f'--what={what}'], logs, processes=2, devices=2)
+        assert finish(started) == [0, 0]
+        found = json.loads(out.read_text())['scaling']
+        assert (found['processes'], found['devices']) == (2, [2, 4])
+        for row in found['rows']:
+            each = row['devices'] * row['size']
+            rates = sorted(each / seconds for seconds in row['seconds'])
+            assert row['rate']['median'] == pytest.approx(sum(rates) / 2)
+        for number in range(2):
+            assert ('weak scaling' in printed(logs, number, 'out')) == (number == 0)

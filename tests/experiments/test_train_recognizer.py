@@ -6,6 +6,7 @@ from PIL import Image
 
 from fr_inference.cli import program
 from fr_inference.weights import native_targets
+from tests import traces
 from tests.experiments import programs
 
 TINY = ('--arch=tiny', '--width=4', '--embedding=8', '--input_size=16', '--epochs=1')
@@ -37,7 +38,14 @@ def results(folder):
     return programs.run_all(
         'train_recognizer',
         {
-            'skipped': flags('skipped', '--skip_bad', '--holdout=0.3', faces=photographs),
+            'skipped': flags(
+                *('skipped', '--skip_bad', '--holdout=0.3', f'--profile={folder / "short"}'),
+                faces=photographs,
+            ),
+            'profiled': flags(
+                *('profiled', '--holdout=0', '--batch_size=4', f'--profile={folder / "traces"}')
+            ),
+            'profile': flags('refused', '--holdout=0', '--profile=/proc'),
             'damaged': flags('refused', '--holdout=0.3', faces=photographs),
             'few': flags('refused', '--holdout=0.1'),
             'seed': flags('refused', '--seed=-1'),
@@ -61,9 +69,22 @@ def test_unreadable_images_are_no_members(folder, results):
     assert 'held-out people: accuracy' in result.out
 
 
+def test_a_profile_is_a_trace_of_some_steps(folder, results):
+    assert results['profiled'].code == 0, results['profiled'].err
+    assert traces.steps(folder / 'traces' / 'training', 'training') == [2, 3, 4]
+    assert f'--profile: {folder / "traces"} holds a trace of training\n' in results['profiled'].err
+
+
+def test_a_training_too_short_to_trace_says_so(folder, results):
+    (line,) = (one for one in results['skipped'].err.splitlines() if '--profile' in one)
+    assert 'found no loop' in line
+    assert not list((folder / 'short').iterdir())
+
+
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
+        ('profile', '--profile: found /proc, which cannot be written to'),
         ('damaged', '2.png: found an unreadable image'),
         ('few', '--holdout: found 2 images of 1 people, expected two people or more'),
         ('seed', '--seed: found -1'),

@@ -10,8 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from fr_inference import config, errors, processes
+from fr_inference import config, errors, processes, profiling
 from fr_inference.inversion import goals, prior, search, searches
+from tests import traces
 from tests.experiments import programs
 from tests.inversion import worlds
 from tests.inversion.worlds import HOW, subject_of
@@ -106,6 +107,14 @@ def test_killed_it_ends_the_same(tmp_path):
     assert 0 < again.candidate_steps < whole.candidate_steps
     for name in ('latents', 'images', 'curve', 'objective'):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
+
+
+def test_some_steps_are_traced_and_nothing_else_changes(found, tmp_path):
+    how = config.replace(HOW, steps=100)
+    with profiling.into(tmp_path):
+        traced = run(how)
+    assert traces.steps(tmp_path / 'searching', 'searching') == [2, 3, 4]  # of ten steps each
+    np.testing.assert_array_equal(traced.latents, run(how).latents)
 
 
 def test_another_search_in_the_same_folder(tmp_path):

@@ -34,6 +34,11 @@ case " $* " in
 esac
 printf '%s\n' "$PWD" "${CUDA_VISIBLE_DEVICES-unset}" "${CUDA_DEVICE_ORDER-unset}" >"$STANDIN/seen"
 echo 'a line of the log'
+if [ -n "${COMPILED:-}" ]; then
+  umask 077
+  kind=${XDG_CACHE_HOME:-$HOME/.cache}/fr_inference/compiled/kind
+  mkdir -p "$kind" && echo >>"$kind/$COMPILED"
+fi
 case ${RESULT:-} in
   '') ;;
   *.json) echo result >"$RESULT" ;;
@@ -59,7 +64,8 @@ esac
 """
 
 GCLOUD = """
-verb=$4 vm=$STANDIN/cloud
+[ "$1" != alpha ] || shift
+kind=$3 verb=$4 vm=$STANDIN/cloud
 shift 4
 worker=0 command='' words=() count=${WORKERS:-1}
 for word in "$@"; do
@@ -71,25 +77,41 @@ for word in "$@"; do
   esac
 done
 [ "$worker" = all ] && worker=$(seq 0 $((count - 1)))
-case $verb in
-  list)
+case $kind.$verb in
+  queued-resources.list)
+    if [ -e "$vm/asked" ]; then
+      # One place further in the queue at each look, from ASKED, the states to come.
+      read -r state rest <"$vm/asked"
+      if [ -n "$rest" ]; then echo "$rest" >"$vm/asked"; fi
+      if [ "$state" = ACTIVE ]; then echo READY >"$vm/state"; fi
+      printf 'audit-1\\t%s\\n' "$state"
+    fi ;;
+  tpu-vm.list)
     if [ -e "$vm/state" ]; then printf 'audit-1\\t%s\\t%s\\n' "$(cat "$vm/state")" "$count"; fi
     printf 'another\\tREADY\\t4\\n' ;;
-  create)
+  *.create)
     if [ -n "${NO_CAPACITY:-}" ]; then echo 'ERROR: no more capacity' >&2; exit 1; fi
-    mkdir -p "$vm" && echo READY >"$vm/state" ;;
-  delete)
+    mkdir -p "$vm"
+    case $kind in
+      tpu-vm) echo READY >"$vm/state" ;;
+      queued-resources) echo "${ASKED:-ACTIVE}" >"$vm/asked" ;;
+    esac ;;
+  *.delete)
     if [ -n "${NO_DELETE:-}" ]; then exit 1; fi
     rm -rf "$vm" ;;
-  scp)
+  *.scp)
     for i in $worker; do mkdir -p "$vm/$i" && cp "${words[0]}" "$vm/$i/${words[1]#*:}" || exit 1; done ;;
-  ssh)
+  *.ssh)
     if [ "$(cat "$vm/state" 2>/dev/null)" != READY ]; then echo 'ERROR: not READY' >&2; exit 1; fi
     pids=() code=0
-    for i in $worker; do (cd "$vm/$i" && exec sh -c "$command") & pids+=("$!"); done
+    for i in $worker; do (cd "$vm/$i" && HOME=$PWD exec sh -c "$command") & pids+=("$!"); done
     for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
     # What a machine does that is taken away while the program runs.
-    if [ -n "${TAKEN:-}" ] && [[ $command == *' run '* ]]; then echo PREEMPTED >"$vm/state"; exit 255; fi
+    if [ -n "${TAKEN:-}" ] && [[ $command == *' run '* ]]; then
+      echo PREEMPTED >"$vm/state"
+      if [ -e "$vm/asked" ]; then echo SUSPENDED >"$vm/asked"; rm "$vm/state"; fi
+      exit 255
+    fi
     if [ -n "${UNREADABLE:-}" ] && [[ $command == *'tar -cf -'* ]]; then exit 1; fi
     exit "$code" ;;
 esac
@@ -155,9 +177,11 @@ class Project:
             path.write_text(RECORD + body)
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
         subprocess.run(['git', 'init', '-q', self.root], check=True)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(('SLURM', 'CUDA', 'GIT'))}
+        others = ('SLURM', 'CUDA', 'GIT', 'XDG')
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
         self.environment = kept | {
             'PATH': f'{tools}:/usr/bin:/bin',
+            'HOME': str(folder / 'home'),
             'STANDIN': str(self.record),
             'TMPDIR': str(self.record),
         }

@@ -41,6 +41,14 @@ def test_slurm_starts_one_process_a_gpu(job, tmp_path):
     assert not list((job.root / 'runs/slurm').iterdir())
 
 
+@pytest.mark.parametrize('given', [None, 'elsewhere'])
+def test_what_is_compiled_is_kept_where_all_nodes_see_it(job, tmp_path, given):
+    settings = {'XDG_CACHE_HOME': str(tmp_path / given)} if given else {}
+    assert job.run(*submit(job, 'audit'), COMPILED='one', **settings).returncode == 0
+    place = tmp_path / given if given else job.root / 'runs/cache'
+    assert (place / 'fr_inference/compiled/kind/one').exists()
+
+
 def test_slurm_without_gpus_starts_one_process_a_node(job):
     del job.environment['SLURM_GPUS_ON_NODE']
     assert job.run(*submit(job, 'audit')).returncode == 0

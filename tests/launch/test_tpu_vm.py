@@ -36,10 +36,9 @@ def test_tpu_makes_runs_fetches_and_deletes(project):
             '--spot',
         )
     ]
-    assert verbs(project) == ['list', 'create', 'list', 'scp', 'ssh', 'ssh', 'ssh', 'ssh', 'delete']
-    assert [words[5] for words in calls if words[3] == 'ssh'] == ['--worker=all'] * 3 + [
-        '--worker=0'
-    ]
+    assert verbs(project) == ['list', 'create', 'list', 'scp', *['ssh'] * 5, 'delete']
+    workers = [words[5] for words in calls if words[3] == 'ssh']
+    assert workers == ['--worker=all'] * 3 + ['--worker=0'] * 2
     assert calls[-1][3:-2] == ['delete', 'audit-1']
     assert (project.root / "runs/it's mine/audit.json").read_text() == 'result\n'
     assert 'a line of the log' in result.stdout
@@ -91,6 +90,14 @@ def test_a_kept_vm_is_used_again_and_its_state_is_not_overwritten(project):
     assert verbs(project).count('create') == 1
     assert verbs(project).count('scp') == 2
     assert (project.root / 'runs/mine/audit.json').read_text() == 'result\n' * 2
+
+
+def test_state_that_git_does_not_ignore_is_not_overwritten_either(project):
+    command = (*TPU, '--keep', '--fetch_every=0', '--', 'audit', '--out=mine')
+    assert project.run(*command, RESULT='mine').returncode == 0
+    (project.root / 'mine/audit.json').write_text('older\n')
+    assert project.run(*command, RESULT='mine').returncode == 0
+    assert (project.root / 'mine/audit.json').read_text() == 'result\n' * 2
 
 
 def test_a_new_vm_takes_along_the_state_that_is_here(project):
@@ -232,7 +239,7 @@ def test_the_dry_run_prints_what_the_run_does(project):
         ((*TPU[2:], '--', 'audit'), ["--name: found ''"]),
         (('--name=A b', *TPU[2:], '--', 'audit'), ["--name: found 'A b'"]),
         ((*TPU[1:2], *TPU[3:], '--', 'audit'), ['--zone: found none']),
-        ((*TPU[1:3], '--', 'audit'), ['--type: found none']),
+        ((*TPU[1:3], '--', 'audit'), ["--type: found ''"]),
         ((*TPU[1:3], '--type=v9-8', '--', 'audit'), ["'v9-8'", '--version=']),
         ((*TPU[1:], '--spt', '--', 'audit'), ["'--spt'"]),
         ((*TPU[1:], '--', 'audits'), ["'audits'", 'expected one of audit']),

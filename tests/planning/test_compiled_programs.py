@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import pytest
 
 from fr_inference import config, devices
+from fr_inference.benchmarking import least_time
 from fr_inference.planning import compiling, lowering, stand_ins, topologies
 from fr_inference.planning.lowering import Program
 
@@ -39,7 +40,8 @@ def opened(name):
 def compiled(program, topology, label):
     found = compiling.figures(program.lower(), opened(topology))
     print(
-        f'{label} on {topology}: {found.bytes / 1e6:.1f} MB, {found.total / 1e6:.1f} MB of memory, '
+        f'{label} on {topology}: {found.bytes / 1e6:.1f} MB through main memory '
+        f'({(found.accessed or 0) / 1e6:.1f} by XLA), {found.total / 1e6:.1f} MB of it, '
         f'{dict(found.collectives)}, compiled in {found.compile_seconds:.0f} s'
     )
     assert found.fits
@@ -59,7 +61,7 @@ def plain(target, on, size):
 
 @pytest.mark.parametrize(
     ('topology', 'arch', 'size', 'most'),
-    [('v5e-4', 'iresnet50', 64, 1.14), ('h100x4', 'iresnet50', 64, 1.03)],
+    [('v5e-4', 'iresnet50', 64, 1.5), ('h100x4', 'iresnet50', 64, 1.03)],
 )
 def test_scoring_moves_little_more_than_the_forward_pass(topology, arch, size, most):
     target = stand_ins.backbone(arch, 'target', dtype='bfloat16')
@@ -68,6 +70,9 @@ def test_scoring_moves_little_more_than_the_forward_pass(topology, arch, size, m
     forward = compiled(plain(target, on, size), topology, f'forward pass of {arch}')
     assert scored.bytes / forward.bytes < most
     assert not scored.collectives
+    if topology.startswith('v5e'):  # the bytes take less time than the arithmetic
+        least = least_time.of_call(scored.flops, scored.bytes, opened(topology).chip, narrow=True)
+        assert least.bound_by == 'arithmetic'
 
 
 @pytest.mark.parametrize(('topology', 'most'), [('v5e-4', 1.3e9), ('h100x4', 0.4e9)])
@@ -94,15 +99,14 @@ def _narrow_generator():
     return dataclasses.replace(full, module=module, variables=variables)
 
 
-@pytest.mark.parametrize(
-    ('topology', 'most', 'reductions'), [('v5e-8', 0.67e9, 109), ('h100x8', 0.46e9, 113)]
-)
-def test_a_step_of_the_training(topology, most, reductions):
-    """Bytes of each image, and all-reduces: BatchNorm is over the whole batch."""
+@pytest.mark.parametrize(('topology', 'most'), [('v5e-8', 0.67e9), ('h100x8', 0.46e9)])
+def test_a_step_of_the_training(topology, most):
+    """Bytes of each image; devices meet twice for a BatchNorm layer, over the whole batch, and once."""
     target = stand_ins.of_architecture('iresnet18', {'dtype': 'bfloat16'})
     recipe = config.Recipe(batch_size=64)
     program = lowering.training(recipe, target, 1000, 1000, opened(topology).devices, 8)
     found = compiled(program, topology, 'a step of the training')
     assert found.bytes / 8 < most
     assert found.collectives.keys() == {'all-reduce'}
-    assert found.collectives['all-reduce'] <= reductions
+    layers = len(jax.tree.leaves(target.variables['batch_stats'])) / 2
+    assert found.collectives['all-reduce'] <= 2 * layers + 1

@@ -84,7 +84,7 @@ def _arrays(type_text):
 
 
 def _copied(operation, type_text):
-    """Of 'copy-start', whose type is (to, from, ...), and 'slice-start', whose type is ((from), to, ...)."""
+    """Of `copy-start`, whose type is (to, from, ...), and `slice-start`: ((from), to, ...)."""
     if operation not in ('copy-start', 'slice-start'):
         return 0
     (first, first_away), (second, second_away) = list(_arrays(type_text))[:2]
@@ -150,7 +150,7 @@ def _closing(text, start):
 
 
 def bytes_moved(text: str) -> int:
-    """Returns the bytes of main memory that all operations that run read and write, each round of a loop.
+    """Returns the bytes of main memory that a program reads and writes, loops as often as they run.
 
     A loop whose number of rounds the compiler does not know is counted once.
     """

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fr_inference.benchmarking import least_time
 from fr_inference.benchmarking.chips import Chip
-from fr_inference.planning import least_time
 
 CHIP = Chip(bfloat16=100.0, float32=50.0, bandwidth=10.0, memory=1, source='none')
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from fr_inference.planning import program_text
+from fr_inference.benchmarking import program_text
 
 LOOP = """HloModule test, entry_computation_layout={()->f32[]}
 
@@ -58,8 +58,8 @@ def test_vector_memory_is_no_main_memory():
 }
 ENTRY %main (a: f32[100]) -> f32[100] {
   %a = f32[100]{0:T(128)} parameter(0)
-  %half = ((f32[100]{0:T(128)}), f32[50]{0:T(128)S(1)}, s32[]{:T(128)S(6)}) slice-start(%a), slice={[0:50]}
-  %halved = f32[50]{0:T(128)S(1)} slice-done(%half)
+  %in = ((f32[100]{0:T(128)}), f32[50]{0:T(128)S(1)}, s32[]{:T(128)S(6)}) slice-start(%a), slice={[0:50]}
+  %halved = f32[50]{0:T(128)S(1)} slice-done(%in)
   %bring = (f32[100]{0:T(128)S(1)}, f32[100]{0:T(128)}, u32[]{:S(2)}) copy-start(%a)
   %brought = f32[100]{0:T(128)S(1)} copy-done(%bring)
   %inside = f32[100]{0:T(128)S(1)} fusion(%brought, %halved), kind=kLoop, calls=%fused

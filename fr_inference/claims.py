@@ -1,0 +1,179 @@
+"""A claim on an address: one run at a time writes there, as far as a store can tell.
+
+The claim is an object that the run writes again and again. Where a store can write an object only if
+there is none (S3, Google Cloud Storage), one of two runs that begin together comes in; elsewhere
+both may. A run that was killed writes no more: after two silent minutes the next one takes over. A run
+that was only halted that long finds its claim gone before its next upload; the upload that it was halted
+in goes on. These two gaps no object store closes.
+"""
+
+import contextlib
+import datetime
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+
+from fr_inference import addresses, errors
+
+_LOG = logging.getLogger(__name__)
+NAME = '.running.json'
+_BEAT_SECONDS = 20.0
+_SILENT_SECONDS = 120.0  # after which a run counts as dead
+_OLD_SECONDS = 3600.0  # by its own clock: nobody waits for such a claim
+_LOOK_SECONDS = 2.0
+_MOST_BYTES = 1 << 16
+
+
+class Claim:
+    """The claim of this process, held until `release`."""
+
+    def __init__(self, address: str, field: str):
+        """Takes it, after a wait where another run may be dead.
+
+        Raises:
+          InputError: when another run writes there, or the store refuses.
+        """
+        self._object, self._field = addresses.joined(address, NAME), field
+        self._address = address
+        self._id, self._beats = secrets.token_hex(8), 0
+        self._lost = False
+        self._ended = threading.Event()
+        self._take()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> bool:
+        """Whether another run took over."""
+        return self._lost
+
+    def check(self) -> None:
+        """Raises InputError when another run took over."""
+        if self._lost or self._held().get('id') != self._id:
+            self._lost = True
+            raise errors.InputError(
+                self._field, f'{self._address}, which another run took over', hint='end one of them'
+            )
+
+    def release(self) -> None:
+        """Lets others in; where the store does not answer, they wait."""
+        self._ended.set()
+        self._thread.join()
+        with contextlib.suppress(errors.InputError):
+            if self._held().get('id') == self._id:
+                addresses.remove(self._object, self._field)
+
+    def _take(self):
+        while not addresses.write(self._object, self._said(), self._field, new=True):
+            held = self._held()
+            if held and self._is_dead(held):
+                addresses.write(self._object, self._said(), self._field)
+                time.sleep(
+                    0 if _is_here(held) else _LOOK_SECONDS
+                )  # of two that take over, one stays
+                if self._held().get('id') == self._id:
+                    return
+
+    def _is_dead(self, held):
+        """Whether the run of a claim is over; waits for a sign of it."""
+        if _is_here(held):
+            if _is_alive(held['pid']):
+                raise self._taken(held)
+            return True
+        age = time.time() - _number(held.get('time'))
+        if age > _OLD_SECONDS:
+            return True
+        _LOG.warning(
+            '%s: %s: waiting for %.0f s, whether the run on %s that began to write there goes on',
+            *(
+                self._field,
+                self._address,
+                _SILENT_SECONDS,
+                errors.shown(str(held.get('host')))[:80],
+            ),
+        )
+        until = time.monotonic() + _SILENT_SECONDS
+        while time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+            now = self._held()
+            if not now:
+                return False  # it ended: try to be the first
+            if now != held:
+                raise self._taken(now)
+        return True
+
+    def _taken(self, held):
+        who = errors.shown(f'process {held.get("pid")} on {held.get("host")}')[:120]
+        return errors.InputError(
+            self._field,
+            f'{self._address}, where another run is writing ({who})',
+            hint='wait for it',
+        )
+
+    def _held(self):
+        """Returns what the claim at the address says, {} where there is none."""
+        (content,) = addresses.read_some([self._object], self._field, _MOST_BYTES)
+        if isinstance(content, FileNotFoundError):
+            return {}
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            return {'id': ''}
+        return found if isinstance(found, dict) else {'id': ''}
+
+    def _said(self):
+        now = time.time()
+        said = {
+            'id': self._id,
+            'beat': self._beats,
+            'host': socket.gethostname(),
+            'machine': _machine(),
+            'pid': os.getpid(),
+            'time': now,
+            'date': datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(
+                timespec='seconds'
+            ),
+        }
+        return json.dumps(said).encode()
+
+    def _beat(self):
+        while not self._ended.wait(_BEAT_SECONDS):
+            with contextlib.suppress(errors.InputError):  # it may answer again soon
+                if self._held().get('id') != self._id:
+                    self._lost = True
+                    return
+                self._beats += 1
+                addresses.write(self._object, self._said(), self._field)
+
+
+def _is_here(held):
+    """Whether a claim is of a process that this one could see."""
+    return held.get('machine') == _machine() and isinstance(held.get('pid'), int)
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _machine():
+    """What is the same for processes that see each other: machine, its start, and their container."""
+    said = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        with open('/proc/sys/kernel/random/boot_id', encoding='utf-8') as file:
+            said.append(file.read().strip())
+        said.append(os.readlink('/proc/self/ns/pid'))
+    return ' '.join(said)
+
+
+def _number(value):
+    return float(value) if isinstance(value, int | float) else 0.0
