@@ -67,8 +67,8 @@ class Fit:
       best: position in `specs` of the best one.
       images: how many were looked at.
       layer: whose statistics, '' for a separation.
-      trusted: whether an audit may end in an all-clear: the convention fits, or it is known but could
-        not be checked.
+      trusted: whether an audit may end in an all-clear: the convention fits, or it is known, could not
+        be settled, and no other one looks better.
       remark: all this in a sentence.
     """
 
@@ -129,10 +129,11 @@ def check(
             found = _by_separation(target, faces, specs, same, seed, skip_bad)
     except jax.errors.UnexpectedTracerError:  # `measurements.measure` says what to do about it
         found = Fit(state=UNKNOWN, by='misfit', specs=specs, remark='its layers are out of sight')
-    known = [target.convention['origins'][name] for name in _FIELDS]
+    known = _origins(target)
     # A separation only compares: the best of those tried may be as wrong as the others.
     sure = found.state == FITS and found.by == 'misfit'
-    trusted = sure or (found.state in (FITS, UNKNOWN) and 'assumed' not in known)
+    doubtful = 'assumed' in known or (found.state == UNKNOWN and _looks_better(found))
+    trusted = sure or (found.state in (FITS, UNKNOWN) and not doubtful)
     return dataclasses.replace(found, remark=_remark(found, target), trusted=trusted)
 
 
@@ -191,7 +192,17 @@ def _by_separation(target, faces, specs, same, seed, skip_bad):
     return dataclasses.replace(found, state=FITS if alike else UNKNOWN)
 
 
+def _looks_better(found):
+    """Whether another convention separates people better, which chance may explain."""
+    figures = np.maximum(found.figures, 1e-3)
+    return bool(len(figures)) and bool(np.log(figures[found.best] / figures[0]) > _ALIKE)
+
+
 _FIELDS = ('colour', 'mean', 'std')
+
+
+def _origins(target):
+    return [target.convention['origins'][name] for name in _FIELDS]
 
 
 def _remark(fit, target):
@@ -204,17 +215,19 @@ def _remark(fit, target):
         )
     counted = f'{fit.images} images'
     by = f'by the statistics of {fit.layer}' if fit.layer else 'by how well it separates people'
-    others = [figure for number, figure in enumerate(fit.figures) if number]
+    other = (np.argmin if fit.layer else np.argmax)(fit.figures[1:]) + 1
     found = (
-        f'{fit.by} {fit.figures[0]:.3g}, '
-        f'{min(others) if fit.layer else max(others):.3g} with the best other convention'
+        f'{fit.by} {fit.figures[0]:.3g}, {fit.figures[other]:.3g} with the best other convention'
+        + (f' ({fit.specs[other].pixels})' if fit.state in (UNKNOWN, NONE) else '')
     )
+    known = '' if 'assumed' not in _origins(target) else '; pass colour, mean and std if you know them'
     if fit.state == FITS and fit.layer:
         return f'{counted} fit the input that the backbone expects, {by}: {found}.'
     if fit.state == FITS:
         return (
             f'Of {len(fit.specs)} input conventions that were tried, the backbone separates people best '
-            f'with the one in use ({used}): {found}. Another one that was not tried may be right.'
+            f'with the one in use ({used}): {found}. Another one '
+            f'that was not tried may be right{known}.'
         )
     if fit.state == OTHER:
         better = fit.specs[fit.best]
@@ -226,7 +239,7 @@ def _remark(fit, target):
     if fit.state == UNKNOWN:
         return (
             f'{counted} do not settle whether they fit the input that the backbone expects ({used}), '
-            f'{by}: {found}.'
+            f'{by}: {found}{known}.'
         )
     return (
         f'{counted} fit no known input convention of the backbone, {by}: {found}. It expects another '

@@ -299,6 +299,21 @@ class TestWithoutBatchNorm:
             found = convention.check(self.target(how), few, seed=0)
             assert (found.state, found.trusted, found.figures) == (UNKNOWN, trusted, ())
 
+    @pytest.mark.parametrize(('colour', 'trusted'), [('rgb', True), ('bgr', False)])
+    def test_what_looks_better_leaves_a_known_one_in_doubt(self, colour, trusted):
+        """Not clearly better, so that it stops nothing; but an all-clear is not to rest on it."""
+        generator = np.random.default_rng(5)
+        person = np.repeat(np.arange(20), 2)
+        base = generator.normal(size=(20, SIZE, SIZE))[person]
+        pixels = 128 + 60 * generator.normal(size=(40, SIZE, SIZE, 3))
+        pixels[..., 0] += 28 * base
+        pixels[..., 2] += 24 * base  # blue shows who it is nearly as well
+        few = from_arrays(np.clip(pixels, 0, 255).astype(np.uint8), [f'p{one}' for one in person])
+        found = convention.check(self.target('given', colour=colour), few, seed=0)
+        assert (found.state, found.trusted) == (UNKNOWN, trusted)
+        other = max(zip(found.figures[1:], found.specs[1:], strict=True), key=lambda one: one[0])[1]
+        assert f'({other.pixels})' in found.remark
+
     def test_pairs_may_be_given(self, people):
         nameless = dataclasses.replace(people, identities=people.paths)
         pairs = np.arange(80).reshape(-1, 2)
