@@ -59,8 +59,8 @@ FAMILIES: tuple[Family, ...] = (
     edgenext_names,
 )
 
-# Norms of the modules that have no epsilon of their own.
-_EPSILON = 1e-5
+# Attribute of a module that holds the epsilon of its norms, by their kind; 1e-5 without it.
+_EPSILONS = {'norm': 'epsilon', 'norm_plain': 'epsilon', 'layer_norm': 'layer_epsilon'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,13 +277,12 @@ def check_told(match: Match, module: nn.Module, state: StateDict, source: str) -
             f'{len(lost)} tensors in a form that is not read, as {lost[0][:200]}',
             'dense tensors of plain numbers',
         )
-    used = float(getattr(module, 'epsilon', _EPSILON))
     told = parts.below(parts.unwrapped(state.options), match.prefix)
-    names = [f'{layer.source}.eps' for layer in match.layers if layer.kind.startswith('norm')]
-    other = {told[name] for name in names if name in told and told[name] != used}
-    if other:
-        values = ', '.join(f'{value:g}' for value in sorted(other)[:4])
-        raise errors.InputError(source, f'BatchNorm with epsilon {values}', f'{used:g}')
+    for layer in match.layers:
+        epsilon = told.get(f'{layer.source}.eps')
+        used = float(getattr(module, _EPSILONS.get(layer.kind, ''), 1e-5))
+        if layer.kind in _EPSILONS and epsilon not in (None, used):
+            raise errors.InputError(source, f'{layer.source} with epsilon {epsilon:g}', f'{used:g}')
 
 
 def _check_statistics(missing, tensors, architecture, source):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from fr_inference.errors import InputError
+from fr_inference.formats.named_tensors import StateDict
 from fr_inference.models import registry
 from fr_inference.models.target import InputSpec
 from fr_inference.weights import families
@@ -124,3 +126,25 @@ def test_a_new_family_is_one_line_in_the_table(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.variables['params']['embed']['kernel'], weights.T)
     assert found.input == SPEC
     assert open_target(path, arch='toy').architecture == 'toy'
+
+
+@pytest.mark.parametrize(
+    ('name', 'norm', 'right', 'wrong'),
+    [
+        ('iresnet50', 'layer1.0.bn1', 1e-5, 2e-5),
+        ('inception_resnet_v1', 'last_bn', 1e-3, 1e-5),
+        ('vit_t', 'feature.1', 2e-5, 1e-5),
+        ('vit_t', 'norm', 1e-5, 1e-6),
+        ('edgeface_xxs', 'head.norm', 1e-6, 1e-5),
+    ],
+)
+def test_an_epsilon_that_a_whole_module_tells(name, norm, right, wrong):
+    """Each kind of norm has its own; the right one is no reason to refuse the file."""
+    module, spec = registry.build(name), registry.VARIANTS[name].input
+    tables = (family.layers_of(module, spec) for family in families.FAMILIES)
+    match = Match(name, {}, spec, next(found for found in tables if found))
+    assert norm in [layer.source for layer in match.layers]
+    families.check_told(match, module, StateDict({}, options={f'{norm}.eps': right}), 'file')
+    with pytest.raises(InputError) as caught:
+        families.check_told(match, module, StateDict({}, options={f'{norm}.eps': wrong}), 'file')
+    assert f'{wrong:g}' in caught.value.found

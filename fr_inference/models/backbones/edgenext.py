@@ -7,6 +7,7 @@ training: only attacks on embeddings apply.
 import functools
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -169,6 +170,7 @@ class EdgeNeXt(nn.Module):
     heads: int = 8
     rank_ratio: float = 1.0
     embedding: int = 512
+    layer_epsilon: ClassVar[float] = _EPSILON
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:

@@ -5,7 +5,7 @@ with a norm behind each. These two are the only norms that keep statistics of th
 """
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -69,6 +69,7 @@ class ViT(nn.Module):
     embedding: int = 512
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    epsilon: ClassVar[float] = 2e-5  # of the two BatchNorm layers
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -106,7 +107,7 @@ class ViT(nn.Module):
             y = jnp.clip(y, 0, 6)
             x = x + nn.Dense(self.width, dtype=self.dtype, name=f'{block}_fc2')(y)
         x = norm(name='norm')(x).astype(jnp.float32).reshape(x.shape[0], -1)
-        head = layers.normalization('batch', epsilon=2e-5, axis_name=self.axis_name)
+        head = layers.normalization('batch', epsilon=self.epsilon, axis_name=self.axis_name)
         x = nn.Dense(self.width, use_bias=False, name='fc1')(x)
         x = head(train=train, name='bn1')(x)
         x = nn.Dense(self.embedding, use_bias=False, name='fc2')(x)

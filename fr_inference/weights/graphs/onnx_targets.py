@@ -1,6 +1,7 @@
 """`.onnx` files as targets: the registered module where that computes the same, else the graph."""
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -142,6 +143,7 @@ def _registered(model: Model, made: Plan, target: Target, source, arch, changes,
         match, inside, _ = families.recognise(tensors, source, arch)
         config = match.config if dtype is None else {**match.config, 'dtype': dtype}
         spec = match.input.changed(changes)
+        match = dataclasses.replace(match, input=spec)
         module = registry.build(match.architecture, **config)
         expected = registry.abstract_variables(module, spec)
         variables, _ = families.convert(match, inside, expected, source, module)

@@ -226,6 +226,26 @@ class TestInput:
         assert caught.value.field == field
 
 
+def test_names_of_a_registered_network_and_another_size(tmp_path):
+    """A transformer's parameters depend on the size: that of the flag, not of the layout."""
+    made = Builder(('N', 3, 18, 27))
+    for name, shape in (
+        ('patch_embed.proj.weight', (32, 3, 9, 9)),
+        ('pos_embed', (1, 6, 32)),
+        ('mask_token', (1, 1, 32)),
+        ('blocks.0.mlp.fc1.weight', (128, 32)),
+        ('feature.2.weight', (16, 32)),
+        ('feature.3.running_mean', (16,)),
+        ('onnx::MatMul_7', (32, 96)),
+    ):
+        made.drawn(*shape, name=name)
+    model = made.model(made.node('Gemm', made.node('Flatten', 'image'), made.drawn(1458, 64)))
+    path = builder.saved(model, tmp_path)
+    target = open_target(path, input={'height': 18, 'width': 27})
+    assert target.architecture == 'onnx'
+    assert_same(target, model)
+
+
 class TestBatch:
     def test_of_one_in_the_file(self, tmp_path):
         """(1, -1) means the images' axis; the blind control sees whole batches."""
