@@ -13,7 +13,8 @@ _GRAPH = f'{_CONVERT} --graphdef FILE --inputs NAME:0 --outputs NAME:0 --output 
 _AGAIN = 'download it again'
 EXPORTED = 'save the state_dict() of the network that it was made of, or export that to ONNX'
 _DISTRIBUTED = (
-    'make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE'
+    'make one file of it: '
+    'python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE'
 )
 
 START = 512

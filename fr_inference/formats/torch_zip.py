@@ -19,7 +19,10 @@ _CHUNK = 1 << 20
 _END = b'PK\x05\x06'
 _MAX_END = 22 + 0xFFFF  # the record at the end of an archive, with the longest comment
 _WEIGHTS = ('.pt', '.pth', '.ckpt', '.bin', '.pkl', '.safetensors', '.onnx', '.h5', '.tflite')
-_EXPORTED = ('models/model.json', 'serialized_exported_program.json')  # since PyTorch 2.8, and before
+_EXPORTED = (
+    'models/model.json',
+    'serialized_exported_program.json',
+)  # since PyTorch 2.8, and before
 
 
 def read(file: BinaryIO, size: int, source: str) -> StateDict:

@@ -220,7 +220,9 @@ def _remark(fit, target):
         f'{fit.by} {fit.figures[0]:.3g}, {fit.figures[other]:.3g} with the best other convention'
         + (f' ({fit.specs[other].pixels})' if fit.state in (UNKNOWN, NONE) else '')
     )
-    known = '' if 'assumed' not in _origins(target) else '; pass colour, mean and std if you know them'
+    known = (
+        '' if 'assumed' not in _origins(target) else '; pass colour, mean and std if you know them'
+    )
     if fit.state == FITS and fit.layer:
         return f'{counted} fit the input that the backbone expects, {by}: {found}.'
     if fit.state == FITS:

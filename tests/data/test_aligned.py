@@ -74,7 +74,7 @@ def test_a_jpeg_that_ends_early_is_told_of(photographs, tmp_path):
     found = {}
     for how in (True, False):
         overlap.content_digests(photographs(tmp_path, align=how), mended=found.setdefault(how, []))
-    assert found == dict.fromkeys((True, False), [str(short)])
+    assert found == {True: [str(short)], False: [str(short)]}
 
 
 def test_nobody_in_the_picture(photographs):

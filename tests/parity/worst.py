@@ -67,9 +67,7 @@ def _safetensors(network, _, path):
 
 def _onnx(network, image, path):
     axes = {'image': {0: 'n'}}
-    torch.onnx.export(
-        network, image, path, dynamo=False, input_names=['image'], dynamic_axes=axes
-    )
+    torch.onnx.export(network, image, path, dynamo=False, input_names=['image'], dynamic_axes=axes)
 
 
 CONTAINERS = {
@@ -80,11 +78,11 @@ CONTAINERS = {
     'safetensors': _safetensors,
     'ONNX': _onnx,
 }
-TOGETHER = {container: 'files' for container in CONTAINERS} | {'ONNX': 'ONNX'}  # columns
+TOGETHER = dict.fromkeys(CONTAINERS, 'files') | {'ONNX': 'ONNX'}  # columns
 
 
 def by_container(name: str, folder: pathlib.Path) -> tuple[str, dict[str, float]]:
-    """The convention of a state dict, and the largest relative difference of an embedding by container."""
+    """The convention, and the largest relative difference of an embedding by container."""
     case = cases.CASES[name]
     options = case.config if case.options is None else case.options
     network = oracle.build(case.network or case.architecture, case.input, **options).eval()

@@ -152,7 +152,9 @@ class _Trace:
             node = self._makers.get(name)
             if node is None or node.op not in _OF_A_LENGTH:
                 return node is not None and node.op.startswith('Reduce')
-            inner = [one for one in node.inputs if one in self._found and one not in self._constants]
+            inner = [
+                one for one in node.inputs if one in self._found and one not in self._constants
+            ]
             if len(inner) != 1:
                 return False
             (name,) = inner

@@ -105,7 +105,7 @@ def test_a_normalised_vector_is_an_embedding(ending, width, tmp_path):
 
 @pytest.mark.parametrize('form', ['map', 'depthwise'])
 def test_an_embedding_made_of_a_map_is_left_alone(form, tmp_path):
-    """As IResNet's, MobileFaceNet's and a transformer's are. A length that nobody publishes is told of."""
+    """As IResNet's, MobileFaceNet's and a ViT's are. A length that nobody publishes is told of."""
     for width, told in ((64, False), (96, True)):
         made = Backbone(width)
         x = made.conv('image', (128, 3, 3, 3), strides=[2, 2])
