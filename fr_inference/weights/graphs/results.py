@@ -128,7 +128,7 @@ class _Trace:
     """Walks from a result towards the image."""
 
     def __init__(self, plan: Plan, found: Mapping[str, Any]):
-        self._found = found
+        self._found, self._image = found, plan.input
         self._constants = {*plan.keys, *plan.numbers}
         self._makers = {name: node for node in plan.nodes for name in node.outputs}
 
@@ -192,7 +192,7 @@ class _Trace:
             probable |= node.op in _PROBABILITIES
             name = node.inputs[0]
         taken = node.inputs[0] if node is not None and self._is_layer(node) else ''
-        if not taken:
+        if not taken or self.behind(taken) == self._image:  # nothing else could be the embedding
             return _Last(HEAD if probable else '')
         sizes = self.length(taken), self.length(name)
         if probable:

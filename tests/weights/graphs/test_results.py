@@ -193,3 +193,15 @@ def test_none_and_unknown(tmp_path):
     with pytest.raises(InputError) as caught:  # other backbones have no option of that name
         made.open(tmp_path, outputs, field='blind')
     assert caught.value.field == 'blind'
+
+
+def test_a_single_layer_is_an_embedding(tmp_path):
+    """What it takes is the image."""
+    made = Backbone()
+    for output in (
+        made.conv('image', (6, 3, 8, 8)),
+        made.linear(made.node('Flatten', 'image'), 192, 6),
+    ):
+        target = made.open(tmp_path, output)
+        assert distances.embedding_size(target) == 6
+        assert not any('part=' in note for note in target.notes)
