@@ -15,7 +15,7 @@ from typing import Any, ParamSpec
 
 import jax
 
-from fr_inference.kernels import phases, shifted_depthwise, winograd
+from fr_inference.kernels import phases, recomputed, shifted_depthwise, winograd
 
 P = ParamSpec('P')
 
@@ -41,6 +41,7 @@ class Form:
 FORMS: Mapping[str, Mapping[str, Form]] = {
     'convolve': {'cpu': Form(winograd.convolve, winograd.pays)},
     'depthwise': {'cpu': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
+    'finish': {'cuda': Form(recomputed.finish), 'rocm': Form(recomputed.finish)},
     'upsample': {'cpu': Form(phases.upsample)},
     'downsample': {'cpu': Form(phases.downsample)},
     'upsample_conv': {'cpu': Form(phases.upsample_conv)},

@@ -7,7 +7,6 @@ variance and scaled at run time (equalised learning rate).
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +17,6 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 from fr_inference.models import stylegan2_ops as ops
-
-_GAIN = math.sqrt(2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,35 +73,6 @@ def style_count(resolution: int) -> int:
     return 2 * len(resolutions(resolution))
 
 
-def _activate(x, gain=1.0, clamp=None):
-    """Leaky ReLU of slope 0.2, times sqrt(2) and `gain`."""
-    x = jnp.where(x >= 0, x, 0.2 * x) * jnp.asarray(_GAIN * gain, x.dtype)
-    return x if clamp is None else jnp.clip(x, -clamp * gain, clamp * gain)
-
-
-def _finished(x, norm, noise, bias, clamp):
-    return _activate(x * norm + noise + bias, clamp=clamp)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
-def _finish(x, norm, noise, bias, clamp):
-    """What follows a modulated convolution; its derivative remembers x only, which is there anyway."""
-    return _finished(x, norm, noise, bias, clamp)
-
-
-@_finish.defjvp
-def _finish_jvp(clamp, primals, tangents):
-    @functools.partial(jax.checkpoint, prevent_cse=False)
-    def slope(x, others, tangents):
-        # Without the barrier XLA would keep the signs of the forward pass, half as large as x.
-        others = jax.lax.optimization_barrier(others)
-        finished = functools.partial(_finished, clamp=clamp)
-        return jax.jvp(finished, (x, *others), tangents)[1]
-
-    x, *others = primals
-    return _finish(*primals, clamp), slope(x, others, tangents)
-
-
 class Dense(nn.Module):
     """x W / sqrt(in) + b, both times the learning-rate multiplier."""
 
@@ -140,7 +108,7 @@ class Mapping(nn.Module):
         """Maps z [N, z_dim] float32 to w [N, w_dim]."""
         x = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
         for i in range(self.layers):
-            x = _activate(Dense(self.w_dim, self.multiplier, name=f'fc{i}')(x))
+            x = ops.activate(Dense(self.w_dim, self.multiplier, name=f'fc{i}')(x))
         return x
 
 
@@ -168,7 +136,7 @@ class SynthesisLayer(nn.Module):
         norm = ops.demodulation(kernel, style)[:, None, None, :]
         added = jnp.zeros((1, 1, 1, 1)) if noise is None else noise * strength
         narrow = (array.astype(self.dtype) for array in (norm, added, bias))
-        return _finish(x, *narrow, self.clamp)
+        return ops.finish(x, *narrow, clamp=self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -333,7 +301,7 @@ class Conv(nn.Module):
         if not self.bias:
             return x * jnp.asarray(self.gain, self.dtype)
         bias = self.param('bias', nn.initializers.zeros, (self.features,))
-        return _activate(x + bias.astype(self.dtype), self.gain, self.clamp)
+        return ops.activate(x + bias.astype(self.dtype), self.gain, self.clamp)
 
 
 class Discriminator(nn.Module):
@@ -373,5 +341,5 @@ class Discriminator(nn.Module):
         features = channels(4, self.channel_base, self.channel_max)
         x = ops.minibatch_std(x.astype(jnp.float32), self.group)
         x = Conv(features, 3, clamp=self.clamp, name='b4_conv')(x)
-        x = _activate(Dense(features, name='b4_fc')(x.reshape(len(x), -1)))
+        x = ops.activate(Dense(features, name='b4_fc')(x.reshape(len(x), -1)))
         return Dense(1, name='b4_out')(x)[:, 0]

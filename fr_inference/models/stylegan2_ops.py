@@ -5,6 +5,8 @@ and B; numbers and padding as in NVIDIA's stylegan2-ada-pytorch (`conv2d_resampl
 The low-pass filter is [1, 3, 3, 1] in both directions.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from fr_inference.kernels import seam
 from fr_inference.models import layers
 
 _EPSILON = 1e-8
+_GAIN = math.sqrt(2)
 _FILTER = np.array([1, 3, 3, 1], np.float32)
 _ORDER = ('NHWC', 'HWIO', 'NHWC')
 
@@ -121,6 +124,28 @@ def demodulation(kernel: jax.Array, style: jax.Array) -> jax.Array:
     """
     energy = jnp.sum(jnp.square(kernel), axis=(0, 1))
     return jax.lax.rsqrt(jnp.square(style) @ energy + _EPSILON)
+
+
+def activate(x: jax.Array, gain: float = 1.0, clamp: float | None = None) -> jax.Array:
+    """Leaky ReLU of slope 0.2, times sqrt(2) and `gain`, within `clamp` times `gain` of 0."""
+    x = jnp.where(x >= 0, x, 0.2 * x) * jnp.asarray(_GAIN * gain, x.dtype)
+    return x if clamp is None else jnp.clip(x, -clamp * gain, clamp * gain)
+
+
+@seam.operation
+def finish(
+    x: jax.Array, norm: jax.Array, noise: jax.Array, bias: jax.Array, *, clamp: float | None = None
+) -> jax.Array:
+    """Returns activate(x * norm + noise + bias), [N, H, W, C].
+
+    Args:
+      x: [N, H, W, C], of `modulated_conv`.
+      norm: [N, 1, 1, C], of `demodulation`.
+      noise: [N or 1, H or 1, W or 1, 1].
+      bias: [C].
+      clamp: bound of the result, None for none.
+    """
+    return activate(x * norm + noise + bias, clamp=clamp)
 
 
 def minibatch_std(x: jax.Array, group: int = 4) -> jax.Array:

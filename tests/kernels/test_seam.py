@@ -59,7 +59,9 @@ def called(name):
 
 
 def test_every_row_is_an_operation():
-    assert OPERATIONS.keys() == seam.FORMS.keys() == ARGUMENTS.keys()
+    assert OPERATIONS.keys() == ARGUMENTS.keys()
+    # Of a GPU, and without a convolution: tests/kernels/test_recomputed.py.
+    assert OPERATIONS.keys() | {'finish'} == seam.FORMS.keys()
     with pytest.raises(KeyError, match='unknown'):
 
         @seam.operation
