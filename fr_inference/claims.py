@@ -72,9 +72,8 @@ class Claim:
             held = self._held()
             if held and self._is_dead(held):
                 addresses.write(self._object, self._said(), self._field)
-                time.sleep(
-                    0 if _is_here(held) else _LOOK_SECONDS
-                )  # of two that take over, one stays
+                if not _is_here(held):  # of two that take over, one stays
+                    time.sleep(_LOOK_SECONDS)
                 if self._held().get('id') == self._id:
                     return
 
@@ -87,15 +86,9 @@ class Claim:
         age = time.time() - _number(held.get('time'))
         if age > _OLD_SECONDS:
             return True
-        _LOG.warning(
-            '%s: %s: waiting for %.0f s, whether the run on %s that began to write there goes on',
-            *(
-                self._field,
-                self._address,
-                _SILENT_SECONDS,
-                errors.shown(str(held.get('host')))[:80],
-            ),
-        )
+        host = errors.shown(str(held.get('host')))[:80]
+        said = '%s: %s: waiting %.0f s to see whether the run on %s still writes there'
+        _LOG.warning(said, self._field, self._address, _SILENT_SECONDS, host)
         until = time.monotonic() + _SILENT_SECONDS
         while time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)

@@ -52,6 +52,12 @@ def replacing(path: str | os.PathLike, *, synced: bool = False) -> Iterator[path
             temporary.unlink(missing_ok=True)
 
 
+def user_cache() -> pathlib.Path:
+    """Returns the folder below the user's cache folder in which everything of ours is kept."""
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    return pathlib.Path(os.path.abspath(base)) / 'fr_inference'
+
+
 def write_text(path: str | os.PathLike, text: str, errors: str = 'strict') -> None:
     """Writes UTF-8 text in the place of a file.
 

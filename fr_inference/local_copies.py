@@ -29,8 +29,7 @@ def cache(kind: str) -> pathlib.Path:
     Raises:
       OSError: when it cannot be made.
     """
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    folder = pathlib.Path(os.path.abspath(base)) / 'fr_inference' / kind
+    folder = files.user_cache() / kind
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise PermissionError(1, 'a folder of another user', str(folder))
@@ -98,7 +97,6 @@ def _copied(address, entries, field, whole=False):
         raise errors.InputError(field, found, f'{_MOST_FILES} at most', inside=address)
     base = place(address, field, 'objects')
     folder = base / 'files' / (addresses.name(address) or 'root')
-    stamps = base / 'stamps'
     errors.call(str(folder), address)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(base):
@@ -110,7 +108,7 @@ def _copied(address, entries, field, whole=False):
             found = f'{needed} bytes to copy to this machine, and {free} free in {base}'
             raise errors.InputError(field, found, inside=address, hint='set XDG_CACHE_HOME')
         for name, entry in wanted.items():
-            _copy(address, name, entry, folder, stamps, field)
+            _copy(address, name, entry, folder, field)
         if whole:
             for path in sorted(folder.rglob('*'), reverse=True):
                 if path.relative_to(folder).as_posix() not in entries and not path.is_dir():
@@ -125,7 +123,11 @@ def _stamp(folder, name):
 def _is_copied(folder, name, entry):
     try:
         held = _stamp(folder, name).read_text(encoding='utf-8')
-        return bool(entry.stamp) and held == _said(entry) and _size(folder / name) == entry.size
+        return (
+            bool(entry.stamp)
+            and held == _said(entry)
+            and (folder / name).stat().st_size == entry.size
+        )
     except OSError:
         return False
 
@@ -134,18 +136,14 @@ def _said(entry: Entry) -> str:
     return f'{entry.size} {entry.stamp}'
 
 
-def _size(path):
-    return path.stat().st_size
-
-
-def _copy(address, name, entry, folder, stamps, field):
+def _copy(address, name, entry, folder, field):
     stamp = _stamp(folder, name)
     # What a killed process copied of this version.
     begun = stamp.with_name(
         f'{stamp.name}.{hashlib.sha256(_said(entry).encode()).hexdigest()[:16]}.part'
     )
-    stamps.mkdir(parents=True, exist_ok=True)
-    for other in stamps.glob(f'{stamp.name}*.part'):
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    for other in stamp.parent.glob(f'{stamp.name}*.part'):
         if other != begun or not entry.stamp or other.stat().st_size > entry.size:
             other.unlink()
     path = folder / name

@@ -31,6 +31,7 @@ _CHUNK = 500  # keys in one query; older versions of SQLite allow 999 variables
 _PAGE_BYTES = 16384  # several rows a page
 _LEAST_SECONDS = 20.0  # between two uploads
 _MOST_PART_BYTES = 1 << 30
+_PARTS = 'CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY)'
 _WAIT_SECONDS = 60.0  # for another process's transaction
 # SQLite's errors that say nothing of what the file holds; any other means that it is damaged.
 _CODES = {
@@ -206,7 +207,7 @@ class _Parts:
         there = addresses.below(self._address, 'scores')
 
         def seen(database):
-            database.execute('CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY)')
+            database.execute(_PARTS)
             return {name for (name,) in database.execute('SELECT name FROM parts')}
 
         new = sorted(there.keys() - cache._use(seen))
@@ -255,7 +256,7 @@ class _Parts:
 
     def _note(self, cache, name):
         def noted(database):
-            database.execute('CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY)')
+            database.execute(_PARTS)
             database.execute('INSERT OR IGNORE INTO parts VALUES (?)', (name,))
 
         cache._use(noted)

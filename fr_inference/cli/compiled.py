@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+from fr_inference import files
 from fr_inference.cli import bars
 
 _LONG_SECONDS = 20.0  # of one compilation, after which a line says so
@@ -89,9 +90,8 @@ def _said():
 
 def place() -> pathlib.Path:
     """Returns the folder: one for each kind of processor, because homes are shared among machines."""
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
     kind = f'{platform.machine()}-{hashlib.sha256(_processor().encode()).hexdigest()[:12]}'
-    return pathlib.Path(base) / 'fr_inference' / 'compiled' / kind
+    return files.user_cache() / 'compiled' / kind
 
 
 def _processor():

@@ -14,7 +14,7 @@ from fr_inference import errors
 from fr_inference.data import lazy_names
 from fr_inference.formats.images import BadImageError as BadImageError  # what `Faces.read` raises
 
-_DISTANT = 8  # threads that look at images of a store: they wait most of the time
+DISTANT = 8  # threads that look at images of a store: they wait most of the time
 _TOGETHER = 16  # images of a store that are read at the same time by each
 Result = TypeVar('Result')
 
@@ -111,7 +111,7 @@ def each(
       threads: how many look at the same time.
     """
     if faces.distant:
-        threads = max(threads, _DISTANT)
+        threads = max(threads, DISTANT)
 
     def some(part):
         faces.ahead(part)

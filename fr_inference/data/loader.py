@@ -18,11 +18,10 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.data import workers
-from fr_inference.data.faces import Faces
+from fr_inference.data.faces import DISTANT, Faces
 from fr_inference.formats.images import BadImageError, fit_image
 
 _MOST_AT_ONCE = 16  # images of one task: enough that handing it over costs nothing
-_DISTANT = 8  # threads for images that are read over a network
 
 Decoded = list[np.ndarray | BadImageError]
 
@@ -72,7 +71,7 @@ class Decoders:
         sent = _pickled(reading) if processes else None
         self.separate = sent is not None
         if faces.distant:
-            threads = max(threads, _DISTANT)  # they wait most of the time
+            threads = max(threads, DISTANT)
         self.count = processes if self.separate else threads
         self._task: Callable[..., Decoded]
         self._pool: concurrent.futures.Executor

@@ -101,7 +101,7 @@ def named_in(path: pathlib.Path) -> list[str]:
     """Returns the names of the files of external data, which need not be there yet, of an `.onnx`."""
     try:
         graph, _ = _parsed(path, str(path)) if is_onnx(path) else (None, None)
-    except (errors.InputError, OSError):  # whoever reads it says so
+    except (errors.InputError, OSError):  # reported when the file is opened
         return []
     if graph is None:
         return []

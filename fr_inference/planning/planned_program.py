@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from fr_inference import errors, files, provenance
-from fr_inference.cli import compiled, folders, options
+from fr_inference.cli import folders, options
 from fr_inference.planning import planner, workload
 from fr_inference.program_config import Planning
 from fr_inference.runs import Progress
@@ -37,9 +37,7 @@ def run(
     if out is not None:
         folders.make(out.parent, 'out', [out.name])
     parts = workload.parts_of(name, following)
-    plans = planner.plan(
-        asked, parts, kept=compiled.place().parent.parent / 'planned', progress=progress
-    )
+    plans = planner.plan(asked, parts, kept=files.user_cache() / 'planned', progress=progress)
     command = f'{options.command(asked, program="plan")} {name} {shlex.join(arguments)}'
     result = {
         'schema': SCHEMA,

@@ -13,48 +13,49 @@ import datetime
 import jax
 
 from experiments import audit
-from fr_inference.cli import compiled, options
+from fr_inference import files
+from fr_inference.cli import options
 from fr_inference.planning import plan_table, planner, topologies, workload
 from fr_inference.program_config import Planning
 
-# At a time on a device: images, and candidates before a generator of each resolution.
-_IMAGES = 64
-_CANDIDATES = {256: 16, 1024: 4}
+# Images at a time on a device, and candidates before a generator of each resolution.
+_AT_A_TIME = {0: 64, 256: 16, 1024: 4}
 
 
-def parts(arch: str, generator: int, devices: int) -> list[workload.Part]:
+def parts(arch: str, generator: int, size: int, devices: int) -> list[workload.Part]:
     """The parts of an audit that the table shows: scoring, or the steps of the search.
 
     --batch_size counts the images of all devices of a process.
     """
     arguments = [f'--target={arch}', '--dtype=bfloat16', '--members=1000000']
     if generator:
-        arguments += [f'--generator={generator}', f'--search_batch={_CANDIDATES[generator]}']
+        arguments += [f'--generator={generator}', f'--search_batch={size}']
     flags = options.Flags(audit.PROGRAM.kinds)
     flags.required = []
-    flags.parse([*arguments, f'--batch_size={_IMAGES * devices}'])
+    flags.parse([*arguments, f'--batch_size={size * devices}'])
     unit = 'candidate-step' if generator else 'image'
     return [part for part in workload.parts_of('audit', flags) if part.unit == unit]
 
 
-def row(topology: str, arch: str, generator: int) -> str:
+def row(topology: str, arch: str, generator: int, size: int) -> str:
     """One row of the table, in Markdown."""
     asked = Planning(topology=(topology,), largest=False)
     devices = len(topologies.open_topology(topology).local)
-    kept = compiled.place().parent.parent / 'planned'
-    (plan,) = planner.plan(asked, parts(arch, generator, devices), kept=kept)
+    kept = files.user_cache() / 'planned'
+    (plan,) = planner.plan(asked, parts(arch, generator, size, devices), kept=kept)
     (found,) = plan['parts']
     named = f'StyleGAN2-{generator} before {arch}' if generator else arch
     size, chip = found['examples_per_device'], plan['chip']
     gigabytes = sum(found['memory_bytes'].values()) / 1e9
     if not found['fits']:
-        return f'| {named} | {chip} | {size} | does not fit | | | | |'
+        return f'| {named} | {chip} | {size} | does not fit | | | | | |'
     chips = plan['chips'] / plan['devices']
     each = found['least_seconds_per_call'] * chips / size
     balance = found['arithmetic_seconds'] / found['least_seconds_per_call']
     return (
         f'| {named} | {chip} | {size} | {gigabytes:.1f} | {found["flops"] / size / 1e9:.1f} | '
-        f'{found["bytes"] / size / 1e6:.1f} | {plan_table.duration(each)} | {balance:.0%} |'
+        f'{found["bytes"] / size / 1e6:.1f} | {(found["bytes_accessed"] or 0) / size / 1e6:.1f} | '
+        f'{plan_table.duration(each)} | {balance:.0%} |'
     )
 
 
@@ -64,16 +65,19 @@ def main() -> None:
     parser.add_argument('--topologies', default='a100x1')
     parser.add_argument('--archs', default='iresnet50')
     parser.add_argument('--generators', default='0,256')
+    parser.add_argument('--at_a_time', type=int, help='images or candidates on a device')
     given = parser.parse_args()
     print(f'{datetime.date.today()}, jax {jax.__version__}', flush=True)
     print(
-        '| network | device | at a time | GB | GFLOP each | MB each | least time each | arithmetic |'
+        '| network | device | at a time | GB | GFLOP each | MB each | by XLA | least time each '
+        '| arithmetic |'
     )
-    print('|---|---|---|---|---|---|---|---|', flush=True)
+    print('|---|---|---|---|---|---|---|---|---|', flush=True)
     for generator in map(int, given.generators.split(',')):
         for arch in given.archs.split(','):
             for topology in given.topologies.split(','):
-                print(row(topology, arch, generator), flush=True)
+                size = given.at_a_time or _AT_A_TIME[generator]
+                print(row(topology, arch, generator, size), flush=True)
 
 
 if __name__ == '__main__':

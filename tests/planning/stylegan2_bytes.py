@@ -31,7 +31,8 @@ def main(topology: str, resolution: str, count: str) -> None:
     lowered = run.program.lower(generator.variables, jax.ShapeDtypeStruct(shape, jnp.float32))
     found = compiling.figures(lowered, opened)
     print(
-        f'StyleGAN2-{resolution}, {count} images on {topology}: {found.bytes / 1e9:.2f} GB, '
+        f'StyleGAN2-{resolution}, {count} images on {topology}: {found.bytes / 1e9:.2f} GB through main '
+        f'memory ({(found.accessed or 0) / 1e9:.2f} by XLA), '
         f'compiled in {found.compile_seconds:.0f} s'
     )
 
