@@ -1,9 +1,12 @@
 """What `unpickler` builds beside plain containers: inert values, none of which calls anything."""
 
+import codecs
 import dataclasses
 from typing import Any
 
 from fr_inference.formats.opcodes import Allowance
+
+_PIECE = 1 << 20  # bytes of a long text unpacked at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +50,19 @@ class Packed:
         if not self.text:
             return memoryview(self.content)  # type: ignore[arg-type]
         allowance.copy(len(self.content))
-        text = self.content if isinstance(self.content, str) else str(self.content, 'utf-8')
-        return memoryview(text.encode('latin-1'))
+        if isinstance(self.content, str):
+            return memoryview(self.content.encode('latin-1'))
+        return memoryview(_latin1_of_utf8(self.content))
+
+
+def _latin1_of_utf8(content):
+    """Piece by piece, so that the text never stands in memory beside its bytes."""
+    decoder = codecs.getincrementaldecoder('utf-8')()
+    unpacked = bytearray()
+    for start in range(0, len(content), _PIECE):
+        piece = content[start : start + _PIECE]
+        unpacked += decoder.decode(piece, final=start + _PIECE >= len(content)).encode('latin-1')
+    return unpacked
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

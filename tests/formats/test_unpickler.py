@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fr_inference.errors import InputError
-from fr_inference.formats import unpickler
+from fr_inference.formats import pickled, unpickler
 from fr_inference.formats.opcodes import Allowance, Stream
 from fr_inference.formats.pickled import Ignored, Module, Packed, Storage, TensorRef
 from tests.formats import generators, writer
@@ -151,6 +151,18 @@ def test_a_storage_in_the_pickle(protocol):
         found = loads(generators.nvidia_bytes([call], protocol))[0]
         assert isinstance(found, Packed)
         assert found.unpack(Allowance()) == given_
+
+
+@pytest.mark.parametrize('piece', [1, 3, 64, 1 << 20])
+def test_a_long_text_is_unpacked_piece_by_piece(monkeypatch, piece):
+    """Characters of two bytes across the border of two pieces; what is left over at the end is told."""
+    monkeypatch.setattr(pickled, '_PIECE', piece)
+    data = bytes(range(256)) * 3
+    text = data.decode('latin-1').encode()
+    assert Packed(memoryview(text), text=True).unpack(Allowance()) == data
+    for damaged in (text[:-1], b'a' + text[-1:], '\u20ac'.encode()):
+        with pytest.raises(ValueError, match='codec'):
+            Packed(memoryview(damaged), text=True).unpack(Allowance())
 
 
 def test_memory_is_counted():
@@ -284,8 +296,8 @@ def test_names_outside_the_list(module, name):
     """Mentioning is enough, by either operation; calling is never reached."""
     stacked = writer.body(module, []) + writer.body(name, []) + b'\x93'
     for operations in (writer.name_of(module, name), stacked):
-        for pickled in (operations, operations + b'(tR', b'(' + operations + b'o'):
-            error = refused(pickled)
+        for content in (operations, operations + b'(tR', b'(' + operations + b'o'):
+            error = refused(content)
             assert 'nothing was run' in (error.hint or '') or 'damaged' in error.found
 
 
