@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fr_inference import checkpointing, devices, errors, runs
@@ -95,10 +94,7 @@ def measure(
     """
     layers = distances.layer_names(target)
     widths = [len(layers), distances.embedding_size(target)]
-    image = (target.input.height, target.input.width, 3)
-    shapes = (image, tuple(widths[1:]), tuple(widths[:1]))
-    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    more, programs = extra_features.described(features, inputs)
+    more, programs = extra_features.described(features, target)
     widths += more
     cache, keys = None, [''] * len(faces)
     if scores is not None and target.architecture != 'custom':
@@ -127,7 +123,7 @@ def measure(
                 skipped=skipped,
                 decoders=reading(),
             )
-            found = _measured(target, compiled(), stream, mirror)
+            found = _measured(compiled(), stream, mirror)
             return _in_place(positions, found, sum(widths), skipped, lost)
 
         rows = runs.rows(
@@ -212,9 +208,10 @@ def _measurer(apply, input, on, features):
     """Compiles once for all sets of faces, controls and audits, on each device of a batch of them."""
 
     def one(variables, image):
-        found, embedding = distances.of_image(apply, variables, input.normalize(image))
-        pixels = image.astype(jnp.float32)
-        return found, embedding, *(part.function(pixels, embedding, found) for part in features)
+        network = distances.Network(apply=apply, variables=variables, input=input)
+        look = network.look(image)
+        more = (part.function(look, network) for part in features)
+        return look.distances, look.embedding, *more
 
     return devices.per_example(one, on)
 
@@ -224,7 +221,7 @@ def _placed(target, on, features):
     return functools.partial(program, place(target.variables))
 
 
-def _measured(target, compiled, stream, mirror):
+def _measured(compiled, stream, mirror):
     """Yields ([n] positions, [n, width] rows) of each batch, computed while the next is decoded."""
     ahead: list[tuple[Any, loader.Batch]] = []
 
@@ -234,15 +231,7 @@ def _measured(target, compiled, stream, mirror):
 
     for batch in stream:
         images = batch.images[:, :, ::-1] if mirror else batch.images
-        try:
-            ahead.append((compiled(images), batch))
-        except jax.errors.UnexpectedTracerError as error:
-            raise errors.InputError(
-                target.name,
-                'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides what '
-                'they see',
-                'the same module without it',
-            ) from error
+        ahead.append((compiled(images), batch))
         if len(ahead) > 1:
             yield collect()
     while ahead:
