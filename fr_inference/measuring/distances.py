@@ -34,6 +34,24 @@ def intercepting(function: Callable[..., Any]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def within_reach(name: str) -> Iterator[None]:
+    """Tells in one line that BatchNorm layers of the backbone `name` were called out of reach.
+
+    Raises:
+      InputError: where what `recording` saw belongs to an inner transformation.
+    """
+    try:
+        yield
+    except jax.errors.UnexpectedTracerError as error:
+        raise errors.InputError(
+            name,
+            'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides what they '
+            'see',
+            'the same module without it',
+        ) from error
+
+
 class Normalised(NamedTuple):
     """What one call of a BatchNorm layer sees of N images.
 
@@ -193,17 +211,9 @@ def _program(apply):
         with recording() as found:
             embedding = apply(variables, image[None])
         _check_embedding(embedding)
-        try:
-            distances = [layer.distances[0] for layer in found]
-            stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
-            moments = [(layer.shifts[0], layer.ratios[0]) for layer in found]
-        except jax.errors.UnexpectedTracerError as error:
-            raise errors.InputError(
-                'apply',
-                'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides what '
-                'they see',
-                'the same module without it',
-            ) from error
+        distances = [layer.distances[0] for layer in found]
+        stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
+        moments = [(layer.shifts[0], layer.ratios[0]) for layer in found]
         return stacked, embedding.reshape(-1).astype(jnp.float32), moments
 
     return jax.jit(look)

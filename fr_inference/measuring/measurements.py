@@ -94,7 +94,8 @@ def measure(
     """
     layers = distances.layer_names(target)
     widths = [len(layers), distances.embedding_size(target)]
-    more, programs = extra_features.described(features, target)
+    with distances.within_reach(target.name):
+        more, programs = extra_features.described(features, target)
     widths += more
     cache, keys = None, [''] * len(faces)
     if scores is not None and target.architecture != 'custom':
@@ -123,7 +124,7 @@ def measure(
                 skipped=skipped,
                 decoders=reading(),
             )
-            found = _measured(compiled(), stream, mirror)
+            found = _measured(target, compiled(), stream, mirror)
             return _in_place(positions, found, sum(widths), skipped, lost)
 
         rows = runs.rows(
@@ -221,7 +222,7 @@ def _placed(target, on, features):
     return functools.partial(program, place(target.variables))
 
 
-def _measured(compiled, stream, mirror):
+def _measured(target, compiled, stream, mirror):
     """Yields ([n] positions, [n, width] rows) of each batch, computed while the next is decoded."""
     ahead: list[tuple[Any, loader.Batch]] = []
 
@@ -231,7 +232,8 @@ def _measured(compiled, stream, mirror):
 
     for batch in stream:
         images = batch.images[:, :, ::-1] if mirror else batch.images
-        ahead.append((compiled(images), batch))
+        with distances.within_reach(target.name):
+            ahead.append((compiled(images), batch))
         if len(ahead) > 1:
             yield collect()
     while ahead:
