@@ -276,3 +276,19 @@ def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurem
         index=measured.index[rows],
         extra={name: values[rows] for name, values in measured.extra.items()},
     )
+
+
+def concat(first: Measurements, second: Measurements) -> Measurements:
+    """Returns the measurements of the images of both, by the same backbone."""
+    return dataclasses.replace(
+        first,
+        distances=np.concatenate([first.distances, second.distances]),
+        embeddings=np.concatenate([first.embeddings, second.embeddings]),
+        identities=first.identities + second.identities,
+        index=np.concatenate([first.index, second.index]),
+        skipped=first.skipped + second.skipped,
+        extra={
+            name: np.concatenate([values, second.extra[name]])
+            for name, values in first.extra.items()
+        },
+    )

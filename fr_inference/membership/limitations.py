@@ -64,14 +64,29 @@ def of_shadow(target: Target, start: Target | None) -> str:
     )
 
 
-def of_attacks(chosen: Sequence[Attack], comparisons: Sequence[Comparison]) -> list[str]:
-    """Returns which of the chosen attacks could not be run, and why."""
+def of_attacks(
+    chosen: Sequence[Attack], comparisons: Sequence[Comparison], *, references: bool
+) -> list[str]:
+    """Returns which of the chosen attacks could not be run, and why.
+
+    Args:
+      chosen: the attacks that were asked for.
+      comparisons: what came of those that were run.
+      references: whether there were reference networks.
+    """
     ran = {comparison.attack for comparison in comparisons}
-    return [
+    missing = [attack for attack in chosen if attack.name not in ran]
+    found = [
         f'{attack.title}: not run; the attack needs {attack.needs}.'
-        for attack in chosen
-        if attack.name not in ran
+        for attack in missing
+        if references or not attack.references
     ]
+    if not references and any(attack.references for attack in missing):
+        found.append(
+            'No reference network was given (references): somebody who holds the network that the '
+            'training started from, or one like it, may learn more than is shown here.'
+        )
+    return found
 
 
 def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:

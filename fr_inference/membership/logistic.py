@@ -5,6 +5,7 @@ magnitude, and their logarithms are close to normal: these are the features.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from fr_inference import errors
 # Weight of half the squared length of the weights beside the mean loss.
 L2 = 0.01
 
+_FALSE_POSITIVES = 0.1  # of `one_sided`
 _STEPS = 200
 _TOLERANCE = 1e-9
 _LEAST_CURVATURE = 1e-12  # of the bias, where every example is sure
@@ -49,6 +51,12 @@ def log_distances(distances: Any) -> Any:
 def logit(model: Logistic, features: Any) -> jax.Array:
     """Returns the membership logit: [..., F] features -> [...], above 0 means 'member'."""
     return _linear((model.weights, model.bias), (jnp.asarray(features) - model.mean) / model.std)
+
+
+def scores(model: Logistic, features: Any) -> np.ndarray:
+    """Returns `logit` of many examples outside a compiled program: [N, F] -> [N] float32."""
+    standard = (np.asarray(features, np.float32) - model.mean) / model.std
+    return np.asarray(_linear((model.weights, model.bias), standard), np.float32)
 
 
 def standardised_by(model: Logistic, reference: Any) -> Logistic:
@@ -105,6 +113,35 @@ def fit(features: Any, member: Any, l2: float = L2) -> Logistic:
     found = _minimise((features - mean) / std, member, shares, l2)
     weights, bias = found[:-1].astype(np.float32), found[-1].astype(np.float32)
     return Logistic(mean=mean, std=std, weights=weights, bias=bias)
+
+
+def one_sided(features: Any, member: Any, signs: Sequence[float]) -> Logistic:
+    """Returns a model for those who know no member: how far an example lies from strangers.
+
+    Its logit is the mean of the features' standard scores among the strangers, each with its sign, less
+    what one stranger in ten exceeds.
+
+    >>> model = one_sided([[0.0], [1.0], [2.0]], [False] * 3, [-1])
+    >>> [bool(score > 0) for score in logit(model, np.float32([[-5], [5]]))]
+    [True, False]
+
+    Args:
+      features: [N, F], finite.
+      member: [N] bool; members are not looked at.
+      signs: [F] or one for all: +1 where members are higher, -1 where they are lower, 0 where a feature
+        is left out.
+
+    Raises:
+      InputError: without strangers.
+    """
+    strangers = np.asarray(features, np.float64)[~np.asarray(member, bool)]
+    if not len(strangers):
+        raise errors.InputError('member', 'members only', 'strangers')
+    mean, std = _moments(strangers)
+    weights = np.broadcast_to(np.asarray(signs, np.float64), mean.shape)
+    weights = (weights / np.abs(weights).sum()).astype(np.float32)
+    bias = -np.quantile(((strangers - mean) / std) @ weights, 1 - _FALSE_POSITIVES)
+    return Logistic(mean=mean, std=std, weights=weights, bias=np.float32(bias))
 
 
 def _moments(features):
