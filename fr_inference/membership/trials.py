@@ -109,16 +109,35 @@ def _fit(attack, setting) -> Fit:
 
 
 def _examples(attack, images, fit, seed, setting):
-    if attack.references and not images.references:
+    if not _measured(attack, images):
         return None
     if not attack.combines:
         return attack.examples(images, fit, seed)
-    columns = []
+    columns, parts = [], []
     for part in _parts(attack, setting):
         own = _examples(part, images, fit, seed, setting)
         if own is not None and _can_be_cross_fitted(own):
             columns.append(cross_fitting.logits(own, seed, _fit(part, setting)))
-    return attacking.of_images(images, fit, np.stack(columns, 1)) if columns else None
+            parts.append(part)
+    if not _worth_combining(attack, parts):
+        return None
+    return attacking.of_images(images, fit, np.stack(columns, 1))
+
+
+def _worth_combining(attack, parts):
+    """Whether it is more than one attack, and more than is combined with less access."""
+    return (
+        len(parts) > 1
+        and any(part.access == attack.access for part in parts)
+        and (not attack.references or any(part.references for part in parts))
+    )
+
+
+def _measured(attack, images):
+    """Whether all that it needs was measured."""
+    if attack.references and not images.references:
+        return False
+    return all(feature.name in images.extra for feature in attack.measured)
 
 
 def _parts(attack, setting):
@@ -134,7 +153,7 @@ def _can_be_cross_fitted(examples):
 
 def _moved(attack, three, seed):
     """Returns the examples of what is learned, of the strangers and of the images, or None."""
-    if attack.references and not all(part.references for part in three):
+    if not all(_measured(attack, images) for images in three):
         return None
     if attack.combines:
         return _moved_parts(attack, three, seed)
@@ -153,6 +172,7 @@ def _moved(attack, three, seed):
 
 def _moved_parts(attack, three, seed):
     columns: tuple[list[np.ndarray], ...] = ([], [], [])
+    parts = []
     for part in _parts(attack, 'auxiliary'):
         moved = _moved(part, three, seed)
         if moved is None or not _can_be_cross_fitted(moved[0]):
@@ -160,10 +180,11 @@ def _moved_parts(attack, three, seed):
         known, strangers, examples = moved
         model = logistic.fit(known.features, known.member)
         there = logistic.standardised_by(model, strangers.features)
+        parts.append(part)
         columns[0].append(cross_fitting.logits(known, seed))
         columns[1].append(logistic.scores(there, strangers.features))
         columns[2].append(logistic.scores(there, examples.features))
-    if not columns[0]:
+    if not _worth_combining(attack, parts):
         return None
     return tuple(
         attacking.of_images(images, np.ones(len(images), bool), np.stack(own, 1))

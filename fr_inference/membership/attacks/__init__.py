@@ -14,8 +14,10 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 
+import numpy as np
+
 from fr_inference import errors
-from fr_inference.membership.attack import Attack
+from fr_inference.membership.attack import Attack, of_images
 
 ALL = 'all'
 """Stands for every attack, in options."""
@@ -57,19 +59,57 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Attack:
     """Returns an attack; one that combines others has no parts yet (`chosen`).
 
+    Args:
+      name: of one of this package, or 'module:name' of an `Attack` or of a function (images, fit, seed)
+        -> features [N, F], which needs nothing but distances and embeddings.
+
     Raises:
       InputError: when there is none of that name.
     """
+    if ':' in name:
+        return _own(name)
     errors.one_of('attacks', name, names())
     return _found()[name]
+
+
+def _own(path: str) -> Attack:
+    """An attack of the user's own, from a module that Python finds."""
+    module, _, name = path.partition(':')
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise errors.InputError(
+            'attacks', f'{path!r}: {error}', "'module:name' of a module that Python finds"
+        ) from error
+    if isinstance(found, Attack):
+        if found.name in names():
+            raise errors.InputError('attacks', f'{path!r} named {found.name!r}', 'a new name')
+        return found
+    if not callable(found):
+        raise errors.InputError('attacks', f'{path!r}, a {type(found).__name__}', 'an Attack')
+
+    def examples(images, fit, seed):
+        return of_images(images, fit, np.asarray(found(images, fit, seed), np.float64))
+
+    return Attack(
+        name=path.replace(':', '-'),
+        title=(found.__doc__ or name).strip().splitlines()[0].rstrip('.'),
+        source=path,
+        access='file',
+        unit='image',
+        needs='what it takes',
+        examples=examples,
+    )
 
 
 def chosen(wanted: Sequence[str] = ()) -> list[Attack]:
     """Returns the attacks that are asked for, in the order in which they are reported.
 
     Args:
-      wanted: names; 'all' stands for every attack, nothing for those that take no further pass.
+      wanted: names; 'all' stands for every attack, nothing for those that take no further pass. Those of
+        the user's own come last.
     """
+    own = [get(name) for name in wanted if ':' in name]
     every = [get(name) for name in names()]
     if not wanted:
         found = [attack for attack in every if not attack.passes]
@@ -77,6 +117,7 @@ def chosen(wanted: Sequence[str] = ()) -> list[Attack]:
         found = every
     else:
         found = [attack for attack in every if attack.name in wanted]
+    found += own
     single = [attack for attack in found if not attack.combines and attack.unit == 'image']
     return [
         dataclasses.replace(

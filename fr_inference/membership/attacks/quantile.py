@@ -12,7 +12,6 @@ from fr_inference.membership import attack
 from fr_inference.membership.attacks.norm import log_norms
 
 _RIDGE = 1.0  # weight, as a share of the number of strangers
-_SETTINGS = ('partial', 'strangers')
 _SOURCE = (
     'after Bertran et al., quantile regression, NeurIPS 2023, arXiv 2307.03694; unseen classes as in '
     'arXiv 2506.06488'
@@ -77,7 +76,7 @@ ATTACKS = (
         unit='image',
         needs='a blind backbone, and four strangers to fit on',
         examples=_of_answers,
-        settings=_SETTINGS,
+        settings=('partial', 'strangers'),
         signs=(1.0,),
     ),
     attack.Attack(
@@ -88,8 +87,7 @@ ATTACKS = (
         unit='image',
         needs='BatchNorm layers, a blind backbone, and four strangers to fit on',
         examples=_of_distances,
-        settings=_SETTINGS,
-        signs=(-1.0,),  # the paper's finding: members are closer
+        settings=('partial',),  # members may be closer or farther, layer by layer
         layers=True,
     ),
 )
