@@ -202,10 +202,16 @@ def weighed(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def decisive(comparisons: Sequence[Comparison]) -> Comparison:
     """Returns the comparison that an audit's verdict rests on, and the report begins with.
 
-    A leak comes first, then an open answer, then none; among equals the one chosen beforehand. An
-    attack whose control failed stands last.
+    A leak comes first, then an open answer, then none; among equals the one chosen beforehand, then those
+    that the verdict rests on by themselves, then the further one with the largest excess: its interval
+    allows that. An attack whose control failed stands last.
     """
-    return min(weighed(comparisons), key=lambda one: (_RANK.index(one.kind), not one.headline))
+
+    def place(one):
+        largest = -one.excess['auc'] if one.further and one.excess else 0
+        return _RANK.index(one.kind), not one.headline, one.further, largest
+
+    return min(weighed(comparisons), key=place)
 
 
 def kind_of(comparisons: Sequence[Comparison]) -> str:

@@ -17,11 +17,11 @@ from fr_inference.membership.comparison import (
     weighed,
 )
 from fr_inference.metrics import power
-from fr_inference.report import wording
+from fr_inference.report import reach, wording
 from fr_inference.report.ruling import Reason, Ruling, capital, hundred, two_digits
 
 _ASKED = (
-    'Asked: can someone who holds only this file tell whether a photograph or a person was in its '
+    'Asked: can someone who holds only this file{} tell whether a photograph or a person was in its '
     'training set?'
 )
 
@@ -50,25 +50,55 @@ def of(
       populations: `membership.populations` of `audit.json`: other photographs of the members' people.
       data: `data` of `audit.json`: how many people and images there were.
     """
-    found = weighed(found)
+    every, found = found, weighed(found)
     kind = kind_of(found)
-    first, *rest = (_finding(one, found) for one in in_order(found))
-    said = [_ASKED, f'Found: {first}', *map(capital, rest)]
+    chosen = [one for one in found if not one.further]
+    first, *rest = [_finding(one, chosen) for one in in_order(chosen)] + _of_further(every)
+    of_answers = any(one.access == 'answers' for one in every)
+    asked = _ASKED.format(', or only receives its embeddings,' if of_answers else '')
+    said = [asked, f'Found: {first}', *map(capital, rest)]
+    whom = [f'To whom: {text}'] if (text := reach.to_whom(every)) else []
     if kind == LEAK:
         given = _given_away(found, populations)
+        advice = _advice(found)
         said += [given.found] if given.found else []
-        said += [_sure(decisive(found)), f'What it means: {given.meaning} {_ADVICE}']
+        said += [*whom, _sure(decisive(found)), f'What it means: {given.meaning} {advice}']
         return Ruling(kind, given.headline, tuple(said), (Reason('membership', given.headline),))
+    said += whom
     if kind == INVALID:
-        return _invalid(found, said)
+        return _invalid(found, said, others=any(one.valid for one in every))
     said.append(_sure(decisive(found)))
     if kind == CLEAR:
-        return _clear(found, said, (data or {}).get('members', {}))
-    return _open(found, said, data)
+        return _clear(found, said, (data or {}).get('members', {}), len(every))
+    return _open(found, said, data, len(every))
+
+
+def _of_further(every):
+    """What the further attacks find: the best of them, or nothing; no sentence without any."""
+    further = [one for one in every if one.further]
+    if not further:
+        return []
+    void = sum(not one.valid for one in further)
+    void = f' {void} of them {"is" if void == 1 else "are"} {wording.NOT_COUNTED}.' if void else ''
+    one = reach.best_further(every)
+    if one is None or one.kind != LEAK:
+        some = 'the further attack' if len(further) == 1 else f'none of {len(further)} further attacks'
+        shows = 'shows no leak' if len(further) == 1 else 'shows a leak'
+        return [f'{some} {shows}.{void}']
+    low, high = one.best_of['excess_ci99']
+    several = f'the best of {len(further)} further attacks' if len(further) > 1 else 'a further attack'
+    return [
+        f'{wording.knowing(one.setting)}, {several} ({one.title}) picks the member in '
+        f'{hundred(one.figures["auc"])} of 100 cases. That is {_difference(one.excess["auc"])} what it '
+        f'reaches on a backbone that never saw these people ({100 * low:+.0f} to {100 * high:+.0f}, in '
+        f'an interval that holds for all of them together with 99 % confidence).{void}'
+    ]
 
 
 def _named(one, found):
     """The attack by what it judges; its title only where another attack judges the same."""
+    if wording.combines(one):
+        return wording.together(one)
     alike = [other for other in found if (other.unit, other.setting) == (one.unit, one.setting)]
     title = f' ({one.title})' if len(alike) > 1 else ''
     return f'the attack on {wording.judged(one.unit)}{title}'
@@ -83,18 +113,21 @@ def _which(one, found):
 
 def _finding(one, found):
     if not one.valid:
-        return f'{_which(one, found)} is {wording.not_counted(one)}.'
+        are = 'are' if wording.combines(one) else 'is'
+        return f'{_which(one, found)} {are} {wording.not_counted(one)}.'
     attack = _named(one, found)
     low, high = one.figures['auc_ci95']
+    picks = 'pick' if wording.combines(one) else 'picks'
     text = (
-        f'{wording.knowing(one.setting)}, {attack} picks the member out of one member and one '
+        f'{wording.knowing(one.setting)}, {attack} {picks} the member out of one member and one '
         f'stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
         f'{hundred(high)}; 50 is guessing).'
     )
     if one.excess is not None:
         low, high = one.excess['auc_ci95']
+        them = 'they reach' if wording.combines(one) else 'it reaches'
         text += (
-            f' That is {_difference(one.excess["auc"])} what it reaches on a backbone that never saw '
+            f' That is {_difference(one.excess["auc"])} what {them} on a backbone that never saw '
             f'these people (95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
         )
     return text
@@ -120,10 +153,13 @@ def _sure(one):
     )
 
 
-_ADVICE = (
-    'Anyone who receives it can use that to argue that a given person was in the training set. Treat '
-    'the file as personal data, and do not pass it on.'
-)
+def _advice(found):
+    answers = any(one.kind == LEAK and one.access == 'answers' for one in found)
+    also = ' So can anyone who only receives its embeddings.' if answers else ''
+    return (
+        'Anyone who receives it can use that to argue that a given person was in the training set.'
+        f'{also} Treat the file as personal data, and do not pass it on.'
+    )
 
 
 class _Given(NamedTuple):
@@ -198,7 +234,7 @@ def _given_away(found, populations):
     )
 
 
-def _invalid(found, said):
+def _invalid(found, said, *, others):
     if all(one.blind_failed or one.pictures_failed for one in found):
         without = (
             'Plain statistics of the pictures, without any backbone,'
@@ -216,8 +252,9 @@ def _invalid(found, said):
             'and strangers of one source, prepared alike.'
         )
     else:
-        reason = Reason('control', 'No attack is counted, because a control of each failed.')
-        headline = 'No attack that was run can be relied on: a control of each failed'
+        which = 'No attack that was run' if not others else 'No attack that the verdict rests on'
+        reason = Reason('control', f'{which} is counted, because a control of each failed.')
+        headline = f'{which} can be relied on: a control of each failed'
         advice = (
             'do not rely on the figures below: they show a difference where there is nothing to find. '
             'This audit is no reason to release the file. More people give controls that fail less '
@@ -227,19 +264,23 @@ def _invalid(found, said):
     return Ruling(INVALID, headline, (*said, f'What it means: {advice}'), (reason,))
 
 
-def _clear(found, said, members):
+_RESTS = ' that the verdict rests on'  # where further attacks were run beside them
+
+
+def _clear(found, said, members, count):
     most = max(one.excess['auc_ci95'][1] for one in found)
     least = max(one.smallest_excess for one in found)
     several = len(found) > 1
+    rests = _RESTS if count > len(found) else ''
     reason = Reason(
         'bound',
-        f'{"Each attack" if several else "The attack"} gains at most {hundred(max(most, 0))} of 100 '
+        f'{"Each attack" if several else "The attack"}{rests} gains at most {hundred(max(most, 0))} of 100 '
         f'pairs over its control; a gain of {hundred(least)} would have been found in 9 of 10 audits.',
     )
-    ran = 'the attacks that were run' if several else 'the one attack that was run'
+    ran = f'any of the {count} attacks that were run' if count > 1 else 'the one attack that was run'
     headline = f'No leak found by {ran}'
     meaning = (
-        f'What it means: {"these attacks learn" if several else "this attack learns"} next to nothing '
+        f'What it means: {"these attacks learn" if count > 1 else "this attack learns"} next to nothing '
         f'about the training set from this file. {reason.text} Another attack may learn more.'
     )
     if 'in_training_list' not in members:
@@ -251,17 +292,18 @@ def _clear(found, said, members):
     return Ruling(CLEAR, headline, (*said, meaning), (reason,))
 
 
-def _open(found, said, data):
+def _open(found, said, data, count):
     """Says what this audit could have found, and what would settle the question."""
     counted = [one for one in found if one.valid]
     judged = [one for one in counted if one.excess is not None and one.null is not None]
     reasons = []
     if void := len(found) - len(counted):
         are = 'is' if void == 1 else 'are'
+        rests = _RESTS if count > len(found) else ''
         reasons.append(
             Reason(
                 'control',
-                f'{void} of {len(found)} attacks {are} not counted; what that would have found stays '
+                f'{void} of {len(found)} attacks{rests} {are} not counted; what that would have found stays '
                 'open.',
             )
         )
@@ -280,12 +322,16 @@ def _open(found, said, data):
         )
     if needed:
         said.append(f'What would settle it: {needed}')
+    nothing = (
+        'no leak is shown, and none is excluded'
+        if count == 1
+        else f'none of {count} attacks shows a leak, but a leak is not excluded'
+    )
     meaning = (
         'the attacks that are counted find next to nothing, but the question stays open. This audit '
         'is no reason to release the file.'
         if counted and all(one.kind == CLEAR for one in counted)
-        else 'no leak is shown, and none is excluded: the question stays open. This audit is no '
-        'reason to release the file.'
+        else f'{nothing}: the question stays open. This audit is no reason to release the file.'
     )
     headline = 'No leak is shown, but one cannot be excluded'
     return Ruling(OPEN, headline, (*said, f'What it means: {meaning}'), tuple(reasons))

@@ -23,6 +23,11 @@ _VARIABLES = {
     '#000006': '--auxiliary',
     '#000007': '--muted',
     '#000008': '--paper',
+    '#000009': '--soft',
+    '#00000a': '--leak',
+    '#00000b': '--clear',
+    '#00000c': '--open',
+    '#00000d': '--invalid',
 }
 WIDTH = 4.9
 """Inches."""

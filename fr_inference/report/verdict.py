@@ -19,6 +19,7 @@ LABELS = (
     'Caution',
     'Asked',
     'Found',
+    'To whom',
     'How sure',
     'Also asked',
     'What would settle it',

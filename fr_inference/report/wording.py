@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import Comparison
+from fr_inference.membership import attacks
+from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
 from fr_inference.report.ruling import hundred
 
 # What the attacker knows: within a sentence, and as a label.
@@ -22,6 +23,30 @@ _UNITS = {
     'image': ('photographs', 'photographs'),
     'person': ('people with several photographs', 'people'),
 }
+
+# What the attacker sees, and whether it has reference networks: as a label, within a sentence, and the
+# attacks that see no more than that.
+_SEEN = {
+    ('answers', False): (
+        'only receives embeddings',
+        'somebody who only receives embeddings',
+        'on the embeddings',
+    ),
+    ('answers', True): (
+        'embeddings and a reference network',
+        'somebody who receives embeddings and has a reference network',
+        'on the embeddings, with a reference network',
+    ),
+    ('file', False): ('holds the file', 'somebody who holds the file', 'on the file'),
+    ('file', True): (
+        'file and a reference network',
+        'somebody who holds the file and a reference network',
+        'on the file, with a reference network',
+    ),
+}
+_KINDS = {LEAK: 'leak', CLEAR: 'no leak', OPEN: 'open', INVALID: 'not counted'}
+PAPER = 'bn-distance'
+"""The attack of the paper that this project began with."""
 
 CONTROL_FAILED = 'a control failed'
 NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
@@ -74,6 +99,54 @@ def details(one: Comparison) -> str:
 def label(one: Comparison) -> str:
     """Returns the label of an attack in one line."""
     return f'{one.title} ({details(one)})'
+
+
+def known(setting: str) -> str:
+    """Returns what the attacker knows, as a label.
+
+    >>> known('auxiliary')
+    'no member known'
+    """
+    return _SETTINGS[setting][1]
+
+
+def seen(access: str, references: bool) -> str:
+    """Returns what the attacker sees, as a label.
+
+    >>> seen('file', False)
+    'holds the file'
+    """
+    return _SEEN[access, references][0]
+
+
+def somebody(access: str, references: bool) -> str:
+    """Returns who sees that, within a sentence."""
+    return _SEEN[access, references][1]
+
+
+def word(kind: str) -> str:
+    """Returns what a comparison says, in a word or two.
+
+    >>> word('clear')
+    'no leak'
+    """
+    return _KINDS[kind]
+
+
+def combines(one: Comparison) -> bool:
+    """Returns whether it is all attacks of one access together."""
+    return one.attack in attacks.names() and attacks.get(one.attack).combines
+
+
+def together(one: Comparison) -> str:
+    """Returns a combined attack within a sentence, such as 'all attacks on the file together'."""
+    on, _, also = _SEEN[one.access, one.references][2].partition(', ')
+    return f'all attacks {on} together' + (f', {also},' if also else '')
+
+
+def source(name: str) -> str:
+    """Returns the paper of an attack, '' for one of the user's own."""
+    return attacks.get(name).source if name in attacks.names() else ''
 
 
 def not_counted(one: Comparison, *, short: bool = False) -> str:

@@ -1,0 +1,135 @@
+"""The report's first picture: who learns what, by what an attacker sees and knows."""
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from fr_inference.report import wording
+from fr_inference.report.reach import COLUMNS, Cell
+from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
+
+_HEADS = {
+    ('answers', False): 'only receives\nembeddings',
+    ('answers', True): 'embeddings\nand reference',
+    ('file', False): 'holds\nthe file',
+    ('file', True): 'file and\nreference',
+}
+_KNOWS = {
+    'strangers': 'knows strangers only',
+    'auxiliary': 'trains a shadow, knows no member',
+    'partial': 'knows some members',
+}
+_LETTERS = 15  # in a line of a cell
+_LINE = 0.15  # inches
+_AXIS = (0.3, 1.0)  # AUC from one side of a cell to the other
+
+
+def matrix(rows: Sequence[Sequence[Cell]]) -> str:
+    """Draws a cell for each access (columns) and knowledge (rows).
+
+    A cell holds the AUC with its interval, what that says in a word, and below it the attack and its two
+    controls on one axis, whose dotted line is guessing. Everything is said in words and places, too: the
+    colours may be lost.
+
+    Args:
+      rows: by `reach.cells`.
+    """
+    heights = [_height(row) for row in rows]
+    head, foot = 0.42, 0.3
+    total = head + foot + sum(heights)
+    with styled():
+        figure = Figure(figsize=(WIDTH, total), layout='none')
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, WIDTH), ylim=(total, 0))
+        axes.axis('off')
+        wide = WIDTH / len(COLUMNS)
+        for place, column in enumerate(COLUMNS):
+            middle = (place + 0.5) * wide
+            axes.text(middle, 0.19, _HEADS[column], ha='center', va='center', fontweight='bold')
+        top = head
+        for row, high in zip(rows, heights, strict=True):
+            axes.text(0.03, top + 0.13, _KNOWS[row[0].setting], va='center', color=COLOUR['muted'])
+            for place, cell in enumerate(row):
+                _draw(axes, cell, place * wide + 0.03, top + 0.25, wide - 0.06, high - 0.31)
+            top += high
+        axes.text(
+            WIDTH / 2,
+            total - 0.13,
+            'bars: attack, blind control, null control; dotted: guessing',
+            ha='center',
+            va='center',
+            fontsize=9,
+            color=COLOUR['muted'],
+        )
+        return svg(figure, 'reach')
+
+
+def _height(row):
+    ran = [cell.comparison for cell in row if cell.comparison is not None]
+    if not ran:
+        return 0.31 + 0.42
+    void = [one for one in ran if not one.valid]
+    return 0.31 + (1.42 if void else 1.12)
+
+
+def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: float) -> None:
+    one = cell.comparison
+    frame = {'boxstyle': 'round,pad=0,rounding_size=0.05', 'linewidth': 1}
+    middle = left + wide / 2
+
+    def write(down, text, **more):
+        axes.text(middle, top + down, text, ha='center', va='center', **more)
+
+    if one is None:
+        axes.add_patch(
+            FancyBboxPatch(
+                (left, top), wide, high, facecolor='none', edgecolor=COLOUR['line'], linestyle='--', **frame
+            )
+        )
+        text = '\n'.join(textwrap.wrap(cell.missing, _LETTERS))
+        write(high / 2, text, fontsize=9, color=COLOUR['muted'])
+        return
+    tone = COLOUR[one.kind]
+    axes.add_patch(
+        FancyBboxPatch((left, top), wide, high, facecolor=COLOUR['soft'], edgecolor=tone, **frame)
+    )
+    low, up = one.figures['auc_ci95']
+    strong = COLOUR['ink' if one.valid else 'muted']
+    write(0.16, f'{one.figures["auc"]:.2f}', fontsize=15, fontweight='bold', color=strong)
+    write(0.345, f'{low:.2f} to {up:.2f}', fontsize=9.5, color=strong)
+    words = [wording.word(one.kind)]
+    if not one.valid:
+        words = textwrap.wrap(wording.not_counted(one, short=True), _LETTERS + 2)
+    down = 0.52
+    for line in words:
+        weight = 'bold' if one.valid else 'normal'
+        write(down, line, fontsize=10 if one.valid else 9, fontweight=weight, color=tone)
+        down += _LINE
+    _bars(axes, one, left + 0.07, top + down + 0.02, wide - 0.14)
+    write(high - 0.09, _called(one), fontsize=8, color=COLOUR['muted'])
+
+
+def _called(one):
+    """Which attack it is, where it is not all of them together."""
+    return '' if wording.combines(one) else 'one attack'
+
+
+def _bars(axes, one, left, top, wide):
+    """The attack and its controls on one axis, `wide` inches from 0.3 to 1."""
+
+    def place(value):
+        low, up = _AXIS
+        return left + wide * (min(max(value, low), up) - low) / (up - low)
+
+    axes.plot([place(0.5)] * 2, [top - 0.04, top + 0.28], ':', color=COLOUR['ink'], linewidth=1)
+    tone = COLOUR['ink' if one.valid else 'muted']
+    for row, block in enumerate((one.figures, one.blind, one.null)):
+        if block is None:
+            continue
+        down, tint = top + 0.12 * row, tone if row == 0 else COLOUR['muted']
+        ends = [place(end) for end in block['auc_ci95']]
+        axes.plot(ends, [down, down], color=tint, linewidth=3 if row == 0 else 2, alpha=0.6)
+        axes.plot(place(block['auc']), down, 'o', color=tint, markersize=5 if row == 0 else 3.5)
