@@ -75,6 +75,11 @@ TERMS = {
         'How differently two sets of faces are spread in the embedding: 0 where means and '
         'covariances agree.',
     ),
+    'further': (
+        'further attack',
+        'One that the verdict does not rest on beforehand: the best of them counts only by an interval that '
+        'holds for all of them together (max-T).',
+    ),
     'gallery': (
         'gallery',
         'The people among whom the evaluator looks for the one most like a reconstruction: the '

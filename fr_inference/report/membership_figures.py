@@ -17,7 +17,7 @@ from fr_inference.report import wording
 from fr_inference.report.svg import COLOUR, WIDTH, look, styled, svg
 
 _BAND_REPLICATES = 200
-_LETTERS = 60  # in a line of a figure
+_LETTERS, _BOLD = 60, 50  # in a line of a figure
 
 
 def overview(found: Sequence[Comparison]) -> str:
@@ -44,7 +44,7 @@ def overview(found: Sequence[Comparison]) -> str:
             if place:
                 axes.axhline(row - 0.65, color=COLOUR['line'], linewidth=0.5)
             colour, _, marker = look(place, counted=one.valid)
-            for line in textwrap.wrap(wording.label(one), _LETTERS):
+            for line in textwrap.wrap(wording.label(one), _BOLD):
                 write(row, line, fontweight='bold', color=COLOUR['ink' if one.valid else 'muted'])
                 row += 0.8
             points: list[tuple[Mapping[str, Any] | None, str, str, str]] = [

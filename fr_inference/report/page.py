@@ -18,9 +18,18 @@ from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership.comparison import LEAK, decisive, first_of
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
-from fr_inference.report import membership_figures, search_figures, wording
+from fr_inference.report import (
+    found_by,
+    membership_figures,
+    reach,
+    reach_figure,
+    search_figures,
+    sources,
+    wording,
+)
 from fr_inference.report.glossary import Glossary
 from fr_inference.report.membership_verdict import in_order
+from fr_inference.report.ruling import capital
 from fr_inference.report.verdict import LABELS, MEANS, verdict
 
 _FACE_PIXELS = 72
@@ -71,6 +80,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         thumbnails=thumbnails,
         membership=membership,
         inversion=record.get('inversion'),
+        sources=sources.of(record, audit.comparisons),
         drawings={
             name: markupsafe.Markup(svg)  # drawn here, labels escaped
             for name, svg in _drawings(audit).items()
@@ -165,14 +175,28 @@ def _membership(audit, thumbnails):
     """What the template shows of membership inference."""
     record = audit.record
     populations = record['membership'].get('populations', {})
-    shown = _scored(audit.comparisons)
+    found = audit.comparisons
+    shown = _scored(found)
+    resolved = [
+        rate
+        for rate in intervals.RATES
+        if any(one.figures['tpr_at_fpr'].get(rate) is not None for one in found)
+    ]
     return {
-        'comparisons': in_order(audit.comparisons),
-        'pictured': any(one.pictures is not None for one in audit.comparisons),
-        'details': wording.details,
+        'groups': _groups(found),
+        'best': reach.best_further(found),
+        'further': sum(one.further for one in found),
+        'undrawn': len(found) - len(reach.main(found)),
+        'pictured': list({one.unit: (wording.judged(one.unit), one.pictures) for one in found if one.pictures}.values()),
+        'name': wording.name,
+        'knows': wording.knows,
+        'word': wording.word,
+        'source': wording.source,
         'not_counted': wording.not_counted,
+        'overlap': found_by.overlap(found),
         'shown_label': wording.label(shown) if shown is not None else '',
-        'rates': intervals.RATES,
+        'rates': resolved,
+        'unresolved': [f'{100 * float(rate):g}\u00a0%' for rate in intervals.RATES if rate not in resolved],
         'plain_auc': wording.auc,
         'populations_by': first_of(audit.comparisons, 'image'),
         'populations': [
@@ -185,6 +209,15 @@ def _membership(audit, thumbnails):
             for person in record.get('exposed', {}).get('people', ())
         ],
     }
+
+
+def _groups(found):
+    """[(who sees that, the attacks that need it)], in the order of the report, from the least access."""
+    return [
+        (capital(wording.somebody(*column)), alike)
+        for column in reach.COLUMNS
+        if (alike := [one for one in found if (one.access, one.references) == column])
+    ]
 
 
 def _scored(comparisons):
@@ -260,8 +293,18 @@ def _drawings(audit):
 
 def _membership_drawings(audit):
     membership = audit.record['membership']
-    found = in_order(audit.comparisons)
+    found = in_order(reach.main(audit.comparisons))
+    rows = reach.cells(
+        audit.comparisons,
+        references=bool(audit.record['provenance'].get('references')),
+        shadow='shadow' in membership,
+        chosen=bool(audit.record['provenance']['settings'].get('attacks')),
+    )
     drawings = {'overview': membership_figures.overview(found)}
+    if any(cell.comparison is not None for row in rows for cell in row):
+        drawings['reach'] = reach_figure.matrix(rows)
+    if (shared := found_by.overlap(audit.comparisons)) is not None:
+        drawings['found_by'] = found_by.draw(shared)
     if any(one.scored is not None for one in found):
         drawings['roc'] = membership_figures.roc(found, audit.record['provenance']['seed'])
     if (shown := _scored(audit.comparisons)) is not None:

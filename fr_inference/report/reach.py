@@ -181,9 +181,13 @@ def _ways(leaking):
     ways = [_first([one for one in leaking if one.setting == setting]) for setting in (most, least)]
     helped = [one for one in leaking if one.references and one.setting == most]
     ways += [_first(helped)] if helped else []
-    said = [
-        f'{wording.cases(one.figures)} {wording.knowing(one.setting)}'
-        + ' and with a reference network' * one.references
-        for one in {one.key: one for one in ways}.values()
-    ]
-    return f'{", ".join(said[:-1])}, and in {said[-1]}' if len(said) > 1 else said[0]
+    first, *others = {one.key: one for one in ways}.values()
+    said = [f'{wording.cases(first.figures)} cases {wording.knowing(first.setting)}{_helped(first)}']
+    for one in others:
+        other = _helped(one) if one.setting == most else f' {wording.knowing(one.setting)}'
+        said.append(f'{other.removeprefix(" ")} in {wording.share(one.figures)}')
+    return ', '.join(said)
+
+
+def _helped(one):
+    return ' with a reference network' if one.references else ''

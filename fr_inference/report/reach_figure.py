@@ -17,11 +17,6 @@ _HEADS = {
     ('file', False): 'holds\nthe file',
     ('file', True): 'file and\nreference',
 }
-_KNOWS = {
-    'strangers': 'knows strangers only',
-    'auxiliary': 'trains a shadow, knows no member',
-    'partial': 'knows some members',
-}
 _LETTERS = 15  # in a line of a cell
 _LINE = 0.15  # inches
 _AXIS = (0.3, 1.0)  # AUC from one side of a cell to the other
@@ -51,7 +46,7 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
             axes.text(middle, 0.19, _HEADS[column], ha='center', va='center', fontweight='bold')
         top = head
         for row, high in zip(rows, heights, strict=True):
-            axes.text(0.03, top + 0.13, _KNOWS[row[0].setting], va='center', color=COLOUR['muted'])
+            axes.text(0.03, top + 0.13, f'knows {wording.knows(row[0].setting)}', va='center', color=COLOUR['muted'])
             for place, cell in enumerate(row):
                 _draw(axes, cell, place * wide + 0.03, top + 0.25, wide - 0.06, high - 0.31)
             top += high
@@ -72,7 +67,7 @@ def _height(row):
     if not ran:
         return 0.31 + 0.42
     void = [one for one in ran if not one.valid]
-    return 0.31 + (1.42 if void else 1.12)
+    return 0.31 + (1.4 if void else 1.06)
 
 
 def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: float) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership import attacks
 from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
-from fr_inference.report.ruling import hundred
+from fr_inference.report.ruling import capital, hundred
 
-# What the attacker knows: within a sentence, and as a label.
+# What the attacker knows: within a sentence, as a label, and below the word 'knows'.
 _SETTINGS = {
-    'partial': ('knowing some of the training images', 'some members known'),
-    'auxiliary': ('knowing none of the training images', 'no member known'),
-    'strangers': ('knowing images of strangers only', 'strangers known only'),
+    'partial': ('knowing some of the training images', 'some members known', 'some members'),
+    'auxiliary': ('knowing none of the training images', 'no member known', 'a shadow, no member'),
+    'strangers': ('knowing images of strangers only', 'strangers known only', 'strangers only'),
 }
 # What is judged: within a sentence, and as a label.
 _UNITS = {
@@ -24,24 +24,21 @@ _UNITS = {
     'person': ('people with several photographs', 'people'),
 }
 
-# What the attacker sees, and whether it has reference networks: as a label, within a sentence, and the
+# What the attacker sees, and whether it has reference networks: who that is within a sentence, and the
 # attacks that see no more than that.
 _SEEN = {
     ('answers', False): (
-        'only receives embeddings',
         'somebody who only receives embeddings',
         'on the embeddings',
     ),
     ('answers', True): (
-        'embeddings and a reference network',
         'somebody who receives embeddings and has a reference network',
-        'on the embeddings, with a reference network',
+        'on the embeddings and a reference',
     ),
-    ('file', False): ('holds the file', 'somebody who holds the file', 'on the file'),
+    ('file', False): ('somebody who holds the file', 'on the file'),
     ('file', True): (
-        'file and a reference network',
         'somebody who holds the file and a reference network',
-        'on the file, with a reference network',
+        'on the file and a reference',
     ),
 }
 _KINDS = {LEAK: 'leak', CLEAR: 'no leak', OPEN: 'open', INVALID: 'not counted'}
@@ -98,30 +95,28 @@ def details(one: Comparison) -> str:
 
 def label(one: Comparison) -> str:
     """Returns the label of an attack in one line."""
-    return f'{one.title} ({details(one)})'
+    return f'{name(one)} ({details(one)})'
 
 
-def known(setting: str) -> str:
-    """Returns what the attacker knows, as a label.
+def name(one: Comparison) -> str:
+    """Returns how an attack is called; the paper's is called that."""
+    if combines(one):
+        return capital(together(one))
+    return f"The paper's attack: {one.title}" if one.attack == PAPER else one.title
 
-    >>> known('auxiliary')
-    'no member known'
+
+def knows(setting: str) -> str:
+    """Returns what the attacker knows, behind the word 'knows'.
+
+    >>> knows('auxiliary')
+    'a shadow, no member'
     """
-    return _SETTINGS[setting][1]
-
-
-def seen(access: str, references: bool) -> str:
-    """Returns what the attacker sees, as a label.
-
-    >>> seen('file', False)
-    'holds the file'
-    """
-    return _SEEN[access, references][0]
+    return _SETTINGS[setting][2]
 
 
 def somebody(access: str, references: bool) -> str:
     """Returns who sees that, within a sentence."""
-    return _SEEN[access, references][1]
+    return _SEEN[access, references][0]
 
 
 def word(kind: str) -> str:
@@ -140,8 +135,7 @@ def combines(one: Comparison) -> bool:
 
 def together(one: Comparison) -> str:
     """Returns a combined attack within a sentence, such as 'all attacks on the file together'."""
-    on, _, also = _SEEN[one.access, one.references][2].partition(', ')
-    return f'all attacks {on} together' + (f', {also},' if also else '')
+    return f'all attacks {_SEEN[one.access, one.references][1]} together'
 
 
 def source(name: str) -> str:
@@ -181,6 +175,11 @@ def cases(block: Mapping[str, Any] | None) -> str:
         return 'unknown'
     low, high = block['auc_ci95']
     return f'{hundred(block["auc"])} of 100 ({hundred(low)} to {hundred(high)})'
+
+
+def share(block: Mapping[str, Any]) -> str:
+    """Returns an AUC behind another one that said of what: '88 (57 to 100)'."""
+    return cases(block).replace(' of 100', '')
 
 
 def auc(block: Mapping[str, Any] | None) -> str:

@@ -1,0 +1,163 @@
+"""Who is found by which attack: the members that score above nearly all strangers, and the overlaps.
+
+After Lex et al. 2014, "UpSet": a row for each combination of attacks in place of overlapping circles.
+"""
+
+import collections
+import dataclasses
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fr_inference.membership.comparison import LEAK, Comparison
+from fr_inference.metrics import intervals
+from fr_inference.report import reach, wording
+from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
+
+_ATTACKS = 5
+_COMBINATIONS = 8  # drawn one by one
+_RATES = ('0.01', '0.1')  # the first that the strangers resolve
+_LETTERS = 58  # in a line of the figure
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """How several attacks agree on who was trained on.
+
+    Attributes:
+      attacks: A of them, of photographs, all judged on the same.
+      rate: the share of strangers above each attack's threshold, at most.
+      found: [A] how many members each finds.
+      members: how many are judged.
+      strangers: how many are judged.
+      combinations: (which of the A attacks, members that just these find, strangers likewise), the most
+        members first; the members that no attack finds are in none.
+    """
+
+    attacks: tuple[Comparison, ...]
+    rate: float
+    found: tuple[int, ...]
+    members: int
+    strangers: int
+    combinations: tuple[tuple[tuple[bool, ...], int, int], ...]
+
+    @property
+    def missed(self) -> int:
+        """How many members no attack finds."""
+        return self.members - sum(members for _, members, _ in self.combinations)
+
+
+def overlap(comparisons: Sequence[Comparison]) -> Overlap | None:
+    """Returns how the main attacks on photographs agree, None with fewer than two to compare.
+
+    Only attacks that know some members and are counted, and only where a rate can be resolved: with
+    fewer than ten expected strangers above a threshold it is a matter of a few images.
+
+    Args:
+      comparisons: with their scores.
+    """
+    usable = [
+        one
+        for one in comparisons
+        if one.scored is not None and one.valid and (one.unit, one.setting) == ('image', 'partial')
+    ]
+    if not usable:
+        return None
+    first = usable[0].scored
+    usable = [one for one in usable if one.scored.identities == first.identities]
+    chosen = _chosen(usable)
+    member = np.asarray(first.member, bool)
+    strangers = int((~member).sum())
+    rates = [float(rate) for rate in _RATES if strangers * float(rate) >= intervals.RESOLVABLE]
+    if len(chosen) < 2 or not rates:
+        return None
+    above = np.stack([_above(one.scored.scores, member, rates[0]) for one in chosen])
+    members, others = (
+        collections.Counter(map(tuple, above[:, side].T.tolist())) for side in (member, ~member)
+    )
+    combinations = sorted(
+        ((which, members[which], others[which]) for which in {*members, *others} if any(which)),
+        key=lambda found: (-found[1], -sum(found[0]), found[0]),
+    )
+    return Overlap(
+        attacks=tuple(chosen),
+        rate=rates[0],
+        found=tuple(above[:, member].sum(1).tolist()),
+        members=int(member.sum()),
+        strangers=strangers,
+        combinations=tuple(combinations),
+    )
+
+
+def _chosen(usable):
+    """The main ones, then single attacks, those that show a leak before others; at most `_ATTACKS`."""
+    main = reach.main(usable)
+    rest = [one for one in usable if one not in main and not wording.combines(one)]
+    rest.sort(key=lambda one: one.kind != LEAK)
+    kept = [*main, *rest][:_ATTACKS]
+    return [one for one in usable if one in kept]
+
+
+def _above(scores, member, rate):
+    """[N] bool, whether above the threshold that at most this share of the strangers passes."""
+    strangers = np.sort(np.asarray(scores)[~member])[::-1]
+    return np.asarray(scores) > strangers[int(rate * len(strangers))]
+
+
+def draw(found: Overlap) -> str:
+    """Draws a row for each combination of attacks: filled points name them, a bar the members found."""
+    letters = [chr(ord('A') + place) for place in range(len(found.attacks))]
+    names = [
+        textwrap.wrap(
+            f'{letter}  {wording.name(one)}: {number:,} of {found.members:,}',
+            _LETTERS,
+            subsequent_indent='     ',
+        )
+        for letter, one, number in zip(letters, found.attacks, found.found, strict=True)
+    ]
+    shown, rest = found.combinations[:_COMBINATIONS], found.combinations[_COMBINATIONS:]
+    rows = [(which, members, strangers, '') for which, members, strangers in shown]
+    if rest:
+        sums = [sum(one[place] for one in rest) for place in (1, 2)]
+        rows.append((None, *sums, f'{len(rest)} other combinations'))
+    rows.append((None, found.missed, None, 'by none of them'))
+    legend, line, step = 0.2 * sum(map(len, names)), 0.2, 0.26
+    total = legend + 0.35 + step * len(rows) + 0.15
+    with styled():
+        figure = Figure(figsize=(WIDTH, total), layout='none')
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, WIDTH), ylim=(total, 0))
+        axes.axis('off')
+        down = 0.12
+        for text in sum(names, []):
+            axes.text(0.05, down, text, va='center')
+            down += line
+        down += 0.18
+        spots = [0.15 + 0.27 * place for place in range(len(letters))]
+        for spot, letter in zip(spots, letters, strict=True):
+            axes.text(spot, down, letter, ha='center', va='center', fontweight='bold')
+        start = spots[-1] + 0.3
+        axes.text(start, down, 'members found by just these', va='center', color=COLOUR['muted'])
+        largest = max(1, *(members for _, members, _, _ in rows))
+        room = WIDTH - start - 1.45
+        for which, members, strangers, label in rows:
+            down += step
+            if which is None:
+                axes.text(spots[0] - 0.1, down, label, va='center', fontsize=9)
+            else:
+                inside = [spot for spot, there in zip(spots, which, strict=True) if there]
+                axes.plot([inside[0], inside[-1]], [down, down], color=COLOUR['ink'], linewidth=1.5)
+                for spot, there in zip(spots, which, strict=True):
+                    fill = COLOUR['ink' if there else 'paper']
+                    edge = COLOUR['ink' if there else 'line']
+                    axes.plot(spot, down, 'o', color=edge, mfc=fill, markersize=7, zorder=3)
+            wide = room * members / largest
+            grey = COLOUR['muted' if which is None else 'member']
+            axes.barh(down, wide, 0.16, left=start, color=grey)
+            said = f'{members:,}'
+            if strangers:
+                said += f' ({strangers:,} stranger{"s" if strangers != 1 else ""})'
+            axes.text(start + wide + 0.06, down, said, va='center', fontsize=9.5)
+        return svg(figure, 'found-by')
