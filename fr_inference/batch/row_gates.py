@@ -34,7 +34,7 @@ def _asked(row):
 
 
 def _given(row):
-    return tuple(sorted({'auxiliary', 'generator'} & row.inputs.parts))
+    return tuple(sorted({'auxiliary', 'generator', 'references'} & row.inputs.parts))
 
 
 def _check(row, gates):

@@ -202,9 +202,9 @@ def weighed(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def decisive(comparisons: Sequence[Comparison]) -> Comparison:
     """Returns the comparison that an audit's verdict rests on, and the report begins with.
 
-    A leak comes first, then an open answer, then none; among equals the one chosen beforehand, then those
-    that the verdict rests on by themselves, then the further one with the largest excess: its interval
-    allows that. An attack whose control failed stands last.
+    A leak comes first, then an open answer, then none; among equals the one chosen beforehand, and last
+    the further one with the largest excess: its interval allows that. An attack whose control failed
+    stands behind all others.
     """
 
     def place(one):

@@ -24,7 +24,7 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> list[str]:
       entries: in the order of the page.
       labels: key of a comparison -> its label, in the order in which they are drawn.
     """
-    found = [one for entry in entries for one in entry.comparisons]
+    found = [one for entry in entries for one in entry.shown]
     blocks = [block for one in found for block in (one.figures, one.blind) if block is not None]
     left = min([0.35, *(block['auc_ci95'][0] - 0.02 for block in blocks)])
     return [
@@ -36,7 +36,7 @@ def _pages(entries):
     """Yields as many entries as a page holds at a time."""
     some: list[Any] = []
     for entry in entries:
-        rows = sum(_HEAD + _ATTACK * len(one.comparisons) for one in (*some, entry))
+        rows = sum(_HEAD + _ATTACK * len(one.shown) for one in (*some, entry))
         if some and rows > _ROWS:
             yield some
             some = []
@@ -76,7 +76,7 @@ def _draw(entries, labels, left, name):
                 color=there,
             ).set_in_layout(False)
             row += 0.8
-            found = {one.key: one for one in entry.comparisons}
+            found = {one.key: one for one in entry.shown}
             for key in (key for key in labels if key in found):
                 one = found[key]
                 void = entry.void(one)

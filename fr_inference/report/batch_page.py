@@ -58,6 +58,15 @@ class Entry:
     comparisons: tuple[Comparison, ...] = ()
 
     @property
+    def shown(self) -> list[Comparison]:
+        """The comparisons that the page shows: chosen beforehand, the decisive one and the paper's."""
+        return [
+            one
+            for one in self.comparisons
+            if not one.further or one is self.decisive or one.attack == wording.PAPER
+        ]
+
+    @property
     def decisive(self) -> Comparison | None:
         """The comparison that the verdict rests on."""
         return decisive(self.comparisons) if self.comparisons else None
@@ -152,7 +161,7 @@ def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
     folder = pathlib.Path(folder)
     report, table = (folder / name for name in FILES)
     files.write_text(report, render(entries), errors='backslashreplace')
-    keys = _labels(entries)
+    keys = _labels(entry.comparisons for entry in entries)
     columns = ['name', 'target', 'status', 'error', 'verdict', *_PLAIN, 'decided_by', 'not_counted']
     names = [*INTERVALS, *(f'auc {key}' for key in keys)]
     columns += [f'{name}{end}' for name in names for end in ('', '_low', '_high')]
@@ -174,11 +183,11 @@ def _line(entry, keys):
     return [*line, figures.get('seconds', ''), figures.get('target_sha256', ''), entry.report]
 
 
-def _labels(entries):
+def _labels(several):
     """Returns the key of every comparison that occurs -> its label, in the order of the audits."""
     found: dict[str, tuple[int, str]] = {}
-    for entry in entries:
-        for place, one in enumerate(entry.comparisons):
+    for found_in_one in several:
+        for place, one in enumerate(found_in_one):
             before, _ = found.get(one.key, (place, ''))
             found[one.key] = min(place, before), wording.label(one)
     return {key: label for key, (_, label) in sorted(found.items(), key=lambda item: item[1][0])}
@@ -188,7 +197,7 @@ def render(entries: Sequence[Entry]) -> str:
     """Returns the page, which refers to the reports beside it and to nothing else."""
     headline, tone, sentences = summary(entries)
     invalid = [entry for entry in entries if entry.kind == INVALID]
-    labels = _labels(entries)
+    labels = _labels(entry.shown for entry in entries)
     drawn = batch_figure.targets(entries, labels) if labels else []
     return page.template('batch_page.html').render(
         entries=entries,
@@ -204,8 +213,9 @@ def render(entries: Sequence[Entry]) -> str:
         sentences=[_labelled(sentence) for sentence in sentences],
         interval=_interval,
         # An invalid audit whose attacks all failed their controls is named by them.
-        void_audits=[entry for entry in invalid if any(one.valid for one in entry.comparisons)],
-        void_ones=[(entry, one) for entry in entries for one in entry.comparisons if not one.valid],
+        void_audits=[entry for entry in invalid if any(one.valid for one in entry.shown)],
+        void_ones=[(entry, one) for entry in entries for one in entry.shown if not one.valid],
+        unshown=max((len(entry.comparisons) - len(entry.shown) for entry in entries), default=0),
         inverted=any('hit_rate' in entry.figures for entry in entries),
         unfinished=any(entry.status in ('waiting', 'running') for entry in entries),
         failed=[entry for entry in entries if entry.error],

@@ -5,6 +5,7 @@ After Lex et al. 2014, "UpSet": a row for each combination of attacks in place o
 
 import collections
 import dataclasses
+import itertools
 import textwrap
 from collections.abc import Sequence
 
@@ -63,17 +64,18 @@ def overlap(comparisons: Sequence[Comparison]) -> Overlap | None:
         for one in comparisons
         if one.scored is not None and one.valid and (one.unit, one.setting) == ('image', 'partial')
     ]
-    if not usable:
+    scored = {one.key: one.scored for one in usable if one.scored is not None}
+    if not scored:
         return None
-    first = usable[0].scored
-    usable = [one for one in usable if one.scored.identities == first.identities]
+    first = next(iter(scored.values()))
+    usable = [one for one in usable if scored[one.key].identities == first.identities]
     chosen = _chosen(usable)
     member = np.asarray(first.member, bool)
     strangers = int((~member).sum())
     rates = [float(rate) for rate in _RATES if strangers * float(rate) >= intervals.RESOLVABLE]
     if len(chosen) < 2 or not rates:
         return None
-    above = np.stack([_above(one.scored.scores, member, rates[0]) for one in chosen])
+    above = np.stack([_above(scored[one.key].scores, member, rates[0]) for one in chosen])
     members, others = (
         collections.Counter(map(tuple, above[:, side].T.tolist())) for side in (member, ~member)
     )
@@ -120,18 +122,19 @@ def draw(found: Overlap) -> str:
     shown, rest = found.combinations[:_COMBINATIONS], found.combinations[_COMBINATIONS:]
     rows = [(which, members, strangers, '') for which, members, strangers in shown]
     if rest:
-        sums = [sum(one[place] for one in rest) for place in (1, 2)]
-        rows.append((None, *sums, f'{len(rest)} other combinations'))
-    rows.append((None, found.missed, None, 'by none of them'))
+        sums = sum(members for _, members, _ in rest), sum(strangers for _, _, strangers in rest)
+        rows.append(((), *sums, f'{len(rest)} other combinations'))
+    rows.append(((), found.missed, 0, 'by none of them'))
     legend, line, step = 0.2 * sum(map(len, names)), 0.2, 0.26
     total = legend + 0.35 + step * len(rows) + 0.15
     with styled():
-        figure = Figure(figsize=(WIDTH, total), layout='none')
+        figure = Figure(figsize=(WIDTH, total))
+        figure.set_layout_engine('none')
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, WIDTH), ylim=(total, 0))
         axes.axis('off')
         down = 0.12
-        for text in sum(names, []):
+        for text in itertools.chain(*names):
             axes.text(0.05, down, text, va='center')
             down += line
         down += 0.18
@@ -144,7 +147,7 @@ def draw(found: Overlap) -> str:
         room = WIDTH - start - 1.45
         for which, members, strangers, label in rows:
             down += step
-            if which is None:
+            if not which:
                 axes.text(spots[0] - 0.1, down, label, va='center', fontsize=9)
             else:
                 inside = [spot for spot, there in zip(spots, which, strict=True) if there]
@@ -154,7 +157,7 @@ def draw(found: Overlap) -> str:
                     edge = COLOUR['ink' if there else 'line']
                     axes.plot(spot, down, 'o', color=edge, mfc=fill, markersize=7, zorder=3)
             wide = room * members / largest
-            grey = COLOUR['muted' if which is None else 'member']
+            grey = COLOUR['member' if which else 'muted']
             axes.barh(down, wide, 0.16, left=start, color=grey)
             said = f'{members:,}'
             if strangers:

@@ -80,7 +80,8 @@ class Gate:
         """Returns the attacks that it reads.
 
         Those on photographs, or on people; where no attack on photographs is among them, those on people
-        stand in. One that names an attack reads that one alone.
+        stand in. One that names an attack reads that one alone. Of a finished audit the candidates are
+        `gating.candidates`.
         """
         if self.key is not None:
             return [one for one in candidates if one.key == self.key]

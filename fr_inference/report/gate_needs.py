@@ -47,7 +47,7 @@ def check(
     Args:
       gates: of `gate.parse`.
       settings: of the audit.
-      given: which of `config.Inputs` are given: 'auxiliary' and 'generator' count.
+      given: which of `config.Inputs` are given: 'auxiliary', 'generator' and 'references' count.
       membership: whether membership inference is run.
       layers: whether the backbone has BatchNorm layers; None while that is not known.
       faces: 'members' and 'nonmembers'; None while they are not opened.
@@ -106,6 +106,8 @@ def _planned(gate, settings, given, membership, layers) -> list[Planned]:
 
 
 def _can_run(one, given, layers):
+    if one.attack.references and 'references' not in given:
+        return False
     if one.setting == 'auxiliary' and ('auxiliary' not in given or layers is False):
         return False
     return not (one.attack.layers and layers is False)
@@ -114,6 +116,8 @@ def _can_run(one, given, layers):
 def _why(one, given):
     if one.setting == 'auxiliary' and 'auxiliary' not in given:
         return 'also give auxiliary=FACES'
+    if one.attack.references and 'references' not in given:
+        return 'also give references=BACKBONE'
     return f'{one.key} needs {one.attack.needs}'
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fr_inference import errors
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import CLEAR, INVALID
+from fr_inference.membership.comparison import CLEAR, INVALID, Comparison, weighed
 from fr_inference.report import wording
 from fr_inference.report.gate import FIELD, OF_SEARCH, Gate, GateCrossed
 from fr_inference.report.verdict import comparisons, doubt_of, verdict
@@ -35,7 +35,8 @@ class Reading:
 def check(gates: Sequence[Gate], record: Mapping[str, Any]) -> str:
     """Compares an audit with its gates.
 
-    The highest figure of all attacks that a gate reads counts. An attack whose control failed neither
+    The highest figure of all attacks that a gate reads counts: of those that the verdict rests on, or of
+    the one that it names. An attack whose control failed neither
     crosses a gate nor passes it: the gate cannot be held, unless an attack that is counted crosses it.
 
     Args:
@@ -75,10 +76,20 @@ def read(gate: Gate, record: Mapping[str, Any]) -> Reading | None:
         return _of_search(gate, record)
     found = [
         _of_attack(gate, one, *ends)
-        for one in gate.read(comparisons(record))
+        for one in gate.read(candidates(gate, record))
         if one.valid and (ends := _figure(gate, one)) is not None
     ]
     return max(found, key=lambda one: one.value, default=None)
+
+
+def candidates(gate: Gate, record: Mapping[str, Any]) -> list[Comparison]:
+    """Returns the attacks among which a gate finds those that it reads.
+
+    Further attacks count where they show a leak. Of twenty others one control fails by chance, and the
+    highest of twenty figures is high by chance.
+    """
+    found = comparisons(record)
+    return found if gate.key is not None or not found else weighed(found)
 
 
 def _figure(gate, one):
@@ -132,7 +143,7 @@ def _why(said):
 
 def _hold(gate, found, record):
     """Raises `InputError` for a gate that says nothing."""
-    reads = gate.read(comparisons(record)) if gate.figure not in OF_SEARCH else []
+    reads = gate.read(candidates(gate, record)) if gate.figure not in OF_SEARCH else []
     failed = [one for one in reads if not one.valid]
     if failed:
         raise errors.InputError(

@@ -77,8 +77,8 @@ TERMS = {
     ),
     'further': (
         'further attack',
-        'One that the verdict does not rest on beforehand: the best of them counts only by an interval that '
-        'holds for all of them together (max-T).',
+        'One that was not chosen beforehand: the best of them counts only by an interval that holds for '
+        'all of them together (max-T).',
     ),
     'gallery': (
         'gallery',

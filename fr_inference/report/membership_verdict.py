@@ -79,19 +79,26 @@ def _of_further(every):
     if not further:
         return []
     void = sum(not one.valid for one in further)
-    void = f' {void} of them {"is" if void == 1 else "are"} {wording.NOT_COUNTED}.' if void else ''
+    are = 'is' if void == 1 else 'are'
+    left_out = f' {void} of them {are} {wording.NOT_COUNTED}.' if void else ''
     one = reach.best_further(every)
     if one is None or one.kind != LEAK:
-        some = 'the further attack' if len(further) == 1 else f'none of {len(further)} further attacks'
+        some = (
+            'the further attack' if len(further) == 1 else f'none of {len(further)} further attacks'
+        )
         shows = 'shows no leak' if len(further) == 1 else 'shows a leak'
-        return [f'{some} {shows}.{void}']
+        return [f'{some} {shows}.{left_out}']
+    assert one.best_of is not None
+    assert one.excess is not None
     low, high = one.best_of['excess_ci99']
-    several = f'the best of {len(further)} further attacks' if len(further) > 1 else 'a further attack'
+    several = (
+        f'the best of {len(further)} further attacks' if len(further) > 1 else 'a further attack'
+    )
     return [
         f'{wording.knowing(one.setting)}, {several} ({one.title}) picks the member in '
         f'{hundred(one.figures["auc"])} of 100 cases. That is {_difference(one.excess["auc"])} what it '
         f'reaches on a backbone that never saw these people ({100 * low:+.0f} to {100 * high:+.0f}, in '
-        f'an interval that holds for all of them together with 99 % confidence).{void}'
+        f'an interval that holds for all of them together with 99 % confidence).{left_out}'
     ]
 
 
@@ -268,16 +275,18 @@ _RESTS = ' that the verdict rests on'  # where further attacks were run beside t
 
 
 def _clear(found, said, members, count):
-    most = max(one.excess['auc_ci95'][1] for one in found)
-    least = max(one.smallest_excess for one in found)
+    most = hundred(max(0, *(one.excess['auc_ci95'][1] for one in found)))
+    least = hundred(max(one.smallest_excess for one in found))
     several = len(found) > 1
-    rests = _RESTS if count > len(found) else ''
+    which = ('Each attack' if several else 'The attack') + (_RESTS if count > len(found) else '')
     reason = Reason(
         'bound',
-        f'{"Each attack" if several else "The attack"}{rests} gains at most {hundred(max(most, 0))} of 100 '
-        f'pairs over its control; a gain of {hundred(least)} would have been found in 9 of 10 audits.',
+        f'{which} gains at most {most} of 100 pairs over its control; a gain of {least} would have been '
+        'found in 9 of 10 audits.',
     )
-    ran = f'any of the {count} attacks that were run' if count > 1 else 'the one attack that was run'
+    ran = (
+        f'any of the {count} attacks that were run' if count > 1 else 'the one attack that was run'
+    )
     headline = f'No leak found by {ran}'
     meaning = (
         f'What it means: {"these attacks learn" if count > 1 else "this attack learns"} next to nothing '
@@ -303,8 +312,8 @@ def _open(found, said, data, count):
         reasons.append(
             Reason(
                 'control',
-                f'{void} of {len(found)} attacks{rests} {are} not counted; what that would have found stays '
-                'open.',
+                f'{void} of {len(found)} attacks{rests} {are} not counted; what that would have found '
+                'stays open.',
             )
         )
     for one in counted:

@@ -19,12 +19,12 @@ from fr_inference.membership.comparison import LEAK, decisive, first_of
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report import (
+    citations,
     found_by,
     membership_figures,
     reach,
     reach_figure,
     search_figures,
-    sources,
     wording,
 )
 from fr_inference.report.glossary import Glossary
@@ -80,7 +80,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         thumbnails=thumbnails,
         membership=membership,
         inversion=record.get('inversion'),
-        sources=sources.of(record, audit.comparisons),
+        sources=citations.of(record, audit.comparisons),
         drawings={
             name: markupsafe.Markup(svg)  # drawn here, labels escaped
             for name, svg in _drawings(audit).items()
@@ -187,7 +187,8 @@ def _membership(audit, thumbnails):
         'best': reach.best_further(found),
         'further': sum(one.further for one in found),
         'undrawn': len(found) - len(reach.main(found)),
-        'pictured': list({one.unit: (wording.judged(one.unit), one.pictures) for one in found if one.pictures}.values()),
+        # All attacks on a unit share this control.
+        'pictured': {wording.judged(one.unit): one.pictures for one in found if one.pictures},
         'name': wording.name,
         'knows': wording.knows,
         'word': wording.word,
@@ -196,7 +197,7 @@ def _membership(audit, thumbnails):
         'overlap': found_by.overlap(found),
         'shown_label': wording.label(shown) if shown is not None else '',
         'rates': resolved,
-        'unresolved': [f'{100 * float(rate):g}\u00a0%' for rate in intervals.RATES if rate not in resolved],
+        'unresolved': [rate for rate in intervals.RATES if rate not in resolved],
         'plain_auc': wording.auc,
         'populations_by': first_of(audit.comparisons, 'image'),
         'populations': [

@@ -96,8 +96,12 @@ def best_further(found: Sequence[Comparison]) -> Comparison | None:
 
     Its intervals hold for whichever is the best (`best_of`), so that it may be chosen afterwards.
     """
-    fitting = [one for one in found if one.valid and one.further and one.best_of and one.excess]
-    return max(fitting, key=lambda one: (one.kind == LEAK, one.excess['auc']), default=None)
+    fitting = [
+        ((one.kind == LEAK, one.excess['auc']), one)
+        for one in found
+        if one.valid and one.further and one.best_of and one.excess
+    ]
+    return max(fitting, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def main(found: Sequence[Comparison]) -> list[Comparison]:
@@ -182,7 +186,9 @@ def _ways(leaking):
     helped = [one for one in leaking if one.references and one.setting == most]
     ways += [_first(helped)] if helped else []
     first, *others = {one.key: one for one in ways}.values()
-    said = [f'{wording.cases(first.figures)} cases {wording.knowing(first.setting)}{_helped(first)}']
+    said = [
+        f'{wording.cases(first.figures)} cases {wording.knowing(first.setting)}{_helped(first)}'
+    ]
     for one in others:
         other = _helped(one) if one.setting == most else f' {wording.knowing(one.setting)}'
         said.append(f'{other.removeprefix(" ")} in {wording.share(one.figures)}')

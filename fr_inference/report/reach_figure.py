@@ -19,6 +19,7 @@ _HEADS = {
 }
 _LETTERS = 15  # in a line of a cell
 _LINE = 0.15  # inches
+_BOX = 'round,pad=0,rounding_size=0.05'
 _AXIS = (0.3, 1.0)  # AUC from one side of a cell to the other
 
 
@@ -36,7 +37,8 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
     head, foot = 0.42, 0.3
     total = head + foot + sum(heights)
     with styled():
-        figure = Figure(figsize=(WIDTH, total), layout='none')
+        figure = Figure(figsize=(WIDTH, total))
+        figure.set_layout_engine('none')
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, WIDTH), ylim=(total, 0))
         axes.axis('off')
@@ -46,7 +48,13 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
             axes.text(middle, 0.19, _HEADS[column], ha='center', va='center', fontweight='bold')
         top = head
         for row, high in zip(rows, heights, strict=True):
-            axes.text(0.03, top + 0.13, f'knows {wording.knows(row[0].setting)}', va='center', color=COLOUR['muted'])
+            axes.text(
+                0.03,
+                top + 0.13,
+                f'knows {wording.knows(row[0].setting)}',
+                va='center',
+                color=COLOUR['muted'],
+            )
             for place, cell in enumerate(row):
                 _draw(axes, cell, place * wide + 0.03, top + 0.25, wide - 0.06, high - 0.31)
             top += high
@@ -72,25 +80,22 @@ def _height(row):
 
 def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: float) -> None:
     one = cell.comparison
-    frame = {'boxstyle': 'round,pad=0,rounding_size=0.05', 'linewidth': 1}
     middle = left + wide / 2
 
     def write(down, text, **more):
         axes.text(middle, top + down, text, ha='center', va='center', **more)
 
+    def frame(**more):
+        box = FancyBboxPatch((left, top), wide, high, boxstyle=_BOX, linewidth=1, **more)
+        axes.add_patch(box)
+
     if one is None:
-        axes.add_patch(
-            FancyBboxPatch(
-                (left, top), wide, high, facecolor='none', edgecolor=COLOUR['line'], linestyle='--', **frame
-            )
-        )
+        frame(facecolor='none', edgecolor=COLOUR['line'], linestyle='--')
         text = '\n'.join(textwrap.wrap(cell.missing, _LETTERS))
         write(high / 2, text, fontsize=9, color=COLOUR['muted'])
         return
     tone = COLOUR[one.kind]
-    axes.add_patch(
-        FancyBboxPatch((left, top), wide, high, facecolor=COLOUR['soft'], edgecolor=tone, **frame)
-    )
+    frame(facecolor=COLOUR['soft'], edgecolor=tone)
     low, up = one.figures['auc_ci95']
     strong = COLOUR['ink' if one.valid else 'muted']
     write(0.16, f'{one.figures["auc"]:.2f}', fontsize=15, fontweight='bold', color=strong)

@@ -9,8 +9,8 @@ from fr_inference.report import wording
 _CONTROLS = (
     (
         'arXiv 2406.16201',
-        'members and strangers can often be told apart without looking at the model, so every attack here '
-        'has a blind control and a control by the pictures alone',
+        'members and strangers can often be told apart without looking at the model, so every attack '
+        'here has a blind control and a control by the pictures alone',
     ),
     (
         'arXiv 2605.25819',
@@ -30,7 +30,8 @@ _CONTROLS = (
 )
 _SEARCH = (
     'arXiv 2505.03519',
-    'evaluators of model inversion give many false positives, so every hit rate stands beside its controls',
+    'evaluators of model inversion give many false positives, so every hit rate here stands beside its '
+    'controls',
 )
 
 
