@@ -10,7 +10,7 @@ _CONTROLS = (
     (
         'arXiv 2406.16201',
         'members and strangers can often be told apart without looking at the model, so every attack '
-        'here has a blind control and a control by the pictures alone',
+        'here has a blind control, and one that sees nothing but the pictures',
     ),
     (
         'arXiv 2605.25819',

@@ -182,8 +182,13 @@ def parse(text: str) -> Gate:
             f'behind ATTACK/SETTING one of {", ".join(OF_ATTACKS)}, or its _high',
         )
     if key and key not in keys():
+        attack = key.partition('/')[0]
+        own = [one for one in keys() if one.partition('/')[0] == attack]
         raise errors.InputError(
-            FIELD, _shown(text), f'one of the attacks {", ".join(keys())}', errors.near(key, keys())
+            FIELD,
+            _shown(text),
+            f'one of the attacks {", ".join(keys())}',
+            errors.near(key, own or keys()),
         )
     return Gate(
         name=name,

@@ -41,12 +41,12 @@ def comparison(
     over=(0.2, 0.4),
     title='BatchNorm distances',
     headline=None,
+    **more,
 ):
     """An attack that shows a leak, unless told otherwise; `over` are the ends of its excess."""
     return Comparison(
         attack=attack,
         title=title,
-        access='file',
         setting=setting,
         unit=unit,
         headline=attack == 'bn-distance' and setting == 'partial' if headline is None else headline,
@@ -54,7 +54,21 @@ def comparison(
         null=null,
         blind=blind,
         excess=None if over is None else excess(*over),
+        **{'access': 'file', **more},
     )
+
+
+def combined(access='file', *, references=False, **more):
+    """All attacks of an access together."""
+    name = f'combined-{access}' + '-references' * references
+    return comparison(name, title='All attacks', access=access, references=references, **more)
+
+
+def further(attack='norm', *, reach=(0.1, 0.5), **more):
+    """One that the verdict does not rest on; `reach` are the ends of its max-T excess."""
+    best_of = {'auc_ci99': [0.6, 0.9], 'excess_ci99': list(reach)}
+    more = {'title': f'The {attack}', 'access': 'answers', **more}
+    return comparison(attack, further=True, best_of=best_of, **more)
 
 
 def on_people(**more):

@@ -4,8 +4,10 @@
 """
 
 import dataclasses
+import html
 import json
 import pathlib
+import re
 import types
 
 import numpy as np
@@ -59,6 +61,20 @@ def audit_of(record, *, inversion=None, size=16):
         faces=faces,
         inversion=inversion if inversion is not None else _found(record, generator, size),
     )
+
+
+def with_comparisons(name, *found):
+    """The audit of a record with other attacks."""
+    record = record_of(name)
+    record['membership']['comparisons'] = [one.to_json() for one in found]
+    return audit_of(record)
+
+
+def words_of_figure(text, name):
+    """All words of one figure, in the order of its SVG."""
+    start = text.index(f'id="{name}-')
+    drawn = text[text.rindex('<svg', 0, start) : text.index('</svg>', start)]
+    return html.unescape(' '.join(re.findall(r'<text[^>]*>([^<]*)</text>', drawn)))
 
 
 def _scored(figures, generator):

@@ -10,7 +10,15 @@ import pytest
 from fr_inference.report import batch_figure, batch_page, svg, wording
 from fr_inference.report.batch_page import Entry
 from tests.report import demo
-from tests.report.comparisons import BAD_NULL, block, brightness, comparison, on_people
+from tests.report.comparisons import (
+    BAD_NULL,
+    block,
+    brightness,
+    combined,
+    comparison,
+    further,
+    on_people,
+)
 from tests.report.test_page import Elements
 
 NASTY = '</script><script>alert("x")</script> & Søn'
@@ -312,3 +320,22 @@ def test_figures_fit_a_printed_page():
 def test_threads_do_not_draw_over_each_other(page):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert set(pool.map(batch_page.render, [ENTRIES] * 4)) == {page}
+
+
+def test_columns_are_the_attacks_that_were_chosen_the_papers_and_the_decisive():
+    """Twenty columns could not be read; the CSV holds all."""
+    found = (
+        combined(figures=block(0.51, 0.46, 0.56), over=(-0.03, 0.03)),
+        comparison(further=True, best_of={'auc_ci99': [0.4, 0.6], 'excess_ci99': [-0.1, 0.1]}),
+        further(),
+        further('anchors', reach=(-0.2, 0.2)),
+    )
+    one = dataclasses.replace(entry('a', 'leak'), comparisons=found)
+    keys = ['combined-file/partial', 'bn-distance/partial', 'norm/partial']
+    assert [shown.key for shown in one.shown] == keys
+    assert one.decisive is found[2]
+    text = batch_page.render([one])
+    for shown in one.shown:
+        assert f'<small>{wording.label(shown)}</small></th>'.replace("'", '&#39;') in text
+    assert 'The anchors' not in text
+    assert 'up to 1 others' in text

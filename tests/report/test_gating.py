@@ -13,6 +13,7 @@ from tests.report.comparisons import (
     brightness,
     comparison,
     data,
+    further,
     on_people,
     record,
 )
@@ -243,3 +244,15 @@ def test_an_invalid_verdict_passes_no_gate():
     found = record(brightness(null=BAD_NULL)) | {'inversion': search(0.05, 0.04, 0.05, 0.5)}
     assert verdict(found).kind == 'invalid'
     unheld('hit_rate:0.5', found)
+
+
+def test_a_gate_looks_at_what_the_verdict_rests_on():
+    """Of further attacks only one that shows a leak counts; by name each can be asked for."""
+    high = further(figures=figures(0.9), reach=(-0.1, 0.9))
+    failed = further('anchors', figures=figures(0.95), null=BAD_NULL)
+    found = [CLEAR, high, failed]
+    assert check('auc:0.6', found) == ''
+    assert 'norm/partial.auc is 0.9' in crossed('norm/partial.auc:0.6', found)
+    assert unheld('anchors/partial.auc:0.6', found).found.startswith('anchors/partial.auc of an')
+    leaking = further(figures=figures(0.9), reach=(0.1, 0.9))
+    assert 'auc is 0.9' in crossed('auc:0.6', [CLEAR, leaking, failed])

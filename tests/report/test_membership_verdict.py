@@ -12,8 +12,10 @@ from tests.report.comparisons import (
     NULL,
     block,
     brightness,
+    combined,
     comparison,
     data,
+    further,
     on_people,
 )
 
@@ -298,3 +300,59 @@ def test_attacks_that_know_different_things_are_told_apart():
     assert 'missed by the attack on photographs knowing none of the training images' in text
     void = text_of(said_of(comparison(), comparison(setting='auxiliary', null=BAD_NULL)))
     assert 'on photographs knowing none of the training images is not counted' in void
+
+
+QUIET = {'over': (-0.04, 0.04), 'figures': block(0.51, 0.47, 0.55)}
+
+
+def test_all_attacks_together_are_said_as_such():
+    text = text_of(said_of(combined(), combined(setting='auxiliary'), further()))
+    assert (
+        'Found: knowing some of the training images, all attacks on the file together pick' in text
+    )
+    assert 'That is 30 above what they reach' in text
+    assert 'Knowing none of the training images, all attacks on the file together pick' in text
+    assert 'all attacks on the file together are not counted' in text_of(
+        said_of(combined(null=BAD_NULL), on_people())
+    )
+
+
+def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all():
+    found = [combined(**QUIET), further('a'), further('b', over=(0.4, 0.5), reach=(0.3, 0.6))]
+    said = said_of(*found, further('c', null=BAD_NULL), comparison(further=True, **QUIET))
+    assert said.kind == 'leak'
+    text = text_of(said)
+    assert (
+        'the best of 4 further attacks (The b) picks the member in 80 of 100 cases. That is 45'
+        in text
+    )
+    assert '(+30 to +60, in an interval that holds for all of them together with 99 %' in text
+    assert '1 of them is not counted because a control failed.' in text
+    assert 'The a' not in text
+    assert 'So can anyone who only receives its embeddings.' in said.sentences[-1]
+
+
+def test_nothing_found_is_said_with_the_number_of_attacks():
+    quiet = [further(name, reach=(-0.1, 0.1), **QUIET) for name in 'abcd']
+    said = said_of(combined(**QUIET), *quiet, sides=data(in_training_list=256))
+    assert said.kind == 'clear'
+    assert said.headline == 'No leak found by any of the 5 attacks that were run'
+    assert 'None of 4 further attacks shows a leak.' in said.sentences
+    assert 'Each attack that' not in text_of(said)
+    assert 'The attack that the verdict rests on gains at most' in said.reasons[0].text
+    wide = said_of(combined(over=(-0.2, 0.2), figures=block(0.5, 0.4, 0.6)), *quiet)
+    assert wide.kind == 'open'
+    assert 'none of 5 attacks shows a leak, but a leak is not excluded' in wide.sentences[-1]
+
+
+def test_further_attacks_that_hold_do_not_make_an_audit_valid():
+    said = said_of(combined(null=BAD_NULL), further(reach=(-0.1, 0.1)))
+    assert said.kind == 'invalid'
+    assert said.headline.startswith('No attack that the verdict rests on can be relied on')
+    alone = said_of(combined(null=BAD_NULL), further(null=BAD_NULL))
+    assert alone.headline.startswith('No attack that was run can be relied on')
+
+
+def test_the_question_names_embeddings_where_an_attack_has_nothing_else():
+    assert ', or only receives its embeddings,' in said_of(combined(), further()).sentences[0]
+    assert 'embeddings' not in said_of(comparison(), on_people()).sentences[0]
