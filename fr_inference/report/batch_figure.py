@@ -1,5 +1,6 @@
 """The batch page's figure: every target's AUCs with their intervals, in the order of the table."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from fr_inference.report import wording
 from fr_inference.report.svg import COLOUR, WIDTH, look, styled, svg
 
 _LONGEST = 44  # letters of a name
+_LEGEND = 56  # letters in a line
 # Heights: of a page, of what stands around the attacks of an entry, of an attack with its control.
 _ROWS, _HEAD, _ATTACK = 34, 1.15, 1.1
 _HOLLOW = 'hollow, just below: the same on a backbone that never saw them'
@@ -95,7 +97,9 @@ def _draw(entries, labels, left, name):
         # The attacks first; what is hollow or grey explains them.
         order = [name for name in labels.values() if name in named]
         order += [name for name in named if name not in order]
-        figure.set_size_inches(WIDTH, 0.8 + 0.2 * len(order) + 0.26 * row)
+        said = [textwrap.fill(name, _LEGEND) for name in order]
+        lines = sum(text.count('\n') + 1 for text in said)
+        figure.set_size_inches(WIDTH, 0.8 + 0.2 * lines + 0.26 * row)
         axes.axvline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set_yticks([])
         axes.spines['left'].set_visible(False)
@@ -104,7 +108,7 @@ def _draw(entries, labels, left, name):
         axes.grid(axis='x', linewidth=0.6)
         if order:
             handles = [named[name] for name in order]
-            figure.legend(handles, order, loc='outside upper left', fontsize=9)
+            figure.legend(handles, said, loc='outside upper left', fontsize=9)
         return svg(figure, name)
 
 

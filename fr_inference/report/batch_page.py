@@ -29,6 +29,7 @@ _CALLED = {
     'bug': 'failed: bug',
 }
 _NAMED = 6  # in one sentence
+_PAPER = f'{wording.PAPER}/partial'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class Entry:
         return [
             one
             for one in self.comparisons
-            if not one.further or one is self.decisive or one.attack == wording.PAPER
+            if not one.further or one is self.decisive or one.key == _PAPER
         ]
 
     @property
@@ -277,10 +278,13 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     if shown := [(entry, one) for entry in leaking if (one := _shown(entry)) is not None]:
         most, one = max(shown, key=lambda pair: pair[1].excess['auc'])
         low, high = (100 * end for end in one.excess['auc_ci95'])
+        who = f'the attack on {wording.judged(one.unit)} gets'
+        if wording.combines(one):
+            who = f'{wording.together(one)} get'
         sentences.append(
-            f'Largest finding: {most.name}. Of 100 pairs of a member and a stranger, the attack on '
-            f'{wording.judged(one.unit)} gets {100 * one.excess["auc"]:.0f} more right ({low:.0f} to '
-            f'{high:.0f}) than on a backbone that never saw them.'
+            f'Largest finding: {most.name}. Of 100 pairs of a member and a stranger, {who} '
+            f'{100 * one.excess["auc"]:.0f} more right ({low:.0f} to {high:.0f}) than on a backbone '
+            'that never saw them.'
         )
     if len(leaking) > 1:
         excess = {entry.name: one.excess['auc'] for entry, one in shown}

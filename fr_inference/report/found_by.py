@@ -20,6 +20,7 @@ from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
 _ATTACKS = 5
 _COMBINATIONS = 8  # drawn one by one
 _RATES = ('0.01', '0.1')  # the first that the strangers resolve
+_START = 1.6  # inches from the left to the bars: the words in front of the last ones
 _LETTERS = 58  # in a line of the figure
 
 
@@ -141,7 +142,7 @@ def draw(found: Overlap) -> str:
         spots = [0.15 + 0.27 * place for place in range(len(letters))]
         for spot, letter in zip(spots, letters, strict=True):
             axes.text(spot, down, letter, ha='center', va='center', fontweight='bold')
-        start = spots[-1] + 0.3
+        start = max(spots[-1] + 0.3, _START)
         axes.text(start, down, 'members found by just these', va='center', color=COLOUR['muted'])
         largest = max(1, *(members for _, members, _, _ in rows))
         room = WIDTH - start - 1.45

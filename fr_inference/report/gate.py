@@ -183,12 +183,12 @@ def parse(text: str) -> Gate:
         )
     if key and key not in keys():
         attack = key.partition('/')[0]
-        own = [one for one in keys() if one.partition('/')[0] == attack]
+        alike = [one for one in keys() if one.partition('/')[0] == attack]
         raise errors.InputError(
             FIELD,
             _shown(text),
             f'one of the attacks {", ".join(keys())}',
-            errors.near(key, own or keys()),
+            errors.near(key, alike or keys()),
         )
     return Gate(
         name=name,

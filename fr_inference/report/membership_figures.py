@@ -89,7 +89,7 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
     """
     curves = [
         (
-            f'{wording.label(one)}\n{wording.not_counted(one, short=True)}'.strip(),
+            '\n'.join(textwrap.wrap(wording.label(one), _LETTERS) + _void(one)),
             one.scored,
             *look(place, counted=one.valid)[:2],
         )
@@ -106,7 +106,8 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
         if scored is not None
     ]
     with styled():
-        figure = Figure(figsize=(WIDTH, 4.6))
+        lines = 1 + sum(label.count('\n') + 1 for label, *_ in curves)
+        figure = Figure(figsize=(WIDTH, 3.4 + 0.17 * lines))
         axes = figure.subplots()
         left = 0.3
         for label, scored, tint, line in curves:
@@ -129,6 +130,10 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
         axes.grid(linewidth=0.6)
         figure.legend(loc='outside lower left', fontsize=9)
         return svg(figure, 'roc')
+
+
+def _void(one):
+    return [] if one.valid else [wording.not_counted(one, short=True)]
 
 
 def scores(scored: Scored) -> str:

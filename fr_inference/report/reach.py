@@ -84,7 +84,7 @@ def _missing(access, also, setting, ran, references, shadow, chosen):
         return 'no reference given'
     if setting == 'auxiliary' and not shadow:
         return 'no shadow'
-    if access == 'file' and ('answers', also) in ran:
+    if access == 'file' and any(seen == 'answers' for seen, _ in ran):
         return 'as with the embeddings'
     if also and (access, False) in ran:
         return 'as without a reference'
@@ -151,6 +151,8 @@ def _learns(access, own, shown):
     if access == 'file' and shown:
         none = '' if not own else f'; {_none(own)}'
         return f'{who} can do the same{none}.'
+    if access == 'file' and not own:
+        return 'No attack on photographs was run that needs the file.'
     if not own:
         return f'What is learned by {who[:1].lower()}{who[1:]} was not measured.'
     if not counted:

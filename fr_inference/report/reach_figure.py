@@ -74,8 +74,16 @@ def _height(row):
     ran = [cell.comparison for cell in row if cell.comparison is not None]
     if not ran:
         return 0.31 + 0.42
-    void = [one for one in ran if not one.valid]
-    return 0.31 + (1.4 if void else 1.06)
+    words = max(len(_words(one)) for one in ran)
+    return (
+        0.31 + 0.5 + _LINE * words + 0.36 + max(0.18 * (not wording.combines(one)) for one in ran)
+    )
+
+
+def _words(one):
+    if one.valid:
+        return [wording.word(one.kind)]
+    return textwrap.wrap(wording.not_counted(one, short=True), _LETTERS + 2)
 
 
 def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: float) -> None:
@@ -100,21 +108,14 @@ def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: fl
     strong = COLOUR['ink' if one.valid else 'muted']
     write(0.16, f'{one.figures["auc"]:.2f}', fontsize=15, fontweight='bold', color=strong)
     write(0.345, f'{low:.2f} to {up:.2f}', fontsize=9.5, color=strong)
-    words = [wording.word(one.kind)]
-    if not one.valid:
-        words = textwrap.wrap(wording.not_counted(one, short=True), _LETTERS + 2)
     down = 0.52
-    for line in words:
+    for line in _words(one):
         weight = 'bold' if one.valid else 'normal'
         write(down, line, fontsize=10 if one.valid else 9, fontweight=weight, color=tone)
         down += _LINE
-    _bars(axes, one, left + 0.07, top + down + 0.02, wide - 0.14)
-    write(high - 0.09, _called(one), fontsize=8, color=COLOUR['muted'])
-
-
-def _called(one):
-    """Which attack it is, where it is not all of them together."""
-    return '' if wording.combines(one) else 'one attack'
+    _bars(axes, one, left + 0.07, top + down + 0.03, wide - 0.14)
+    if not wording.combines(one):
+        write(high - 0.11, 'one attack', fontsize=9, color=COLOUR['muted'])
 
 
 def _bars(axes, one, left, top, wide):

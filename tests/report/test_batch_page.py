@@ -338,4 +338,4 @@ def test_columns_are_the_attacks_that_were_chosen_the_papers_and_the_decisive():
     for shown in one.shown:
         assert f'<small>{wording.label(shown)}</small></th>'.replace("'", '&#39;') in text
     assert 'The anchors' not in text
-    assert 'up to 1 others' in text
+    assert 'all others, up to 1 in an audit' in text

@@ -35,7 +35,7 @@ def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, control
     text = page.render(demo.with_comparisons('easy', failed, *others))
     words = wording.not_counted(failed)
     assert words in box_of(text)
-    (table,) = re.findall(r'<table class="attacks">.*?</table>', text, re.DOTALL)
+    (table,) = re.findall(r'<table class="attacks[^>]*>.*?</table>', text, re.DOTALL)
     assert words in html.unescape(table)
     (row,) = re.findall(r'<tr class=void>.*?</tr>', table, re.DOTALL)
     assert wording.name(failed) in html.unescape(row)
@@ -114,7 +114,7 @@ def test_a_newcomers_attack_appears_everywhere():
 
 def table_of(text):
     """The rows of the table of attacks, without tags."""
-    (table,) = re.findall(r'<table class="attacks">.*?</table>', text, re.DOTALL)
+    (table,) = re.findall(r'<table class="attacks[^>]*>.*?</table>', text, re.DOTALL)
     rows = re.findall(r'<tr.*?</tr>', table, re.DOTALL)
     return [' '.join(html.unescape(re.sub(r'<[^>]*>', ' ', row)).split()) for row in rows]
 

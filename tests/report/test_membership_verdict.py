@@ -312,7 +312,7 @@ def test_all_attacks_together_are_said_as_such():
     )
     assert 'That is 30 above what they reach' in text
     assert 'Knowing none of the training images, all attacks on the file together pick' in text
-    assert 'all attacks on the file together are not counted' in text_of(
+    assert 'All attacks on the file together are not counted' in text_of(
         said_of(combined(null=BAD_NULL), on_people())
     )
 

@@ -119,7 +119,7 @@ def test_references_inside_figures_are_unique_and_meet(rendered):
 def test_tables_move_sideways_in_boxes_of_their_own(rendered):
     """The keyboard reaches them; attacks become cards, and the provenance breaks its lines instead."""
     boxed = len(re.findall(r'<div class="wide" tabindex="0"[^>]*>\s*<table>', rendered))
-    own = rendered.count('<table class="provenance">') + rendered.count('<table class="attacks">')
+    own = rendered.count('<table class="provenance">') + rendered.count('<table class="attacks')
     assert boxed == rendered.count('<table') - own >= 1
     assert own == 2
     assert re.search(r'\.wide \{[^}]*overflow-x: auto', rendered)
