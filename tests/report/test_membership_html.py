@@ -145,3 +145,22 @@ def test_attacks_that_are_not_drawn_are_counted():
     words = demo.words_of_figure(text, 'overview')
     assert ('The a ' in words, 'The b ' in words) == (True, False)
     assert '2 further attacks are in <a href="#attacks">' in text
+
+
+@pytest.mark.parametrize('used', [None, (0.42, 0.31, 0.55)])
+def test_how_much_of_a_collection_was_used(used):
+    record = demo.record_of('easy')
+    record['membership']['collection'] = used and {
+        'share': used[0],
+        'share_ci95': list(used[1:]),
+        **{'recognised': 0.4, 'tpr': 0.8, 'fpr': 0.1, 'images': 2000, 'people': 500},
+    }
+    text = re.sub('<[^>]*>', '', page.render(demo.audit_of(record), thumbnails=False))
+    if used is None:
+        assert 'Not resolvable: the attack recognises too few members' in text
+    else:
+        said = (
+            "About 42 % of the collection's 2,000 photographs of 500 people were trained on (95 % "
+        )
+        assert f'{said}interval 31 to 55 %)' in html.unescape(text)
+    assert 'How much of the collection' not in page.render(demo.audit_of(demo.record_of('easy')))

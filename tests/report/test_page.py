@@ -86,7 +86,7 @@ def test_every_part_is_there(audit, rendered):
         '32 × 32 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 127.5',
     ):
         assert text in rendered
-    assert ('Most exposed' in rendered) == leak
+    assert ('People who can be named' in rendered) == leak
     searched = 'inversion' in audit.record
     assert rendered.count('<svg') == 6 + 2 * searched
     populations = audit.record['membership']['populations']
@@ -260,11 +260,12 @@ def test_same_audit_same_report():
 
 def test_exposed_people_stand_at_a_stated_error_rate():
     text = html.unescape(page.render(demo.audit_of(demo.record_of('few')), thumbnails=False))
-    exposed = text[text.index('Most exposed people') : text.index('What was reconstructed')]
+    exposed = text[text.index('People who can be named') : text.index('What was reconstructed')]
     exposed = re.sub('<[^>]*>', '', exposed)
     found = demo.record_of('few')['exposed']
-    assert f'score above all {found["strangers"]} strangers' in exposed
-    assert f'at most {100 * found["error_rate_ci95"]:.1f} %' in exposed
+    assert f'{found["named"]} of {found["members"]} members' in exposed
+    assert f'beside\n{found["strangers"]} strangers, that at most 10 % of those named' in exposed
+    assert exposed.count(f'p = {found["people"][0]["p_value"]:.2g}') == len(found['people'])
 
 
 def test_records_without_scores_have_no_curves():
