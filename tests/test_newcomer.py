@@ -152,6 +152,7 @@ def test_attack_stands_in_the_record_with_its_controls(audited):
 def test_both_stand_in_the_pages(audited):
     report = (audited / 'row/report.html').read_text()
     batch = (audited / 'comparison.html').read_text()
-    for page in (report, batch):
-        assert 'Brightness of the picture' in page
-        assert 'toy' in page
+    assert 'Brightness of the picture' in report
+    # Beside all others: the page shows the attacks that verdicts rest on, the table below it each.
+    assert 'auc brightness/partial' in (audited / 'comparison.csv').read_text()
+    assert all('toy' in page for page in (report, batch))

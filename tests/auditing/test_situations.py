@@ -150,7 +150,7 @@ SITUATIONS = {
     ),
     'an attack is not counted, the other is open': (
         lambda: audited(UNMARKED(), OTHERS()),
-        *('open', 'control', 3, '1 of 2 attacks is not counted'),
+        *('open', 'control', 3, '1 of 2 attacks that the verdict rests on is not counted'),
     ),
     'the only attack is not counted': (
         lambda: audited(UNMARKED(), OTHERS(), dataclasses.replace(FEW, attacks=('people',))),
