@@ -113,6 +113,7 @@ def audit(
     shadow: Shadow | None = None,
     shadow_init: TargetSource | None = None,
     blind: TargetSource | None = None,
+    references: Sequence[TargetSource] = (),
     generator: Trained | str | os.PathLike | None = None,
     evaluator: TargetSource | None = None,
     strangers: FacesSource | None = None,
@@ -141,8 +142,8 @@ def audit(
     ...     input=InputSpec(height=16, width=16),
     ...     settings=config.Settings(replicates=100),
     ... )
-    >>> [comparison.key for comparison in found.comparisons]
-    ['bn-distance/partial', 'people/partial']
+    >>> [comparison.key for comparison in found.comparisons if 'combined' in comparison.key]
+    ['combined-file/partial', 'combined-answers/partial']
     >>> found.comparisons[0].kind  # untrained: nothing can have leaked
     'open'
 
@@ -168,6 +169,8 @@ def audit(
       shadow_init: what that starts from; random weights when None.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
+      references: networks that the training may have started from, or that resemble the target; none of
+        them may have seen the members.
       generator: a StyleGAN2 trained on none of these people, whose latents are searched for members.
       evaluator: a backbone of another architecture and other training people, which judges that search.
       strangers: faces of anybody else, from which the search estimates class centres.
@@ -198,13 +201,14 @@ def audit(
         shadow=shadow,
         shadow_init=opening.as_target(shadow_init, 'shadow_init'),
         blind=opening.as_target(blind, 'blind'),
+        references=opening.as_references(references),
         generator=opening.as_generator(generator),
         evaluator=opening.as_target(evaluator, 'evaluator'),
         strangers=None
         if strangers is None
         else opening.as_faces(strangers, 'strangers', backbone.input),
         trained_on=opening.training_lists(
-            {'target': target, 'blind': blind, 'evaluator': evaluator}
+            {'target': target, 'blind': blind, 'evaluator': evaluator}, references
         ),
     )
     return run(
@@ -250,7 +254,7 @@ def run(
     folder = local_copies.here(workdir, 'workdir') if workdir is not None else None
     search = checking.wanted_search(opened, search, membership)
     if membership:
-        checking.check_attacks(opened.faces, settings, search)
+        checking.check_attacks(opened, settings, search)
     alignment, unaligned = placement.check(opened.faces, opened.target.input)
     faces, overlaps = checking.checked_faces(opened, settings)
     fit = convention.check(
@@ -270,6 +274,7 @@ def run(
         features=features_of(settings),
         shadow=shadow,
         blind=opened.blind,
+        references=opened.references,
         scores=scores if scores is not None else folder and folder / 'scores',
         progress=progress,
     )

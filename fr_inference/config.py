@@ -226,6 +226,12 @@ class Inputs(Aligning, Backbone):
         'attack',
         names='BACKBONE',
     )
+    references: tuple[str, ...] = option(
+        (),
+        'Networks that training may have started from, or like the target: adds attacks that use them.',
+        'attack',
+        names='BACKBONE,...',
+    )
     generator: str | None = option(
         None,
         'StyleGAN2 generator that was trained on none of these people; model inversion needs it.',
@@ -253,7 +259,7 @@ class Inputs(Aligning, Backbone):
     @property
     def parts(self) -> set[str]:
         """Names of what was given."""
-        return {name for name in options_of(Inputs) if getattr(self, name) is not None}
+        return {name for name in options_of(Inputs) if getattr(self, name) not in (None, ())}
 
 
 _NEEDS_GENERATOR = 'needs a generator: also give generator=GENERATOR'
@@ -324,9 +330,10 @@ class Settings(Fitting, Measuring):
     )
     attacks: tuple[str, ...] = option(
         (),
-        'Attacks that are run (default: all).',
+        'Attacks that are run, or MODULE:NAME of your own (default: all that take one pass).',
         'attack',
         choices='fr_inference.membership.attacks:NAMES',
+        own=True,
     )
     replicates: int = option(
         1000,

@@ -8,10 +8,11 @@ import numpy as np
 
 from fr_inference import errors
 from fr_inference.data.faces import Faces
-from fr_inference.membership import logistic
+from fr_inference.membership import labelled
 from fr_inference.membership.attack import Attack
-from fr_inference.membership.comparing import Trial, Trials
+from fr_inference.membership.comparing import Trials
 from fr_inference.membership.labelled import Labelled
+from fr_inference.membership.trials import Trial, run_attack
 from fr_inference.membership.views import Views
 from fr_inference.metrics.intervals import Scored
 from fr_inference.models.target import Target
@@ -76,15 +77,17 @@ class _Seen:
         return self.trial.logits[rows], tuple(self.images.identities[row] for row in rows)
 
     def measured(self, faces, label):
-        found = self.views.measure(self.backbone, faces, label, self.attack.measured)
-        return Labelled.of(found, np.zeros(len(found), bool))
+        features = [
+            feature for one in (self.attack, *self.attack.parts) for feature in one.measured
+        ]
+        return self.views.strangers(self.backbone, faces, label, tuple(dict.fromkeys(features)))
 
     def scores(self, others):
-        """(logits, names) of other images."""
-        examples = self.attack.examples(others, others.member, self.seed)
-        assert examples is not None, 'the attack ran in the same backbone'
-        logits = logistic.logit(self.trial.model, examples.features.astype(np.float32))
-        return np.asarray(logits), examples.names
+        """(logits, names) of other images, which the attack is fitted as little on as on the judged."""
+        fit = np.append(self.views.fit, np.zeros(len(others), bool))
+        trial = run_attack(self.attack, labelled.concat(self.images, others), fit, self.seed)
+        assert trial is not None, 'the attack ran in the same backbone'
+        return trial.logits[len(self.images) :], others.identities
 
     def same_people(self, faces, label):
         """(logits, names) of other images of the members that are judged."""

@@ -11,6 +11,7 @@ from fr_inference import config, errors
 from fr_inference.data.faces import Faces
 from fr_inference.membership import (
     attacks,
+    best_of,
     comparing,
     controls,
     exposed,
@@ -18,6 +19,7 @@ from fr_inference.membership import (
     layer_figures,
     limitations,
     populations,
+    trials,
 )
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparing import Trials
@@ -46,9 +48,8 @@ class Findings:
 
 
 def chosen(settings: config.Settings) -> list[Attack]:
-    """Returns the attacks that the settings ask for, all by default, in the order of the report."""
-    wanted = settings.attacks or attacks.names()
-    return [attacks.get(name) for name in attacks.names() if name in wanted]
+    """Returns the attacks that the settings ask for, in the order of the report."""
+    return attacks.chosen(settings.attacks)
 
 
 def check(faces: Mapping[str, Faces], seed: int) -> None:
@@ -95,13 +96,13 @@ def run(
         intervals.figures, seed=settings.seed, replicates=settings.replicates
     )
     membership: dict[str, Any] = {'comparisons': [one.to_json() for one in comparisons]}
-    by_key = {one.key: trials for one, trials in ran}
+    by_key = {one.key: behind for one, behind in ran}
     by_image = first_of(comparisons, 'image')
     if by_image is not None:
         membership['populations'] = {
             'members_vs_nonmembers': by_image.figures,
             **populations.figures(
-                attacks.get(by_image.attack),
+                next(attack for attack in wanted if attack.name == by_image.attack),
                 by_key[by_image.key],
                 views,
                 faces,
@@ -112,36 +113,44 @@ def run(
     if views.in_target.layers:
         membership['layers'] = layer_figures.figures(views.in_target, views.fit, seed=settings.seed)
     if views.shadow is not None:
-        membership['shadow'] = _shadow(ran, views, settings, of_scores)
+        membership['shadow'] = _shadow(wanted, ran, views, settings, of_scores)
     return Findings(
         comparisons=comparisons,
-        logits={one.key: trials.target.logits for one, trials in ran if one.unit == 'image'},
+        logits={one.key: behind.target.logits for one, behind in ran if one.unit == 'image'},
         membership=membership,
         exposed=_exposed(views, comparisons, by_key, trained),
         limits=[
             *limitations.of_views(views),
-            *limitations.of_attacks(wanted, comparisons),
+            *limitations.of_attacks(wanted, comparisons, references=bool(views.references)),
             *limitations.of_numbers(comparisons),
         ],
     )
 
 
 def _compare(wanted, views, settings):
-    """[(comparison, trials)] in the order of the report; the first heads it."""
+    """[(comparison, trials)] in the order of the report; the first heads it.
+
+    The verdict rests on the attack that heads the report, with the knowledge of some members or of a
+    shadow, and on the attacks on people. All others are further ones.
+    """
     found: list[tuple[Comparison, Trials]] = []
     pictures: dict[str, Mapping[str, Any] | None] = {}  # unit -> what all attacks on it share
+    first: dict[str, str] = {}  # unit -> the attack on it that the verdict rests on
     for attack in wanted:
         for setting in attack.settings:
+            counted = first.get(attack.unit, attack.name) == attack.name
             pair = comparing.compare(
                 attack,
                 setting,
                 views,
                 settings,
                 headline=not found,
+                further=not counted or setting == 'strangers',
                 pictures=pictures.get(attack.unit),
             )
             if pair is not None:
                 found.append(pair)
+                first[attack.unit] = first.get(attack.unit, attack.name)
                 pictures[attack.unit] = pair[0].pictures
     if not found:
         raise errors.InputError(
@@ -149,10 +158,17 @@ def _compare(wanted, views, settings):
             f'nothing that can be run on {views.target.name}',
             '; or '.join(f'{attack.needs} ({attack.name})' for attack in wanted),
         )
-    return found
+    adjusted = best_of.intervals(
+        [one for one, _ in found if one.further],
+        seed=settings.seed,
+        replicates=settings.replicates,
+    )
+    return [
+        (dataclasses.replace(one, best_of=adjusted.get(one.key)), behind) for one, behind in found
+    ]
 
 
-def _shadow(ran, views, settings, of_scores):
+def _shadow(wanted, ran, views, settings, of_scores):
     """What the shadow is, and what the attack that was moved from it reaches in the shadow itself."""
     images = views.shadow.in_shadow
     found = {
@@ -164,9 +180,10 @@ def _shadow(ran, views, settings, of_scores):
     moved = next((one for one, _ in ran if one.setting == 'auxiliary'), None)
     if moved is not None:
         fit = labelled.fit_half(images.identities, images.member, settings.seed)
-        own = comparing.run_attack(attacks.get(moved.attack), images, fit, settings.seed)
-        assert own is not None, 'it was fitted on these images before'
-        found['on_itself'] = of_scores(own.scored)
+        attack = next(attack for attack in wanted if attack.name == moved.attack)
+        own = trials.run_attack(attack, images, fit, settings.seed)
+        if own is not None:  # half of the shadow's people may be too few
+            found['on_itself'] = of_scores(own.scored)
     return found
 
 

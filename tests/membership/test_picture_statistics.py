@@ -42,7 +42,9 @@ def test_statistics():
     images = pictures(4)
     images[0] = 0
     images[1] = 255
-    found = jax.vmap(FEATURE.function, (0, None, None))(np.float32(images), None, None)
+    found = jax.vmap(lambda image: FEATURE.function(types.SimpleNamespace(image=image), None))(
+        np.float32(images)
+    )
     np.testing.assert_allclose(found, measured(images), rtol=2e-5, atol=2e-6)
 
 
