@@ -51,6 +51,11 @@ def pytest_collection_modifyitems(items):
         return 0 if path.stem in first else 1 if path.parent.name in slow else 2
 
     items.sort(key=place)
+    # With `--dist loadgroup` the cases of the parity tests are shared out, and other files stay whole.
+    for item in items:
+        case = item.callspec.params.get('name') if hasattr(item, 'callspec') else None
+        alone = item.path.parent.name == 'parity'
+        item.add_marker(pytest.mark.xdist_group(f'{item.path}:{case if alone else None}'))
 
 
 @pytest.fixture(scope='session')
