@@ -19,8 +19,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
-from fr_inference.measuring.features import Feature
-from fr_inference.membership import limitations, picture_statistics, study
+from fr_inference.membership import limitations, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
@@ -271,7 +270,7 @@ def run(
         opened.target,
         faces,
         settings=settings,
-        features=features_of(settings),
+        features=study.features_of(settings),
         shadow=shadow,
         blind=opened.blind,
         references=opened.references,
@@ -327,15 +326,6 @@ def _trained_shadow(opened, faces, settings, folder, progress):
         progress=progress,
     )
     return Shadow(target=trained, digests=trained_on)
-
-
-def features_of(settings: config.Settings) -> list[Feature]:
-    """Returns what the chosen attacks and the controls need of each image, once each.
-
-    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
-    """
-    wanted = [one for attack in study.chosen(settings) for one in attack.measured]
-    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def _request(opened, search):

@@ -119,11 +119,10 @@ def misfits(
     """
     found: dict[str, str] = {}
     given: dict[str, Target | None] = {
-        f'references {name}': one for name, one in opened.references.items()
-    } | {
         'shadow': opened.shadow.target if opened.shadow is not None else None,
         'blind': opened.blind,
         'evaluator': opened.evaluator,
+        **{f'references {name}': one for name, one in opened.references.items()},
     }
     for field, backbone in given.items():
         if backbone is None:

@@ -230,7 +230,7 @@ class Inputs(Aligning, Backbone):
         (),
         'Networks that training may have started from, or like the target: adds attacks that use them.',
         'attack',
-        names='BACKBONE,...',
+        names='BACKBONE',
     )
     generator: str | None = option(
         None,

@@ -9,6 +9,7 @@ import numpy as np
 
 from fr_inference import config, errors
 from fr_inference.data.faces import Faces
+from fr_inference.measuring.features import Feature
 from fr_inference.membership import (
     attacks,
     best_of,
@@ -18,6 +19,7 @@ from fr_inference.membership import (
     labelled,
     layer_figures,
     limitations,
+    picture_statistics,
     populations,
     trials,
 )
@@ -50,6 +52,15 @@ class Findings:
 def chosen(settings: config.Settings) -> list[Attack]:
     """Returns the attacks that the settings ask for, in the order of the report."""
     return attacks.chosen(settings.attacks)
+
+
+def features_of(settings: config.Settings) -> list[Feature]:
+    """Returns what the chosen attacks and the controls need of each image, once each.
+
+    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
+    """
+    wanted = [one for attack in chosen(settings) for one in attack.measured]
+    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def check(faces: Mapping[str, Faces], seed: int) -> None:
