@@ -108,6 +108,7 @@ def audit(
     name: str = 'custom model',
     member_identities: FacesSource | None = None,
     shift: FacesSource | None = None,
+    collection: FacesSource | None = None,
     auxiliary: FacesSource | None = None,
     shadow: Shadow | None = None,
     shadow_init: TargetSource | None = None,
@@ -142,7 +143,7 @@ def audit(
     ...     settings=config.Settings(replicates=100),
     ... )
     >>> [comparison.key for comparison in found.comparisons if 'combined' in comparison.key]
-    ['combined-file/partial', 'combined-answers/partial']
+    ['combined-file/partial', 'combined-answers/partial', 'combined-answers/strangers']
     >>> found.comparisons[0].kind  # untrained: nothing can have leaked
     'open'
 
@@ -161,6 +162,7 @@ def audit(
       name: how the report calls a function's model.
       member_identities: other images of the members' people.
       shift: faces of another source.
+      collection: faces of which nobody knows whether they were used; how many were is estimated.
       auxiliary: faces of people who are neither members nor non-members, for the setting without any
         known member.
       shadow: a backbone trained on part of `auxiliary`; for a registered architecture one is trained
@@ -189,6 +191,7 @@ def audit(
         'auxiliary': auxiliary,
         'member_identities': member_identities,
         'shift': shift,
+        'collection': collection,
     }
     opened = Opened(
         target=backbone,

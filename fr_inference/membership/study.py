@@ -93,7 +93,7 @@ def run(
 
     Args:
       views: by `measure_views`, with the features of `chosen(settings)`.
-      faces: 'member_identities' and 'shift' where there are any.
+      faces: 'member_identities', 'shift' and 'collection' where there are any.
       settings: how.
       trained: who is in the target's own list of training images; None where it has no list.
 
@@ -121,6 +121,14 @@ def run(
                 of_scores,
             ),
         }
+        if 'collection' in faces:
+            membership['collection'] = populations.collection(
+                next(attack for attack in wanted if attack.name == by_image.attack),
+                by_key[by_image.key],
+                views,
+                faces['collection'],
+                settings,
+            )
     if views.in_target.layers:
         membership['layers'] = layer_figures.figures(views.in_target, views.fit, seed=settings.seed)
     if views.shadow is not None:

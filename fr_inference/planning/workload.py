@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fr_inference import config, declaring, errors
+from fr_inference import config, declaring, errors, opening
 from fr_inference.cli.options import Flags
 from fr_inference.config import Inputs, Latents, Recipe, Settings
 from fr_inference.membership import study
@@ -74,7 +74,7 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
     )
     amounts = {
         name: stand_ins.faces(value, name, inputs)
-        for name in ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
+        for name in opening.FACES
         if (value := getattr(inputs, name)) is not None
     }
     parts = _measured(inputs, settings, target, amounts, membership=membership)
