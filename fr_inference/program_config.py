@@ -440,6 +440,12 @@ class Planning(Config):
         'of a part.',
         'machine',
     )
+    measured: tuple[str, ...] = option(
+        (),
+        'JSON of benchmark on such a machine: its times are shown beside the bounds.',
+        'machine',
+        names='FILE',
+    )
     out: str | None = option(None, 'File for the plan as JSON.', 'output', names='FILE')
 
     def check(self) -> None:

@@ -31,7 +31,11 @@ def _machine(plan):
     if plan['processes'] > 1:
         head += f', {plan["processes"]} processes'
     rows = [_COLUMNS, *(_row(row) for row in plan['parts'])]
-    return [f'{head}. {_sum(plan)}', *aligned(rows), *_notes(plan['parts'])]
+    return [f'{head}. {_sum(plan)}', *aligned(rows), *_notes(plan['parts']), *_others(plan)]
+
+
+def _others(plan):
+    return [f'  {line}' for line in plan['not_compared']]
 
 
 def _sum(plan):
@@ -94,8 +98,19 @@ def _notes(rows) -> list[str]:
         if measured is not None:
             times = measured / row['least_seconds_per_call']
             line += f'; measured {duration(measured)} a call, {times:.2f} times the bound'
+        if 'measured' in row:
+            line += f'; {_beside(row, row["measured"])}'
         lines.append(line)
     return lines
+
+
+def _beside(row, found):
+    """What a benchmark measured, and where."""
+    said = f'measured {duration(found["seconds_per_item"])} for each'
+    if row['fits']:
+        said += f', {found["seconds_per_item"] / row["least_seconds_per_item"]:.2f} times the bound'
+    where = f'{found["examples_per_device"]} x {found["devices"]} in {found["file"]}'
+    return f'{said}, so {duration(3600 * found["hours"])} in all ({where})'
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from fr_inference import auditing, config, declaring, errors
 from fr_inference.cli.options import Flags
 from fr_inference.config import Inputs, Latents, Recipe, Settings
+from fr_inference.declaring import Config
 from fr_inference.models.target import Target
 from fr_inference.planning import lowering, stand_ins
 from fr_inference.planning.lowering import On, Program, Searching
@@ -32,7 +33,8 @@ class Part:
       size: topology -> that number, as the options say.
       program: (devices, that number) -> the program.
       flops: operations of one item, where the compiler does not count them.
-      narrow: whether it computes in bfloat16.
+      narrow: whether any part of it computes in bfloat16.
+      dtype: of the backbone's arithmetic.
       everywhere: whether one program spans the devices of all processes.
       limits: whether no other part needs more memory at the same value of the option.
     """
@@ -45,6 +47,7 @@ class Part:
     program: Callable[[On, int], Program]
     flops: Callable[[], float | None]
     narrow: bool
+    dtype: str
     everywhere: bool = False
     limits: bool = True
 
@@ -57,10 +60,7 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
         without an evaluator its part is left out.
       membership: whether membership inference is run.
     """
-    given = flags.given(Inputs)
-    for name in ('target', 'members', *(() if membership else ('generator',))):
-        if name not in given:
-            raise errors.InputError(name, 'no value')
+    given = _given(flags, Inputs, 'target', 'members', *(() if membership else ('generator',)))
     judged = 'evaluator' in given
     assumed = {'nonmembers': given['members']}
     if 'generator' in given:
@@ -91,7 +91,8 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
 
 def of_reconstruction(flags: Flags) -> list[Part]:
     """Returns the parts of `reconstruct`; a number may stand in for templates or photographs."""
-    asked = declaring.explicit(Templates, {'out': '.', **flags.given(Templates)})
+    given = _given(flags, Templates, 'target', 'generator')
+    asked = declaring.explicit(Templates, {'out': '.', **given})
     target = stand_ins.backbone(
         asked.target, 'target', dtype=asked.dtype, changes=asked.input, part=asked.part
     )
@@ -119,7 +120,8 @@ def of_reconstruction(flags: Flags) -> list[Part]:
 
 def of_training(flags: Flags) -> list[Part]:
     """Returns the part of `train_recognizer`; IMAGES:PEOPLE may stand in for the faces."""
-    asked = declaring.explicit(RecognizerTraining, {'out': '.', **flags.given(RecognizerTraining)})
+    given = _given(flags, RecognizerTraining, 'faces')
+    asked = declaring.explicit(RecognizerTraining, {'out': '.', **given})
     network, recipe = flags.read(Network), flags.read(Recipe)
     faces = stand_ins.faces(asked.faces, 'faces', asked)
     trained = Amount(
@@ -131,6 +133,15 @@ def of_training(flags: Flags) -> list[Part]:
         arch = network.arch or 'iresnet18'
         target = stand_ins.of_architecture(arch, network.config, network.input)
     return [_training('training', recipe, target, trained)]
+
+
+def _given(flags: Flags, kind: type[Config], *needed: str) -> dict[str, Any]:
+    """The options of a class that were given; of a planned program none is required but these."""
+    given = flags.given(kind)
+    for name in needed:
+        if name not in given:
+            raise errors.InputError(name, 'no value')
+    return given
 
 
 PROGRAMS: Mapping[str, Callable[[Flags], list[Part]]] = {
@@ -202,6 +213,7 @@ def _search(searching, draws, candidates, steps, at_a_time=None):
     common: dict[str, Any] = {
         'option': 'search_batch',
         'narrow': stand_ins.narrow(searching.target, searching.generator),
+        'dtype': stand_ins.dtype(searching.target),
     }
     looks = Part(
         name=f'looking: {names}',
@@ -242,6 +254,7 @@ def _scoring(name: str, target: Target, amount: int, settings: Settings) -> Part
         program=functools.partial(lowering.scoring, target, features),
         flops=functools.partial(lowering.scoring_flops, target),
         narrow=stand_ins.narrow(target),
+        dtype=stand_ins.dtype(target),
     )
 
 
@@ -262,6 +275,7 @@ def _training(name: str, recipe: Recipe, target: Target, faces: Amount) -> Part:
         program=program,
         flops=functools.partial(lowering.training_flops, program, 8),
         narrow=stand_ins.narrow(target),
+        dtype=stand_ins.dtype(target),
         everywhere=True,
     )
 
