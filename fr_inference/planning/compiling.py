@@ -59,15 +59,17 @@ def figures(lowered: Any, topology: Topology, kept: pathlib.Path | None = None) 
       topology: for its compiler's options and its memory.
       kept: folder of the figures of earlier plans, which are numbers, not code.
     """
-    path = kept / f'{_digest(lowered, topology)}.json' if kept is not None else None
-    if path is not None and path.is_file():
-        return Figures(**json.loads(path.read_text(encoding='utf-8')))
+    if kept is None:
+        return _compiled(lowered, topology)
+    path = kept / f'{_digest(lowered, topology)}.json'
+    # What is damaged or belongs to another user is compiled again.
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return Figures(**files.unsealed(json.loads(path.read_text(encoding='utf-8'))))
     found = _compiled(lowered, topology)
-    if path is not None:
-        # A home that cannot be written to costs the next plan its time, not this one its result.
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_text(path, json.dumps(dataclasses.asdict(found)))
+    # A home that cannot be written to costs the next plan its time, not this one its result.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.write_text(path, json.dumps(files.sealed(dataclasses.asdict(found))))
     return found
 
 
