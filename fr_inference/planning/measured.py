@@ -61,7 +61,7 @@ def read(path: str) -> list[Measured]:
     """Returns the rows of a file.
 
     Raises:
-      InputError: with the field 'measured', for a file that `benchmark` did not write, or that of loading.
+      InputError: with the field 'measured', for a file of something else, or of loading.
     """
     file = pathlib.Path(path)
     try:

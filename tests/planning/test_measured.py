@@ -103,7 +103,7 @@ def test_random_weights_count_as_the_network_that_they_stand_for(tmp_path):
     [
         *('', '{', '[1]', '"a"', '{}', '[' * 100_000, '{"what": "loading", "scaling": {}}'),
         '{"what": ["scoring"], "scaling": {"rows": []}}',
-        '{"what": "scoring", "settings": {"dtype": "float32"}, "scaling": {"device": "cpu", "rows": []}}',
+        '{"what": "scoring", "settings": {"dtype": "a"}, "scaling": {"device": "cpu", "rows": []}}',
         '{"what": "scoring", "settings": 3, "scaling": {"device": "cpu", "rows": [{"name": 1}]}}',
         '\x00\x01',
     ],
