@@ -132,7 +132,7 @@ def of_training(flags: Flags) -> list[Part]:
     else:
         arch = network.arch or 'iresnet18'
         target = stand_ins.of_architecture(arch, network.config, network.input)
-    return [_training('training', recipe, target, trained)]
+    return [training('training', recipe, target, trained)]
 
 
 def _given(flags: Flags, kind: type[Config], *needed: str) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _measured(inputs, settings, target, amounts, *, membership):
     if auxiliary.images and inputs.shadow is None:
         recipe = records.recorded_recipe(target.recipe, seed=0)
         half = Amount(auxiliary.images // 2, max(1, auxiliary.people // 2))
-        parts.append(_training('training the shadow', recipe, target, half))
+        parts.append(training('training the shadow', recipe, target, half))
     return parts
 
 
@@ -258,7 +258,8 @@ def _scoring(name: str, target: Target, amount: int, settings: Settings) -> Part
     )
 
 
-def _training(name: str, recipe: Recipe, target: Target, faces: Amount) -> Part:
+def training(name: str, recipe: Recipe, target: Target, faces: Amount) -> Part:
+    """Returns the training of a backbone on some faces."""
     batch = min(recipe.batch_size, faces.images)
 
     def size(topology):
