@@ -59,7 +59,7 @@ def _row(row):
         said = [
             '?' if row['flops'] is None else f'{row["flops"] / 1e12:.3f}',
             f'{row["bytes"] / 1e9:.2f} GB',
-            f'{row["bound_by"]} {_share(row):.0%}',
+            _bound(row),
             duration(row['least_seconds_per_item']),
             duration(3600 * row['least_hours']),
         ]
@@ -67,10 +67,11 @@ def _row(row):
     return (row['part'], amount, at_a_time, memory, *said, _largest(row), kinds)
 
 
-def _share(row):
-    """How much of the bound the other of the two takes: 100 % where they are balanced."""
-    both = sorted((row['arithmetic_seconds'], row['memory_seconds']))
-    return both[0] / both[1] if both[1] else 1.0
+def _bound(row):
+    """What takes longer, and how much of that time the other takes: 100 % where they are balanced."""
+    less, more = sorted((row['arithmetic_seconds'], row['memory_seconds']))
+    other = 'memory' if row['bound_by'] == 'arithmetic' else 'arithmetic'
+    return f'{row["bound_by"]} ({other} {less / more if more else 1:.0%})'
 
 
 def _largest(row):
