@@ -19,8 +19,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
-from fr_inference.measuring.features import Feature
-from fr_inference.membership import limitations, picture_statistics, study
+from fr_inference.membership import limitations, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
@@ -109,10 +108,12 @@ def audit(
     name: str = 'custom model',
     member_identities: FacesSource | None = None,
     shift: FacesSource | None = None,
+    collection: FacesSource | None = None,
     auxiliary: FacesSource | None = None,
     shadow: Shadow | None = None,
     shadow_init: TargetSource | None = None,
     blind: TargetSource | None = None,
+    references: Sequence[TargetSource] = (),
     generator: Trained | str | os.PathLike | None = None,
     evaluator: TargetSource | None = None,
     strangers: FacesSource | None = None,
@@ -141,8 +142,8 @@ def audit(
     ...     input=InputSpec(height=16, width=16),
     ...     settings=config.Settings(replicates=100),
     ... )
-    >>> [comparison.key for comparison in found.comparisons]
-    ['bn-distance/partial', 'people/partial']
+    >>> [comparison.key for comparison in found.comparisons if 'combined' in comparison.key]
+    ['combined-file/partial', 'combined-answers/partial']
     >>> found.comparisons[0].kind  # untrained: nothing can have leaked
     'open'
 
@@ -161,6 +162,7 @@ def audit(
       name: how the report calls a function's model.
       member_identities: other images of the members' people.
       shift: faces of another source.
+      collection: faces of which nobody knows whether they were used; how many were is estimated.
       auxiliary: faces of people who are neither members nor non-members, for the setting without any
         known member.
       shadow: a backbone trained on part of `auxiliary`; for a registered architecture one is trained
@@ -168,6 +170,8 @@ def audit(
       shadow_init: what that starts from; random weights when None.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
+      references: networks that the training may have started from, or that resemble the target; none of
+        them may have seen the members.
       generator: a StyleGAN2 trained on none of these people, whose latents are searched for members.
       evaluator: a backbone of another architecture and other training people, which judges that search.
       strangers: faces of anybody else, from which the search estimates class centres.
@@ -187,6 +191,7 @@ def audit(
         'auxiliary': auxiliary,
         'member_identities': member_identities,
         'shift': shift,
+        'collection': collection,
     }
     opened = Opened(
         target=backbone,
@@ -198,13 +203,14 @@ def audit(
         shadow=shadow,
         shadow_init=opening.as_target(shadow_init, 'shadow_init'),
         blind=opening.as_target(blind, 'blind'),
+        references=opening.as_references(references),
         generator=opening.as_generator(generator),
         evaluator=opening.as_target(evaluator, 'evaluator'),
         strangers=None
         if strangers is None
         else opening.as_faces(strangers, 'strangers', backbone.input),
         trained_on=opening.training_lists(
-            {'target': target, 'blind': blind, 'evaluator': evaluator}
+            {'target': target, 'blind': blind, 'evaluator': evaluator}, references
         ),
     )
     return run(
@@ -250,7 +256,7 @@ def run(
     folder = local_copies.here(workdir, 'workdir') if workdir is not None else None
     search = checking.wanted_search(opened, search, membership)
     if membership:
-        checking.check_attacks(opened.faces, settings, search)
+        checking.check_attacks(opened, settings, search)
     alignment, unaligned = placement.check(opened.faces, opened.target.input)
     faces, overlaps = checking.checked_faces(opened, settings)
     fit = convention.check(
@@ -267,9 +273,10 @@ def run(
         opened.target,
         faces,
         settings=settings,
-        features=features_of(settings),
+        features=study.features_of(settings),
         shadow=shadow,
         blind=opened.blind,
+        references=opened.references,
         scores=scores if scores is not None else folder and folder / 'scores',
         progress=progress,
     )
@@ -322,15 +329,6 @@ def _trained_shadow(opened, faces, settings, folder, progress):
         progress=progress,
     )
     return Shadow(target=trained, digests=trained_on)
-
-
-def features_of(settings: config.Settings) -> list[Feature]:
-    """Returns what the chosen attacks and the controls need of each image, once each.
-
-    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
-    """
-    wanted = [one for attack in study.chosen(settings) for one in attack.measured]
-    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def _request(opened, search):

@@ -32,20 +32,28 @@ def wanted_search(
     return search
 
 
-def check_attacks(
-    faces: Mapping[str, Faces], settings: config.Settings, search: config.Search | None
-) -> None:
-    """Checks that the chosen attacks look at all faces that are given.
+def check_attacks(opened: Opened, settings: config.Settings, search: config.Search | None) -> None:
+    """Checks that the chosen attacks use all faces and references that are given, and lack none.
 
     Raises:
-      InputError: for those that no attack uses; auxiliary faces may also be there for the search.
+      InputError: for those that no attack uses (auxiliary faces may also be there for the search), and
+        for an attack that was asked for by its name and needs a reference where there is none.
     """
     chosen = study.chosen(settings)
-    unused = []
+    using = [attack.name for attack in chosen if attack.references]
+    if opened.references and not using:
+        raise errors.InputError(
+            'references',
+            f'networks that attacks={",".join(attack.name for attack in chosen)} ignores',
+            hint='leave references out, or choose further attacks',
+        )
+    if named := [name for name in using if name in settings.attacks and not opened.references]:
+        raise errors.InputError('references', f'none, for attacks={",".join(named)}', 'a network')
+    faces, unused = opened.faces, []
     if search is None and not any('auxiliary' in attack.settings for attack in chosen):
         unused.append('auxiliary')
     if not any(attack.unit == 'image' and 'partial' in attack.settings for attack in chosen):
-        unused += ['member_identities', 'shift']
+        unused += ['member_identities', 'shift', 'collection']
     for name in unused:
         if name in faces:
             raise errors.InputError(
@@ -88,6 +96,7 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
     for field, trained_on in (
         ('shadow', opened.shadow and opened.shadow.digests),
         ('blind', opened.trained_on.get('blind')),
+        ('references', opened.trained_on.get('references')),
         ('evaluator', opened.trained_on.get('evaluator')),
     ):
         limits += _check_unseen(field, trained_on, faces, digests, settings.allow_overlap)
@@ -102,7 +111,8 @@ def misfits(
     """Checks the input convention of every backbone that was given beside the target.
 
     Returns:
-      'shadow', 'blind' or 'evaluator' -> a sentence, for each that the images do not surely fit.
+      'shadow', 'blind', 'evaluator' or 'references NAME' -> a sentence, for each that the images do not
+      surely fit.
 
     Raises:
       InputError: for one whose images clearly fit another convention better, unless that is allowed.
@@ -112,6 +122,7 @@ def misfits(
         'shadow': opened.shadow.target if opened.shadow is not None else None,
         'blind': opened.blind,
         'evaluator': opened.evaluator,
+        **{f'references {name}': one for name, one in opened.references.items()},
     }
     for field, backbone in given.items():
         if backbone is None:
@@ -119,9 +130,11 @@ def misfits(
         fit = convention.check(
             backbone, faces['nonmembers'], seed=settings.seed, skip_bad=settings.skip_bad
         )
-        said = convention.demand(backbone, fit, allow=settings.allow_misfit, field=field)
+        said = convention.demand(
+            backbone, fit, allow=settings.allow_misfit, field=field.partition(' ')[0]
+        )
         if said:
-            found[field] = f'{field} ({backbone.name}): {" ".join(said)}'
+            found[field] = f'{field.partition(" ")[0]} ({backbone.name}): {" ".join(said)}'
     return found
 
 
@@ -132,7 +145,7 @@ def _digested(faces, digests, remarks):
 
 
 def _check_unseen(field, trained_on, faces, digests, allow):
-    """Rejects a shadow, blind backbone or evaluator that was trained on anyone in the evaluation set."""
+    """Rejects a backbone beside the target that was trained on anyone in the evaluation set."""
     notes = []
     known = set(trained_on or ()) - {''}  # '' stands for images that could not be read
     for part in ('members', 'nonmembers'):

@@ -202,6 +202,12 @@ class Inputs(Aligning, Backbone):
         None, "Other images of the members' people.", 'faces', names='FACES'
     )
     shift: str | None = option(None, 'Faces from another source.', 'faces', names='FACES')
+    collection: str | None = option(
+        None,
+        'Faces of which nobody knows whether they were used: how many were is estimated.',
+        'faces',
+        names='FACES',
+    )
     auxiliary: str | None = option(
         None,
         'Faces of further people: adds the attack that knows no member (it trains a shadow).',
@@ -223,6 +229,12 @@ class Inputs(Aligning, Backbone):
     blind: str | None = option(
         None,
         'Blind control: a backbone that never saw the members (default: random weights).',
+        'attack',
+        names='BACKBONE',
+    )
+    references: tuple[str, ...] = option(
+        (),
+        'Networks that training may have started from, or like the target: adds attacks that use them.',
         'attack',
         names='BACKBONE',
     )
@@ -253,7 +265,7 @@ class Inputs(Aligning, Backbone):
     @property
     def parts(self) -> set[str]:
         """Names of what was given."""
-        return {name for name in options_of(Inputs) if getattr(self, name) is not None}
+        return {name for name in options_of(Inputs) if getattr(self, name) not in (None, ())}
 
 
 _NEEDS_GENERATOR = 'needs a generator: also give generator=GENERATOR'
@@ -324,9 +336,10 @@ class Settings(Fitting, Measuring):
     )
     attacks: tuple[str, ...] = option(
         (),
-        'Attacks that are run (default: all).',
+        'Attacks that are run, or MODULE:NAME of your own (default: all that take one pass).',
         'attack',
         choices='fr_inference.membership.attacks:NAMES',
+        own=True,
     )
     replicates: int = option(
         1000,

@@ -30,6 +30,7 @@ class Option:
       high: largest value.
       choices: the allowed values: a tuple of texts, or 'module:name' of a table that a higher module
         holds, read when it is needed.
+      own: whether 'module:name' of the user's own is allowed beside the choices.
       names: what a text names, in `config.NAMES`, such as FACES; '' for other texts.
       flag: whether the programs have it; otherwise it is an option of the Python API only.
       absent: what to say to people who leave it out where it is required.
@@ -41,6 +42,7 @@ class Option:
     above: float | None = None
     high: float | None = None
     choices: tuple[str, ...] | str | None = None
+    own: bool = False
     names: str = ''
     flag: bool = True
     absent: str = ''
@@ -171,7 +173,7 @@ def _check_type(name, value, kind):
 
 
 def _check_value(name, value, known):
-    if (allowed := known.allowed()) is not None:
+    if (allowed := known.allowed()) is not None and not (known.own and ':' in value):
         errors.one_of(name, value, allowed)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return

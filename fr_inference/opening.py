@@ -21,7 +21,7 @@ from fr_inference.weights.targets import locate, open_target
 
 _LOG = logging.getLogger(__name__)
 
-FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
+FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift', 'collection')
 
 FacesSource = Faces | str | os.PathLike | tuple[np.ndarray, Sequence[object]]
 """`Faces`, a path or name for `open_faces`, or (uint8 images [N, H, W, 3], N identities)."""
@@ -45,7 +45,9 @@ class Opened:
       evaluator: a backbone of another architecture and other training people.
       strangers: faces of anybody else, from which class centres are estimated; pictures of random
         latents when None.
-      trained_on: 'target', 'blind' or 'evaluator' -> SHA-256 of its training images, where known.
+      references: name -> networks that the training may have started from, or that resemble the target.
+      trained_on: 'target', 'blind', 'evaluator' or 'references' -> SHA-256 of its training images, where
+        known.
     """
 
     target: Target
@@ -53,6 +55,7 @@ class Opened:
     shadow: Shadow | None = None
     shadow_init: Target | None = None
     blind: Target | None = None
+    references: Mapping[str, Target] = dataclasses.field(default_factory=dict)
     generator: Trained | None = None
     evaluator: Target | None = None
     strangers: Faces | None = None
@@ -87,11 +90,13 @@ def _open(inputs):
         shadow=_open_shadow(inputs) if inputs.shadow else None,
         shadow_init=as_target(inputs.shadow_init, 'shadow_init', inputs.dtype),
         blind=as_target(inputs.blind, 'blind', inputs.dtype),
+        references=as_references(inputs.references, inputs.dtype),
         generator=as_generator(inputs.generator),
         evaluator=as_target(inputs.evaluator, 'evaluator'),
         strangers=faces('strangers'),
         trained_on=training_lists(
-            {'target': inputs.target, 'blind': inputs.blind, 'evaluator': inputs.evaluator}
+            {'target': inputs.target, 'blind': inputs.blind, 'evaluator': inputs.evaluator},
+            inputs.references,
         ),
     )
 
@@ -108,17 +113,34 @@ def _open_shadow(inputs):
     return Shadow(target=as_target(inputs.shadow, 'shadow', inputs.dtype), digests=digests)
 
 
-def training_lists(given: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+def training_lists(
+    given: Mapping[str, Any], references: Sequence[Any] = ()
+) -> Mapping[str, Sequence[str]]:
     """Returns field -> SHA-256 of the training images that a native checkpoint lists, where one does.
 
     Args:
       given: field -> what was given for a backbone; only paths and names have a list.
+      references: what was given for each of them; one list of all.
     """
-    paths = {field: one for field, one in given.items() if isinstance(one, str | os.PathLike)}
-    lists = {
-        field: native_targets.read_members(locate(path, field)) for field, path in paths.items()
-    }
-    return {field: digests for field, digests in lists.items() if digests is not None}
+    lists: dict[str, list[str]] = {}
+    for field, one in [*given.items(), *(('references', one) for one in references)]:
+        if isinstance(one, str | os.PathLike):
+            digests = native_targets.read_members(locate(one, field))
+            if digests is not None:
+                lists.setdefault(field, []).extend(digests)
+    return lists
+
+
+def as_references(sources: Sequence[TargetSource], dtype: str | None = None) -> dict[str, Target]:
+    """Returns name -> backbone of each source; a name that comes again is numbered."""
+    found: dict[str, Target] = {}
+    for source in sources:
+        one = as_target(source, 'references', dtype)
+        name, number = one.name, 2
+        while name in found:
+            name, number = f'{one.name} ({number})', number + 1
+        found[name] = one
+    return found
 
 
 def as_backbone(

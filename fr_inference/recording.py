@@ -55,6 +55,10 @@ def provenance_of(
             'name': blind.name,
             'sha256': blind.sha256 or checkpointing.digest(blind.variables),
         },
+        'references': [
+            {'name': name, 'sha256': one.sha256 or checkpointing.digest(one.variables)}
+            for name, one in views.references.items()
+        ],
         'seconds': round(time.monotonic() - started, 2),
     }
 

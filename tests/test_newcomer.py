@@ -20,8 +20,8 @@ from fr_inference.measuring.features import Feature
 from fr_inference.membership import attack
 
 
-def _brightness(image, embedding, distances):
-    return jnp.mean(image)[None] / 255
+def _brightness(look, network):
+    return jnp.mean(look.image)[None] / 255
 
 
 def _examples(images, fit, seed):

@@ -9,17 +9,18 @@ is; here it is the layer's running variance plus its epsilon, channel by channel
 """
 
 import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
-from fr_inference.models.target import Apply, Target
+from fr_inference.models.target import Apply, InputSpec, Target
 
 
 @contextlib.contextmanager
@@ -34,14 +35,52 @@ def intercepting(function: Callable[..., Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recording() -> Iterator[list[tuple[str, jax.Array]]]:
-    """Collects (layer name, distances [N]) of every BatchNorm layer called inside.
+def within_reach(name: str) -> Iterator[None]:
+    """Tells in one line that BatchNorm layers of the backbone `name` were called out of reach.
+
+    Raises:
+      InputError: where what `recording` saw belongs to an inner transformation.
+    """
+    try:
+        yield
+    except jax.errors.UnexpectedTracerError as error:
+        raise errors.InputError(
+            name,
+            'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides what they '
+            'see',
+            'the same module without it',
+        ) from error
+
+
+class Normalised(NamedTuple):
+    """What one call of a BatchNorm layer sees of N images.
+
+    Attributes:
+      name: of the layer, with '#2' at its second call.
+      shifts: [N, C] float32, (mean over H, W - running mean) / sqrt(running variance + epsilon).
+      ratios: [N, C] float32 above 0, (variance over H, W + epsilon) / (running variance + epsilon); 1
+        for vectors, which have no H and W.
+    """
+
+    name: str
+    shifts: jax.Array
+    ratios: jax.Array
+
+    @property
+    def distances(self) -> jax.Array:
+        """[N] float32, at least 0."""
+        return (self.shifts**2).sum(-1)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[list[Normalised]]:
+    """Collects what every BatchNorm layer called inside sees.
 
     Raises:
       InputError: when a layer is called in training mode: its statistics would change, and the
         distances would be to the batch at hand.
     """
-    found: list[tuple[str, jax.Array]] = []
+    found: list[Normalised] = []
 
     def intercept(call, arguments, keywords, context):
         layer = context.module
@@ -60,15 +99,16 @@ def recording() -> Iterator[list[tuple[str, jax.Array]]]:
                     'use_running_average=True in every layer',
                     inside=name,
                 )
-            calls = sum(other.partition('#')[0] == name for other, _ in found)
-            found.append((f'{name}#{calls + 1}' if calls else name, _distance(layer, name, x)))
+            calls = sum(other.name.partition('#')[0] == name for other in found)
+            called = f'{name}#{calls + 1}' if calls else name
+            found.append(Normalised(called, *_normalised(layer, name, x)))
         return call(*arguments, **keywords)
 
     with intercepting(intercept):
         yield found
 
 
-def _distance(layer, name, x):
+def _normalised(layer, name, x):
     if layer.axis not in (-1, x.ndim - 1):
         raise errors.InputError(
             'apply', f'BatchNorm over axis {layer.axis}', 'the last axis (NHWC)', inside=name
@@ -79,8 +119,11 @@ def _distance(layer, name, x):
         )
     mean = jnp.asarray(layer.get_variable('batch_stats', 'mean'), jnp.float32)
     variance = jnp.asarray(layer.get_variable('batch_stats', 'var'), jnp.float32)
-    pooled = jnp.mean(x.astype(jnp.float32), axis=tuple(range(1, x.ndim - 1)))
-    return ((pooled - mean) ** 2 / (variance + layer.epsilon)).sum(-1)
+    axes = tuple(range(1, x.ndim - 1))
+    x = x.astype(jnp.float32)
+    pooled, whole = jnp.mean(x, axes), variance + layer.epsilon
+    ratios = (jnp.var(x, axes) + layer.epsilon) / whole if axes else jnp.ones_like(pooled)
+    return (pooled - mean) * jax.lax.rsqrt(whole), ratios
 
 
 def of_image(apply: Apply, variables: Any, image: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -98,21 +141,80 @@ def of_image(apply: Apply, variables: Any, image: jax.Array) -> tuple[jax.Array,
       InputError: for BatchNorm layers in training mode or without statistics, and for an `apply`
         that returns something else than embeddings.
     """
-    found: tuple[jax.Array, jax.Array] = _program(apply)(variables, image)
-    return found
+    found, embedding, _ = _program(apply)(variables, image)
+    return found, embedding
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """All that a backbone shows of one image, before most of it is thrown away; a pytree.
+
+    Attributes:
+      image: [H, W, 3] float32, 0 to 255.
+      embedding: [D] float32, raw.
+      distances: [L] float32, at least 0.
+      shifts: for each BatchNorm layer [C] float32, see `Normalised`.
+      ratios: for each BatchNorm layer [C] float32, see `Normalised`.
+    """
+
+    image: jax.Array
+    embedding: jax.Array
+    distances: jax.Array
+    shifts: tuple[jax.Array, ...]
+    ratios: tuple[jax.Array, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """A backbone inside a program, ready to look at images.
+
+    Attributes:
+      apply: see `target.Apply`.
+      variables: of the backbone.
+      input: what it expects of images.
+    """
+
+    apply: Apply
+    variables: Any
+    input: InputSpec
+
+    def look(self, image: jax.Array, variables: Any = None) -> Look:
+        """Returns what the backbone shows of an image [H, W, 3] on the scale 0 to 255.
+
+        Args:
+          image: float32 or uint8.
+          variables: other weights, to differentiate by; the backbone's own when None.
+
+        Raises:
+          InputError: as `of_image`.
+        """
+        given = self.variables if variables is None else variables
+        found, embedding, moments = _program(self.apply)(given, self.input.normalize(image))
+        return Look(
+            image=image.astype(jnp.float32),
+            embedding=embedding,
+            distances=found,
+            shifts=tuple(shifts for shifts, _ in moments),
+            ratios=tuple(ratios for _, ratios in moments),
+        )
 
 
 @functools.lru_cache(maxsize=32)
 def _program(apply):
-    """Compiled, so that the programs that look at a backbone share one trace of its layers."""
+    """Compiled, so that the programs that look at a backbone share one trace of its layers.
+
+    What a caller leaves unused of its results is not computed.
+    """
 
     def look(variables, image):
         with recording() as found:
             embedding = apply(variables, image[None])
         _check_embedding(embedding)
-        distances = [distance[0] for _, distance in found]
+        distances = [layer.distances[0] for layer in found]
         stacked = jnp.stack(distances) if distances else jnp.zeros(0, jnp.float32)
-        return stacked, embedding.reshape(-1).astype(jnp.float32)
+        moments = [(layer.shifts[0], layer.ratios[0]) for layer in found]
+        return stacked, embedding.reshape(-1).astype(jnp.float32), moments
 
     return jax.jit(look)
 
@@ -140,7 +242,7 @@ def _layer_names(apply, structure, leaves):
     with recording() as found:
         # A function of its own: JAX remembers traces by function, and a remembered one records nothing.
         jax.eval_shape(lambda *inputs: apply(*inputs), *jax.tree.unflatten(structure, leaves))
-    return tuple(name for name, _ in found)
+    return tuple(layer.name for layer in found)
 
 
 def embedding_size(target: Target) -> int:

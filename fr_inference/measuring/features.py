@@ -1,6 +1,7 @@
 """What an attack measures of an image beyond distances and embedding."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from fr_inference import errors
+from fr_inference.measuring.distances import Look, Network
+from fr_inference.models.target import Target
+
+_ADDRESS = re.compile('0x[0-9a-f]+')  # of an object in this process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,22 +21,20 @@ class Feature:
 
     Attributes:
       name: in `Measurements.extra`.
-      function: (image [H, W, 3] float32 0 to 255, embedding [D], distances [L]) -> [F] float32; pure,
-        traced by JAX for one image.
+      function: (what the backbone shows of the image, the backbone itself for further passes) -> [F]
+        float32; pure, traced by JAX for one image.
     """
 
     name: str
-    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    function: Callable[[Look, Network], jax.Array]
 
 
-def described(
-    features: Sequence[Feature], inputs: Sequence[jax.ShapeDtypeStruct]
-) -> tuple[list[int], list[Any]]:
+def described(features: Sequence[Feature], target: Target) -> tuple[list[int], list[Any]]:
     """Returns the length F of each feature, and what it computes, for the cache's description.
 
     Args:
       features: with different names.
-      inputs: shapes of the three arguments.
+      target: the backbone that looks at the images.
 
     Raises:
       InputError: for features of one name, and one that returns something else than [F] float32.
@@ -39,9 +42,20 @@ def described(
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
         raise errors.InputError('features', names, 'different names')
+    if not features:
+        return [], []
+    image = jax.ShapeDtypeStruct((target.input.height, target.input.width, 3), jnp.float32)
+    variables = jax.eval_shape(lambda variables: variables, target.variables)
+    look = jax.eval_shape(
+        lambda *given: _network(target, given[0]).look(given[1]), variables, image
+    )
     widths, programs = [], []
     for feature in features:
-        found = jax.eval_shape(feature.function, *inputs)
+
+        def function(look, variables, feature=feature):
+            return feature.function(look, _network(target, variables))
+
+        found = jax.eval_shape(function, look, variables)
         shape, dtype = getattr(found, 'shape', None), getattr(found, 'dtype', None)
         if shape is None or len(shape) != 1 or dtype != jnp.float32:
             raise errors.InputError(
@@ -49,5 +63,10 @@ def described(
             )
         widths.append(shape[0])
         # A feature that was changed is not served what the old one gave.
-        programs.append([feature.name, str(jax.make_jaxpr(feature.function)(*inputs))])
+        program = str(jax.make_jaxpr(function)(look, variables))
+        programs.append([feature.name, _ADDRESS.sub('', program)])
     return widths, programs
+
+
+def _network(target, variables):
+    return Network(apply=target.apply, variables=variables, input=target.input)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fr_inference import checkpointing, devices, errors, runs
@@ -95,10 +94,8 @@ def measure(
     """
     layers = distances.layer_names(target)
     widths = [len(layers), distances.embedding_size(target)]
-    image = (target.input.height, target.input.width, 3)
-    shapes = (image, tuple(widths[1:]), tuple(widths[:1]))
-    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    more, programs = extra_features.described(features, inputs)
+    with distances.within_reach(target.name):
+        more, programs = extra_features.described(features, target)
     widths += more
     cache, keys = None, [''] * len(faces)
     if scores is not None and target.architecture != 'custom':
@@ -212,9 +209,10 @@ def _measurer(apply, input, on, features):
     """Compiles once for all sets of faces, controls and audits, on each device of a batch of them."""
 
     def one(variables, image):
-        found, embedding = distances.of_image(apply, variables, input.normalize(image))
-        pixels = image.astype(jnp.float32)
-        return found, embedding, *(part.function(pixels, embedding, found) for part in features)
+        network = distances.Network(apply=apply, variables=variables, input=input)
+        look = network.look(image)
+        more = (part.function(look, network) for part in features)
+        return look.distances, look.embedding, *more
 
     return devices.per_example(one, on)
 
@@ -234,15 +232,8 @@ def _measured(target, compiled, stream, mirror):
 
     for batch in stream:
         images = batch.images[:, :, ::-1] if mirror else batch.images
-        try:
+        with distances.within_reach(target.name):
             ahead.append((compiled(images), batch))
-        except jax.errors.UnexpectedTracerError as error:
-            raise errors.InputError(
-                target.name,
-                'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides what '
-                'they see',
-                'the same module without it',
-            ) from error
         if len(ahead) > 1:
             yield collect()
     while ahead:
@@ -284,4 +275,24 @@ def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurem
         identities=tuple(measured.identities[row] for row in rows),
         index=measured.index[rows],
         extra={name: values[rows] for name, values in measured.extra.items()},
+    )
+
+
+def concat(first: Measurements, second: Measurements) -> Measurements:
+    """Returns the measurements of the images of both, by the same backbone.
+
+    Of `extra` what was measured of both.
+    """
+    return dataclasses.replace(
+        first,
+        distances=np.concatenate([first.distances, second.distances]),
+        embeddings=np.concatenate([first.embeddings, second.embeddings]),
+        identities=first.identities + second.identities,
+        index=np.concatenate([first.index, second.index]),
+        skipped=first.skipped + second.skipped,
+        extra={
+            name: np.concatenate([values, second.extra[name]])
+            for name, values in first.extra.items()
+            if name in second.extra
+        },
     )

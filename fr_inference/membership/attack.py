@@ -41,6 +41,10 @@ class Examples:
         )
 
 
+def _nothing(images, fit, seed):
+    return None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attack:
     """An attack; `attacks` finds one in each of its files.
@@ -50,14 +54,23 @@ class Attack:
       title: in reports, such as 'BatchNorm distances'.
       source: the paper, 'after X' where this is our reading of it.
       access: what the attacker sees: 'file' (weights and statistics) or 'answers' (embeddings).
+      references: whether the attacker also has reference networks, which the training may have started
+        from, or that resemble the target.
       unit: what is judged: an 'image' or a 'person' with several images.
       needs: what it cannot run without, for the line that says why it did not.
       examples: (images, fit [N] bool, seed) -> the examples, or None where `needs` is not there. Must
         not mix images in `fit` with others, and where the unit is an image must give one example for
         each image, in order.
       settings: what the attacker may know, in `comparison.SETTINGS`.
+      signs: for the setting 'strangers': +1 for each feature that is higher for members, -1 where it is
+        lower, 0 where that is not known beforehand; a single number stands for all.
       measured: what it needs of each image beyond distances and embedding.
+      passes: how many further passes through the backbone that takes; with any, it is run only when it
+        is asked for.
       layers: whether `needs` is BatchNorm layers, so that it is known beforehand whether it can be run.
+      combines: whether its features are the logits of all other attacks on images that are run and
+        take no more access; it has no `examples` of its own.
+      parts: those attacks, filled in by `attacks.chosen`.
     """
 
     name: str
@@ -66,16 +79,30 @@ class Attack:
     access: str
     unit: str
     needs: str
-    examples: Callable[[Labelled, np.ndarray, int], Examples | None]
+    examples: Callable[[Labelled, np.ndarray, int], Examples | None] = _nothing
+    references: bool = False
     settings: tuple[str, ...] = ('partial', 'auxiliary')
+    signs: tuple[float, ...] = ()
     measured: tuple[Feature, ...] = ()
+    passes: int = 0
     layers: bool = False
+    combines: bool = False
+    parts: tuple['Attack', ...] = ()
 
     def __post_init__(self) -> None:
         errors.one_of('access', self.access, ACCESS)
         errors.one_of('unit', self.unit, UNITS)
         for setting in self.settings:
             errors.one_of('settings', setting, SETTINGS)
+        if ('strangers' in self.settings) != bool(self.signs):
+            raise errors.InputError(
+                'signs', self.signs, "signs of the features, for the setting 'strangers' only"
+            )
+
+    def takes_no_more_than(self, other: 'Attack') -> bool:
+        """Whether everything that it must see is seen by `other`."""
+        seen = other.access == 'file' or self.access == 'answers'
+        return seen and (other.references or not self.references)
 
 
 def of_images(images: Labelled, fit: np.ndarray, features: np.ndarray) -> Examples:

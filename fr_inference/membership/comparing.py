@@ -2,48 +2,21 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from fr_inference import config, errors, runs
-from fr_inference.membership import controls, labelled, logistic, picture_statistics
-from fr_inference.membership.attack import Attack, Examples
+from fr_inference.membership import controls, labelled, picture_statistics
+from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparison import Comparison
-from fr_inference.membership.labelled import Labelled
-from fr_inference.membership.logistic import Logistic
+from fr_inference.membership.trials import Trial, run_attack, transfer_attack
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
 _SAME = 1e-6  # logits that differ by less do not differ
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trial:
-    """An attack, fitted and applied in one backbone.
-
-    Attributes:
-      examples: images or people.
-      model: fitted on examples that the evaluation leaves out.
-      logits: [E] of all examples.
-      judged: [E] bool, the examples that evaluate it.
-    """
-
-    examples: Examples
-    model: Logistic
-    logits: np.ndarray
-    judged: np.ndarray
-
-    @property
-    def scored(self) -> Scored:
-        """The scores that figures are made of."""
-        return Scored(
-            scores=self.logits[self.judged],
-            member=self.examples.member[self.judged],
-            identities=tuple(self.examples.names[row] for row in np.flatnonzero(self.judged)),
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,16 +42,18 @@ def compare(
     settings: config.Settings,
     *,
     headline: bool = False,
+    further: bool = False,
     pictures: Mapping[str, Any] | None = None,
 ) -> tuple[Comparison, Trials] | None:
     """Runs an attack in one setting, in the target and as its own controls.
 
     Args:
-      attack: of `attacks.get`.
-      setting: 'partial' or 'auxiliary'.
+      attack: of `attacks.chosen`.
+      setting: what the attacker knows, of `comparison.SETTINGS`.
       views: by `views.measure_views`, with what the attack needs measured.
       settings: seed and replicates.
       headline: whether it was chosen to head the report before the data were seen.
+      further: whether the verdict rests on others.
       pictures: by `pictures_alone`, where another attack on the same unit has it; computed when None.
 
     Returns:
@@ -93,44 +68,52 @@ def compare(
     trials = _SETTINGS[setting](attack, views, settings.seed)
     if trials is None:
         return None
-    if trials.blind is not None and np.ptp(trials.blind.scored.scores) < _SAME:
+    if trials.blind is not None and (
         # A backbone that sees nothing in any picture is no control: 0.5, whatever the sides differ in.
+        np.ptp(trials.blind.scored.scores) < _SAME
+        # Nor is one that is compared with itself.
+        or (attack.references and views.blind_is_reference)
+    ):
         trials = dataclasses.replace(trials, blind=None)
 
     figures = functools.partial(_figures, settings=settings)
     scored = trials.target.scored
-    blind_scored = trials.blind and trials.blind.scored
+    blind_scored = trials.blind.scored if trials.blind is not None else None
+    over = None
+    if blind_scored is not None:
+        over = excess(scored, blind_scored, seed=settings.seed, replicates=settings.replicates)
     found = Comparison(
         attack=attack.name,
         title=attack.title,
         access=trials.target.examples.access or attack.access,
+        references=attack.references,
         setting=setting,
         unit=attack.unit,
         headline=headline,
+        further=further,
         figures=figures(trials.target),
         blind=figures(trials.blind),
         null=figures(trials.null),
         pictures=pictures or pictures_alone(attack.unit, views, settings),
-        excess=blind_scored
-        and excess(scored, blind_scored, seed=settings.seed, replicates=settings.replicates),
+        excess=over,
         scored=scored,
         blind_scored=blind_scored,
-        null_scored=trials.null and trials.null.scored,
+        null_scored=trials.null.scored if trials.null is not None else None,
     )
     return found, trials
 
 
-def _partial(attack, views, seed):
-    """Fitted on half of the members and strangers, judged on the other half."""
-    target = run_attack(attack, views.in_target, views.fit, seed)
+def _halved(attack, views, seed, setting='partial'):
+    """Fitted on half of the members and strangers (or of the strangers), judged on the other half."""
+    target = run_attack(attack, views.in_target, views.fit, seed, setting)
     if target is None:
         return None
     null = controls.null(views.in_target, seed)
     half = labelled.fit_half(null.identities, null.member, seed, least=2)
     return Trials(
         target=target,
-        blind=run_attack(attack, views.in_blind, views.fit, seed),
-        null=run_attack(attack, null, half, seed),
+        blind=run_attack(attack, views.in_blind, views.fit, seed, setting),
+        null=run_attack(attack, null, half, seed, setting),
     )
 
 
@@ -150,25 +133,6 @@ def _figures(trial, settings):
     return trial and intervals.figures(
         trial.scored, seed=settings.seed, replicates=settings.replicates
     )
-
-
-def run_attack(attack: Attack, images: Labelled, fit: np.ndarray, seed: int) -> Trial | None:
-    """Fits an attack on one half of the people and judges it on the other.
-
-    Args:
-      attack: of `attacks.get`.
-      images: N images in one backbone.
-      fit: [N] bool, by `labelled.fit_half`.
-      seed: of splits within the half.
-
-    Returns:
-      What came of it, or None where the attack cannot be run, or a half has too few people.
-    """
-    examples = attack.examples(images, fit, seed)
-    if examples is None or not examples.enough:
-        return None
-    model = logistic.fit(examples.features[examples.fit], examples.member[examples.fit])
-    return _applied(model, examples, ~examples.fit)
 
 
 def _auxiliary(attack, views, seed):
@@ -196,53 +160,11 @@ def _auxiliary(attack, views, seed):
     return Trials(target=target, blind=blind, null=null)
 
 
-def transfer_attack(
-    attack: Attack,
-    learned: Labelled,
-    reference: Labelled,
-    images: Labelled,
-    judged: np.ndarray,
-    seed: int,
-) -> Trial | None:
-    """Fits an attack in one backbone and applies it in another.
-
-    Everything that the attack is fitted on, and that its features are standardised by, is auxiliary.
-
-    Args:
-      attack: of `attacks.get`, on images.
-      learned: auxiliary faces in the shadow, some of whom it was trained on.
-      reference: the same in the backbone that is attacked: strangers there.
-      images: N images in the backbone that is attacked.
-      judged: [N] bool, the images that evaluate it.
-      seed: of splits.
-
-    Returns:
-      What came of it, or None where the attack cannot be run.
-    """
-
-    def examples_of(part):
-        return attack.examples(part, np.ones(len(part), bool), seed)
-
-    known, strangers = examples_of(learned), examples_of(reference)
-    examples = examples_of(images)
-    if known is None or strangers is None or examples is None:
-        return None
-    if known.features.shape[1] != examples.features.shape[1]:
-        raise errors.InputError(
-            'shadow',
-            f'{known.features.shape[1]} features of {attack.title}',
-            f"{examples.features.shape[1]}: a shadow has the target's architecture",
-        )
-    model = logistic.fit(known.features, known.member)
-    return _applied(logistic.standardised_by(model, strangers.features), examples, judged)
-
-
-def _applied(model, examples, judged):
-    logits = np.asarray(logistic.logit(model, examples.features.astype(np.float32)))
-    return Trial(examples=examples, model=model, logits=logits, judged=judged)
-
-
-_SETTINGS = {'partial': _partial, 'auxiliary': _auxiliary}
+_SETTINGS: Mapping[str, Callable[..., Trials | None]] = {
+    'partial': _halved,
+    'auxiliary': _auxiliary,
+    'strangers': functools.partial(_halved, setting='strangers'),
+}
 
 
 def excess(ours: Scored, theirs: Scored, *, seed: int, replicates: int) -> dict[str, Any]:

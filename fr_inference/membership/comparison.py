@@ -25,8 +25,9 @@ ACCESS = ('file', 'answers')
 SETTINGS = ('partial', 'auxiliary', 'strangers')
 UNITS = ('image', 'person')
 
-_BLOCKS = ('blind', 'null', 'pictures', 'excess')
-_NAMES = ('attack', 'title', 'access', 'setting', 'unit', 'headline')
+_BLOCKS = ('blind', 'null', 'pictures', 'excess', 'best_of')
+_NAMES = ('attack', 'title', 'access', 'references', 'setting', 'unit', 'headline', 'further')
+_BEFORE = {'references': False, 'further': False}  # what older files do not say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,10 @@ class Comparison:
       unit: what it judges, an 'image' or a 'person' with several images.
       headline: whether it was chosen to head the report, before the data were seen.
       figures: of `intervals.figures`: auc, accuracy, tpr_at_fpr, their intervals, and counts.
+      references: whether it takes reference networks.
+      further: whether it is shown beside those that the verdict rests on.
+      best_of: of a further one, {'auc_ci99', 'excess_ci99'}: intervals that hold for all further ones
+        together, so that the best of them can be chosen after the data were seen (`best_of`).
       blind: the same of the same attack on a backbone that never saw the members, None where it could
         not be run.
       null: the same among strangers only, half of whom are called members; None where it could not.
@@ -60,6 +65,9 @@ class Comparison:
     unit: str
     headline: bool
     figures: Mapping[str, Any]
+    references: bool = False
+    further: bool = False
+    best_of: Mapping[str, Any] | None = None
     blind: Mapping[str, Any] | None = None
     null: Mapping[str, Any] | None = None
     pictures: Mapping[str, Any] | None = None
@@ -118,16 +126,21 @@ class Comparison:
         """What it says: `LEAK`, `CLEAR`, `OPEN` or `INVALID`.
 
         A leak is claimed only where both controls were run and held, the attack's own interval lies
-        above 0.5 and that of its excess over the blind control above 0. Clear needs both controls, an
+        above 0.5 and that of its excess over the blind control above 0; of a further attack those that
+        hold for all further ones together. Clear needs both controls, an
         excess that surely stays below `NEGLIGIBLE`, and the power to find one of `FINDABLE`.
         """
         if not self.valid:
             return INVALID
         if self.excess is None or self.null is None:
             return OPEN
-        low, high = self.excess['auc_ci95']
-        if low > 0 and self.figures['auc_ci95'][0] > 0.5:
+        if self.further and self.best_of is not None:
+            surely = self.best_of['auc_ci99'], self.best_of['excess_ci99']
+        else:
+            surely = self.figures['auc_ci95'], self.excess['auc_ci95']
+        if surely[0][0] > 0.5 and surely[1][0] > 0:
             return LEAK
+        high = self.excess['auc_ci95'][1]
         smallest = self.smallest_excess
         powerful = smallest is not None and smallest <= FINDABLE
         return CLEAR if high < NEGLIGIBLE and powerful else OPEN
@@ -156,7 +169,7 @@ class Comparison:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> 'Comparison':
         """Returns what `to_json` was made of, without the scores."""
-        known: dict[str, Any] = {name: entry[name] for name in _NAMES}
+        known: dict[str, Any] = {name: entry.get(name, _BEFORE.get(name)) for name in _NAMES}
         known |= {name: entry.get(name) for name in _BLOCKS}
         rest = {*_NAMES, *_BLOCKS, 'valid'}
         figures = {name: value for name, value in entry.items() if name not in rest}
@@ -181,13 +194,18 @@ def first_of(comparisons: Sequence[Comparison], unit: str) -> Comparison | None:
     return fitting[0] if fitting else None
 
 
+def weighed(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Returns those that a verdict rests on: chosen beforehand, or further ones that show a leak."""
+    return [one for one in comparisons if not one.further or one.kind == LEAK]
+
+
 def decisive(comparisons: Sequence[Comparison]) -> Comparison:
     """Returns the comparison that an audit's verdict rests on, and the report begins with.
 
     A leak comes first, then an open answer, then none; among equals the one chosen beforehand. An
     attack whose control failed stands last.
     """
-    return min(comparisons, key=lambda one: (_RANK.index(one.kind), not one.headline))
+    return min(weighed(comparisons), key=lambda one: (_RANK.index(one.kind), not one.headline))
 
 
 def kind_of(comparisons: Sequence[Comparison]) -> str:
@@ -197,4 +215,4 @@ def kind_of(comparisons: Sequence[Comparison]) -> str:
     failed: an attack that cannot be judged leaves the answer open.
     """
     kind = decisive(comparisons).kind
-    return OPEN if kind == CLEAR and not all(one.valid for one in comparisons) else kind
+    return OPEN if kind == CLEAR and not all(one.valid for one in weighed(comparisons)) else kind

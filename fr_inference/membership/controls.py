@@ -47,7 +47,7 @@ def null_labels(
 def null(images: Labelled, seed: int, *, least: int = LEAST_STRANGERS) -> Labelled:
     """Returns the non-members among the images, half of them called members."""
     strangers = images.select(~images.member)
-    return Labelled.of(strangers, null_labels(strangers.identities, seed, least=least))
+    return strangers.relabelled(null_labels(strangers.identities, seed, least=least))
 
 
 def blind_target(

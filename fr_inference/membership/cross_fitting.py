@@ -1,12 +1,18 @@
 """Logits of the examples that an attack is fitted on, by attacks that were not fitted on them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fr_inference.membership import labelled, logistic
 from fr_inference.membership.attack import Examples
+from fr_inference.membership.logistic import Logistic
+
+Fit = Callable[[np.ndarray, np.ndarray], Logistic]
+"""(features [N, F], member [N] bool) -> the model."""
 
 
-def logits(examples: Examples, seed: int) -> np.ndarray:
+def logits(examples: Examples, seed: int, fit: Fit = logistic.fit) -> np.ndarray:
     """Returns the logits [E] of all examples, none of them by a model that was fitted on that person.
 
     Outside the fit half the model fitted on the whole of it gives them. Inside, the model fitted on the
@@ -16,13 +22,13 @@ def logits(examples: Examples, seed: int) -> np.ndarray:
     Args:
       examples: with four or more people a side in the fit half.
       seed: of the split of the fit half.
+      fit: what fits a model.
     """
-    fit, member, features = examples.fit, examples.member, examples.features
-    found = np.array(logistic.logit(logistic.fit(features[fit], member[fit]), features), np.float64)
-    inside = np.flatnonzero(fit)
+    half, member, features = examples.fit, examples.member, examples.features
+    found = logistic.scores(fit(features[half], member[half]), features).astype(np.float64)
+    inside = np.flatnonzero(half)
     names = [examples.names[row] for row in inside]
     first = labelled.fit_half(names, member[inside], seed, least=2)
     for learn, judge in ((inside[first], inside[~first]), (inside[~first], inside[first])):
-        model = logistic.fit(features[learn], member[learn])
-        found[judge] = np.asarray(logistic.logit(model, features[judge]))
+        found[judge] = logistic.scores(fit(features[learn], member[learn]), features[judge])
     return found

@@ -4,7 +4,7 @@ Nobody is on both sides of an attack's fit and its evaluation.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,27 @@ class Labelled(Measurements):
 
     Attributes:
       member: [N] bool.
+      references: name -> the same images in a network that the training may have started from, or that
+        resembles the backbone.
+      blind: the same images in a backbone that never saw them.
     """
 
     member: np.ndarray
+    references: Mapping[str, Measurements] = dataclasses.field(default_factory=dict)
+    blind: Measurements | None = None
 
     @classmethod
-    def of(cls, measured: Measurements, member: np.ndarray) -> 'Labelled':
-        """Returns measurements with their labels ([N] bool)."""
-        return cls(**vars(measured) | {'member': np.asarray(member, bool)})
+    def of(
+        cls,
+        measured: Measurements,
+        member: np.ndarray,
+        references: Mapping[str, Measurements] | None = None,
+        blind: Measurements | None = None,
+    ) -> 'Labelled':
+        """Returns measurements with their labels ([N] bool), beside those of other backbones."""
+        own = {field.name: getattr(measured, field.name) for field in _MEASURED}
+        member = np.asarray(member, bool)
+        return cls(**own, member=member, references=references or {}, blind=blind)
 
     @property
     def log_distances(self) -> np.ndarray:
@@ -40,7 +53,37 @@ class Labelled(Measurements):
     def select(self, rows: Sequence[int] | np.ndarray) -> 'Labelled':
         """Returns the images at `rows` (positions or a mask)."""
         chosen: Any = measurements.select(self, rows)
-        return dataclasses.replace(chosen, member=self.member[np.asarray(rows)])
+        return dataclasses.replace(
+            chosen,
+            member=self.member[np.asarray(rows)],
+            references={
+                name: measurements.select(one, rows) for name, one in self.references.items()
+            },
+            blind=measurements.select(self.blind, rows) if self.blind is not None else None,
+        )
+
+    def relabelled(self, member: np.ndarray) -> 'Labelled':
+        """Returns the same images with other labels ([N] bool)."""
+        return dataclasses.replace(self, member=np.asarray(member, bool))
+
+
+_MEASURED = dataclasses.fields(Measurements)
+
+
+def concat(first: Labelled, second: Labelled) -> Labelled:
+    """Returns the images of both, as the same backbones see them."""
+    whole: Any = measurements.concat(first, second)
+    return dataclasses.replace(
+        whole,
+        member=np.concatenate([first.member, second.member]),
+        references={
+            name: measurements.concat(one, second.references[name])
+            for name, one in first.references.items()
+        },
+        blind=measurements.concat(first.blind, second.blind)
+        if first.blind is not None and second.blind is not None
+        else None,
+    )
 
 
 def fit_half(

@@ -32,7 +32,47 @@ def of_views(views: Views) -> list[str]:
             'random ones without having learned anyone. A backbone trained on other faces (blind) '
             'excludes that.'
         )
+    return found + _of_references(views)
+
+
+def _of_references(views):
+    """Where a reference differs from the target in more than training, and where it is no control."""
+    if not views.references:
+        return []
+    found = []
+    target = views.target
+    started = ((target.recipe or {}).get('start') or {}).get('sha256')
+    for name, one in views.references.items():
+        if one.sha256 and one.sha256 == started:
+            continue  # by the target's own record, training started from it
+        differs = [
+            f'{what} ({mine} and {other})'
+            for what, mine, other in (
+                ('architecture', target.architecture, one.architecture),
+                ('input', target.input.pixels, one.input.pixels),
+                ('recipe', _short(target.recipe), _short(one.recipe)),
+            )
+            if mine != other
+        ]
+        if differs:
+            found.append(
+                f'Reference {name} and the target differ in {", ".join(differs)}: what differs between '
+                'their answers need not come from the members alone.'
+            )
+    if views.blind_is_reference:
+        found.append(
+            'A reference is the blind backbone as well: compared with itself it says nothing, so that '
+            'attacks with references have no blind control. Another backbone (blind) gives them one.'
+        )
     return found
+
+
+def _short(recipe):
+    """What a recipe says of the training itself, short enough for a sentence."""
+    if not recipe:
+        return 'none recorded'
+    known = ('epochs', 'learning_rate', 'batch_size')
+    return ', '.join(f'{name} {recipe[name]}' for name in known if name in recipe) or 'recorded'
 
 
 def of_members(members: Mapping[str, Any]) -> list[str]:
@@ -64,14 +104,29 @@ def of_shadow(target: Target, start: Target | None) -> str:
     )
 
 
-def of_attacks(chosen: Sequence[Attack], comparisons: Sequence[Comparison]) -> list[str]:
-    """Returns which of the chosen attacks could not be run, and why."""
+def of_attacks(
+    chosen: Sequence[Attack], comparisons: Sequence[Comparison], *, references: bool
+) -> list[str]:
+    """Returns which of the chosen attacks could not be run, and why.
+
+    Args:
+      chosen: the attacks that were asked for.
+      comparisons: what came of those that were run.
+      references: whether there were reference networks.
+    """
     ran = {comparison.attack for comparison in comparisons}
-    return [
+    missing = [attack for attack in chosen if attack.name not in ran]
+    found = [
         f'{attack.title}: not run; the attack needs {attack.needs}.'
-        for attack in chosen
-        if attack.name not in ran
+        for attack in missing
+        if references or not attack.references
     ]
+    if not references and any(attack.references for attack in missing):
+        found.append(
+            'No reference network was given (references): somebody who holds the network that the '
+            'training started from, or one like it, may learn more than is shown here.'
+        )
+    return found
 
 
 def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:

@@ -14,8 +14,9 @@ from fr_inference.membership import attack
 from fr_inference.membership.attack import Attack, Examples
 
 
-def _statistics(image, embedding, distances):
+def _statistics(look, network):
     """Mean and spread of each channel, sharpness along both axes, and shares of black and white."""
+    image = look.image
     grey = image.mean(-1)
     sharpness = [jnp.log1p(jnp.abs(jnp.diff(grey, axis=axis)).mean()) for axis in (0, 1)]
     fine = (

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import errors
+from fr_inference import config, errors
 from fr_inference.data.faces import Faces
-from fr_inference.membership import logistic
+from fr_inference.membership import labelled, usage
 from fr_inference.membership.attack import Attack
-from fr_inference.membership.comparing import Trial, Trials
+from fr_inference.membership.comparing import Trials
 from fr_inference.membership.labelled import Labelled
+from fr_inference.membership.trials import Trial, run_attack
 from fr_inference.membership.views import Views
 from fr_inference.metrics.intervals import Scored
 from fr_inference.models.target import Target
@@ -59,6 +60,26 @@ def figures(
     return found
 
 
+def collection(
+    attack: Attack, trials: Trials, views: Views, faces: Faces, settings: config.Settings
+) -> dict[str, Any] | None:
+    """Returns how much of a collection was used for training, by `usage.share`.
+
+    Args:
+      attack: on images.
+      trials: what it gave in the target, in the partial setting.
+      views: what it was fitted on.
+      faces: the collection.
+      settings: seed and replicates.
+    """
+    seen = _Seen(attack, trials.target, views, views.target, views.in_target, settings.seed)
+    scores, names = seen.scores(seen.measured(faces, 'collection'))
+    unknown = Scored(scores=scores, member=np.zeros(len(scores), bool), identities=names)
+    return usage.share(
+        trials.target.scored, unknown, seed=settings.seed, replicates=settings.replicates
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Seen:
     """An attack that was fitted in one backbone, and further faces as that backbone sees them."""
@@ -76,15 +97,17 @@ class _Seen:
         return self.trial.logits[rows], tuple(self.images.identities[row] for row in rows)
 
     def measured(self, faces, label):
-        found = self.views.measure(self.backbone, faces, label, self.attack.measured)
-        return Labelled.of(found, np.zeros(len(found), bool))
+        features = [
+            feature for one in (self.attack, *self.attack.parts) for feature in one.measured
+        ]
+        return self.views.strangers(self.backbone, faces, label, tuple(dict.fromkeys(features)))
 
     def scores(self, others):
-        """(logits, names) of other images."""
-        examples = self.attack.examples(others, others.member, self.seed)
-        assert examples is not None, 'the attack ran in the same backbone'
-        logits = logistic.logit(self.trial.model, examples.features.astype(np.float32))
-        return np.asarray(logits), examples.names
+        """(logits, names) of other images, which the attack is fitted as little on as on the judged."""
+        fit = np.append(self.views.fit, np.zeros(len(others), bool))
+        trial = run_attack(self.attack, labelled.concat(self.images, others), fit, self.seed)
+        assert trial is not None, 'the attack ran in the same backbone'
+        return trial.logits[len(self.images) :], others.identities
 
     def same_people(self, faces, label):
         """(logits, names) of other images of the members that are judged."""

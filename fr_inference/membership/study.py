@@ -9,15 +9,19 @@ import numpy as np
 
 from fr_inference import config, errors
 from fr_inference.data.faces import Faces
+from fr_inference.measuring.features import Feature
 from fr_inference.membership import (
     attacks,
+    best_of,
     comparing,
     controls,
     exposed,
     labelled,
     layer_figures,
     limitations,
+    picture_statistics,
     populations,
+    trials,
 )
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparing import Trials
@@ -46,9 +50,17 @@ class Findings:
 
 
 def chosen(settings: config.Settings) -> list[Attack]:
-    """Returns the attacks that the settings ask for, all by default, in the order of the report."""
-    wanted = settings.attacks or attacks.names()
-    return [attacks.get(name) for name in attacks.names() if name in wanted]
+    """Returns the attacks that the settings ask for, in the order of the report."""
+    return attacks.chosen(settings.attacks)
+
+
+def features_of(settings: config.Settings) -> list[Feature]:
+    """Returns what the chosen attacks and the controls need of each image, once each.
+
+    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
+    """
+    wanted = [one for attack in chosen(settings) for one in attack.measured]
+    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def check(faces: Mapping[str, Faces], seed: int) -> None:
@@ -81,7 +93,7 @@ def run(
 
     Args:
       views: by `measure_views`, with the features of `chosen(settings)`.
-      faces: 'member_identities' and 'shift' where there are any.
+      faces: 'member_identities', 'shift' and 'collection' where there are any.
       settings: how.
       trained: who is in the target's own list of training images; None where it has no list.
 
@@ -95,13 +107,13 @@ def run(
         intervals.figures, seed=settings.seed, replicates=settings.replicates
     )
     membership: dict[str, Any] = {'comparisons': [one.to_json() for one in comparisons]}
-    by_key = {one.key: trials for one, trials in ran}
+    by_key = {one.key: behind for one, behind in ran}
     by_image = first_of(comparisons, 'image')
     if by_image is not None:
         membership['populations'] = {
             'members_vs_nonmembers': by_image.figures,
             **populations.figures(
-                attacks.get(by_image.attack),
+                next(attack for attack in wanted if attack.name == by_image.attack),
                 by_key[by_image.key],
                 views,
                 faces,
@@ -109,39 +121,55 @@ def run(
                 of_scores,
             ),
         }
+        if 'collection' in faces:
+            membership['collection'] = populations.collection(
+                next(attack for attack in wanted if attack.name == by_image.attack),
+                by_key[by_image.key],
+                views,
+                faces['collection'],
+                settings,
+            )
     if views.in_target.layers:
         membership['layers'] = layer_figures.figures(views.in_target, views.fit, seed=settings.seed)
     if views.shadow is not None:
-        membership['shadow'] = _shadow(ran, views, settings, of_scores)
+        membership['shadow'] = _shadow(wanted, ran, views, settings, of_scores)
     return Findings(
         comparisons=comparisons,
-        logits={one.key: trials.target.logits for one, trials in ran if one.unit == 'image'},
+        logits={one.key: behind.target.logits for one, behind in ran if one.unit == 'image'},
         membership=membership,
         exposed=_exposed(views, comparisons, by_key, trained),
         limits=[
             *limitations.of_views(views),
-            *limitations.of_attacks(wanted, comparisons),
+            *limitations.of_attacks(wanted, comparisons, references=bool(views.references)),
             *limitations.of_numbers(comparisons),
         ],
     )
 
 
 def _compare(wanted, views, settings):
-    """[(comparison, trials)] in the order of the report; the first heads it."""
+    """[(comparison, trials)] in the order of the report; the first heads it.
+
+    The verdict rests on the attack that heads the report, with the knowledge of some members or of a
+    shadow, and on the attacks on people. All others are further ones.
+    """
     found: list[tuple[Comparison, Trials]] = []
     pictures: dict[str, Mapping[str, Any] | None] = {}  # unit -> what all attacks on it share
+    first: dict[str, str] = {}  # unit -> the attack on it that the verdict rests on
     for attack in wanted:
         for setting in attack.settings:
+            counted = first.get(attack.unit, attack.name) == attack.name
             pair = comparing.compare(
                 attack,
                 setting,
                 views,
                 settings,
                 headline=not found,
+                further=not counted or setting == 'strangers',
                 pictures=pictures.get(attack.unit),
             )
             if pair is not None:
                 found.append(pair)
+                first[attack.unit] = first.get(attack.unit, attack.name)
                 pictures[attack.unit] = pair[0].pictures
     if not found:
         raise errors.InputError(
@@ -149,10 +177,17 @@ def _compare(wanted, views, settings):
             f'nothing that can be run on {views.target.name}',
             '; or '.join(f'{attack.needs} ({attack.name})' for attack in wanted),
         )
-    return found
+    adjusted = best_of.intervals(
+        [one for one, _ in found if one.further],
+        seed=settings.seed,
+        replicates=settings.replicates,
+    )
+    return [
+        (dataclasses.replace(one, best_of=adjusted.get(one.key)), behind) for one, behind in found
+    ]
 
 
-def _shadow(ran, views, settings, of_scores):
+def _shadow(wanted, ran, views, settings, of_scores):
     """What the shadow is, and what the attack that was moved from it reaches in the shadow itself."""
     images = views.shadow.in_shadow
     found = {
@@ -164,9 +199,10 @@ def _shadow(ran, views, settings, of_scores):
     moved = next((one for one, _ in ran if one.setting == 'auxiliary'), None)
     if moved is not None:
         fit = labelled.fit_half(images.identities, images.member, settings.seed)
-        own = comparing.run_attack(attacks.get(moved.attack), images, fit, settings.seed)
-        assert own is not None, 'it was fitted on these images before'
-        found['on_itself'] = of_scores(own.scored)
+        attack = next(attack for attack in wanted if attack.name == moved.attack)
+        own = trials.run_attack(attack, images, fit, settings.seed)
+        if own is not None:  # half of the shadow's people may be too few
+            found['on_itself'] = of_scores(own.scored)
     return found
 
 

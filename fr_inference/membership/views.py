@@ -71,6 +71,7 @@ class Views:
       shadow: the auxiliary faces, where there is a shadow.
       skipped: path -> reason, of images that could not be read; `measure` adds to it.
       measure: measures other faces with the same settings.
+      references: name -> networks that the training may have started from, or that resemble the target.
     """
 
     faces: Faces
@@ -83,6 +84,45 @@ class Views:
     shadow: ShadowViews | None
     skipped: dict[str, str]
     measure: Measure
+    references: Mapping[str, Target] = dataclasses.field(default_factory=dict)
+
+    @property
+    def blind_is_reference(self) -> bool:
+        """Whether the blind backbone is one of the references: compared with itself it says nothing."""
+        digests = {one.sha256 for one in self.references.values() if one.sha256}
+        return bool(digests) and self.blind.sha256 in digests
+
+    def strangers(
+        self, backbone: Target, faces: Faces, label: str, features: Sequence[Feature] = ()
+    ) -> Labelled:
+        """Returns other faces, none of them a member, in a backbone and all that stand beside it.
+
+        Args:
+          backbone: `target` or `blind`.
+          faces: of anybody.
+          label: of the progress.
+          features: what is measured of each image besides distances and embedding.
+        """
+        return _beside(self.measure, self.references, self.blind)(backbone, faces, label, features)
+
+
+def _beside(measure, references, blind):
+    """Measures faces in a backbone, and in the references and the blind backbone."""
+
+    def seen(backbone, faces, label, features=()):
+        measured = measure(backbone, faces, label, features)
+        others = {
+            name: measure(one, faces, f'{label}, reference {name}')
+            for name, one in references.items()
+        }
+        return Labelled.of(
+            measured,
+            np.zeros(len(measured), bool),
+            others,
+            measured if backbone is blind else measure(blind, faces, f'{label}, blind'),
+        )
+
+    return seen
 
 
 def measure_views(
@@ -93,6 +133,7 @@ def measure_views(
     features: Sequence[Feature] = (),
     shadow: Shadow | None = None,
     blind: Target | None = None,
+    references: Mapping[str, Target] | None = None,
     scores: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Views:
@@ -106,6 +147,7 @@ def measure_views(
       shadow: trained on part of 'auxiliary'.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
+      references: name -> networks that the training may have started from, or that resemble the target.
       scores: folder of rows that were computed before, of `measurements.measure`.
       progress: called as progress(label, done, total).
 
@@ -132,14 +174,20 @@ def measure_views(
 
     everyone = concat([faces['members'], faces['nonmembers']], 'members and non-members')
 
-    def seen_in(backbone, label):
-        measured = measure(backbone, everyone, label, features)
-        return Labelled.of(measured, measured.index < len(faces['members']))
-
-    in_target = seen_in(target, 'target')
-    fit = fit_half(in_target.identities, in_target.member, settings.seed)
-    other = blind or _untrained(target, everyone, in_target, fit, settings)
-    in_blind = _blind_view(in_target, seen_in(other, 'blind control'))
+    references = dict(references or {})
+    measured = measure(target, everyone, 'target', features)
+    member = measured.index < len(faces['members'])
+    fit = fit_half(measured.identities, member, settings.seed)
+    other = blind or _untrained(target, everyone, measured, fit, settings)
+    unseen = _blind_view(measured, measure(other, everyone, 'blind control', features))
+    beside = {
+        'references': {
+            name: measure(one, everyone, f'reference {name}') for name, one in references.items()
+        },
+        'blind': unseen,
+    }
+    in_target = Labelled.of(measured, member, **beside)
+    in_blind = Labelled.of(unseen, member, **beside)
     by_shadow = None
     if shadow is not None and in_target.layers:
         by_shadow = _shadow_views(
@@ -148,7 +196,7 @@ def measure_views(
             {'target': target, 'blind': other},
             {'target': in_target.layers, 'blind': in_blind.layers},
             settings.skip_bad,
-            functools.partial(measure, features=features),
+            functools.partial(_beside(measure, references, other), features=features),
         )
     return Views(
         faces=everyone,
@@ -161,6 +209,7 @@ def measure_views(
         shadow=by_shadow,
         skipped=skipped,
         measure=measure,
+        references=references,
     )
 
 
@@ -209,15 +258,13 @@ def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
             'some of them, and not all',
         )
 
-    def strangers(backbone, label):
-        measured = measure(backbone, auxiliary, label)
-        return Labelled.of(measured, np.zeros(len(measured), bool))
-
     alike = len(layers['blind']) == len(seen.layers)
     return ShadowViews(
         name=shadow.target.name,
         recipe=shadow.target.recipe,
-        in_shadow=Labelled.of(seen, member),
-        in_target=strangers(backbones['target'], 'auxiliary faces'),
-        in_blind=strangers(backbones['blind'], 'auxiliary faces, blind') if alike else None,
+        in_shadow=seen.relabelled(member),
+        in_target=measure(backbones['target'], auxiliary, 'auxiliary faces'),
+        in_blind=measure(backbones['blind'], auxiliary, 'auxiliary faces, blind')
+        if alike
+        else None,
     )

@@ -14,6 +14,7 @@ from fr_inference.membership.comparison import (
     decisive,
     first_of,
     kind_of,
+    weighed,
 )
 from fr_inference.metrics import power
 from fr_inference.report import wording
@@ -49,6 +50,7 @@ def of(
       populations: `membership.populations` of `audit.json`: other photographs of the members' people.
       data: `data` of `audit.json`: how many people and images there were.
     """
+    found = weighed(found)
     kind = kind_of(found)
     first, *rest = (_finding(one, found) for one in in_order(found))
     said = [_ASKED, f'Found: {first}', *map(capital, rest)]

@@ -130,12 +130,15 @@ class TestMeasure:
         np.testing.assert_array_equal(whole.distances[found.index], found.distances)
 
 
-def brightness(image, embedding, distances):
-    return jnp.stack([image.mean(), embedding.sum(), distances.sum()])
+def brightness(look, network):
+    return jnp.stack([look.image.mean(), look.embedding.sum(), look.distances.sum()])
 
 
 class TestFeatures:
-    FEATURES = (Feature('brightness', brightness), Feature('first', lambda image, *_: image[0, 0]))
+    FEATURES = (
+        Feature('brightness', brightness),
+        Feature('first', lambda look, _: look.image[0, 0]),
+    )
 
     def test_are_kept_beside_the_rest(self, target, faces, tmp_path):
         plain = measurements.measure(target, faces, batch_size=4)
@@ -156,18 +159,29 @@ class TestFeatures:
         part = measurements.select(again, [3, 4])
         np.testing.assert_array_equal(part.extra['first'], found.extra['first'][[3, 4]])
 
+    def test_further_passes(self, target, faces):
+        """A feature may look at a changed picture: here the mirror image."""
+        mirrored = Feature(
+            'mirrored', lambda look, network: network.look(look.image[:, ::-1]).embedding
+        )
+        found = measurements.measure(target, faces, features=(mirrored,), batch_size=4)
+        expected = measurements.measure(target, faces, mirror=True, batch_size=4)
+        np.testing.assert_allclose(
+            found.extra['mirrored'], expected.embeddings, rtol=1e-4, atol=1e-5
+        )
+
     def test_other_features_are_other_rows(self, target, faces, tmp_path):
         few = faces.select(range(3))
-        changed = Feature('brightness', lambda image, *_: 2 * image.mean((0, 1)))
+        changed = Feature('brightness', lambda look, _: 2 * look.image.mean((0, 1)))
         for features in ((), self.FEATURES, self.FEATURES[:1], (changed,)):
             assert len(measured_in(target, few, tmp_path, features=features)[1]) == 3
 
     @pytest.mark.parametrize(
         'features',
         [
-            (Feature('a', lambda image, *_: image),),
-            (Feature('a', lambda image, *_: image.mean()),),
-            (Feature('a', lambda image, *_: image[0, 0].astype(jnp.int32)),),
+            (Feature('a', lambda look, _: look.image),),
+            (Feature('a', lambda look, _: look.image.mean()),),
+            (Feature('a', lambda look, _: look.image[0, 0].astype(jnp.int32)),),
             (Feature('a', brightness), Feature('a', brightness)),
         ],
     )

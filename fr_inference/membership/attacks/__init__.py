@@ -1,32 +1,52 @@
-"""The attacks, one file each: a module of this package that holds `ATTACK` is one.
+"""The attacks: a module of this package holds one as `ATTACK`, or several of one idea as `ATTACKS`.
 
->>> names()
-('bn-distance', 'people')
+>>> names()[-3:]
+('reference-distances', 'reference-ratio', 'reference-ratio-distances')
 >>> get('people').unit
 'person'
+>>> [part.name for part in chosen(('norm', 'bn-distance', 'combined-answers'))[0].parts]
+['norm']
 """
 
+import dataclasses
 import functools
 import importlib
 import pkgutil
+from collections.abc import Sequence
+
+import numpy as np
 
 from fr_inference import errors
-from fr_inference.membership.attack import Attack
+from fr_inference.membership.attack import Attack, of_images
 
-# Reported first, in this order, whatever else there is; the first was chosen to head every report.
-_FIRST = ('bn-distance', 'people')
+ALL = 'all'
+"""Stands for every attack, in options."""
+
+# Reported first, in this order, whatever else there is. The first that can be run heads the report: it
+# was chosen before the data were seen.
+_FIRST = (
+    'combined-file-references',
+    'combined-file',
+    'combined-answers-references',
+    'combined-answers',
+    'bn-distance',
+    'people',
+)
 
 
 @functools.cache
 def _found() -> dict[str, Attack]:
     found: dict[str, Attack] = {}
-    for module in pkgutil.iter_modules(__path__):
-        attack = importlib.import_module(f'{__name__}.{module.name}').ATTACK
-        if attack.name in found:
-            raise errors.InputError(
-                'attack', f'{attack.name!r} a second time in {module.name}.py', 'a name of its own'
-            )
-        found[attack.name] = attack
+    for file in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f'{__name__}.{file.name}')
+        for attack in getattr(module, 'ATTACKS', None) or (module.ATTACK,):
+            if attack.name in found:
+                raise errors.InputError(
+                    'attack',
+                    f'{attack.name!r} a second time in {file.name}.py',
+                    'a name of its own',
+                )
+            found[attack.name] = attack
     rest = sorted(set(found) - set(_FIRST))
     return {name: found[name] for name in (*_FIRST, *rest)}
 
@@ -37,17 +57,80 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Attack:
-    """Returns an attack.
+    """Returns an attack; one that combines others has no parts yet (`chosen`).
+
+    Args:
+      name: of one of this package, or 'module:name' of an `Attack` or of a function (images, fit, seed)
+        -> features [N, F], which needs nothing but distances and embeddings.
 
     Raises:
       InputError: when there is none of that name.
     """
+    if ':' in name:
+        return _own(name)
     errors.one_of('attacks', name, names())
     return _found()[name]
+
+
+def _own(path: str) -> Attack:
+    """An attack of the user's own, from a module that Python finds."""
+    module, _, name = path.partition(':')
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise errors.InputError(
+            'attacks', f'{path!r}: {error}', "'module:name' of a module that Python finds"
+        ) from error
+    if isinstance(found, Attack):
+        if found.name in names():
+            raise errors.InputError('attacks', f'{path!r} named {found.name!r}', 'a new name')
+        return found
+    if not callable(found):
+        raise errors.InputError('attacks', f'{path!r}, a {type(found).__name__}', 'an Attack')
+
+    def examples(images, fit, seed):
+        return of_images(images, fit, np.asarray(found(images, fit, seed), np.float64))
+
+    return Attack(
+        name=path.replace(':', '-'),
+        title=(found.__doc__ or name).strip().splitlines()[0].rstrip('.'),
+        source=path,
+        access='file',
+        unit='image',
+        needs='what it takes',
+        examples=examples,
+    )
+
+
+def chosen(wanted: Sequence[str] = ()) -> list[Attack]:
+    """Returns the attacks that are asked for, in the order in which they are reported.
+
+    Args:
+      wanted: names; 'all' stands for every attack, nothing for those that take no further pass. Those of
+        the user's own come last.
+    """
+    own = [get(name) for name in wanted if ':' in name]
+    every = [get(name) for name in names()]
+    if not wanted:
+        found = [attack for attack in every if not attack.passes]
+    elif ALL in wanted:
+        found = every
+    else:
+        found = [attack for attack in every if attack.name in wanted]
+    found += own
+    single = [attack for attack in found if not attack.combines and attack.unit == 'image']
+    return [
+        dataclasses.replace(
+            attack, parts=tuple(part for part in single if part.takes_no_more_than(attack))
+        )
+        if attack.combines
+        else attack
+        for attack in found
+    ]
 
 
 def __getattr__(name: str) -> object:
     """`NAMES`, for the choices of an option, read when it is asked for."""
     if name == 'NAMES':
-        return names()
+        return (*names(), ALL)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,0 +1,57 @@
+"""How similar an image is to strangers: training may push its members away from everybody else.
+
+The cosines of its embedding with those of strangers: 16 quantiles, the mean of the ten highest, the
+highest. The strangers are those of the fit half; nobody is compared with themselves.
+"""
+
+import numpy as np
+
+from fr_inference import rng
+from fr_inference.membership import attack
+
+_MOST = 4096  # strangers
+_QUANTILES = np.linspace(0, 1, 16)
+_HIGHEST = 10
+_CHUNK_NUMBERS = 1 << 24
+
+
+def _examples(images, fit, seed):
+    anchors = np.flatnonzero(fit & ~images.member)
+    if len({images.identities[row] for row in anchors}) < 2:
+        return None
+    drawn = rng.numpy_generator(seed, 'anchors').permutation(anchors)[:_MOST]
+    units = images.embeddings.astype(np.float32)
+    units = units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
+    names = np.asarray(images.identities)
+    rows = max(1, _CHUNK_NUMBERS // len(drawn))
+    found = [
+        _of_cosines(
+            units[start : start + rows] @ units[drawn].T,
+            names[start : start + rows, None] == names[drawn],
+        )
+        for start in range(0, len(names), rows)
+    ]
+    return attack.of_images(images, fit, np.concatenate(found).astype(np.float64))
+
+
+def _of_cosines(cosines, own):
+    """[n, A] cosines, and which of them are with images of the same person -> [n, 18]."""
+    cosines = np.sort(np.where(own, np.inf, cosines), axis=1)  # own ones last
+    count = cosines.shape[1] - own.sum(1)
+    places = (_QUANTILES * (count[:, None] - 1)).round().astype(int)
+    quantiles = np.take_along_axis(cosines, places, axis=1)
+    top = count[:, None] - 1 - np.arange(_HIGHEST)
+    highest = np.take_along_axis(cosines, np.maximum(top, 0), axis=1)
+    return np.concatenate([quantiles, highest.mean(1, keepdims=True), highest[:, :1]], axis=1)
+
+
+ATTACK = attack.Attack(
+    name='anchors',
+    title='Similarity to strangers',
+    source='after SD-MI, AAAI 2023',
+    access='answers',
+    unit='image',
+    needs='two strangers to fit on',
+    examples=_examples,
+    settings=('partial',),
+)

@@ -1,0 +1,93 @@
+"""How unusual a signal is for a picture that looks like this one; fitted on strangers alone.
+
+From what a blind backbone sees of a picture, the signal's mean and spread among strangers are predicted;
+the score is how many spreads the target's signal lies above. It needs neither members nor a shadow. The
+signals are the length of the embedding, or the distance of each BatchNorm layer.
+"""
+
+import numpy as np
+
+from fr_inference import rng
+from fr_inference.membership import attack
+from fr_inference.membership.attacks.norm import log_norms
+
+_RIDGE = 1.0  # weight, as a share of the number of strangers
+_SOURCE = (
+    'after Bertran et al., quantile regression, NeurIPS 2023, arXiv 2307.03694; unseen classes as in '
+    'arXiv 2506.06488'
+)
+
+
+def _of_answers(images, fit, seed):
+    return _examples(images, log_norms(images.embeddings)[:, 1:2], fit, seed)
+
+
+def _of_distances(images, fit, seed):
+    if not images.layers:
+        return None
+    return _examples(images, images.log_distances.astype(np.float64), fit, seed)
+
+
+def _examples(images, signals, fit, seed):
+    """One feature for each of the signals [N, S]."""
+    strangers = fit & ~images.member
+    names = np.asarray(images.identities)
+    people = np.unique(names[strangers])
+    if images.blind is None or len(people) < 4:
+        return None
+    seen = images.blind.embeddings.astype(np.float64)
+    scores = _standard(seen, signals, strangers)
+    # Nobody is predicted by what was learned of themselves.
+    order = rng.numpy_generator(seed, 'quantile').permutation(len(people))
+    first = np.isin(names, people[order[: len(people) // 2]])
+    for judge in (strangers & first, strangers & ~first):
+        scores[judge] = _standard(seen, signals, strangers & ~judge)[judge]
+    return attack.of_images(images, fit, scores)
+
+
+def _standard(seen, signals, strangers):
+    """[N, S] standard scores of signals, by means and spreads that strangers ([N] bool) taught."""
+    centred = seen - seen[strangers].mean(0)
+    # All coordinates by one scale: those that vary little are shrunk most.
+    centred /= max(float(np.sqrt((centred[strangers] ** 2).mean())), 1e-12)
+    known = centred[strangers]
+    ridge = known.T @ known + _RIDGE * len(known) * np.eye(known.shape[1])
+    residuals = signals - _predicted(centred, signals, strangers, ridge)
+    floor = 1e-4 * residuals[strangers].var(0) + 1e-12
+    logs = _predicted(centred, np.log(residuals**2 + floor), strangers, ridge)
+    # A prediction far outside of what strangers show would make a picture arbitrarily sure.
+    logs = np.clip(logs, *np.quantile(logs[strangers], [0.05, 0.95], axis=0))
+    return residuals / np.exp(0.5 * logs)
+
+
+def _predicted(columns, values, strangers, ridge):
+    """Ridge regression of values [N, S] on columns [N, D], fitted on strangers."""
+    middle = values[strangers].mean(0)
+    learned = columns[strangers].T @ (values[strangers] - middle)
+    return middle + columns @ np.linalg.solve(ridge, learned)
+
+
+ATTACKS = (
+    attack.Attack(
+        name='quantile',
+        title='Length for its kind of picture',
+        source=_SOURCE,
+        access='answers',
+        unit='image',
+        needs='a blind backbone, and four strangers to fit on',
+        examples=_of_answers,
+        settings=('partial', 'strangers'),
+        signs=(1.0,),
+    ),
+    attack.Attack(
+        name='quantile-distances',
+        title='Distances for their kind of picture',
+        source=_SOURCE,
+        access='file',
+        unit='image',
+        needs='BatchNorm layers, a blind backbone, and four strangers to fit on',
+        examples=_of_distances,
+        settings=('partial',),  # members may be closer or farther, layer by layer
+        layers=True,
+    ),
+)

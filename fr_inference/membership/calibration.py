@@ -1,0 +1,64 @@
+"""A signal in the target, calibrated by the same signal in reference networks.
+
+Calibration says how unusual a picture is by itself: one that every network knows well has leaked
+nothing.
+"""
+
+import numpy as np
+
+
+def rmia(
+    target: np.ndarray,
+    references: np.ndarray,
+    population: np.ndarray,
+    population_references: np.ndarray,
+    *,
+    offset: float = 0.33,
+    gamma: float = 2.0,
+) -> np.ndarray:
+    """Returns the relative membership score: the share of strangers that an image beats by `gamma`.
+
+    Of an image x the ratio is p(x | target) / p(x), where p(x) = ((1 + a) m + 1 - a) / 2 stands for the
+    mean over networks trained with and without it: m is the mean over the references, which were trained
+    without.
+
+    Source: Zarifzadeh, Liu & Shokri, ICML 2024, arXiv 2312.03262, equations 2 and 10 (offline).
+
+    >>> rmia(np.array([0.9, 0.1]), np.array([[0.2, 0.2]]), np.array([0.3]), np.array([[0.3]]))
+    array([1., 0.])
+
+    Args:
+      target: [N] probabilities, above 0, that the target gives the images.
+      references: [R, N] those that the references give them.
+      population: [Z] those that the target gives strangers.
+      population_references: [R, Z] those that the references give strangers.
+      offset: a.
+      gamma: 1 or more.
+
+    Returns:
+      [N] float64, 0 to 1.
+    """
+    ratios = target / _expected(references, offset)
+    others = np.sort(population / _expected(population_references, offset))
+    return np.searchsorted(others, ratios / gamma, side='right') / len(others)
+
+
+def _expected(references, offset):
+    return ((1 + offset) * references.mean(0) + 1 - offset) / 2
+
+
+def base(target: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Returns the Bayes-optimal score: the signal less the logarithm of its mean in the references.
+
+    Source: BASE, "Practical Bayes-Optimal Membership Inference Attacks" (2025), for a signal that is a
+    logarithm.
+
+    >>> base(np.array([2.0, 2.0]), np.array([[2.0, 0.0], [2.0, 0.0]]))
+    array([0., 2.])
+
+    Args:
+      target: [N] signals, such as the negative loss; higher for members.
+      references: [R, N] the same in the references.
+    """
+    highest = references.max(0)
+    return target - highest - np.log(np.exp(references - highest).mean(0))

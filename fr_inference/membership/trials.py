@@ -1,0 +1,195 @@
+"""One attack in one backbone: fitted on some, applied to others, by what the attacker knows.
+
+'partial': half of the members and strangers. 'strangers': the same half of the strangers, no member.
+'auxiliary': a shadow's members and strangers; then the model is moved to the backbone that is attacked.
+An attack that combines others is fitted on their logits, none of which came from a model that was fitted
+on the same person.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from fr_inference import errors
+from fr_inference.membership import attack as attacking
+from fr_inference.membership import cross_fitting, labelled, logistic
+from fr_inference.membership.attack import Attack, Examples
+from fr_inference.membership.cross_fitting import Fit
+from fr_inference.membership.labelled import Labelled
+from fr_inference.membership.logistic import Logistic
+from fr_inference.metrics.intervals import Scored
+
+_LEAST_CROSS_FITTED = 4  # people of a side in the fit half: two in each half of it
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trial:
+    """An attack, fitted and applied in one backbone.
+
+    Attributes:
+      examples: images or people.
+      model: fitted on examples that the evaluation leaves out.
+      logits: [E] of all examples.
+      judged: [E] bool, the examples that evaluate it.
+    """
+
+    examples: Examples
+    model: Logistic
+    logits: np.ndarray
+    judged: np.ndarray
+
+    @property
+    def scored(self) -> Scored:
+        """The scores that figures are made of."""
+        return Scored(
+            scores=self.logits[self.judged],
+            member=self.examples.member[self.judged],
+            identities=tuple(self.examples.names[row] for row in np.flatnonzero(self.judged)),
+        )
+
+
+def run_attack(
+    attack: Attack, images: Labelled, fit: np.ndarray, seed: int, setting: str = 'partial'
+) -> Trial | None:
+    """Fits an attack on one half of the people and judges it on the other.
+
+    Args:
+      attack: of `attacks.chosen`.
+      images: N images in one backbone.
+      fit: [N] bool, by `labelled.fit_half`.
+      seed: of splits within the half.
+      setting: 'partial', or 'strangers' for a model that looks at no member.
+
+    Returns:
+      What came of it, or None where the attack cannot be run, or a half has too few people.
+    """
+    examples = _examples(attack, images, fit, seed, setting)
+    if examples is None or not examples.enough:
+        return None
+    model = _fit(attack, setting)(examples.features[examples.fit], examples.member[examples.fit])
+    return _applied(model, examples, ~examples.fit)
+
+
+def transfer_attack(
+    attack: Attack,
+    learned: Labelled,
+    reference: Labelled,
+    images: Labelled,
+    judged: np.ndarray,
+    seed: int,
+) -> Trial | None:
+    """Fits an attack in one backbone and applies it in another.
+
+    Everything that the attack is fitted on, and that its features are standardised by, is auxiliary.
+
+    Args:
+      attack: of `attacks.chosen`, on images.
+      learned: auxiliary faces in the shadow, some of whom it was trained on.
+      reference: the same in the backbone that is attacked: strangers there.
+      images: N images in the backbone that is attacked.
+      judged: [N] bool, the images that evaluate it.
+      seed: of splits.
+
+    Returns:
+      What came of it, or None where the attack cannot be run.
+    """
+    moved = _moved(attack, (learned, reference, images), seed)
+    if moved is None:
+        return None
+    known, strangers, examples = moved
+    model = logistic.fit(known.features, known.member)
+    return _applied(logistic.standardised_by(model, strangers.features), examples, judged)
+
+
+def _fit(attack, setting) -> Fit:
+    if setting == 'strangers':
+        return functools.partial(logistic.one_sided, signs=attack.signs)
+    return logistic.fit
+
+
+def _examples(attack, images, fit, seed, setting):
+    if not _measured(attack, images):
+        return None
+    if not attack.combines:
+        return attack.examples(images, fit, seed)
+    columns, parts = [], []
+    for part in _parts(attack, setting):
+        own = _examples(part, images, fit, seed, setting)
+        if own is not None and _can_be_cross_fitted(own):
+            columns.append(cross_fitting.logits(own, seed, _fit(part, setting)))
+            parts.append(part)
+    if not _worth_combining(attack, parts):
+        return None
+    return attacking.of_images(images, fit, np.stack(columns, 1))
+
+
+def _worth_combining(attack, parts):
+    """Whether it is more than what is combined with less access."""
+    return any(part.access == attack.access for part in parts) and (
+        not attack.references or any(part.references for part in parts)
+    )
+
+
+def _measured(attack, images):
+    """Whether all that it needs was measured."""
+    if attack.references and not images.references:
+        return False
+    return all(feature.name in images.extra for feature in attack.measured)
+
+
+def _parts(attack, setting):
+    return [part for part in attack.parts if setting in part.settings]
+
+
+def _can_be_cross_fitted(examples):
+    return all(
+        len(labelled.people_in(examples.names, examples.fit & side)) >= _LEAST_CROSS_FITTED
+        for side in (examples.member, ~examples.member)
+    )
+
+
+def _moved(attack, three, seed):
+    """Returns the examples of what is learned, of the strangers and of the images, or None."""
+    if not all(_measured(attack, images) for images in three):
+        return None
+    if attack.combines:
+        return _moved_parts(attack, three, seed)
+    found = [attack.examples(part, np.ones(len(part), bool), seed) for part in three]
+    known, strangers, examples = found
+    if known is None or strangers is None or examples is None:
+        return None
+    if known.features.shape[1] != examples.features.shape[1]:
+        raise errors.InputError(
+            'shadow',
+            f'{known.features.shape[1]} features of {attack.title}',
+            f"{examples.features.shape[1]}: a shadow has the target's architecture",
+        )
+    return known, strangers, examples
+
+
+def _moved_parts(attack, three, seed):
+    columns: tuple[list[np.ndarray], ...] = ([], [], [])
+    parts = []
+    for part in _parts(attack, 'auxiliary'):
+        moved = _moved(part, three, seed)
+        if moved is None or not _can_be_cross_fitted(moved[0]):
+            continue
+        known, strangers, examples = moved
+        model = logistic.fit(known.features, known.member)
+        there = logistic.standardised_by(model, strangers.features)
+        parts.append(part)
+        columns[0].append(cross_fitting.logits(known, seed))
+        columns[1].append(logistic.scores(there, strangers.features))
+        columns[2].append(logistic.scores(there, examples.features))
+    if not _worth_combining(attack, parts):
+        return None
+    return tuple(
+        attacking.of_images(images, np.ones(len(images), bool), np.stack(own, 1))
+        for images, own in zip(three, columns, strict=True)
+    )
+
+
+def _applied(model, examples, judged):
+    logits = logistic.scores(model, examples.features)
+    return Trial(examples=examples, model=model, logits=logits, judged=judged)
