@@ -430,6 +430,7 @@ class Planning(Config):
         ...,
         'Machines: v5e-N, v6e-N, v5p-N, tpu7x-N (as Google names accelerators), h100xN, h200xN, a100xN.',
         'machine',
+        absent='flags of plan stand before the name of the program',
     )
     price_per_hour: tuple[float, ...] = option(
         (), 'Price of one chip for an hour, one for each machine.', 'machine', low=0
