@@ -143,7 +143,7 @@ def audit(
     ...     settings=config.Settings(replicates=100),
     ... )
     >>> [comparison.key for comparison in found.comparisons if 'combined' in comparison.key]
-    ['combined-file/partial', 'combined-answers/partial']
+    ['combined-file/partial', 'combined-answers/partial', 'combined-answers/strangers']
     >>> found.comparisons[0].kind  # untrained: nothing can have leaked
     'open'
 
