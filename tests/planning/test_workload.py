@@ -92,6 +92,10 @@ def test_training_leaves_the_held_out_people_out():
             'steps',
         ),  # without a generator
         ('audit', {'target': 'none', 'members': '10'}, 'target'),
+        ('reconstruct', {'target': 'tiny', 'templates': '10'}, 'generator'),
+        ('reconstruct', {'generator': '8', 'templates': '10'}, 'target'),
+        ('reconstruct', {'target': 'tiny', 'generator': '8'}, 'templates'),
+        ('train_recognizer', {'arch': 'tiny'}, 'faces'),
     ],
 )
 def test_what_is_missing(program, given, field):
