@@ -63,6 +63,12 @@ def features_of(settings: config.Settings) -> list[Feature]:
     return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
+def passes(settings: config.Settings) -> int:
+    """Returns how many passes through the backbone an image takes, the first included."""
+    by_feature = {attack.measured: attack.passes for attack in chosen(settings)}
+    return 1 + sum(by_feature.values())
+
+
 def check(faces: Mapping[str, Faces], seed: int) -> None:
     """Checks the identity lists before measuring.
 

@@ -154,15 +154,16 @@ PROGRAMS: Mapping[str, Callable[[Flags], list[Part]]] = {
 
 
 def _measured(inputs, settings, target, amounts, *, membership):
-    """Scoring in the target and in its blind control, and in a shadow, which is trained as well."""
+    """Scoring in the target, its blind control and the references, and in a shadow, which is trained."""
     everyone = amounts['members'].images + amounts['nonmembers'].images
     auxiliary = amounts.get('auxiliary', Amount(0, 0))
     others = amounts.get('member_identities', Amount(0, 0)).images if membership else 0
-    far = amounts.get('shift', Amount(0, 0)).images if membership else 0
+    further = ('shift', 'collection') if membership else ()
+    far = sum(amounts.get(name, Amount(0, 0)).images for name in further)
     blind = inputs.blind and stand_ins.backbone(inputs.blind, 'blind', dtype=inputs.dtype)
     # The shadow has the target's architecture.
     in_target = everyone + others + far + 2 * auxiliary.images
-    in_blind = everyone + others + auxiliary.images
+    in_blind = everyone + others + far + auxiliary.images
     if not blind or (blind.apply, blind.input) == (target.apply, target.input):
         parts = [_scoring('scoring', target, in_target + in_blind, settings)]
     else:
@@ -170,6 +171,10 @@ def _measured(inputs, settings, target, amounts, *, membership):
             _scoring('scoring', target, in_target, settings),
             _scoring('scoring, blind', blind, in_blind, settings),
         ]
+    for name in inputs.references:
+        other = stand_ins.backbone(name, 'references', dtype=inputs.dtype)
+        seen = everyone + others + far + auxiliary.images
+        parts.append(_scoring(f'scoring, reference {name}', other, seen, Settings()))
     if auxiliary.images and inputs.shadow is None:
         recipe = records.recorded_recipe(target.recipe, seed=0)
         half = Amount(auxiliary.images // 2, max(1, auxiliary.people // 2))
@@ -240,6 +245,11 @@ def _search(searching, draws, candidates, steps, at_a_time=None):
     return [looks, search]
 
 
+def _flops(target, passes):
+    one = lowering.scoring_flops(target)
+    return None if one is None else passes * one
+
+
 def _scoring(name: str, target: Target, amount: int, settings: Settings) -> Part:
     def size(topology):
         share = -(-amount // topology.processes)
@@ -253,7 +263,7 @@ def _scoring(name: str, target: Target, amount: int, settings: Settings) -> Part
         option='batch_size',
         size=size,
         program=functools.partial(lowering.scoring, target, features),
-        flops=functools.partial(lowering.scoring_flops, target),
+        flops=functools.partial(_flops, target, study.passes(settings)),
         narrow=stand_ins.narrow(target),
         dtype=stand_ins.dtype(target),
     )
