@@ -94,7 +94,14 @@ class Attack:
         errors.one_of('unit', self.unit, UNITS)
         for setting in self.settings:
             errors.one_of('settings', setting, SETTINGS)
-        if ('strangers' in self.settings) != bool(self.signs):
+        if self.unit == 'person' and 'auxiliary' in self.settings:
+            raise errors.InputError(
+                'settings',
+                'auxiliary',
+                "others: a shadow's attacks are on images",
+                inside=self.name,
+            )
+        if ('strangers' in self.settings) != any(self.signs):
             raise errors.InputError(
                 'signs', self.signs, "signs of the features, for the setting 'strangers' only"
             )
