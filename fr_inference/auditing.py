@@ -19,8 +19,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
-from fr_inference.measuring.features import Feature
-from fr_inference.membership import limitations, picture_statistics, study
+from fr_inference.membership import limitations, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
@@ -109,6 +108,7 @@ def audit(
     name: str = 'custom model',
     member_identities: FacesSource | None = None,
     shift: FacesSource | None = None,
+    collection: FacesSource | None = None,
     auxiliary: FacesSource | None = None,
     shadow: Shadow | None = None,
     shadow_init: TargetSource | None = None,
@@ -143,7 +143,7 @@ def audit(
     ...     settings=config.Settings(replicates=100),
     ... )
     >>> [comparison.key for comparison in found.comparisons if 'combined' in comparison.key]
-    ['combined-file/partial', 'combined-answers/partial']
+    ['combined-file/partial', 'combined-answers/partial', 'combined-answers/strangers']
     >>> found.comparisons[0].kind  # untrained: nothing can have leaked
     'open'
 
@@ -162,6 +162,7 @@ def audit(
       name: how the report calls a function's model.
       member_identities: other images of the members' people.
       shift: faces of another source.
+      collection: faces of which nobody knows whether they were used; how many were is estimated.
       auxiliary: faces of people who are neither members nor non-members, for the setting without any
         known member.
       shadow: a backbone trained on part of `auxiliary`; for a registered architecture one is trained
@@ -190,6 +191,7 @@ def audit(
         'auxiliary': auxiliary,
         'member_identities': member_identities,
         'shift': shift,
+        'collection': collection,
     }
     opened = Opened(
         target=backbone,
@@ -271,7 +273,7 @@ def run(
         opened.target,
         faces,
         settings=settings,
-        features=features_of(settings),
+        features=study.features_of(settings),
         shadow=shadow,
         blind=opened.blind,
         references=opened.references,
@@ -327,15 +329,6 @@ def _trained_shadow(opened, faces, settings, folder, progress):
         progress=progress,
     )
     return Shadow(target=trained, digests=trained_on)
-
-
-def features_of(settings: config.Settings) -> list[Feature]:
-    """Returns what the chosen attacks and the controls need of each image, once each.
-
-    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
-    """
-    wanted = [one for attack in study.chosen(settings) for one in attack.measured]
-    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def _request(opened, search):

@@ -53,7 +53,7 @@ def check_attacks(opened: Opened, settings: config.Settings, search: config.Sear
     if search is None and not any('auxiliary' in attack.settings for attack in chosen):
         unused.append('auxiliary')
     if not any(attack.unit == 'image' and 'partial' in attack.settings for attack in chosen):
-        unused += ['member_identities', 'shift']
+        unused += ['member_identities', 'shift', 'collection']
     for name in unused:
         if name in faces:
             raise errors.InputError(
@@ -119,11 +119,10 @@ def misfits(
     """
     found: dict[str, str] = {}
     given: dict[str, Target | None] = {
-        f'references {name}': one for name, one in opened.references.items()
-    } | {
         'shadow': opened.shadow.target if opened.shadow is not None else None,
         'blind': opened.blind,
         'evaluator': opened.evaluator,
+        **{f'references {name}': one for name, one in opened.references.items()},
     }
     for field, backbone in given.items():
         if backbone is None:

@@ -202,6 +202,12 @@ class Inputs(Aligning, Backbone):
         None, "Other images of the members' people.", 'faces', names='FACES'
     )
     shift: str | None = option(None, 'Faces from another source.', 'faces', names='FACES')
+    collection: str | None = option(
+        None,
+        'Faces of which nobody knows whether they were used: how many were is estimated.',
+        'faces',
+        names='FACES',
+    )
     auxiliary: str | None = option(
         None,
         'Faces of further people: adds the attack that knows no member (it trains a shadow).',
@@ -230,7 +236,7 @@ class Inputs(Aligning, Backbone):
         (),
         'Networks that training may have started from, or like the target: adds attacks that use them.',
         'attack',
-        names='BACKBONE,...',
+        names='BACKBONE',
     )
     generator: str | None = option(
         None,

@@ -21,7 +21,7 @@ from fr_inference.weights.targets import locate, open_target
 
 _LOG = logging.getLogger(__name__)
 
-FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
+FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift', 'collection')
 
 FacesSource = Faces | str | os.PathLike | tuple[np.ndarray, Sequence[object]]
 """`Faces`, a path or name for `open_faces`, or (uint8 images [N, H, W, 3], N identities)."""

@@ -279,7 +279,10 @@ def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurem
 
 
 def concat(first: Measurements, second: Measurements) -> Measurements:
-    """Returns the measurements of the images of both, by the same backbone."""
+    """Returns the measurements of the images of both, by the same backbone.
+
+    Of `extra` what was measured of both.
+    """
     return dataclasses.replace(
         first,
         distances=np.concatenate([first.distances, second.distances]),
@@ -290,5 +293,6 @@ def concat(first: Measurements, second: Measurements) -> Measurements:
         extra={
             name: np.concatenate([values, second.extra[name]])
             for name, values in first.extra.items()
+            if name in second.extra
         },
     )

@@ -1,4 +1,11 @@
-"""The members that an attack recognises beyond every stranger, at a stated error rate."""
+"""The members that an attack can name at a stated error rate, in place of a bare ranking.
+
+Of each judged member a conformal p-value says how many of the judged strangers score as high. Among the
+members that the procedure of Benjamini and Hochberg then names, one in ten is wrong on average, at most.
+
+Sources: Bates et al. 2023, "Testing for outliers with conformal p-values", arXiv 2104.08279; Benjamini &
+Hochberg 1995. For membership: arXiv 2508.07066.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -7,11 +14,10 @@ import numpy as np
 
 from fr_inference.membership.labelled import Labelled
 
+FALSE_DISCOVERIES = 0.1
+
 _MOST = 12
 _PICTURES = 4
-_UNSURE = 0.05
-# Nobody is named where a larger share of strangers may score as high: it takes 14 of them.
-_ERRORS = 0.2
 
 
 def of_people(images: Labelled, fit: np.ndarray, logits: np.ndarray) -> dict[str, float]:
@@ -37,11 +43,7 @@ def exposed(
     logits: np.ndarray | None = None,
     trained: Collection[str] | None = None,
 ) -> dict[str, Any] | None:
-    """Returns members of the evaluated half whose score lies above that of every stranger there.
-
-    Of n strangers none lies above the bar, so that with 95 % confidence at most 1 - 0.05^(1/n) of all
-    strangers would (the exact upper bound of a share that was seen 0 times in n; Clopper and Pearson
-    1934).
+    """Returns members of the evaluated half that are named, wrongly in one of ten cases on average.
 
     Args:
       images: N images.
@@ -53,9 +55,9 @@ def exposed(
         who is not is neither counted nor named.
 
     Returns:
-      by; strangers (n); error_rate_ci95 (that bound); members (how many were judged); above (how many
-      lie above the bar); people: the highest, with 'identity', 'score', 'images' and up to four 'rows'.
-      None where nobody lies above it, or so few strangers are judged that the bound says little.
+      by; strangers and members (how many were judged); false_discovery_rate; named (how many are);
+      people: the first of them, with 'identity', 'score', 'p_value', 'images' and up to four 'rows'.
+      None where nobody is named, as where too few strangers are judged for a small p-value.
     """
     rows: dict[str, list[int]] = {}
     for row in np.flatnonzero(images.member & ~fit):
@@ -66,30 +68,54 @@ def exposed(
         for name, score in scores.items()
         if name in rows and (trained is None or name in trained)
     }
-    if not strangers or (bound := 1 - _UNSURE ** (1 / len(strangers))) > _ERRORS:
+    found = named(members, strangers)
+    if not found:
         return None
-    above = sorted(
-        (name for name, score in members.items() if score > max(strangers)),
-        key=lambda name: -members[name],
-    )
-    if not above:
-        return None
+    order = sorted(found, key=lambda name: (found[name], -members[name]))
     return {
         'by': by,
         'strangers': len(strangers),
-        'error_rate_ci95': bound,
         'members': len(members),
-        'above': len(above),
+        'false_discovery_rate': FALSE_DISCOVERIES,
+        'named': len(found),
         'people': [
             {
                 'identity': name,
                 'score': members[name],
+                'p_value': found[name],
                 'images': len(rows[name]),
                 'rows': _shown(rows[name], logits),
             }
-            for name in above[:_MOST]
+            for name in order[:_MOST]
         ],
     }
+
+
+def named(members: Mapping[str, float], strangers: Sequence[float]) -> dict[str, float]:
+    """Returns the p-values of the members who are named.
+
+    >>> named({'a': 9.0, 'b': 0.5}, [0.0] * 30)
+    {'a': 0.03225806451612903, 'b': 0.03225806451612903}
+    >>> named({'a': 9.0, 'b': 0.5}, [*[1.0] * 3, *[0.0] * 28])
+    {'a': 0.03125}
+    >>> named({'a': 9.0}, [0.0] * 8)  # too few strangers for a small p-value
+    {}
+
+    Args:
+      members: score of each; higher for members.
+      strangers: scores of people who were surely not trained on, and on whom nothing was fitted.
+    """
+    if not members:
+        return {}
+    names, known = list(members), np.sort(np.asarray(strangers, np.float64))
+    scores = np.array([members[name] for name in names])
+    as_high = len(known) - np.searchsorted(known, scores, side='left')
+    values = (1 + as_high) / (1 + len(known))
+    order = np.argsort(values, kind='stable')
+    bars = FALSE_DISCOVERIES * np.arange(1, len(names) + 1) / len(names)
+    below = np.flatnonzero(values[order] <= bars)
+    count = int(below[-1]) + 1 if len(below) else 0
+    return {names[row]: float(values[row]) for row in order[:count]}
 
 
 def _shown(rows: Sequence[int], logits: np.ndarray | None) -> list[int]:

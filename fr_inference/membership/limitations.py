@@ -37,6 +37,8 @@ def of_views(views: Views) -> list[str]:
 
 def _of_references(views):
     """Where a reference differs from the target in more than training, and where it is no control."""
+    if not views.references:
+        return []
     found = []
     target = views.target
     started = ((target.recipe or {}).get('start') or {}).get('sha256')

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import errors
+from fr_inference import config, errors
 from fr_inference.data.faces import Faces
-from fr_inference.membership import labelled
+from fr_inference.membership import labelled, usage
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.comparing import Trials
 from fr_inference.membership.labelled import Labelled
@@ -58,6 +58,26 @@ def figures(
         far = target.scores(target.measured(faces['shift'], 'another source'))
         found['nonmembers_vs_shift'] = of_scores(_against(strangers, far))
     return found
+
+
+def collection(
+    attack: Attack, trials: Trials, views: Views, faces: Faces, settings: config.Settings
+) -> dict[str, Any] | None:
+    """Returns how much of a collection was used for training, by `usage.share`.
+
+    Args:
+      attack: on images.
+      trials: what it gave in the target, in the partial setting.
+      views: what it was fitted on.
+      faces: the collection.
+      settings: seed and replicates.
+    """
+    seen = _Seen(attack, trials.target, views, views.target, views.in_target, settings.seed)
+    scores, names = seen.scores(seen.measured(faces, 'collection'))
+    unknown = Scored(scores=scores, member=np.zeros(len(scores), bool), identities=names)
+    return usage.share(
+        trials.target.scored, unknown, seed=settings.seed, replicates=settings.replicates
+    )
 
 
 @dataclasses.dataclass(frozen=True)

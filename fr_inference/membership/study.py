@@ -9,6 +9,7 @@ import numpy as np
 
 from fr_inference import config, errors
 from fr_inference.data.faces import Faces
+from fr_inference.measuring.features import Feature
 from fr_inference.membership import (
     attacks,
     best_of,
@@ -18,6 +19,7 @@ from fr_inference.membership import (
     labelled,
     layer_figures,
     limitations,
+    picture_statistics,
     populations,
     trials,
 )
@@ -52,6 +54,15 @@ def chosen(settings: config.Settings) -> list[Attack]:
     return attacks.chosen(settings.attacks)
 
 
+def features_of(settings: config.Settings) -> list[Feature]:
+    """Returns what the chosen attacks and the controls need of each image, once each.
+
+    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
+    """
+    wanted = [one for attack in chosen(settings) for one in attack.measured]
+    return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
+
+
 def check(faces: Mapping[str, Faces], seed: int) -> None:
     """Checks the identity lists before measuring.
 
@@ -82,7 +93,7 @@ def run(
 
     Args:
       views: by `measure_views`, with the features of `chosen(settings)`.
-      faces: 'member_identities' and 'shift' where there are any.
+      faces: 'member_identities', 'shift' and 'collection' where there are any.
       settings: how.
       trained: who is in the target's own list of training images; None where it has no list.
 
@@ -110,6 +121,14 @@ def run(
                 of_scores,
             ),
         }
+        if 'collection' in faces:
+            membership['collection'] = populations.collection(
+                next(attack for attack in wanted if attack.name == by_image.attack),
+                by_key[by_image.key],
+                views,
+                faces['collection'],
+                settings,
+            )
     if views.in_target.layers:
         membership['layers'] = layer_figures.figures(views.in_target, views.fit, seed=settings.seed)
     if views.shadow is not None:

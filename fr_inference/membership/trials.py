@@ -166,11 +166,9 @@ def _wrong(attack, found, expected):
 
 
 def _worth_combining(attack, parts):
-    """Whether it is more than one attack, and more than is combined with less access."""
-    return (
-        len(parts) > 1
-        and any(part.access == attack.access for part in parts)
-        and (not attack.references or any(part.references for part in parts))
+    """Whether it is more than what is combined with less access."""
+    return any(part.access == attack.access for part in parts) and (
+        not attack.references or any(part.references for part in parts)
     )
 
 

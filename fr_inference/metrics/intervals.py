@@ -43,7 +43,12 @@ class Scored:
 
 
 def resampled_weights(
-    identities: Sequence[str], member: np.ndarray, *, seed: int, replicates: int = REPLICATES
+    identities: Sequence[str],
+    member: np.ndarray,
+    *,
+    seed: int,
+    replicates: int = REPLICATES,
+    size: int = 0,
 ) -> Iterator[np.ndarray]:
     """Yields chunks [R, N] of how often each image is drawn, `replicates` rows in all.
 
@@ -54,13 +59,15 @@ def resampled_weights(
       member: [N] bool.
       seed: of the draw.
       replicates: how many.
+      size: of another sample that is resampled beside this one: with the sizes exchanged the chunks of
+        both are of one length.
     """
     _, person = np.unique(np.asarray(identities), return_inverse=True)
     people = int(person.max()) + 1
     sides = np.zeros(people, np.int64)
     np.bitwise_or.at(sides, person, np.where(member, 1, 2))
     generator = rng.numpy_generator(seed, 'bootstrap')
-    chunk = max(1, _CHUNK_NUMBERS // len(person))
+    chunk = max(1, _CHUNK_NUMBERS // max(len(person), size))
     for start in range(0, replicates, chunk):
         count = min(chunk, replicates - start)
         drawn = np.zeros((count, people))

@@ -8,9 +8,10 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fr_inference import auditing, config, declaring, errors
+from fr_inference import config, declaring, errors, opening
 from fr_inference.cli.options import Flags
 from fr_inference.config import Inputs, Latents, Recipe, Settings
+from fr_inference.membership import study
 from fr_inference.models.target import Target
 from fr_inference.planning import lowering, stand_ins
 from fr_inference.planning.lowering import On, Program, Searching
@@ -73,7 +74,7 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
     )
     amounts = {
         name: stand_ins.faces(value, name, inputs)
-        for name in ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift')
+        for name in opening.FACES
         if (value := getattr(inputs, name)) is not None
     }
     parts = _measured(inputs, settings, target, amounts, membership=membership)
@@ -232,7 +233,7 @@ def _scoring(name: str, target: Target, amount: int, settings: Settings) -> Part
         share = -(-amount // topology.processes)
         return -(-min(settings.batch_size, max(1, share)) // len(topology.local))
 
-    features = auditing.features_of(settings)
+    features = study.features_of(settings)
     return Part(
         name=f'{name}: {target.name}',
         unit='image',

@@ -21,7 +21,7 @@ from fr_inference.data import overlap
 from fr_inference.data.sources import open_faces
 from fr_inference.measuring import measurements
 from fr_inference.measuring.measurements import Measurements
-from fr_inference.membership import controls, labelled, picture_statistics, study
+from fr_inference.membership import controls, labelled, study
 from fr_inference.membership.comparison import CLEAR, LEAK, Comparison
 from fr_inference.membership.labelled import Labelled
 from fr_inference.membership.views import ShadowViews, Views
@@ -63,7 +63,7 @@ def measured(target, faces, auxiliary=None, *, seed=0, kept=None):
     """Returns the pool of `faces`; a shadow is trained on half of `auxiliary`; `kept` is a folder."""
 
     def seen(backbone, images):
-        extra = [picture_statistics.FEATURE]
+        extra = study.features_of(config.Settings())
         return measurements.measure(backbone, images, features=extra, scores=kept)
 
     order = np.random.default_rng(seed).permutation(len(faces))
@@ -101,7 +101,7 @@ def views_of(pool, side, seed, leak=0.0):
     def chosen(images):
         index = np.arange(len(rows), dtype=np.int32)
         part = dataclasses.replace(measurements.select(images, rows), index=index)
-        return Labelled.of(part, member)
+        return Labelled.of(part, member, blind=measurements.select(pool.in_blind, rows))
 
     whole, in_target = pool.in_target, chosen(pool.in_target)
     closer = np.exp(-leak * np.log(whole.distances + 1e-12).std(0) * member[:, None])

@@ -72,7 +72,7 @@ class TestRecord:
         assert record['verdict'] == audited.verdict.kind == 'invalid'
         assert {
             *('command', 'git_commit', 'versions', 'devices', 'seed', 'target_sha256', 'seconds'),
-            *('date', 'settings', 'blind'),
+            *('date', 'settings', 'blind', 'references'),
         } == set(record['provenance'])
         assert record['provenance']['blind']['name'] == 'small (random weights)'
         assert len(record['provenance']['blind']['sha256']) == 64
@@ -113,8 +113,9 @@ class TestRecord:
         columns = {name: np.array(values) for name, values in audited.columns.items()}
         assert list(columns) == [
             *('path', 'identity', 'member', 'evaluation'),
-            *('logit_bn-distance/partial', 'logit_bn-distance/auxiliary'),
+            *(f'logit_{one.key}' for one in audited.comparisons if one.unit == 'image'),
         ]
+        assert 'logit_bn-distance/auxiliary' in columns
         rest = columns['evaluation'] == 1
         for comparison in audited.comparisons:
             if comparison.unit == 'image':

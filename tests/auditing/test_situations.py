@@ -265,12 +265,12 @@ def test_nobody_is_named_who_is_not_in_the_list_of_training_images():
     found = audited(members, OTHERS(), listed=0.5).record['exposed']
     listed = set(members.identities[: len(members) // 2])
     assert {person['identity'] for person in found['people']} <= listed
-    assert found['above'] <= found['members'] < len(listed)
+    assert found['named'] <= found['members'] < len(listed)
 
 
 def test_exposed_people_carry_the_mark():
     record = audited(MARKED(), OTHERS()).record
     found = record['exposed']
     assert found['strangers'] == 32
-    assert found['above'] >= 16
+    assert found['named'] >= 16
     assert all(person['identity'].startswith('m') for person in found['people'])

@@ -38,11 +38,18 @@ class TestChosenAttacks:
 class TestWithoutBatchNorm:
     def test_people_can_still_be_attacked(self, audit, tmp_path):
         found = audit(target=target_of(Plain(), name='plain'))
-        assert set(found.record['membership']) == {'comparisons'}
-        (comparison,) = found.comparisons
-        assert (comparison.attack, comparison.access) == ('people', 'answers')
-        assert comparison.headline
-        assert None not in (comparison.null, comparison.blind, comparison.excess)
+        assert set(found.record['membership']) == {'comparisons', 'populations'}
+        by_key = {one.key: one for one in found.comparisons}
+        assert set(by_key) == {
+            *('combined-answers/partial', 'combined-answers/strangers', 'people/partial'),
+            *('anchors/partial', 'norm/partial', 'norm/strangers'),
+            *('quantile/partial', 'quantile/strangers'),
+        }
+        assert {one.access for one in found.comparisons} == {'answers'}
+        assert found.comparisons[0].key == 'combined-answers/partial'
+        assert found.comparisons[0].headline
+        people = by_key['people/partial']
+        assert None not in (people.null, people.blind, people.excess)
         assert found.record['target']['norm_layers'] == []
         assert found.distances.shape == (56, 0)
         limits = found.record['limits']
@@ -51,7 +58,11 @@ class TestWithoutBatchNorm:
         found.save(tmp_path)
 
     def test_a_blind_backbone_shows_no_more_than_the_target(self, audit):
-        found = audit(target=target_of(Plain(), name='plain'), blind=target_of(Small(), seed=8))
+        found = audit(
+            dataclasses.replace(SETTINGS, attacks=('people',)),
+            target=target_of(Plain(), name='plain'),
+            blind=target_of(Small(), seed=8),
+        )
         (comparison,) = found.comparisons
         assert comparison.blind is not None
         assert comparison.access == 'answers'
@@ -59,6 +70,7 @@ class TestWithoutBatchNorm:
     def test_nothing_left_is_an_error(self, audit):
         with pytest.raises(InputError) as caught:
             audit(
+                dataclasses.replace(SETTINGS, attacks=('bn-distance', 'people')),
                 target=target_of(Plain()),
                 members=noise_faces(12, 1, seed=1, name='in'),
                 nonmembers=noise_faces(12, 1, seed=2, name='out'),

@@ -101,7 +101,9 @@ def test_done(folder, results):
     out = folder / 'plain_out'
     assert {path.name for path in out.iterdir()} >= WRITTEN
     record = json.loads((out / 'audit.json').read_text())
-    assert {one['unit'] for one in record['membership']['comparisons']} == {'person'}
+    comparisons = record['membership']['comparisons']
+    assert {one['access'] for one in comparisons} == {'answers'}  # it has no BatchNorm
+    assert {one['unit'] for one in comparisons} == {'image', 'person'}
     assert record['provenance']['command'].startswith('python -m experiments.audit --')
     assert result.out.splitlines()[-1] == f'report: {out / "report.html"}'
     assert len(result.out.splitlines()) >= 3
@@ -117,7 +119,7 @@ def test_a_crossed_gate_loses_nothing(folder, results):
     assert {path.name for path in out.iterdir()} >= WRITTEN
     record = json.loads((out / 'audit.json').read_text())
     headline = record['membership']['comparisons'][0]
-    assert (headline['attack'], headline['setting']) == ('bn-distance', 'partial')
+    assert (headline['attack'], headline['setting']) == ('combined-file', 'partial')
     assert headline['auc'] > 0.001
     assert record['provenance']['settings']['allow_overlap'] is True
     assert record['provenance']['settings']['batch_size'] == 16

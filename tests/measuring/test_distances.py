@@ -75,30 +75,6 @@ class TestValues:
             np.testing.assert_allclose(measured.distances[row], expected, rtol=1e-5)
             np.testing.assert_allclose(measured.embeddings[row], embedding, rtol=1e-5, atol=1e-5)
 
-    def test_moments_against_numpy(self, target, faces):
-        """Of the maps; of vectors there is no variance over H and W, and the ratio is 1."""
-        network = distances.Network(
-            apply=target.apply, variables=target.variables, input=target.input
-        )
-        image = pixels(faces)[0]
-        look = jax.jit(network.look)(image)
-        params, own = target.variables['params']['conv'], target.variables['batch_stats']['bn']
-        maps = nn.Conv(4, (3, 3)).apply({'params': params}, target.input.normalize(image[None]))[0]
-        maps = np.asarray(maps, np.float64)
-        spread = np.asarray(own['var'], np.float64) + 1e-5
-        np.testing.assert_allclose(
-            look.shifts[0],
-            (maps.mean((0, 1)) - own['mean']) / np.sqrt(spread),
-            rtol=1e-5,
-            atol=1e-6,
-        )
-        expected = (maps.var((0, 1)) + 1e-5) / spread
-        np.testing.assert_allclose(look.ratios[0], expected, rtol=1e-5)
-        np.testing.assert_array_equal(look.ratios[1], np.ones(5))
-        np.testing.assert_array_equal(look.image, image.astype(np.float32))
-        for shifts, distance in zip(look.shifts, look.distances, strict=True):
-            np.testing.assert_allclose((shifts**2).sum(), distance, rtol=1e-6)
-
     def test_vmapped_is_one_by_one(self, target, faces):
         images = target.input.normalize(jnp.asarray(pixels(faces)))
         one = functools.partial(distances.of_image, target.apply, target.variables)

@@ -7,7 +7,7 @@ import pytest
 
 from fr_inference import config
 from fr_inference.errors import InputError
-from fr_inference.membership import attacks, comparing, cross_fitting
+from fr_inference.membership import attacks, cross_fitting, trials
 from fr_inference.membership.attack import Examples, of_images
 from fr_inference.metrics import roc
 from tests.membership.backbones import labelled_of
@@ -17,12 +17,14 @@ PEOPLE, DISTANCES = attacks.get('people'), attacks.get('bn-distance')
 
 class TestFound:
     def test_in_the_order_of_the_report(self):
-        assert attacks.names()[:2] == ('bn-distance', 'people')
-        assert list(attacks.names()[2:]) == sorted(attacks.names()[2:])
+        names = attacks.names()
+        assert all(name.startswith('combined') for name in names[:4])
+        assert names[4:6] == ('bn-distance', 'people')
+        assert list(names[6:]) == sorted(names[6:])
 
     def test_options_know_them(self):
         known = config.options_of(config.Settings)['attacks'][1]
-        assert known.allowed() == attacks.names()
+        assert known.allowed() == (*attacks.names(), attacks.ALL)
         assert config.Settings(attacks=('people',)).attacks == ('people',)
         for wrong in ('nothing', 'ATTACK'):
             with pytest.raises(InputError) as caught:
@@ -142,7 +144,7 @@ class TestPeople:
         embeddings = np.stack([base[name] for name in images.identities])
         embeddings = embeddings + spread * generator.normal(size=embeddings.shape)
         alike = labelled_of(np.ones((len(fit), 0)), images.member, images.identities, embeddings)
-        trial = comparing.run_attack(PEOPLE, alike, fit, 0)
+        trial = trials.run_attack(PEOPLE, alike, fit, 0)
         assert len(trial.logits) == 24
         scored = trial.scored
         assert len(scored.scores) == 12

@@ -7,7 +7,7 @@ import pytest
 
 from fr_inference import config
 from fr_inference.errors import InputError
-from fr_inference.membership import attacks, comparing, controls, labelled, logistic
+from fr_inference.membership import attacks, comparing, controls, labelled, logistic, trials
 from fr_inference.membership.views import ShadowViews, Views
 from fr_inference.metrics import intervals, roc
 from tests.membership.backbones import assert_same_bytes, crowd, labelled_of
@@ -17,7 +17,7 @@ SETTINGS = config.Settings(replicates=100)
 
 
 def partial(images, fit):
-    return comparing.run_attack(DISTANCES, images, fit, 0)
+    return trials.run_attack(DISTANCES, images, fit, 0)
 
 
 class TestRunAttack:
@@ -26,7 +26,7 @@ class TestRunAttack:
         features = images.log_distances
         expected = logistic.fit(features[fit], images.member[fit])
         assert_same_bytes(trial.model, expected)
-        np.testing.assert_array_equal(trial.logits, logistic.logit(expected, features))
+        np.testing.assert_array_equal(trial.logits, logistic.scores(expected, features))
         np.testing.assert_array_equal(trial.judged, ~fit)
         assert roc.auc(trial.logits[~fit], images.member[~fit]) > 0.8
 
@@ -46,12 +46,12 @@ class TestRunAttack:
 
     def test_too_few_to_judge(self, images, fit):
         keep = fit | ~images.member
-        assert comparing.run_attack(DISTANCES, images.select(keep), fit[keep], 0) is None
+        assert trials.run_attack(DISTANCES, images.select(keep), fit[keep], 0) is None
 
 
 def transferred(learned, reference, images):
     everyone = np.ones(len(images), bool)
-    return comparing.transfer_attack(DISTANCES, learned, reference, images, everyone, 0)
+    return trials.transfer_attack(DISTANCES, learned, reference, images, everyone, 0)
 
 
 def strangers_of(images):

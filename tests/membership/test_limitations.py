@@ -35,9 +35,14 @@ def test_every_comparison_counts():
 def test_attacks_that_could_not_be_run():
     views = views_of(crowd(images=1), crowd(images=1, seed=1))
     comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
-    (said,) = limitations.of_attacks([DISTANCES, PEOPLE], [comparison])
+    (said,) = limitations.of_attacks([DISTANCES, PEOPLE], [comparison], references=False)
     assert said.startswith('Agreement of embeddings: not run')
     assert PEOPLE.needs in said
+    given = attacks.get('reference')
+    (said,) = limitations.of_attacks([DISTANCES, given], [comparison], references=False)
+    assert said.startswith('No reference network')
+    (said,) = limitations.of_attacks([DISTANCES, given], [comparison], references=True)
+    assert given.needs in said
 
 
 def test_views():

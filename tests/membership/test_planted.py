@@ -7,7 +7,7 @@ import pytest
 
 from fr_inference import auditing, config
 from fr_inference.data import sources
-from fr_inference.membership import attacks, comparing, comparison, controls, labelled
+from fr_inference.membership import attacks, comparing, comparison, controls, labelled, trials
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report.verdict import verdict
@@ -37,13 +37,13 @@ def halves(images, seed):
 
 
 def partial(images, seed):
-    return comparing.run_attack(DISTANCES, images, halves(images, seed), seed).scored
+    return trials.run_attack(DISTANCES, images, halves(images, seed), seed).scored
 
 
 def auxiliary(shadow, reference, images, seed):
     reference = dataclasses.replace(reference, member=np.zeros(len(reference), bool))
     judged = ~halves(images, seed)
-    return comparing.transfer_attack(DISTANCES, shadow, reference, images, judged, seed).scored
+    return trials.transfer_attack(DISTANCES, shadow, reference, images, judged, seed).scored
 
 
 def interval(scored, seed):
@@ -65,7 +65,7 @@ class TestNullDraws:
         inside = 0
         for seed in range(DRAWS):
             images = draw(seed)
-            scored = comparing.run_attack(PEOPLE_ATTACK, images, halves(images, seed), seed).scored
+            scored = trials.run_attack(PEOPLE_ATTACK, images, halves(images, seed), seed).scored
             low, high = interval(scored, seed)
             inside += low <= 0.5 <= high
         assert inside >= 90
@@ -85,7 +85,7 @@ class TestNullDraws:
             learned = controls.null(draw(1000 + seed, shift=1.0), seed, least=2)
             images = controls.null(draw(seed, shift=1.0), seed)
             reference = draw(2000 + seed)
-            scored = comparing.transfer_attack(
+            scored = trials.transfer_attack(
                 DISTANCES,
                 learned,
                 dataclasses.replace(reference, member=np.zeros(len(reference), bool)),
@@ -178,7 +178,9 @@ class TestRealBackbone:
         target = recognizer.train(recipe, fresh, faces[0])
         assert target.recipe['accuracy'] == 1
         found = audited(target, faces)
-        images, people = found.comparisons
+        by_key = {one.key: one for one in found.comparisons}
+        images, people = found.comparisons[0], by_key['people/partial']
+        assert images.key == 'combined-file/partial'
         assert images.figures['auc'] > 0.7
         assert images.figures['auc_ci95'][0] > 0.55
         assert people.figures['auc'] > 0.95
@@ -196,7 +198,7 @@ class TestRealBackbone:
 
     def test_untrained(self, faces, fresh):
         found = audited(fresh, faces)
-        images, people = found.comparisons
+        images, people = comparison.weighed(found.comparisons)
         for block in (images.figures, images.null, images.blind, people.figures, people.null):
             low, high = block['auc_ci95']
             assert low <= 0.5 <= high

@@ -100,6 +100,8 @@ def comparisons():
 
 def test_the_leak_is_found(comparisons):
     assert comparisons['bn-distance/partial'].figures['auc'] >= 0.85
+    assert comparisons['combined-file/partial'].figures['auc'] >= 0.9
+    assert comparisons['combined-answers/strangers'].figures['auc'] >= 0.8
     assert comparisons['people/partial'].figures['auc'] >= 0.95
 
 

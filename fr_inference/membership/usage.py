@@ -1,0 +1,84 @@
+"""How much of a collection was trained on, where nobody knows of a single image whether it was.
+
+Of the judged members an attack recognises a share TPR, of the judged strangers it takes a share FPR for
+members, and of the collection a share s. If its used images are recognised as the members are, and its
+unused ones taken for members as the strangers are, then (s - FPR) / (TPR - FPR) of it was used.
+
+Source: after Tong et al., DUCI, ICLR 2025.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fr_inference.metrics import intervals
+from fr_inference.metrics.intervals import Scored
+
+_LEAST_DIFFERENCE = 0.1  # of TPR and FPR: an attack that hardly recognises anybody says nothing
+
+
+def share(
+    scored: Scored, collection: Scored, *, seed: int, replicates: int, threshold: float = 0.0
+) -> dict[str, Any] | None:
+    """Returns the estimate with its 95 % interval.
+
+    Args:
+      scored: known members and strangers on whom the attack was not fitted.
+      collection: the scores of the collection; `member` is not looked at.
+      seed: of the bootstrap, which resamples people on all three sides.
+      replicates: of the bootstrap.
+      threshold: scores above it say 'member'; chosen beforehand.
+
+    Returns:
+      {'share', 'share_ci95', 'recognised', 'tpr', 'fpr', 'images', 'people'}, the estimate and its ends
+      between 0 and 1; None where the attack recognises too few members, or does in one of 40 resamples.
+    """
+    member = np.asarray(scored.member, bool)
+    said = np.asarray(scored.scores) > threshold
+    found = np.asarray(collection.scores) > threshold
+    everyone = np.ones(len(found), bool)
+    draws = zip(
+        intervals.resampled_weights(
+            scored.identities, member, seed=seed, replicates=replicates, size=len(found)
+        ),
+        intervals.resampled_weights(
+            collection.identities, everyone, seed=seed + 1, replicates=replicates, size=len(said)
+        ),
+        strict=True,
+    )
+    rates = np.concatenate(
+        [
+            np.stack(
+                [
+                    _share(known, said, member),
+                    _share(known, said, ~member),
+                    _share(new, found, everyone),
+                ]
+            ).T
+            for known, new in draws
+        ]
+    )
+    tpr, fpr, seen = float(said[member].mean()), float(said[~member].mean()), float(found.mean())
+    differences = rates[:, 0] - rates[:, 1]
+    if tpr - fpr < _LEAST_DIFFERENCE or np.quantile(differences, 0.025) < _LEAST_DIFFERENCE:
+        return None
+    sample = (rates[:, 2] - rates[:, 1]) / np.maximum(differences, 1e-3)
+    people = len(set(collection.identities))
+    ends = intervals.percentiles(
+        sample, min(people, *intervals.people_per_side(scored.identities, member))
+    )
+    low, high = np.clip(ends, 0, 1).tolist()
+    return {
+        'share': float(np.clip((seen - fpr) / (tpr - fpr), 0, 1)),
+        'share_ci95': [low, high],
+        'recognised': seen,
+        'tpr': tpr,
+        'fpr': fpr,
+        'images': len(found),
+        'people': people,
+    }
+
+
+def _share(weights, said, side):
+    """[R] of weights [R, N]: the share of the side's images that were said to be members."""
+    return (weights[:, side] * said[side]).sum(1) / weights[:, side].sum(1)
