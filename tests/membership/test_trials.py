@@ -125,6 +125,13 @@ class TestCombinedByHand:
         assert columns(given=dataclasses.replace(images, blind=None)) == 3
         assert columns('strangers') == 2
 
+    def test_one_part_is_enough(self):
+        """What heads a report does not depend on how many others could be run."""
+        images = planted.drawn(0)
+        fit = planted.halves(images)
+        trial = trials.run_attack(combining(ANSWERS, 'norm'), images, fit, SEED)
+        assert trial.examples.features.shape == (len(images), 1)
+
 
 def test_nobody_gets_a_logit_of_a_model_that_was_fitted_on_them(monkeypatch):
     """Every feature is the number of its person, and every logit that of the model it is of."""
@@ -163,15 +170,15 @@ class TestNotRun:
     @pytest.mark.parametrize(
         ('attack', 'parts', 'setting'),
         [
-            (ANSWERS, ('norm',), 'partial'),
-            (ANSWERS, ('norm', 'anchors'), 'strangers'),  # one that looks at no member
+            (ANSWERS, ('anchors', 'agreement'), 'strangers'),  # none that looks at no member
+            (ANSWERS, (), 'partial'),
             (FILE, ('norm', 'anchors'), 'partial'),  # nothing of the file
             (FILE, ('norm', 'quantile', 'bn-distance'), 'strangers'),
             (WITH_REFERENCES, ('norm', 'anchors'), 'partial'),  # nothing of a reference
             (WITH_REFERENCES, ('norm', 'quantile', 'reference'), 'strangers'),
         ],
     )
-    def test_less_than_two_parts_or_nothing_beyond_the_lesser_access(self, attack, parts, setting):
+    def test_without_anything_beyond_the_lesser_access(self, attack, parts, setting):
         images = planted.drawn(0)
         fit = planted.halves(images)
         assert trials.run_attack(combining(attack, *parts), images, fit, SEED, setting) is None
@@ -181,7 +188,7 @@ class TestNotRun:
         three = planted.drawn(1), planted.strangers(planted.drawn(2)), images
         judged = ~planted.halves(images)
         for attack, parts in (
-            (ANSWERS, ('norm', 'anchors')),
+            (ANSWERS, ('anchors', 'quantile')),
             (FILE, ('norm', 'agreement')),
             (WITH_REFERENCES, ('norm', 'agreement', 'reference-ratio')),
         ):

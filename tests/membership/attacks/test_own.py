@@ -8,7 +8,7 @@ import pytest
 
 from fr_inference import auditing, config
 from fr_inference.errors import InputError
-from fr_inference.membership import attacks, study
+from fr_inference.membership import attacks, comparison, study
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.views import measure_views
 from tests.membership.backbones import Small, noise_faces, target_of
@@ -98,6 +98,7 @@ in_parts = attack(name='a/b')
 of_people = attack(
     name='first-images', unit='person', examples=_people, settings=('partial',), signs=(), measured=()
 )
+for_strangers = attack(name='for-strangers', settings=('strangers',))
 number = 3
 '''
 
@@ -134,7 +135,7 @@ def settings_of(*names):
 def views(own):
     settings = settings_of('mine:middle')
     return measure_views(
-        target_of(Small()), FACES, settings=settings, features=auditing.features_of(settings)
+        target_of(Small()), FACES, settings=settings, features=study.features_of(settings)
     )
 
 
@@ -191,6 +192,12 @@ class TestAttack:
         (one,) = found(views, 'mine:of_people')
         assert (one.key, one.unit) == ('first-images/partial', 'person')
         assert (one.figures['members'], one.figures['nonmembers']) == (6, 6)
+
+    def test_that_knows_strangers_alone_is_what_the_verdict_rests_on(self, views):
+        (one,) = comparisons = found(views, 'mine:for_strangers')
+        assert one.key == 'for-strangers/strangers'
+        assert one.headline
+        assert comparison.decisive(comparisons) is one
 
 
 def test_in_an_audit(views):
