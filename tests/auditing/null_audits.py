@@ -167,8 +167,13 @@ def summary(ended: Sequence[Ended]) -> str:
     )
     for same in zip(*(one.comparisons for one in ended), strict=True):
         own, over = (_width([getattr(one, name) for one in same]) for name in ('figures', 'excess'))
+        inside = sum(
+            one.figures['auc_ci95'][0] <= 0.5 <= one.figures['auc_ci95'][1] for one in same
+        )
         lines += [
-            f'  {same[0].key}: leak in {_share(sum(one.kind == LEAK for one in same), len(same))}',
+            f'  {same[0].key}{", a further one" * same[0].further}: leak in '
+            f'{_share(sum(one.kind == LEAK for one in same), len(same))}',
+            f'    the 95 % interval holds 0.5 in {_share(inside, len(same))}',
             f'    excess {np.mean([one.excess["auc"] for one in same]):+.3f}, smallest that is found in '
             f'9 of 10 {np.mean([one.smallest_excess for one in same]):.3f}',
             f'    width of the intervals {own:.3f}, of the excess {over:.3f} ({over / own:.2f} times); '
@@ -200,6 +205,7 @@ def main():
         '--leak', type=float, default=0.0, help="how much closer members' images are"
     )
     flags.add_argument('--replicates', type=int, default=300)
+    flags.add_argument('--attacks', default='', help='separated by commas')
     flags.add_argument('--kept', help='a folder for the shadow and the measurements')
     given = flags.parse_args()
     pool = measured(
@@ -208,7 +214,8 @@ def main():
         open_faces(given.auxiliary) if given.auxiliary else None,
         kept=given.kept,
     )
-    how = {'leak': given.leak, 'replicates': given.replicates}
+    attacks = tuple(given.attacks.split(',')) if given.attacks else ()
+    how = {'leak': given.leak, 'replicates': given.replicates, 'attacks': attacks}
     for side in map(int, given.sides.split(',')):
         seeds = range(given.seed, given.seed + given.audits)
         ended = [audit(pool, side, seed, **how) for seed in seeds]
