@@ -183,6 +183,8 @@ def _compare(wanted, views, settings):
             f'nothing that can be run on {views.target.name}',
             '; or '.join(f'{attack.needs} ({attack.name})' for attack in wanted),
         )
+    if all(one.further for one, _ in found):  # none was asked for that knows members or a shadow
+        found[0] = dataclasses.replace(found[0][0], further=False), found[0][1]
     adjusted = best_of.intervals(
         [one for one, _ in found if one.further],
         seed=settings.seed,
