@@ -430,6 +430,7 @@ class Planning(Config):
         ...,
         'Machines: v5e-N, v6e-N, v5p-N, tpu7x-N (as Google names accelerators), h100xN, h200xN, a100xN.',
         'machine',
+        absent='flags of plan stand before the name of the program',
     )
     price_per_hour: tuple[float, ...] = option(
         (), 'Price of one chip for an hour, one for each machine.', 'machine', low=0
@@ -439,6 +440,12 @@ class Planning(Config):
         'Look for the largest --batch_size and --search_batch that fit: two to four more compilations '
         'of a part.',
         'machine',
+    )
+    measured: tuple[str, ...] = option(
+        (),
+        'JSON of benchmark on such a machine: its times are shown beside the bounds.',
+        'machine',
+        names='FILE',
     )
     out: str | None = option(None, 'File for the plan as JSON.', 'output', names='FILE')
 

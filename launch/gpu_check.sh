@@ -17,6 +17,15 @@ if [ -z "$python" ]; then
   python=python3
   if [ -x "$root/.venv/bin/python" ]; then python=$root/.venv/bin/python; fi
 fi
+"$python" - <<'EOF' || exit 2
+import importlib.util
+import sys
+
+needed = ('jax', 'flax', 'optax', 'orbax', 'sklearn')
+absent = [name for name in needed if importlib.util.find_spec(name) is None]
+if absent:
+    sys.exit(f'gpu_check.sh: {sys.executable}: found no {", ".join(absent)}; name a Python that has them: PYTHON=...')
+EOF
 # JAX and PyTorch share the memory of the GPU.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 # This checkout is what runs, whatever the caller's folder holds (-P).

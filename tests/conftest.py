@@ -15,7 +15,7 @@ import pytest
 # one cache, of this run alone. Worker processes find it in their environment.
 if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='fr_inference_tests_')
-    os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
+    os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'  # small ones are many
     atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
 # Nor need what the compiler makes of these tiny networks be fast: no optimisation, and in the version
 # where this was measured, code for LLVM by XLA itself rather than by way of MLIR, in one piece, not 32.
@@ -25,7 +25,7 @@ if jax.__version__.startswith('0.10.'):
     _FLAGS += ' --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1'
 os.environ.setdefault('XLA_FLAGS', _FLAGS)
 jax.config.update('jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
-jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
 
 # The first example compiles: a deadline would measure the compiler. The same examples every time.
 hypothesis.settings.register_profile('project', deadline=None, derandomize=True)
@@ -51,6 +51,11 @@ def pytest_collection_modifyitems(items):
         return 0 if path.stem in first else 1 if path.parent.name in slow else 2
 
     items.sort(key=place)
+    # With `--dist loadgroup` the cases of the parity tests are shared out, and other files stay whole.
+    for item in items:
+        case = item.callspec.params.get('name') if hasattr(item, 'callspec') else None
+        alone = item.path.parent.name == 'parity'
+        item.add_marker(pytest.mark.xdist_group(f'{item.path}:{case if alone else None}'))
 
 
 @pytest.fixture(scope='session')

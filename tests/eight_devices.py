@@ -18,6 +18,7 @@ from fr_inference.measuring import measurements
 from fr_inference.models import registry, stylegan2
 from fr_inference.models.target import InputSpec
 from fr_inference.training import generator, recognizer
+from tests.experiments import targets
 from tests.inversion import worlds
 
 COUNTS = (1, 8)
@@ -29,8 +30,13 @@ NETWORKS = (
 )
 
 
+def fresh():
+    config = {**targets.ONE_BLOCK, 'embedding': 8}
+    return recognizer.fresh_target('mobilefacenet_prelu', config, SMALL, seed=1)
+
+
 def score():
-    target = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
+    target = fresh()
     measured = measurements.measure(target, open_faces(FACES).select(range(13)), batch_size=5)
     return measured.distances, measured.embeddings
 
@@ -45,7 +51,7 @@ def invert():
 
 def train_recognizer(**options):
     recipe = config.Recipe(epochs=1, batch_size=6, learning_rate=0.01, seed=3, **options)
-    start = recognizer.fresh_target('tiny', {}, SMALL, seed=1)
+    start = fresh()
     return recognizer.train(recipe, start, open_faces(FACES)).variables
 
 

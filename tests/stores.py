@@ -1,4 +1,4 @@
-"""A real object server on this machine, and what a user's environment says of it."""
+"""Real object servers on this machine, and what a user's environment says of them."""
 
 import contextlib
 import dataclasses
@@ -17,19 +17,26 @@ BUCKET = 'bucket'
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """A bucket at an S3 server of moto, and the cache folder of "this machine".
+    """A bucket at a server, and the cache folder of "this machine".
 
     Attributes:
+      scheme: of its addresses.
       files: the bucket's file system.
       cache: where copies are kept.
       endpoint: of the server.
       server: it.
     """
 
+    scheme: str
     files: Any
     cache: pathlib.Path
     endpoint: str
     server: Any
+
+    @property
+    def root(self) -> str:
+        """The bucket's address."""
+        return f'{self.scheme}://{BUCKET}'
 
     def put(self, folder: pathlib.Path, name: str) -> str:
         """Copies a folder or a file to the bucket; returns its address."""
@@ -38,7 +45,7 @@ class Store:
                 below = path.relative_to(folder).as_posix()
                 place = f'{BUCKET}/{name}' if below == '.' else f'{BUCKET}/{name}/{below}'
                 self.files.pipe_file(place, path.read_bytes())
-        return f's3://{BUCKET}/{name}'
+        return f'{self.root}/{name}'
 
     def names(self, name: str) -> list[str]:
         """Returns the names of the objects below one, relative to it."""
@@ -57,7 +64,7 @@ class Store:
 
 @contextlib.contextmanager
 def served(cache: pathlib.Path) -> Iterator[Store]:
-    """Serves an empty bucket; the environment holds its endpoint and credentials meanwhile."""
+    """An empty bucket at an S3 server; the environment holds its endpoint and credentials meanwhile."""
     import requests
     from moto.server import ThreadedMotoServer
 
@@ -80,7 +87,36 @@ def served(cache: pathlib.Path) -> Iterator[Store]:
         files = fsspec.filesystem('s3', use_listings_cache=False)
         files.mkdir(BUCKET)
         try:
-            yield Store(files, cache, endpoint, server)
+            yield Store('s3', files, cache, endpoint, server)
+        finally:
+            kind.clear_instance_cache()
+            server.stop()
+
+
+@contextlib.contextmanager
+def google(cache: pathlib.Path) -> Iterator[Store]:
+    """An empty bucket at an emulator of Google Cloud Storage, as `served`."""
+    from gcp_storage_emulator.server import create_server
+
+    logging.getLogger('gcp_storage_emulator').setLevel(
+        logging.CRITICAL
+    )  # a line for what is absent
+    server = create_server('127.0.0.1', 0, in_memory=True, default_bucket=BUCKET)
+    server.start()
+    endpoint = 'http://{}:{}'.format(*server._api._httpd.server_address)
+    told = {
+        'STORAGE_EMULATOR_HOST': endpoint,
+        # Else the driver asks another service for the bucket's kind, which the emulator does not have.
+        'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
+        'XDG_CACHE_HOME': str(cache),
+    }
+    with mock.patch.dict(os.environ, told):
+        kind = fsspec.get_filesystem_class('gs')
+        kind.clear_instance_cache()
+        try:
+            yield Store(
+                'gs', fsspec.filesystem('gs', use_listings_cache=False), cache, endpoint, server
+            )
         finally:
             kind.clear_instance_cache()
             server.stop()

@@ -17,6 +17,18 @@ def store(tmp_path_factory):
         yield store
 
 
+@pytest.fixture(scope='module')
+def google(tmp_path_factory):
+    with stores.google(tmp_path_factory.mktemp('cache')) as store:
+        yield store
+
+
+@pytest.fixture(params=['store', 'google'])
+def server(request):
+    """S3's and Google's."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def memory():
     """An empty file system in memory."""
@@ -41,12 +53,13 @@ def test_what_an_address_is(text, is_one):
     assert addresses.is_address(text) == is_one
 
 
-def test_objects_of_a_server(store):
+@pytest.mark.filterwarnings('ignore:Sending a large body')  # in Google's driver
+def test_objects_of_a_server(server):
     """Empty, small, longer than what is read at once, too long, absent."""
     long = bytes(range(256)) * (5 << 12)  # 5 MiB
     for name, content in (('empty', b''), ('small', b'abc'), ('long', long)):
-        store.files.pipe_file(f'{stores.BUCKET}/read/{name}', content)
-    named = [f's3://{stores.BUCKET}/read/{one}' for one in ('empty', 'small', 'long', 'none')]
+        server.files.pipe_file(f'{stores.BUCKET}/read/{name}', content)
+    named = [f'{server.root}/read/{one}' for one in ('empty', 'small', 'long', 'none')]
     found = addresses.read_some(named, 'faces', 8 << 20)
     assert found[:3] == [b'', b'abc', long]
     assert isinstance(found[3], FileNotFoundError)
@@ -57,30 +70,45 @@ def test_objects_of_a_server(store):
     assert caught.value.field == 'faces'
 
 
-def test_listings_and_information_agree(store):
+def test_listings_and_information_agree(server):
     """What says that an object is unchanged must not depend on who is asked."""
-    store.files.pipe_file(f'{stores.BUCKET}/list/a/b.txt', b'12')
-    (listed,) = addresses.below(f's3://{stores.BUCKET}/list', 'faces').items()
-    assert listed == ('a/b.txt', addresses.find(f's3://{stores.BUCKET}/list/a/b.txt', 'faces'))
+    server.files.pipe_file(f'{stores.BUCKET}/list/a/b.txt', b'12')
+    (listed,) = addresses.below(f'{server.root}/list', 'faces').items()
+    assert listed == ('a/b.txt', addresses.find(f'{server.root}/list/a/b.txt', 'faces'))
     before = listed[1]
-    store.files.pipe_file(f'{stores.BUCKET}/list/a/b.txt', b'34')
-    after = addresses.find(f's3://{stores.BUCKET}/list/a/b.txt', 'faces')
+    server.files.pipe_file(f'{stores.BUCKET}/list/a/b.txt', b'34')
+    after = addresses.find(f'{server.root}/list/a/b.txt', 'faces')
     assert (before.size, after.size) == (2, 2)
     assert before.stamp != after.stamp
-    assert addresses.find(f's3://{stores.BUCKET}/list', 'faces') is None  # a folder
+    assert addresses.find(f'{server.root}/list', 'faces') is None  # a folder
 
 
-@pytest.mark.parametrize('root', [f's3://{stores.BUCKET}', 'memory://new'])
-def test_only_where_nothing_is(store, memory, root):
+def test_copies_of_files(server, tmp_path):
+    """A file that goes there comes back whole, an empty one too; what was removed is gone."""
+    for content in (b'', bytes(range(256)) * 10):
+        (tmp_path / 'file').write_bytes(content)
+        address = f'{server.root}/copies/file'
+        addresses.upload(tmp_path / 'file', address, 'out')
+        addresses.download(address, addresses.find(address, 'out'), tmp_path / 'copy', 'out')
+        assert (tmp_path / 'copy').read_bytes() == content
+        (tmp_path / 'copy').unlink()
+    for _ in range(2):
+        addresses.remove(address, 'out')
+    assert addresses.find(address, 'out') is None
+    assert addresses.below(f'{server.root}/copies', 'out') == {}
+
+
+@pytest.mark.parametrize('root', [f's3://{stores.BUCKET}', f'gs://{stores.BUCKET}', 'memory://new'])
+def test_only_where_nothing_is(store, google, memory, root):
     assert addresses.write(f'{root}/claim', b'1', 'out', new=True)
     assert not addresses.write(f'{root}/claim', b'2', 'out', new=True)
     assert addresses.read(f'{root}/claim', 'out', 10) == b'1'
 
 
-def test_the_server_decides_who_was_first(store):
+def test_the_server_decides_who_was_first(server):
     """Whoever looked before saw nothing."""
-    address = f's3://{stores.BUCKET}/raced'
-    with mock.patch.object(type(store.files), 'exists', return_value=False):
+    address = f'{server.root}/raced'
+    with mock.patch.object(type(server.files), 'exists', return_value=False):
         assert [addresses.write(address, b'1', 'out', new=True) for _ in '12'] == [True, False]
 
 
@@ -94,10 +122,11 @@ def test_names_that_leave_a_folder_are_no_files(memory):
     ('address', 'words'),
     [
         ('s3://no-such-bucket/a', 'does not exist'),
+        ('gs://no-such-bucket/a', 'does not exist'),
         ('gopher://a/b', 'fsspec has a driver for'),
     ],
 )
-def test_one_line(store, address, words):
+def test_one_line(store, google, address, words):
     with pytest.raises(errors.InputError, match=words) as caught:
         addresses.read(address, 'target', 10)
     assert caught.value.field == 'target'

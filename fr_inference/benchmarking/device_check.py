@@ -7,6 +7,7 @@ is there, and a part that fails leaves its reason and makes room for the next on
 import argparse
 import functools
 import os
+import pathlib
 import sys
 import threading
 import time
@@ -15,12 +16,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from fr_inference import devices, provenance
+from fr_inference import devices, errors, provenance
 from fr_inference.benchmarking import chips, device_parts, timing
 from fr_inference.benchmarking.device_parts import Check
 from fr_inference.benchmarking.device_record import Record
 from fr_inference.benchmarking.device_sizes import FULL, SMALL
-from fr_inference.cli import compiled
+from fr_inference.cli import compiled, folders
 
 _ENOUGH = 15.0  # seconds that a part needs at least; with fewer left none is begun
 
@@ -79,6 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
     names = given.parts.split(',')
     if unknown := [name for name in names if name not in PARTS]:
         parser.error(f'--parts: found {unknown[0]!r}, expected some of {",".join(PARTS)}')
+    if not 0 < given.seconds < 1e6:
+        parser.error(f'--seconds: found {given.seconds:g}, expected a time')
+    try:
+        folders.make_here(pathlib.Path(given.out), 'out', ('gpu_check.json', 'gpu_check.txt'))
+    except errors.InputError as error:
+        parser.error(error.message('--out'))
     ends = time.monotonic() + given.seconds
     kept = compiled.keep()  # two parts of one network compile once
     device = devices.local()[0]

@@ -53,9 +53,13 @@ FULL = Sizes(
     compiled=True,
 )
 _SHALLOW = {'depths': (1, 1, 1, 1), 'width': 8, 'embedding': 16}
+_SHORT = {'expanded': (16, 16), 'channels': (8, 8), 'strides': (2, 1), 'last_channels': 16}
 SMALL = Sizes(
     dtype='float32',
-    config=dict.fromkeys(('iresnet18', 'iresnet50', 'iresnet100'), _SHALLOW),
+    config={
+        **dict.fromkeys(('iresnet18', 'iresnet50', 'iresnet100'), _SHALLOW),
+        'mobilefacenet_prelu': {**_SHORT, 'stem_channels': 8, 'embedding': 16},
+    },
     side=32,
     generator={'channel_base': 64, 'channel_max': 8, 'mapping_layers': 1},
     resolutions=(4, 8),

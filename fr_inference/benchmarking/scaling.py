@@ -143,6 +143,7 @@ def _rows(task, counts, rounds, chip, progress):
             {
                 'name': task.name,
                 'size': task.size,
+                'narrow': task.narrow,
                 'devices': count * several(),
                 'compile_seconds': compiling,
                 'warm_up_seconds': warming,

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.util
+import io
 import pathlib
 from typing import Protocol
 
@@ -75,6 +76,8 @@ def _networks() -> cascade.Networks:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not importlib.util.find_spec('lz4'):
         raise errors.InputError('align', 'no detector of faces installed', hint=_INSTALL)
+    import lz4.frame
+
     weights = []
     for name, known in _WEIGHTS.items():
         path = pathlib.Path(next(iter(found.submodule_search_locations or ['']))) / 'assets'
@@ -84,7 +87,8 @@ def _networks() -> cascade.Networks:
             raise errors.InputError(
                 'align', f'{path} with other content', 'that of mtcnn 1.0.0', _INSTALL
             )
-        weights.append(joblib.load(path))
+        # Of a compressed file joblib leaves readers open, which Python 3.13 complains of.
+        weights.append(joblib.load(io.BytesIO(lz4.frame.decompress(content))))
     proposal, refinement, output = weights
     return cascade.Networks(proposal=proposal, refinement=refinement, output=output)
 

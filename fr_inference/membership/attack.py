@@ -60,7 +60,7 @@ class Attack:
       needs: what it cannot run without, for the line that says why it did not.
       examples: (images, fit [N] bool, seed) -> the examples, or None where `needs` is not there. Must
         not mix images in `fit` with others, and where the unit is an image must give one example for
-        each image, in order.
+        each image, in order; then labels that the attacker does not know read False.
       settings: what the attacker may know, in `comparison.SETTINGS`.
       signs: for the setting 'strangers': +1 for each feature that is higher for members, -1 where it is
         lower, 0 where that is not known beforehand; a single number stands for all.
@@ -94,7 +94,14 @@ class Attack:
         errors.one_of('unit', self.unit, UNITS)
         for setting in self.settings:
             errors.one_of('settings', setting, SETTINGS)
-        if ('strangers' in self.settings) != bool(self.signs):
+        if self.unit == 'person' and 'auxiliary' in self.settings:
+            raise errors.InputError(
+                'settings',
+                'auxiliary',
+                "others: a shadow's attacks are on images",
+                inside=self.name,
+            )
+        if ('strangers' in self.settings) != any(self.signs):
             raise errors.InputError(
                 'signs', self.signs, "signs of the features, for the setting 'strangers' only"
             )

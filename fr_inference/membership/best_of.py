@@ -7,6 +7,8 @@ of any of them does in 99 of 100 resamples, in which all attacks see the same pe
 Source: Westfall & Young 1993, "Resampling-Based Multiple Testing"; Romano & Wolf 2005.
 """
 
+import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from fr_inference.metrics import intervals as single
 
 LEVEL = 0.99
 _NORMAL = single.student(10**9)
+_FARTHEST = 100.0
 
 
 def intervals(
@@ -54,27 +57,44 @@ def _of_family(family, error, *, seed, replicates):
     over, over_samples = values[:count] - values[count:], samples[:, :count] - samples[:, count:]
     values, samples = values[:count], samples[:, :count]
     people = min(single.people_per_side(first.identities, np.asarray(first.member, bool)))
-    wide = [
-        _reach(*both, error=error, people=people)
-        for both in ((values, samples), (over, over_samples))
-    ]
-    found = {}
-    for n, one in enumerate(family):
-        # On the scale of the logit, as `intervals.interval`.
-        inside = float(np.clip(values[n], 1e-6, 1 - 1e-6))
-        middle = np.log(inside / (1 - inside))
-        half = min(wide[0][n] / (inside * (1 - inside)), 50.0)
-        ends = [float(1 / (1 + np.exp(-end))) for end in (middle - half, middle + half)]
-        low, high = float(over[n] - wide[1][n]), float(over[n] + wide[1][n])
-        found[one.key] = {'auc_ci99': ends, 'excess_ci99': [low, high]}
+    least = statistics.NormalDist().inv_cdf(1 - error / 2)
+    found: dict[str, dict[str, list[float]]] = {one.key: {} for one in family}
+    for name, figures, sampled in (
+        ('auc_ci99', values, samples),
+        ('excess_ci99', over, over_samples),
+    ):
+        times = _times(figures, sampled, error=error, people=people)
+        for one, value, sample in zip(family, figures, sampled.T, strict=True):
+            found[one.key][name] = _ends(
+                name, float(value), sample, times=times, least=least, people=people
+            )
     return found
 
 
-def _reach(values, samples, *, error, people):
-    """[K] how far the interval of each of K figures reaches to both sides."""
-    # One that does not vary is not certain: Wilson's half width for as many draws as there are people.
-    least = 0.5 * np.ptp(single.wilson(1.0, people)) / single.student(people)
-    spreads = np.where(np.ptp(samples, axis=0) < 1e-9, least, samples.std(0))
-    largest = (np.abs(samples - values) / spreads).max(1)
+def _times(values, samples, *, error, people):
+    """How many standard deviations the intervals of K figures reach to both sides."""
+    varied = _vary(samples)
+    spreads = np.where(varied, samples.std(0), 1.0)
+    largest = (np.abs(samples - values) / spreads * varied).max(1)
     # Few people: wider, as a single interval is.
-    return np.quantile(largest, 1 - error) * single.student(people) / _NORMAL * spreads
+    return np.quantile(largest, 1 - error) * single.student(people) / _NORMAL
+
+
+def _ends(name, value, sample, *, times, least, people):
+    if not _vary(sample[:, None])[0]:
+        # One that does not vary, as a perfect one, is not certain: Wilson's interval for as many draws.
+        square = max(float(times), least) ** 2
+        unsure = square / (people + square)
+        low, high = value - unsure, value + unsure
+        return [max(0.0, low), min(1.0, high)] if name == 'auc_ci99' else [low, high]
+    half = float(times * sample.std())
+    if name == 'excess_ci99':
+        return [value - half, value + half]
+    # On the scale of the logit, as `intervals.interval`.
+    middle, half = math.log(value / (1 - value)), half / (value * (1 - value))
+    ends = np.clip([middle - half, middle + half], -_FARTHEST, _FARTHEST)
+    return [float(1 / (1 + math.exp(-end))) for end in ends]
+
+
+def _vary(samples):
+    return np.ptp(samples, axis=0) > 1e-9

@@ -22,7 +22,9 @@ def rmia(
     mean over networks trained with and without it: m is the mean over the references, which were trained
     without.
 
-    Source: Zarifzadeh, Liu & Shokri, ICML 2024, arXiv 2312.03262, equations 2 and 10 (offline).
+    Source: Zarifzadeh, Liu & Shokri, "Low-Cost High-Power Membership Inference Attacks" (RMIA), ICML
+    2024, arXiv 2312.03262, with reference networks that were trained without the images ("offline").
+    An image that beats a stranger by exactly `gamma` counts, as there.
 
     >>> rmia(np.array([0.9, 0.1]), np.array([[0.2, 0.2]]), np.array([0.3]), np.array([[0.3]]))
     array([1., 0.])
@@ -50,8 +52,8 @@ def _expected(references, offset):
 def base(target: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Returns the Bayes-optimal score: the signal less the logarithm of its mean in the references.
 
-    Source: BASE, "Practical Bayes-Optimal Membership Inference Attacks" (2025), for a signal that is a
-    logarithm.
+    Source: Lassila, Östman & Ngo, "Practical Bayes-Optimal Membership Inference Attacks" (BASE), NeurIPS
+    2025, arXiv 2505.24089, for a signal that is a logarithm.
 
     >>> base(np.array([2.0, 2.0]), np.array([[2.0, 0.0], [2.0, 0.0]]))
     array([0., 2.])

@@ -63,6 +63,12 @@ def features_of(settings: config.Settings) -> list[Feature]:
     return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
+def passes(settings: config.Settings) -> int:
+    """Returns how many passes through the backbone an image takes, the first included."""
+    by_feature = {attack.measured: attack.passes for attack in chosen(settings)}
+    return 1 + sum(by_feature.values())
+
+
 def check(faces: Mapping[str, Faces], seed: int) -> None:
     """Checks the identity lists before measuring.
 
@@ -177,6 +183,8 @@ def _compare(wanted, views, settings):
             f'nothing that can be run on {views.target.name}',
             '; or '.join(f'{attack.needs} ({attack.name})' for attack in wanted),
         )
+    if all(one.further for one, _ in found):  # none was asked for that knows members or a shadow
+        found[0] = dataclasses.replace(found[0][0], further=False), found[0][1]
     adjusted = best_of.intervals(
         [one for one, _ in found if one.further],
         seed=settings.seed,

@@ -112,7 +112,7 @@ def _examples(attack, images, fit, seed, setting):
     if not _measured(attack, images):
         return None
     if not attack.combines:
-        return attack.examples(images, fit, seed)
+        return _made(attack, images, fit, seed, known=fit)
     columns, parts = [], []
     for part in _parts(attack, setting):
         own = _examples(part, images, fit, seed, setting)
@@ -122,6 +122,47 @@ def _examples(attack, images, fit, seed, setting):
     if not _worth_combining(attack, parts):
         return None
     return attacking.of_images(images, fit, np.stack(columns, 1))
+
+
+def _made(attack, images, fit, seed, *, known):
+    """The attack's examples, made without the labels of images that are not `known` ([N] bool).
+
+    Raises:
+      InputError: where they are not what `Attack.examples` promises; an attack may be the user's own.
+    """
+    if attack.unit == 'person':  # says itself who is on which side
+        found = attack.examples(images, fit, seed)
+    else:
+        found = attack.examples(images.relabelled(images.member & known), fit, seed)
+    if found is None:
+        return None
+    features = _checked(attack, found, len(images))
+    if attack.unit == 'person':
+        return dataclasses.replace(found, features=features)
+    return attacking.of_images(images, fit, features)
+
+
+def _checked(attack, found, images):
+    """The features of examples, as numbers."""
+    if not isinstance(found, Examples):
+        raise _wrong(attack, f'a {type(found).__name__}', 'Examples, or None')
+    try:
+        numbers = np.asarray(found.features, np.float64)
+    except (TypeError, ValueError) as error:
+        raise _wrong(attack, f'features: {error}', 'numbers') from error
+    count = images if attack.unit == 'image' else len(found.names)
+    if numbers.ndim != 2 or len(numbers) != count or not numbers.shape[1]:
+        raise _wrong(attack, f'features {list(numbers.shape)}', f'[{count}, F], a row an example')
+    if not np.isfinite(numbers).all():
+        raise _wrong(attack, 'features that are not finite', 'finite numbers')
+    if attack.signs and len(attack.signs) not in (1, numbers.shape[1]):
+        raise _wrong(attack, f'{len(attack.signs)} signs', f'one, or {numbers.shape[1]}')
+    given = np.asarray(found.features)
+    return given if given.dtype.kind == 'f' else numbers
+
+
+def _wrong(attack, found, expected):
+    return errors.InputError('attacks', found, expected, inside=attack.name)
 
 
 def _worth_combining(attack, parts):
@@ -155,8 +196,12 @@ def _moved(attack, three, seed):
         return None
     if attack.combines:
         return _moved_parts(attack, three, seed)
-    found = [attack.examples(part, np.ones(len(part), bool), seed) for part in three]
-    known, strangers, examples = found
+    every = [np.ones(len(images), bool) for images in three]
+    labelled_ones = (every[0], ~every[1], ~every[2])  # none in the target
+    known, strangers, examples = (
+        _made(attack, images, fit, seed, known=labels)
+        for images, fit, labels in zip(three, every, labelled_ones, strict=True)
+    )
     if known is None or strangers is None or examples is None:
         return None
     if known.features.shape[1] != examples.features.shape[1]:

@@ -107,7 +107,7 @@ class Views:
 
 
 def _beside(measure, references, blind):
-    """Measures faces in a backbone, and in the references and the blind backbone."""
+    """Measures faces in a backbone, and in the references and the blind backbone, where it is given."""
 
     def seen(backbone, faces, label, features=()):
         measured = measure(backbone, faces, label, features)
@@ -119,7 +119,9 @@ def _beside(measure, references, blind):
             measured,
             np.zeros(len(measured), bool),
             others,
-            measured if backbone is blind else measure(blind, faces, f'{label}, blind'),
+            measured
+            if backbone is blind or blind is None
+            else measure(blind, faces, f'{label}, blind', features),
         )
 
     return seen
@@ -196,7 +198,7 @@ def measure_views(
             {'target': target, 'blind': other},
             {'target': in_target.layers, 'blind': in_blind.layers},
             settings.skip_bad,
-            functools.partial(_beside(measure, references, other), features=features),
+            functools.partial(_beside(measure, references, None), features=features),
         )
     return Views(
         faces=everyone,

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import re
 import time
@@ -18,6 +19,14 @@ from fr_inference.planning.topologies import Topology
 
 _SCHEMA = 2  # of the figures that are kept
 _USED = re.compile(r'\(([\d.]+)([KMGT]?)\) exceeds available|Used ([\d.]+)([KMGT]?) of')
+# JAX's settings of its compilers' effort -> what they are without one; and flags of the compilers.
+_EFFORT = {
+    'jax_exec_time_optimization_effort': 0.0,
+    'jax_memory_fitting_effort': 0.0,
+    'jax_optimization_level': 'UNKNOWN',
+    'jax_memory_fitting_level': 'O2',
+}
+_FLAGS = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS')
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 
@@ -59,15 +68,17 @@ def figures(lowered: Any, topology: Topology, kept: pathlib.Path | None = None) 
       topology: for its compiler's options and its memory.
       kept: folder of the figures of earlier plans, which are numbers, not code.
     """
-    path = kept / f'{_digest(lowered, topology)}.json' if kept is not None else None
-    if path is not None and path.is_file():
-        return Figures(**json.loads(path.read_text(encoding='utf-8')))
+    if kept is None:
+        return _compiled(lowered, topology)
+    path = kept / f'{_digest(lowered, topology)}.json'
+    # What is damaged or belongs to another user is compiled again.
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return Figures(**files.unsealed(json.loads(path.read_text(encoding='utf-8'))))
     found = _compiled(lowered, topology)
-    if path is not None:
-        # A home that cannot be written to costs the next plan its time, not this one its result.
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_text(path, json.dumps(dataclasses.asdict(found)))
+    # A home that cannot be written to costs the next plan its time, not this one its result.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.write_text(path, json.dumps(files.sealed(dataclasses.asdict(found))))
     return found
 
 
@@ -77,8 +88,16 @@ def _digest(lowered, topology):
     described = [
         *(_SCHEMA, jax.__version__, device.device_kind, device.client.platform_version),
         *(topology.available, sorted((topology.options or {}).items()), lowered.as_text()),
+        *_settings(),
     ]
     return hashlib.sha256(repr(described).encode()).hexdigest()[:40]
+
+
+def _settings():
+    """What the user's environment tells the compilers, where it does."""
+    known = jax.config.values
+    changed = [(name, known[name]) for name, usual in _EFFORT.items() if known[name] != usual]
+    return changed + [(name, os.environ[name]) for name in _FLAGS if os.environ.get(name)]
 
 
 def _compiled(lowered, topology):

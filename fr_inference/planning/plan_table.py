@@ -31,7 +31,11 @@ def _machine(plan):
     if plan['processes'] > 1:
         head += f', {plan["processes"]} processes'
     rows = [_COLUMNS, *(_row(row) for row in plan['parts'])]
-    return [f'{head}. {_sum(plan)}', *aligned(rows), *_notes(plan['parts'])]
+    return [f'{head}. {_sum(plan)}', *aligned(rows), *_notes(plan['parts']), *_others(plan)]
+
+
+def _others(plan):
+    return [f'  {line}' for line in plan['not_compared']]
 
 
 def _sum(plan):
@@ -55,7 +59,7 @@ def _row(row):
         said = [
             '?' if row['flops'] is None else f'{row["flops"] / 1e12:.3f}',
             f'{row["bytes"] / 1e9:.2f} GB',
-            f'{row["bound_by"]} {_share(row):.0%}',
+            _bound(row),
             duration(row['least_seconds_per_item']),
             duration(3600 * row['least_hours']),
         ]
@@ -63,10 +67,11 @@ def _row(row):
     return (row['part'], amount, at_a_time, memory, *said, _largest(row), kinds)
 
 
-def _share(row):
-    """How much of the bound the other of the two takes: 100 % where they are balanced."""
-    both = sorted((row['arithmetic_seconds'], row['memory_seconds']))
-    return both[0] / both[1] if both[1] else 1.0
+def _bound(row):
+    """What takes longer, and how much of that time the other takes: 100 % where they are balanced."""
+    less, more = sorted((row['arithmetic_seconds'], row['memory_seconds']))
+    other = 'memory' if row['bound_by'] == 'arithmetic' else 'arithmetic'
+    return f'{row["bound_by"]} ({other} {less / more if more else 1:.0%})'
 
 
 def _largest(row):
@@ -94,8 +99,19 @@ def _notes(rows) -> list[str]:
         if measured is not None:
             times = measured / row['least_seconds_per_call']
             line += f'; measured {duration(measured)} a call, {times:.2f} times the bound'
+        if 'measured' in row:
+            line += f'; {_beside(row, row["measured"])}'
         lines.append(line)
     return lines
+
+
+def _beside(row, found):
+    """What a benchmark measured, and where."""
+    said = f'measured {duration(found["seconds_per_item"])} for each'
+    if row['fits']:
+        said += f', {found["seconds_per_item"] / row["least_seconds_per_item"]:.2f} times the bound'
+    where = f'{found["examples_per_device"]} x {found["devices"]} in {found["file"]}'
+    return f'{said}, so {duration(3600 * found["hours"])} in all ({where})'
 
 
 def duration(seconds: float) -> str:

@@ -32,6 +32,11 @@ def run(
     name, *arguments = flags.rest or ['']
     errors.one_of('program', name, workload.PROGRAMS)
     program = importlib.import_module(f'{package}.{name}').PROGRAM
+    for own in set(flags.options) - set(program.flags().options):
+        if any(argument.partition('=')[0].lstrip('-') == own for argument in arguments):
+            raise errors.InputError(
+                own, f'it behind {name}', f'it before {name}: it is a flag of plan'
+            )
     following = flags.follow(program.kinds, program.hidden)
     out = pathlib.Path(asked.out) if asked.out is not None else None
     if out is not None:

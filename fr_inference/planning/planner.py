@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fr_inference.benchmarking import least_time
-from fr_inference.planning import compiling, largest, timed_run, topologies
+from fr_inference.planning import compiling, largest, measured, timed_run, topologies
 from fr_inference.planning.compiling import Figures
 from fr_inference.planning.topologies import Topology
 from fr_inference.planning.workload import Part
@@ -29,27 +29,34 @@ def plan(
     """Returns a plan for each topology, ready for JSON.
 
     Args:
-      asked: topologies, prices, and whether the largest batch is looked for.
+      asked: topologies, prices, what was measured, and whether the largest batch is looked for.
       parts: of the program, by `workload.parts_of`.
       kept: folder of the figures of earlier plans.
       progress: called as progress(label, done, total).
 
     Raises:
-      InputError: for a topology that is not known or has no compiler here.
+      InputError: for a topology that is not known or has no compiler here, and for a file of --measured
+        that `benchmark` did not write.
     """
     for name in asked.topology:
         topologies.parse(name)
+    benchmarks = measured.all_of(asked.measured)
     opened = [topologies.open_topology(name) for name in asked.topology]
     prices = asked.price_per_hour or (None,) * len(opened)
     plans, done = [], 0
     for topology, price in zip(opened, prices, strict=True):
-        rows = []
+        rows: list[dict[str, Any]] = []
+        notes: list[str] = []
         for part in parts:
-            rows.append(_row(part, topology, asked.largest, kept))
+            row = _row(part, topology, asked.largest, kept)
+            size = row['examples_per_device']
+            found, differing = measured.beside(part, size, topology, benchmarks)
+            rows.append(row if found is None else {**row, 'measured': found})
+            notes += differing
             done += 1
             if progress is not None:
                 progress('compiling', done, len(opened) * len(parts))
-        plans.append(_together(topology, rows, price))
+        plans.append({**_together(topology, rows, price), 'not_compared': notes})
     return plans
 
 

@@ -122,3 +122,8 @@ def narrow(*networks: Target | Trained) -> bool:
         else getattr(one.module, 'dtype', None) == jnp.bfloat16
         for one in networks
     )
+
+
+def dtype(target: Target) -> str:
+    """Returns the dtype of a backbone's arithmetic."""
+    return jnp.dtype(getattr(target.module, 'dtype', jnp.float32)).name

@@ -11,6 +11,7 @@ from typing import Any
 from fr_inference import config, declaring, errors, opening
 from fr_inference.cli.options import Flags
 from fr_inference.config import Inputs, Latents, Recipe, Settings
+from fr_inference.declaring import Config
 from fr_inference.membership import study
 from fr_inference.models.target import Target
 from fr_inference.planning import lowering, stand_ins
@@ -33,7 +34,8 @@ class Part:
       size: topology -> that number, as the options say.
       program: (devices, that number) -> the program.
       flops: operations of one item, where the compiler does not count them.
-      narrow: whether it computes in bfloat16.
+      narrow: whether any part of it computes in bfloat16.
+      dtype: of the backbone's arithmetic.
       everywhere: whether one program spans the devices of all processes.
       limits: whether no other part needs more memory at the same value of the option.
     """
@@ -46,6 +48,7 @@ class Part:
     program: Callable[[On, int], Program]
     flops: Callable[[], float | None]
     narrow: bool
+    dtype: str
     everywhere: bool = False
     limits: bool = True
 
@@ -58,10 +61,7 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
         without an evaluator its part is left out.
       membership: whether membership inference is run.
     """
-    given = flags.given(Inputs)
-    for name in ('target', 'members', *(() if membership else ('generator',))):
-        if name not in given:
-            raise errors.InputError(name, 'no value')
+    given = _given(flags, Inputs, 'target', 'members', *(() if membership else ('generator',)))
     judged = 'evaluator' in given
     assumed = {'nonmembers': given['members']}
     if 'generator' in given:
@@ -92,7 +92,8 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
 
 def of_reconstruction(flags: Flags) -> list[Part]:
     """Returns the parts of `reconstruct`; a number may stand in for templates or photographs."""
-    asked = declaring.explicit(Templates, {'out': '.', **flags.given(Templates)})
+    given = _given(flags, Templates, 'target', 'generator')
+    asked = declaring.explicit(Templates, {'out': '.', **given})
     target = stand_ins.backbone(
         asked.target, 'target', dtype=asked.dtype, changes=asked.input, part=asked.part
     )
@@ -120,7 +121,8 @@ def of_reconstruction(flags: Flags) -> list[Part]:
 
 def of_training(flags: Flags) -> list[Part]:
     """Returns the part of `train_recognizer`; IMAGES:PEOPLE may stand in for the faces."""
-    asked = declaring.explicit(RecognizerTraining, {'out': '.', **flags.given(RecognizerTraining)})
+    given = _given(flags, RecognizerTraining, 'faces')
+    asked = declaring.explicit(RecognizerTraining, {'out': '.', **given})
     network, recipe = flags.read(Network), flags.read(Recipe)
     faces = stand_ins.faces(asked.faces, 'faces', asked)
     trained = Amount(
@@ -131,7 +133,16 @@ def of_training(flags: Flags) -> list[Part]:
     else:
         arch = network.arch or 'iresnet18'
         target = stand_ins.of_architecture(arch, network.config, network.input)
-    return [_training('training', recipe, target, trained)]
+    return [training('training', recipe, target, trained)]
+
+
+def _given(flags: Flags, kind: type[Config], *needed: str) -> dict[str, Any]:
+    """The options of a class that were given; of a planned program none is required but these."""
+    given = flags.given(kind)
+    for name in needed:
+        if name not in given:
+            raise errors.InputError(name, 'no value')
+    return given
 
 
 PROGRAMS: Mapping[str, Callable[[Flags], list[Part]]] = {
@@ -143,15 +154,16 @@ PROGRAMS: Mapping[str, Callable[[Flags], list[Part]]] = {
 
 
 def _measured(inputs, settings, target, amounts, *, membership):
-    """Scoring in the target and in its blind control, and in a shadow, which is trained as well."""
+    """Scoring in the target, its blind control and the references, and in a shadow, which is trained."""
     everyone = amounts['members'].images + amounts['nonmembers'].images
     auxiliary = amounts.get('auxiliary', Amount(0, 0))
     others = amounts.get('member_identities', Amount(0, 0)).images if membership else 0
-    far = amounts.get('shift', Amount(0, 0)).images if membership else 0
+    further = ('shift', 'collection') if membership else ()
+    far = sum(amounts.get(name, Amount(0, 0)).images for name in further)
     blind = inputs.blind and stand_ins.backbone(inputs.blind, 'blind', dtype=inputs.dtype)
     # The shadow has the target's architecture.
     in_target = everyone + others + far + 2 * auxiliary.images
-    in_blind = everyone + others + auxiliary.images
+    in_blind = everyone + others + far + auxiliary.images
     if not blind or (blind.apply, blind.input) == (target.apply, target.input):
         parts = [_scoring('scoring', target, in_target + in_blind, settings)]
     else:
@@ -159,10 +171,14 @@ def _measured(inputs, settings, target, amounts, *, membership):
             _scoring('scoring', target, in_target, settings),
             _scoring('scoring, blind', blind, in_blind, settings),
         ]
+    for name in inputs.references:
+        other = stand_ins.backbone(name, 'references', dtype=inputs.dtype)
+        seen = everyone + others + far + auxiliary.images
+        parts.append(_scoring(f'scoring, reference {name}', other, seen, Settings()))
     if auxiliary.images and inputs.shadow is None:
         recipe = records.recorded_recipe(target.recipe, seed=0)
         half = Amount(auxiliary.images // 2, max(1, auxiliary.people // 2))
-        parts.append(_training('training the shadow', recipe, target, half))
+        parts.append(training('training the shadow', recipe, target, half))
     return parts
 
 
@@ -203,6 +219,7 @@ def _search(searching, draws, candidates, steps, at_a_time=None):
     common: dict[str, Any] = {
         'option': 'search_batch',
         'narrow': stand_ins.narrow(searching.target, searching.generator),
+        'dtype': stand_ins.dtype(searching.target),
     }
     looks = Part(
         name=f'looking: {names}',
@@ -228,6 +245,11 @@ def _search(searching, draws, candidates, steps, at_a_time=None):
     return [looks, search]
 
 
+def _flops(target, passes):
+    one = lowering.scoring_flops(target)
+    return None if one is None else passes * one
+
+
 def _scoring(name: str, target: Target, amount: int, settings: Settings) -> Part:
     def size(topology):
         share = -(-amount // topology.processes)
@@ -241,12 +263,14 @@ def _scoring(name: str, target: Target, amount: int, settings: Settings) -> Part
         option='batch_size',
         size=size,
         program=functools.partial(lowering.scoring, target, features),
-        flops=functools.partial(lowering.scoring_flops, target),
+        flops=functools.partial(_flops, target, study.passes(settings)),
         narrow=stand_ins.narrow(target),
+        dtype=stand_ins.dtype(target),
     )
 
 
-def _training(name: str, recipe: Recipe, target: Target, faces: Amount) -> Part:
+def training(name: str, recipe: Recipe, target: Target, faces: Amount) -> Part:
+    """Returns the training of a backbone on some faces."""
     batch = min(recipe.batch_size, faces.images)
 
     def size(topology):
@@ -263,6 +287,7 @@ def _training(name: str, recipe: Recipe, target: Target, faces: Amount) -> Part:
         program=program,
         flops=functools.partial(lowering.training_flops, program, 8),
         narrow=stand_ins.narrow(target),
+        dtype=stand_ins.dtype(target),
         everywhere=True,
     )
 

@@ -22,7 +22,8 @@ import importlib, pathlib, sys
 sys.modules.update(dict.fromkeys({ABSENT}))
 for path in sorted(pathlib.Path('experiments').glob('[!_]*.py')):
     importlib.import_module(f'experiments.{{path.stem}}')
-from fr_inference.benchmarking import device_check
+from fr_inference.benchmarking import device_check, inversion_speed
+inversion_speed._STEPS = 2  # unoptimised, as in tests, five take seconds
 sys.exit(device_check.main())
 """
 
@@ -179,3 +180,30 @@ def test_the_script(tmp_path):
     assert done.returncode == 2
     assert "found 'none', expected some of parity,scoring," in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    'argument', ['--seconds=0', '--seconds=nan', '--parts=', '--out=/dev/null/a', '--out=s3://a/b']
+)
+def test_bad_arguments_are_one_line(argument, capsys):
+    with pytest.raises(SystemExit) as ended:
+        device_check.main([argument])
+    assert ended.value.code == 2
+    assert (
+        f'error: {argument.partition("=")[0]}: found ' in capsys.readouterr().err.splitlines()[-1]
+    )
+
+
+def test_a_python_without_jax_is_named(tmp_path):
+    bare = tmp_path / 'python'
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
+    bare.chmod(0o755)
+    done = subprocess.run(
+        ['bash', str(ROOT / 'launch' / 'gpu_check.sh')],
+        env={**os.environ, 'PYTHON': str(bare)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert 'found no jax, flax' in line

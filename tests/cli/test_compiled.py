@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fr_inference.cli import compiled
+from tests.experiments import targets
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -129,12 +130,14 @@ def test_a_second_process_compiles_nothing(tmp_path):
         'JAX_PLATFORMS': 'cpu',
         'JAX_LOGGING_LEVEL': 'DEBUG',
     }
-    faces = 'procedural:easy,images=2,people=8'
+    faces = 'procedural:easy,images=2,people=8,size=16'
+    targets.save(tmp_path / 'target', 0)
 
     def run(out):
         done = subprocess.run(
             [
-                *(sys.executable, '-m', 'experiments.audit', '--target=demo_few', '--nothumbnails'),
+                *(sys.executable, '-m', 'experiments.audit', '--nothumbnails'),
+                f'--target={tmp_path / "target"}',
                 *(f'--members={faces}', f'--nonmembers={faces},first=8', f'--out={tmp_path / out}'),
                 '--attacks=bn-distance',
             ],

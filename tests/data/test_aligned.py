@@ -115,7 +115,7 @@ def test_other_processes_read_the_same(photographs):
 
 def test_measurements_of_aligned_images_are_others(photographs, tmp_path):
     """The cache knows an image by its file; aligned, the same file is another image."""
-    target = targets.target_of({'width': 4, 'embedding': 8, 'norm': 'batch'}, 0)
+    target = targets.target_of(0)
     measurements_of = {}
     for kept in (True, False):
         for align_them in (False, True):

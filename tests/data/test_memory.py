@@ -8,12 +8,10 @@ PROGRAM = """
 import json, resource, sys
 from fr_inference.data import sources
 from fr_inference.measuring import measurements
-from fr_inference.models.target import InputSpec
-from fr_inference.training import recognizer
+from tests.experiments import targets
 
 faces = sources.open_faces(sys.argv[1])
-config = {'width': 1, 'embedding': 1}  # the images count, not the network
-target = recognizer.fresh_target('tiny', config, InputSpec(height=16, width=16), 0)
+target = targets.target_of(0)  # the images count, not the network
 peaks, counts = [], []
 for part in (faces.select(range(0, len(faces), 10)), faces):
     counts.append(len(measurements.measure(target, part)))

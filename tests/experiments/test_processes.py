@@ -14,12 +14,8 @@ from fr_inference.weights import generators, native_targets
 from tests import zygote
 from tests.experiments import networks, programs
 
-FACES = 'procedural:hard,images=3,seed=1,people=11,size=16'
 SEARCH = ('--draws=7', '--candidates=5', '--steps=20', '--keep=3', '--pictures=2', '--nountrained')
-TRAINING = (
-    *('--faces=procedural:easy,images=4,seed=1,people=6,size=16', *networks.FLAGS),
-    *('--holdout=0', '--batch_size=6', '--learning_rate=0.001'),
-)
+TRAINING = ('--holdout=0', '--batch_size=6', '--learning_rate=0.001')
 GENERATOR = (
     *('--faces=procedural:easy,images=2,seed=1,people=8,size=8', '--resolution=4', '--z_dim=4'),
     *('--w_dim=4', '--channel_base=32', '--channel_max=4', '--mapping_layers=1', '--batch_size=4'),
@@ -32,9 +28,13 @@ MINUTE = 60
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """With a tiny target, an evaluator and a generator, all untrained."""
+    """With a tiny target, an evaluator and a generator, all untrained, and photographs."""
     made = tmp_path_factory.mktemp('processes')
     networks.save(made)
+    for seed, (name, people, images) in enumerate(
+        (('members', 11, 3), ('nonmembers', 11, 3), ('training', 6, 4))
+    ):
+        networks.save_faces(made / name, people, images, seed=seed)
     return made
 
 
@@ -61,8 +61,8 @@ def start():
 def audit(folder, out):
     return [
         f'--target={folder / "target"}',
-        f'--members={FACES}',
-        f'--nonmembers={FACES},first=128',
+        f'--members={folder / "members"}',
+        f'--nonmembers={folder / "nonmembers"}',
         f'--generator={folder / "generator"}',
         f'--evaluator={folder / "evaluator"}',
         f'--out={folder / out}',
@@ -157,7 +157,7 @@ def test_a_failure_in_one_ends_all(folder, start):
     """Process 1 alone finds no such folder."""
     started = []
     port = 10_000 + hash(str(folder)) % 20_000
-    for number, members in ((0, FACES), (1, folder / 'nowhere')):
+    for number, members in ((0, folder / 'members'), (1, folder / 'nowhere')):
         arguments = [flag for flag in audit(folder, 'failing') if '--members' not in flag]
         together = (f'--coordinator_address=127.0.0.1:{port}', '--num_processes=2')
         arguments += [f'--members={members}', *together, f'--process_id={number}']
@@ -189,7 +189,8 @@ def test_the_work_of_one():
 
 def train(folder, start, out, stop=None, **options):
     """Returns (exit codes, the trained target); with `stop`, the number of a process, the codes."""
-    arguments = [*TRAINING, f'--epochs={EPOCHS}', f'--out={folder / out}']
+    given = (f'--init={folder / "target"}', f'--faces={folder / "training"}')
+    arguments = [*given, *TRAINING, f'--epochs={EPOCHS}', f'--out={folder / out}']
     started = start('train_recognizer', arguments, folder / out, **options)
     if stop is not None:
         log = pathlib.Path(f'{folder / out}.0.err')

@@ -24,7 +24,7 @@ HOW = Search(
 def networks():
     """Returns (target, generator), which compile in a moment."""
     module = stylegan2.Generator(
-        8, z_dim=8, w_dim=8, channel_base=128, channel_max=16, mapping_layers=2
+        4, z_dim=8, w_dim=8, channel_base=64, channel_max=16, mapping_layers=2
     )
     made = _filled(jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 8))))
     generator = stylegan2.Trained(name='tiny', module=module, variables=made)

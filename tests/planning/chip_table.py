@@ -3,19 +3,22 @@
   bash launch/plan.sh --module=tests.planning.chip_table --topologies=a100x1,h100x1 \\
       --archs=iresnet50 --generators=0,256
 
-A generator of 0 is scoring alone. Rows come as they are done: StyleGAN2 takes a TPU's compiler minutes.
-What was compiled before is not compiled again.
+A generator of 0 is scoring alone; --training gives steps of the training instead. Rows come as they are
+done: StyleGAN2 takes a TPU's compiler minutes. What was compiled before is not compiled again.
 """
 
 import argparse
 import datetime
+import itertools
+from collections.abc import Sequence
 
 import jax
 
 from experiments import audit
-from fr_inference import files
+from fr_inference import config, files
 from fr_inference.cli import options
-from fr_inference.planning import plan_table, planner, topologies, workload
+from fr_inference.planning import plan_table, planner, stand_ins, topologies, workload
+from fr_inference.planning.stand_ins import Amount
 from fr_inference.program_config import Planning
 
 # Images at a time on a device, and candidates before a generator of each resolution.
@@ -37,25 +40,30 @@ def parts(arch: str, generator: int, size: int, devices: int) -> list[workload.P
     return [part for part in workload.parts_of('audit', flags) if part.unit == unit]
 
 
-def row(topology: str, arch: str, generator: int, size: int) -> str:
+def training(arch: str, size: int, devices: int) -> list[workload.Part]:
+    """A step of the training, of a thousand people."""
+    target = stand_ins.of_architecture(arch, {'dtype': 'bfloat16'})
+    recipe = config.Recipe(batch_size=size * devices)
+    return [workload.training('training', recipe, target, Amount(1_000_000, 1000))]
+
+
+def row(topology: str, named: str, found_parts: Sequence[workload.Part]) -> str:
     """One row of the table, in Markdown."""
     asked = Planning(topology=(topology,), largest=False)
-    devices = len(topologies.open_topology(topology).local)
     kept = files.user_cache() / 'planned'
-    (plan,) = planner.plan(asked, parts(arch, generator, size, devices), kept=kept)
+    (plan,) = planner.plan(asked, found_parts, kept=kept)
     (found,) = plan['parts']
-    named = f'StyleGAN2-{generator} before {arch}' if generator else arch
     size, chip = found['examples_per_device'], plan['chip']
     gigabytes = sum(found['memory_bytes'].values()) / 1e9
     if not found['fits']:
-        return f'| {named} | {chip} | {size} | does not fit | | | | | |'
+        return f'| {named} | {chip} | {size} | does not fit | | | | | | |'
     chips = plan['chips'] / plan['devices']
     each = found['least_seconds_per_call'] * chips / size
     balance = found['arithmetic_seconds'] / found['least_seconds_per_call']
     return (
         f'| {named} | {chip} | {size} | {gigabytes:.1f} | {found["flops"] / size / 1e9:.1f} | '
         f'{found["bytes"] / size / 1e6:.1f} | {(found["bytes_accessed"] or 0) / size / 1e6:.1f} | '
-        f'{plan_table.duration(each)} | {balance:.0%} |'
+        f'{plan_table.duration(each)} | {balance:.0%} | {sum(found["collectives"].values())} |'
     )
 
 
@@ -65,19 +73,27 @@ def main() -> None:
     parser.add_argument('--topologies', default='a100x1')
     parser.add_argument('--archs', default='iresnet50')
     parser.add_argument('--generators', default='0,256')
-    parser.add_argument('--at_a_time', type=int, help='images or candidates on a device')
+    parser.add_argument('--at_a_time', help='numbers of images or candidates on a device')
+    parser.add_argument('--training', action='store_true', help='in place of scoring and search')
     given = parser.parse_args()
     print(f'{datetime.date.today()}, jax {jax.__version__}', flush=True)
     print(
         '| network | device | at a time | GB | GFLOP each | MB each | by XLA | least time each '
-        '| arithmetic |'
+        '| arithmetic | collectives |'
     )
-    print('|---|---|---|---|---|---|---|---|---|', flush=True)
-    for generator in map(int, given.generators.split(',')):
-        for arch in given.archs.split(','):
-            for topology in given.topologies.split(','):
-                size = given.at_a_time or _AT_A_TIME[generator]
-                print(row(topology, arch, generator, size), flush=True)
+    print('|---|---|---|---|---|---|---|---|---|---|', flush=True)
+    generators = [0] if given.training else map(int, given.generators.split(','))
+    for generator, arch, topology in itertools.product(
+        generators, given.archs.split(','), given.topologies.split(',')
+    ):
+        opened = topologies.open_topology(topology)
+        for size in map(int, (given.at_a_time or str(_AT_A_TIME[generator])).split(',')):
+            if given.training:
+                named, made = f'training {arch}', training(arch, size, len(opened.devices))
+            else:
+                named = f'StyleGAN2-{generator} before {arch}' if generator else arch
+                made = parts(arch, generator, size, len(opened.local))
+            print(row(topology, named, made), flush=True)
 
 
 if __name__ == '__main__':

@@ -1,10 +1,13 @@
 """A plan for this process's own devices, with a data sheet that is made up."""
 
+import dataclasses
 import json
 
+import jax
 import pytest
 
-from fr_inference.planning import plan_table, planner, topologies
+from fr_inference import files
+from fr_inference.planning import compiling, plan_table, planner, topologies
 from fr_inference.program_config import Planning
 from tests.planning.planned import CHIP, COMMON, machine, parts
 
@@ -60,10 +63,46 @@ def test_figures_are_kept(monkeypatch, scoring, tmp_path):
     first = planner.plan(asked, scoring, kept=tmp_path / 'kept')
     (path,) = (tmp_path / 'kept').iterdir()
     kept = json.loads(path.read_text())
-    path.write_text(json.dumps(kept | {'bytes': 12345.0}))
+    path.write_text(json.dumps(files.sealed(kept | {'bytes': 12345.0})))
     second = planner.plan(asked, scoring, kept=tmp_path / 'kept')
     assert first[0]['parts'][0]['bytes'] == kept['bytes']
     assert second[0]['parts'][0]['bytes'] == 12345.0
+
+
+@pytest.mark.parametrize('content', ['', '{}', '[]', '{"fits": true, "memory": {}, "more": 1}'])
+def test_damaged_figures_are_compiled_again(monkeypatch, scoring, tmp_path, content):
+    monkeypatch.setattr(topologies, 'open_topology', lambda name: machine())
+    found = compiling.Figures(fits=True, memory={'arguments': 1}, flops=1.0, bytes=7.0)
+    monkeypatch.setattr(compiling, '_compiled', lambda lowered, topology: found)
+    asked = Planning(topology=('h100x2',), largest=False)
+    planner.plan(asked, scoring, kept=tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_text()
+    path.write_text(content)
+    (plan,) = planner.plan(asked, scoring, kept=tmp_path)
+    assert plan['parts'][0]['bytes'] == 7.0
+    assert path.read_text() == whole
+
+
+def test_another_effort_of_the_compiler_is_another_program(monkeypatch, scoring, tmp_path):
+    monkeypatch.setattr(topologies, 'open_topology', lambda name: machine())
+    asked = Planning(topology=('h100x2',), largest=False)
+    fewest = compiling.Figures(fits=True, memory={'arguments': 1}, flops=1.0, bytes=7.0)
+    monkeypatch.setattr(compiling, '_compiled', lambda lowered, topology: fewest)
+    planner.plan(asked, scoring, kept=tmp_path)
+    more = dataclasses.replace(fewest, bytes=9.0)
+    monkeypatch.setattr(compiling, '_compiled', lambda lowered, topology: more)
+    (usual,) = planner.plan(asked, scoring, kept=tmp_path)
+    monkeypatch.setenv('LIBTPU_INIT_ARGS', '--some_flag=1')
+    (flagged,) = planner.plan(asked, scoring, kept=tmp_path)
+    monkeypatch.delenv('LIBTPU_INIT_ARGS')
+    jax.config.update('jax_exec_time_optimization_effort', -1.0)
+    try:
+        (hasty,) = planner.plan(asked, scoring, kept=tmp_path)
+    finally:
+        jax.config.update('jax_exec_time_optimization_effort', 0.0)
+    found = [plan['parts'][0]['bytes'] for plan in (usual, flagged, hasty)]
+    assert found == [7.0, 9.0, 9.0]
 
 
 def test_every_part_of_a_search_is_traced():

@@ -24,7 +24,21 @@ def amounts(found):
 def test_membership_inference():
     """Members, as many non-members, and others, in the target and in its blind control."""
     found = parts('audit', target='tiny', member_identities='30', shift='7', **COMMON)
-    assert amounts(found) == {'scoring': (2 * (100 + 100 + 30) + 7, 'image')}
+    assert amounts(found) == {'scoring': (2 * (100 + 100 + 30 + 7), 'image')}
+
+
+def test_references_see_every_picture_once():
+    found = parts('audit', target='tiny', references='demo_few', shift='7', **COMMON)
+    assert amounts(found) == {
+        'scoring': (2 * (200 + 7), 'image'),
+        'scoring, reference demo_few': (207, 'image'),
+    }
+
+
+def test_further_passes_are_counted():
+    few = parts('audit', target='tiny', **COMMON)[0].flops()
+    more = parts('audit', target='tiny', attacks='bn-distance,agreement', **COMMON)[0].flops()
+    assert more == 9 * few
 
 
 def test_another_blind_backbone_is_a_program_of_its_own():
@@ -92,6 +106,10 @@ def test_training_leaves_the_held_out_people_out():
             'steps',
         ),  # without a generator
         ('audit', {'target': 'none', 'members': '10'}, 'target'),
+        ('reconstruct', {'target': 'tiny', 'templates': '10'}, 'generator'),
+        ('reconstruct', {'generator': '8', 'templates': '10'}, 'target'),
+        ('reconstruct', {'target': 'tiny', 'generator': '8'}, 'templates'),
+        ('train_recognizer', {'arch': 'tiny'}, 'faces'),
     ],
 )
 def test_what_is_missing(program, given, field):

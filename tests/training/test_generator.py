@@ -15,8 +15,8 @@ from fr_inference.program_config import GeneratorNetwork
 from fr_inference.training import augment, generator
 
 NETWORKS = (
-    stylegan2.Generator(8, z_dim=4, w_dim=4, channel_base=64, channel_max=8, mapping_layers=1),
-    stylegan2.Discriminator(8, channel_base=64, channel_max=8),
+    stylegan2.Generator(4, z_dim=4, w_dim=4, channel_base=32, channel_max=8, mapping_layers=1),
+    stylegan2.Discriminator(4, channel_base=32, channel_max=8),
 )
 RECIPE = GeneratorRecipe(images=64, batch_size=4, r1=0.1, r1_every=4, ema_images=20, seed=1)
 
@@ -25,8 +25,8 @@ RECIPE = GeneratorRecipe(images=64, batch_size=4, r1=0.1, r1_every=4, ema_images
 def faces():
     # Left half dark, right half bright, of some colour: easily told from noise.
     draw = np.random.default_rng(0)
-    images = np.zeros((16, 8, 8, 3), np.uint8)
-    images[:, :, 4:] = draw.integers(150, 255, (16, 1, 1, 3))
+    images = np.zeros((16, 4, 4, 3), np.uint8)
+    images[:, :, 2:] = draw.integers(150, 255, (16, 1, 1, 3))
     return from_arrays(images, range(16))
 
 
@@ -69,7 +69,7 @@ def test_what_is_recorded(trained, faces):
 
 def test_networks_of_the_same_widths():
     asked = GeneratorNetwork(
-        resolution=8, z_dim=4, w_dim=4, channel_base=64, channel_max=8, mapping_layers=1
+        resolution=4, z_dim=4, w_dim=4, channel_base=32, channel_max=8, mapping_layers=1
     )
     assert generator.networks(asked) == NETWORKS
 
@@ -116,8 +116,8 @@ def test_bad_input(faces):
 
     assert train(batch_size=20) == (faces.name, '16 images')
     assert train(batch_size=6) == ('batch_size', '6')  # the discriminator compares groups of 4
-    other = stylegan2.Discriminator(16, channel_base=64, channel_max=8)
-    assert train(other) == ('resolution', '8 and 16')
+    other = stylegan2.Discriminator(8, channel_base=64, channel_max=8)
+    assert train(other) == ('resolution', '4 and 8')
     assert refused(GeneratorRecipe, augmentation='ada') == ('augmentation', "'ada'")
     assert refused(GeneratorRecipe, style_mixing=2)[0] == 'style_mixing'
 

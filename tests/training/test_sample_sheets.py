@@ -38,7 +38,7 @@ def test_a_sheet_of_64_samples(tmp_path, variables, faces):
 
 
 def test_distances_outlive_an_interruption(tmp_path, variables, faces):
-    embedder = targets.target_of({'width': 4, 'embedding': 8}, 0)
+    embedder = targets.target_of(0)
     first = Sheets(MODULE, faces, tmp_path, embedder)
     first(100, variables)
     first(20, variables)

@@ -12,9 +12,8 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
+import re
 from collections.abc import Sequence
-
-import numpy as np
 
 from fr_inference import errors
 from fr_inference.membership.attack import Attack, of_images
@@ -77,23 +76,34 @@ def _own(path: str) -> Attack:
     module, _, name = path.partition(':')
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         raise errors.InputError(
             'attacks', f'{path!r}: {error}', "'module:name' of a module that Python finds"
         ) from error
-    if isinstance(found, Attack):
-        if found.name in names():
-            raise errors.InputError('attacks', f'{path!r} named {found.name!r}', 'a new name')
-        return found
-    if not callable(found):
-        raise errors.InputError('attacks', f'{path!r}, a {type(found).__name__}', 'an Attack')
+    if not isinstance(found, Attack):
+        found = _of_function(path, found)
+    if found.name in names() or not re.fullmatch(r'[\w.-]+', found.name):
+        raise errors.InputError(
+            'attacks',
+            f'{path!r} named {found.name!r}',
+            "a new name, of letters, digits, '.' and '-'",
+        )
+    return found
+
+
+def _of_function(path, function):
+    if not callable(function):
+        raise errors.InputError(
+            'attacks', f'{path!r}, a {type(function).__name__}', 'an Attack, or a function'
+        )
 
     def examples(images, fit, seed):
-        return of_images(images, fit, np.asarray(found(images, fit, seed), np.float64))
+        features = function(images, fit, seed)
+        return None if features is None else of_images(images, fit, features)
 
     return Attack(
         name=path.replace(':', '-'),
-        title=(found.__doc__ or name).strip().splitlines()[0].rstrip('.'),
+        title=((function.__doc__ or '').strip() or path).splitlines()[0].rstrip('.'),
         source=path,
         access='file',
         unit='image',
@@ -110,6 +120,10 @@ def chosen(wanted: Sequence[str] = ()) -> list[Attack]:
         the user's own come last.
     """
     own = [get(name) for name in wanted if ':' in name]
+    if len({attack.name for attack in own}) < len(own):
+        raise errors.InputError(
+            'attacks', f'the names {[attack.name for attack in own]}', 'different names'
+        )
     every = [get(name) for name in names()]
     if not wanted:
         found = [attack for attack in every if not attack.passes]

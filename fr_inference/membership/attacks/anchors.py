@@ -42,13 +42,14 @@ def _of_cosines(cosines, own):
     quantiles = np.take_along_axis(cosines, places, axis=1)
     top = count[:, None] - 1 - np.arange(_HIGHEST)
     highest = np.take_along_axis(cosines, np.maximum(top, 0), axis=1)
-    return np.concatenate([quantiles, highest.mean(1, keepdims=True), highest[:, :1]], axis=1)
+    mean = np.mean(highest, axis=1, keepdims=True, where=top >= 0)  # there may be less than ten
+    return np.concatenate([quantiles, mean, highest[:, :1]], axis=1)
 
 
 ATTACK = attack.Attack(
     name='anchors',
     title='Similarity to strangers',
-    source='after SD-MI, AAAI 2023',
+    source='after Gao et al., SD-MI, AAAI 2023, arXiv 2211.15918',
     access='answers',
     unit='image',
     needs='two strangers to fit on',

@@ -39,7 +39,7 @@ def _examples(images, fit, seed):
 ATTACK = attack.Attack(
     name='gradients',
     title='Gradients of the agreement with the mirror image',
-    source='after gMINT, CVPR Workshops 2025',
+    source='after DeAlcala et al., gMINT, CVPR Workshops 2025',
     access='file',
     unit='image',
     needs='nothing',

@@ -23,7 +23,7 @@ def _examples(images, fit, seed):
 ATTACK = attack.Attack(
     name='norm',
     title='Length of the embedding',
-    source='after LpLA, AsiaCCS 2025',
+    source='after LpLA (likelihood of the norms of embeddings), AsiaCCS 2025',
     access='answers',
     unit='image',
     needs='nothing',

@@ -56,7 +56,7 @@ def _mean_cosines(units, rows):
 ATTACK = attack.Attack(
     name='people',
     title='Agreement of embeddings',
-    source="after Chen et al., SLMIA-SR, NDSS'24, and FACE-AUDITOR, USENIX Security'23",
+    source="after SLMIA-SR, NDSS'24, and FACE-AUDITOR, USENIX Security'23, arXiv 2304.02782",
     access='file',
     unit='person',
     needs='eight people with two or more images each among the members, and as many among the '

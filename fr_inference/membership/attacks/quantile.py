@@ -13,8 +13,8 @@ from fr_inference.membership.attacks.norm import log_norms
 
 _RIDGE = 1.0  # weight, as a share of the number of strangers
 _SOURCE = (
-    'after Bertran et al., quantile regression, NeurIPS 2023, arXiv 2307.03694; unseen classes as in '
-    'arXiv 2506.06488'
+    'after Bertran et al., quantile regression, NeurIPS 2023, arXiv 2307.03694; for unseen classes '
+    'Thaker et al., arXiv 2506.06488'
 )
 
 

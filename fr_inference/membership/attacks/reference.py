@@ -69,7 +69,10 @@ def _ratios_of_distances(images, fit, seed):
 
 
 _CALIBRATION = 'after Watson et al., ICLR 2022, arXiv 2111.08440'
-_RATIOS = 'after Zarifzadeh et al., RMIA, ICML 2024, arXiv 2312.03262, and BASE, as in LeakPro'
+_RATIOS = (
+    'after Zarifzadeh et al., RMIA, ICML 2024, arXiv 2312.03262, and Lassila et al., BASE, NeurIPS '
+    '2025, arXiv 2505.24089'
+)
 
 ATTACKS = (
     attack.Attack(
