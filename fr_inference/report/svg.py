@@ -69,11 +69,14 @@ def styled() -> Iterator[None]:
 
 
 def look(place: int, *, counted: bool = True) -> tuple[str, str, str]:
-    """Returns (colour, line style, marker) of the attack at `place`; grey where it is not counted."""
+    """Returns (colour, line style, marker) of the attack at `place`; grey where it is not counted.
+
+    Twelve in a row differ, and three in a row without their colours, too.
+    """
     if not counted:
         return COLOUR['muted'], '-.', 'x'
-    turn, tint = divmod(place, len(_TINTS))
-    return COLOUR[_TINTS[tint]], _LINES[turn % len(_LINES)], _MARKERS[tint]
+    tint = place % len(_TINTS)
+    return COLOUR[_TINTS[tint]], _LINES[place % len(_LINES)], _MARKERS[tint]
 
 
 def svg(figure: Figure, salt: str) -> str:
