@@ -10,7 +10,7 @@ from fr_inference.membership.comparison import ACCESS, SETTINGS
 
 
 def _combined(access, references):
-    seen = {'answers': 'the answers', 'file': 'the file'}[access]
+    seen = {'answers': 'the embeddings', 'file': 'the file'}[access]
     return attack.Attack(
         name=f'combined-{access}' + '-references' * references,
         title=f'All attacks on {seen}' + ' with a reference' * references,

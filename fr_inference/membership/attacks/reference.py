@@ -95,6 +95,7 @@ ATTACKS = (
         unit='image',
         needs='a reference network with the same BatchNorm layers',
         examples=_of_distances,
+        layers=True,
         settings=('partial', 'auxiliary'),
     ),
     attack.Attack(
@@ -118,6 +119,7 @@ ATTACKS = (
         unit='image',
         needs='a reference network, and BatchNorm layers that keep statistics in both',
         examples=_ratios_of_distances,
+        layers=True,
         settings=('partial',),  # members may be closer or farther, layer by layer
     ),
 )
