@@ -113,7 +113,7 @@ def test_shards_come_with_their_index(memory):
 
 
 def test_a_backbone_is_the_same_there(memory, tmp_path):
-    fresh = target_of({'width': 4, 'embedding': 8}, 1)
+    fresh = target_of(1)
     native_targets.save_target(tmp_path / 'net', fresh, members=[('a', 'b', 'c')])
     for path in (tmp_path / 'net').iterdir():
         memory.pipe_file(f'/nets/net/{path.name}', path.read_bytes())
