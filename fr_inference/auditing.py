@@ -269,6 +269,11 @@ def run(
     if checking.shadow_is_missing(opened):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)
         limits.append(limitations.of_shadow(opened.target, opened.shadow_init))
+    if 'auxiliary' in faces and shadow is None and membership:
+        limits.append(
+            'The auxiliary faces were not used for membership inference: a shadow is trained only for '
+            'a backbone with BatchNorm statistics.'
+        )
     views = measure_views(
         opened.target,
         faces,

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from fr_inference import config, errors
+from fr_inference import checkpointing, config, errors
 from fr_inference.data import overlap, spellings
 from fr_inference.data.faces import BadImageError, Faces
 from fr_inference.measuring import convention, distances
@@ -47,6 +47,13 @@ def check_attacks(opened: Opened, settings: config.Settings, search: config.Sear
             f'networks that attacks={",".join(attack.name for attack in chosen)} ignores',
             hint='leave references out, or choose further attacks',
         )
+    if all(attack.combines for attack in chosen):
+        raise errors.InputError(
+            'attacks',
+            f'{",".join(attack.name for attack in chosen)} alone',
+            'also the attacks that are to be combined',
+        )
+    _check_references(opened)
     if named := [name for name in using if name in settings.attacks and not opened.references]:
         raise errors.InputError('references', f'none, for attacks={",".join(named)}', 'a network')
     faces, unused = opened.faces, []
@@ -61,6 +68,21 @@ def check_attacks(opened: Opened, settings: config.Settings, search: config.Sear
                 f'faces that attacks={",".join(attack.name for attack in chosen)} ignores',
                 hint=f'leave {name} out, or choose further attacks',
             )
+
+
+def _check_references(opened):
+    """Rejects a reference that is the target, or given twice: compared with itself it says nothing."""
+    if not opened.references:
+        return
+    digests = {'the target': checkpointing.digest(opened.target.variables)}
+    for name, one in opened.references.items():
+        digest = checkpointing.digest(one.variables)
+        for other, known in digests.items():
+            if digest == known:
+                raise errors.InputError(
+                    'references', f'{name}, with the weights of {other}', 'another network'
+                )
+        digests[name] = digest
 
 
 def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, Faces], list[str]]:

@@ -134,6 +134,8 @@ def training_lists(
 def as_references(sources: Sequence[TargetSource], dtype: str | None = None) -> dict[str, Target]:
     """Returns name -> backbone of each source; a name that comes again is numbered."""
     found: dict[str, Target] = {}
+    if isinstance(sources, str | os.PathLike | Target):
+        raise errors.InputError('references', f'one {type(sources).__name__}', 'several, in a list')
     for source in sources:
         one = as_target(source, 'references', dtype)
         name, number = one.name, 2

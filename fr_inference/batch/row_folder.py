@@ -44,7 +44,9 @@ def describe(row: Row) -> dict[str, Any]:
         for name, (_, known) in declaring.options_of(type(one)).items():
             value = getattr(one, name)
             if value and known.names in ('BACKBONE', 'GENERATOR'):
-                contents[name] = _content(value, name, known.names)
+                several = value if isinstance(value, tuple) else (value,)
+                found = [_content(one, name, known.names) for one in several]
+                contents[name] = found if isinstance(value, tuple) else found[0]
             elif value and known.names == 'FACES':
                 contents[name] = _listing(value, name, row)
     run = {'schema': _SCHEMA, 'values': values, 'contents': contents}

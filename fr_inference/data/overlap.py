@@ -224,7 +224,7 @@ def check_training_list(
             for path, digest in zip(given[name].paths, digests[name], strict=True)
             if digest in known
         ]
-        if name != 'members' and inside:
+        if name not in ('members', 'collection') and inside:
             if not allow:
                 raise errors.InputError(
                     name,

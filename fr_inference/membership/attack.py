@@ -71,6 +71,7 @@ class Attack:
       combines: whether its features are the logits of all other attacks on images that are run and
         take no more access; it has no `examples` of its own.
       parts: those attacks, filled in by `attacks.chosen`.
+      own: whether it is the user's own, filled in by `attacks.get`: what it raises is told as its fault.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Attack:
     layers: bool = False
     combines: bool = False
     parts: tuple['Attack', ...] = ()
+    own: bool = False
 
     def __post_init__(self) -> None:
         errors.one_of('access', self.access, ACCESS)

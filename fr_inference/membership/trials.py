@@ -112,6 +112,8 @@ def _examples(attack, images, fit, seed, setting):
     if not _measured(attack, images):
         return None
     if not attack.combines:
+        if setting == 'strangers':
+            return _of_strangers(attack, images, fit, seed)
         return _made(attack, images, fit, seed, known=fit)
     columns, parts = [], []
     for part in _parts(attack, setting):
@@ -124,16 +126,29 @@ def _examples(attack, images, fit, seed, setting):
     return attacking.of_images(images, fit, np.stack(columns, 1))
 
 
+def _of_strangers(attack, images, fit, seed):
+    """The examples of an attacker who knows no member: no label, and no member in the half to fit on."""
+    known = np.zeros(len(images), bool)
+    found = _made(attack, images, fit & ~images.member, seed, known=known)
+    return found and dataclasses.replace(found, member=images.member, fit=fit)
+
+
 def _made(attack, images, fit, seed, *, known):
     """The attack's examples, made without the labels of images that are not `known` ([N] bool).
 
     Raises:
       InputError: where they are not what `Attack.examples` promises; an attack may be the user's own.
     """
-    if attack.unit == 'person':  # says itself who is on which side
-        found = attack.examples(images, fit, seed)
-    else:
-        found = attack.examples(images.relabelled(images.member & known), fit, seed)
+    # An attack on people says itself who is on which side.
+    seen = images if attack.unit == 'person' else images.relabelled(images.member & known)
+    try:
+        found = attack.examples(seen, fit, seed)
+    except errors.InputError:
+        raise
+    except Exception as error:
+        if not attack.own:
+            raise
+        raise _wrong(attack, f'{type(error).__name__}: {error}', 'examples') from error
     if found is None:
         return None
     features = _checked(attack, found, len(images))
@@ -151,6 +166,8 @@ def _checked(attack, found, images):
     except (TypeError, ValueError) as error:
         raise _wrong(attack, f'features: {error}', 'numbers') from error
     count = images if attack.unit == 'image' else len(found.names)
+    if attack.unit == 'person' and not len(found.member) == len(found.fit) == count:
+        raise _wrong(attack, 'names, member and fit of different lengths', 'one of each a person')
     if numbers.ndim != 2 or len(numbers) != count or not numbers.shape[1]:
         raise _wrong(attack, f'features {list(numbers.shape)}', f'[{count}, F], a row an example')
     if not np.isfinite(numbers).all():

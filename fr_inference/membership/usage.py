@@ -14,6 +14,7 @@ import numpy as np
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
+_LEAST_PEOPLE = 10  # of the collection: of fewer the bootstrap knows too little
 _LEAST_DIFFERENCE = 0.1  # of TPR and FPR: an attack that hardly recognises anybody says nothing
 
 
@@ -31,8 +32,12 @@ def share(
 
     Returns:
       {'share', 'share_ci95', 'recognised', 'tpr', 'fpr', 'images', 'people'}, the estimate and its ends
-      between 0 and 1; None where the attack recognises too few members, or does in one of 40 resamples.
+      between 0 and 1; None where the attack recognises too few members, or does in one of 40 resamples,
+      and for a collection of fewer than ten people.
     """
+    people = len(set(collection.identities))
+    if people < _LEAST_PEOPLE:
+        return None
     member = np.asarray(scored.member, bool)
     said = np.asarray(scored.scores) > threshold
     found = np.asarray(collection.scores) > threshold
@@ -63,11 +68,12 @@ def share(
     if tpr - fpr < _LEAST_DIFFERENCE or np.quantile(differences, 0.025) < _LEAST_DIFFERENCE:
         return None
     sample = (rates[:, 2] - rates[:, 1]) / np.maximum(differences, 1e-3)
-    people = len(set(collection.identities))
     ends = intervals.percentiles(
         sample, min(people, *intervals.people_per_side(scored.identities, member))
     )
     low, high = np.clip(ends, 0, 1).tolist()
+    unseen = 1 - 0.05 ** (1 / people)  # what a share that is seen 0 times in so many draws may be
+    low, high = min(low, 1 - unseen), max(high, unseen)
     return {
         'share': float(np.clip((seen - fpr) / (tpr - fpr), 0, 1)),
         'share_ci95': [low, high],

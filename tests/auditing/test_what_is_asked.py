@@ -6,8 +6,9 @@ import pytest
 
 from fr_inference import config
 from fr_inference.errors import InputError
+from fr_inference.membership import attack, labelled, trials
 from tests.auditing.conftest import SETTINGS
-from tests.membership.backbones import Plain, Small, noise_faces, target_of
+from tests.membership.backbones import Plain, Small, crowd, noise_faces, target_of
 
 
 class TestChosenAttacks:
@@ -130,3 +131,39 @@ def test_what_names_tell_is_told_before_anything_is_scored(audit, people, others
             ),
         )
     assert (caught.value.field, caught.value.found) == (field, found)
+
+
+class TestReferences:
+    """What would be compared with itself is refused."""
+
+    def test_the_target_itself(self, audit, target):
+        with pytest.raises(InputError) as caught:
+            audit(references={'copy': dataclasses.replace(target, name='copy', sha256='')})
+        assert caught.value.field == 'references'
+
+    def test_twice(self, audit):
+        other = target_of(Small(), seed=9)
+        with pytest.raises(InputError) as caught:
+            audit(references={'one': other, 'two': other})
+        assert caught.value.field == 'references'
+
+    def test_combined_attacks_alone(self, audit):
+        with pytest.raises(InputError) as caught:
+            audit(dataclasses.replace(SETTINGS, attacks=('combined-file',)))
+        assert caught.value.field == 'attacks'
+
+    def test_an_attack_that_knows_strangers_sees_no_label(self):
+        seen = []
+
+        def examples(images, fit, seed):
+            seen.append((images.member.any(), int(fit.sum())))
+            return attack.of_images(images, fit, images.embeddings[:, :1].astype(float))
+
+        own = attack.Attack(
+            name='own', title='own', source='a test', access='answers', unit='image', needs='nothing',
+            examples=examples, settings=('strangers',), signs=(1.0,),
+        )  # fmt: skip
+        faces = crowd(people=12)
+        fit = labelled.fit_half(faces.identities, faces.member, 0)
+        assert trials.run_attack(own, faces, fit, 0, 'strangers') is not None
+        assert seen == [(False, int((fit & ~faces.member).sum()))]

@@ -58,3 +58,14 @@ def test_an_attack_that_recognises_nobody_says_nothing():
     generator = np.random.default_rng(0)
     new = drawn(generator, 50, 0.5, start=5000)
     assert usage.share(known(generator, gap=0.1), new, seed=0, replicates=100) is None
+
+
+def test_too_few_people_and_no_interval_without_width():
+    generator = np.random.default_rng(0)
+    both = known(generator)
+    assert usage.share(both, drawn(generator, 9, 0.5, start=5000), seed=0, replicates=100) is None
+    for trained in (0.0, 1.0):
+        low, high = usage.share(
+            both, drawn(generator, 12, trained, start=5000), seed=0, replicates=100
+        )['share_ci95']
+        assert high - low > 0.1

@@ -76,7 +76,7 @@ def _own(path: str) -> Attack:
     module, _, name = path.partition(':')
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise errors.InputError(
             'attacks', f'{path!r}: {error}', "'module:name' of a module that Python finds"
         ) from error
@@ -88,7 +88,7 @@ def _own(path: str) -> Attack:
             f'{path!r} named {found.name!r}',
             "a new name, of letters, digits, '.' and '-'",
         )
-    return found
+    return dataclasses.replace(found, own=True)
 
 
 def _of_function(path, function):
