@@ -128,13 +128,16 @@ def run(
             ),
         }
         if 'collection' in faces:
-            membership['collection'] = populations.collection(
-                next(attack for attack in wanted if attack.name == by_image.attack),
-                by_key[by_image.key],
-                views,
-                faces['collection'],
-                settings,
-            )
+            # What an attack finds without a leak is something else than use for training.
+            membership['collection'] = None
+            if by_image.kind == LEAK:
+                membership['collection'] = populations.collection(
+                    next(attack for attack in wanted if attack.name == by_image.attack),
+                    by_key[by_image.key],
+                    views,
+                    faces['collection'],
+                    settings,
+                )
     if views.in_target.layers:
         membership['layers'] = layer_figures.figures(views.in_target, views.fit, seed=settings.seed)
     if views.shadow is not None:

@@ -86,7 +86,7 @@ class Views:
     measure: Measure
     references: Mapping[str, Target] = dataclasses.field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def blind_is_reference(self) -> bool:
         """Whether the blind backbone is one of the references: compared with itself it says nothing."""
         if not self.references:

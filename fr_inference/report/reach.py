@@ -147,7 +147,9 @@ def _learns(access, own, shown):
     leaking = [one for one in counted if one.kind == LEAK]
     if leaking:
         also = ' can do the same, and' if access == 'file' and shown else ''
-        return f'{who}{also} picks the member in {_ways(leaking)}.'
+        combined = any(map(wording.combines, own)) and not any(map(wording.combines, leaking))
+        alone = ', by one of the attacks; all of them together show no leak' if combined else ''
+        return f'{who}{also} picks the member in {_ways(leaking)}{alone}.'
     if access == 'file' and shown:
         none = '' if not own else f'; {_none(own)}'
         return f'{who} can do the same{none}.'

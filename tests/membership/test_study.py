@@ -202,3 +202,12 @@ def test_chosen(views):
     assert (comparison.key, comparison.headline) == ('people/partial', True)
     assert 'on_itself' not in found.membership['shadow']
     assert found.exposed is None or found.exposed['by'] == 'people/partial'
+
+
+def test_without_a_leak_nothing_is_said_of_a_collection(views, faces):
+    """The same difference would be called use for training."""
+    settings = dataclasses.replace(SETTINGS, attacks=('bn-distance',))
+    collection = noise_faces(12, 2, seed=9, name='new')
+    found = study.run(views, {'collection': collection}, settings=settings)
+    assert found.comparisons[0].kind != 'leak'
+    assert found.membership['collection'] is None

@@ -92,6 +92,10 @@ NONE = {'reach': (-0.1, 0.5)}
             'Somebody who holds the file can do the same; this attack shows no leak.',
         ),
         (
+            [combined(over=(-0.1, 0.1)), comparison(further=True, headline=False)],
+            'training images, by one of the attacks; all of them together show no leak.',
+        ),
+        (
             [combined(), further(null=BAD_NULL)],
             'Somebody who only receives embeddings: nothing can be said, because a control of each',
         ),
