@@ -41,10 +41,24 @@ class Zygote:
         return json.loads(self._process.stdout.readline())
 
     def start(
-        self, program: str, arguments: Sequence[str], log: pathlib.Path, *, devices: int = 1
+        self,
+        program: str,
+        arguments: Sequence[str],
+        log: pathlib.Path,
+        *,
+        devices: int = 1,
+        pause: float = 0,
     ) -> 'Started':
-        """Starts a program whose output goes to LOG.out and LOG.err."""
-        request = {'arguments': [str(one) for one in arguments], 'log': str(log)}
+        """Starts a program whose output goes to LOG.out and LOG.err.
+
+        Args:
+          program: its name in `experiments`.
+          arguments: of its command line.
+          log: where its output goes, without the suffix.
+          devices: number of virtual devices.
+          pause: seconds that it rests at each stop point, so that a test can stop it before its end.
+        """
+        request = {'arguments': [str(one) for one in arguments], 'log': str(log), 'pause': pause}
         return Started(self, self.ask(program=program, devices=devices, **request))
 
     def close(self) -> None:
@@ -95,7 +109,7 @@ def opened() -> Iterator[Zygote]:
         zygote.close()
 
 
-def _child(program, arguments, log, devices):
+def _child(program, arguments, log, devices, pause):
     """Becomes the program."""
     for number, kind in ((1, 'out'), (2, 'err')):
         file = os.open(f'{log}.{kind}', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -107,6 +121,16 @@ def _child(program, arguments, log, devices):
 
     os.environ['JAX_NUM_CPU_DEVICES'] = str(devices)  # read when JAX was imported
     jax.config.update('jax_num_cpu_devices', devices)
+    if pause:
+        from fr_inference import processes
+
+        stop_point = processes.stop_point
+
+        def rested(*save):
+            time.sleep(pause)
+            stop_point(*save)
+
+        processes.stop_point = rested
     sys.argv = [program, *arguments]
     runpy.run_module(f'experiments.{program}', run_name='__main__', alter_sys=True)
 

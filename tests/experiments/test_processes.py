@@ -43,7 +43,7 @@ def start():
     """Starts a program as several processes over loopback; each prints to LOGS.N.out and LOGS.N.err."""
     with zygote.opened() as opened:
 
-        def start(program, arguments, logs, *, processes, devices=1):
+        def start(program, arguments, logs, *, processes, **how):
             with socket.socket() as free:
                 free.bind(('127.0.0.1', 0))
                 port = free.getsockname()[1]
@@ -52,7 +52,7 @@ def start():
             for number in range(processes):
                 joined = [*together, f'--process_id={number}'] if processes > 1 else []
                 log = f'{logs}.{number}'
-                started.append(opened.start(program, [*arguments, *joined], log, devices=devices))
+                started.append(opened.start(program, [*arguments, *joined], log, **how))
             return started
 
         yield start
@@ -191,7 +191,8 @@ def train(folder, start, out, stop=None, **options):
     """Returns (exit codes, the trained target); with `stop`, the number of a process, the codes."""
     given = (f'--init={folder / "target"}', f'--faces={folder / "training"}')
     arguments = [*given, *TRAINING, f'--epochs={EPOCHS}', f'--out={folder / out}']
-    started = start('train_recognizer', arguments, folder / out, **options)
+    pause = 0 if stop is None else 0.1
+    started = start('train_recognizer', arguments, folder / out, pause=pause, **options)
     if stop is not None:
         log = pathlib.Path(f'{folder / out}.0.err')
         wait_for(lambda: log.exists() and f'/{STEPS}' in log.read_text(), started)

@@ -13,7 +13,7 @@ from tests.experiments import networks, programs, targets
 from tests.experiments.test_processes import finish, printed, wait_for
 
 SIDES = ('members', 'nonmembers')
-EPOCHS, STEPS = 4, 16
+EPOCHS, STEPS = 8, 32
 
 
 @pytest.fixture(scope='module')
@@ -122,17 +122,16 @@ def test_training_goes_on_on_another_machine(folder, store):
     address = f's3://{stores.BUCKET}/trained'
     with zygote.opened() as opened:
 
-        def start(logs, *rest, out=address, devices=2):
-            return opened.start(
-                'train_recognizer', [*train(out), *rest], folder / logs, devices=devices
-            )
+        def start(logs, *rest, out=address, **how):
+            how = {'devices': 2, **how}
+            return opened.start('train_recognizer', [*train(out), *rest], folder / logs, **how)
 
         assert finish([start('whole', out=folder / 'whole')]) == [0]
         for logs, signalled, code in (
             ('stopped', signal.SIGTERM, 4),
             ('killed', signal.SIGKILL, -9),
         ):
-            started = start(logs)
+            started = start(logs, pause=0.2)
             log = folder / f'{logs}.err'
             wait_for(lambda log=log: log.exists() and f'/{STEPS}' in log.read_text(), [started])
             started.send_signal(signalled)
