@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from fr_inference.membership.comparison import LEAK, Comparison
 from fr_inference.metrics import intervals
-from fr_inference.report import reach, wording
+from fr_inference.report import who_learns, wording
 from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
 
 _ATTACKS = 5
@@ -96,7 +96,7 @@ def overlap(comparisons: Sequence[Comparison]) -> Overlap | None:
 
 def _chosen(usable):
     """The main ones, then single attacks, those that show a leak before others; at most `_ATTACKS`."""
-    main = reach.main(usable)
+    main = who_learns.main(usable)
     rest = [one for one in usable if one not in main and not wording.combines(one)]
     rest.sort(key=lambda one: one.kind != LEAK)
     kept = [*main, *rest][:_ATTACKS]

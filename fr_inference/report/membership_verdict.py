@@ -17,7 +17,7 @@ from fr_inference.membership.comparison import (
     weighed,
 )
 from fr_inference.metrics import power
-from fr_inference.report import reach, wording
+from fr_inference.report import who_learns, wording
 from fr_inference.report.ruling import Reason, Ruling, capital, hundred, two_digits
 
 _ASKED = (
@@ -57,7 +57,7 @@ def of(
     of_answers = any(one.access == 'answers' for one in every)
     asked = _ASKED.format(', or only receives its embeddings,' if of_answers else '')
     said = [asked, f'Found: {first}', *map(capital, rest)]
-    whom = [f'To whom: {text}'] if (text := reach.to_whom(every)) else []
+    whom = [f'To whom: {text}'] if (text := who_learns.to_whom(every)) else []
     if kind == LEAK:
         given = _given_away(found, populations)
         advice = _advice(found)
@@ -81,7 +81,7 @@ def _of_further(every):
     void = sum(not one.valid for one in further)
     are = 'is' if void == 1 else 'are'
     left_out = f' {void} of them {are} {wording.NOT_COUNTED}.' if void else ''
-    one = reach.best_further(every)
+    one = who_learns.best_further(every)
     if one is None or one.kind != LEAK:
         some = (
             'the further attack' if len(further) == 1 else f'none of {len(further)} further attacks'

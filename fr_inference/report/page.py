@@ -22,9 +22,9 @@ from fr_inference.report import (
     citations,
     found_by,
     membership_figures,
-    reach,
-    reach_figure,
     search_figures,
+    who_learns,
+    who_learns_figure,
     wording,
 )
 from fr_inference.report.glossary import Glossary
@@ -184,9 +184,9 @@ def _membership(audit, thumbnails):
     ]
     return {
         'groups': _groups(found),
-        'best': reach.best_further(found),
+        'best': who_learns.best_further(found),
         'further': sum(one.further for one in found),
-        'undrawn': len(found) - len(reach.main(found)),
+        'undrawn': len(found) - len(who_learns.main(found)),
         # All attacks on a unit share this control.
         'pictured': {wording.judged(one.unit): one.pictures for one in found if one.pictures},
         'name': wording.name,
@@ -216,7 +216,7 @@ def _groups(found):
     """[(who sees that, the attacks that need it)], in the order of the report, from the least access."""
     return [
         (capital(wording.somebody(*column)), alike)
-        for column in reach.COLUMNS
+        for column in who_learns.COLUMNS
         if (alike := [one for one in found if (one.access, one.references) == column])
     ]
 
@@ -294,8 +294,8 @@ def _drawings(audit):
 
 def _membership_drawings(audit):
     membership = audit.record['membership']
-    found = in_order(reach.main(audit.comparisons))
-    rows = reach.cells(
+    found = in_order(who_learns.main(audit.comparisons))
+    rows = who_learns.cells(
         audit.comparisons,
         references=bool(audit.record['provenance'].get('references')),
         shadow='shadow' in membership,
@@ -303,7 +303,7 @@ def _membership_drawings(audit):
     )
     drawings = {'overview': membership_figures.overview(found)}
     if any(cell.comparison is not None for row in rows for cell in row):
-        drawings['reach'] = reach_figure.matrix(rows)
+        drawings['who_learns'] = who_learns_figure.matrix(rows)
     if (shared := found_by.overlap(audit.comparisons)) is not None:
         drawings['found_by'] = found_by.draw(shared)
     if any(one.scored is not None for one in found):

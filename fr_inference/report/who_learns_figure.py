@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from fr_inference.report import wording
-from fr_inference.report.reach import COLUMNS, Cell
 from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
+from fr_inference.report.who_learns import COLUMNS, Cell
 
 _HEADS = {
     ('answers', False): 'only receives\nembeddings',
@@ -31,7 +31,7 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
     colours may be lost.
 
     Args:
-      rows: by `reach.cells`.
+      rows: by `who_learns.cells`.
     """
     heights = [_height(row) for row in rows]
     head, foot = 0.42, 0.3
@@ -67,7 +67,7 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
             fontsize=9,
             color=COLOUR['muted'],
         )
-        return svg(figure, 'reach')
+        return svg(figure, 'who_learns')
 
 
 def _height(row):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from fr_inference.report import reach
+from fr_inference.report import who_learns
 from tests.report.comparisons import BAD_NULL, block, combined, comparison, further, on_people
 
 
 def cells(*found, references=False, shadow=False, chosen=False):
-    rows = reach.cells(found, references=references, shadow=shadow, chosen=chosen)
+    rows = who_learns.cells(found, references=references, shadow=shadow, chosen=chosen)
     return [
         [cell.comparison.key if cell.comparison else cell.missing for cell in row] for row in rows
     ]
@@ -54,8 +54,8 @@ def test_why_a_cell_is_empty(how, column, words):
 def test_the_best_further_attack_has_the_largest_excess_among_those_that_count():
     best = further('b', over=(0.3, 0.4))
     failed = further('c', over=(0.4, 0.5), null=BAD_NULL)
-    assert reach.best_further([comparison(), further('a'), best, failed]) is best
-    assert reach.best_further([comparison(), failed]) is None
+    assert who_learns.best_further([comparison(), further('a'), best, failed]) is best
+    assert who_learns.best_further([comparison(), failed]) is None
 
 
 def test_at_most_six_are_drawn():
@@ -64,7 +64,7 @@ def test_at_most_six_are_drawn():
     others = [further(name) for name in 'abcdef']
     best = further('best', over=(0.4, 0.6))
     answers = combined('answers', further=True)
-    found = reach.main([*chosen, answers, *paper, *others, best])
+    found = who_learns.main([*chosen, answers, *paper, *others, best])
     assert found == [*chosen, answers, *paper, best]
 
 
@@ -118,8 +118,8 @@ NONE = {'reach': (-0.1, 0.5)}
     ],
 )
 def test_a_sentence_for_each_access(found, words):
-    assert words in reach.to_whom(found)
+    assert words in who_learns.to_whom(found)
 
 
 def test_audits_of_before_say_nothing_of_it():
-    assert reach.to_whom([comparison(), comparison(setting='auxiliary'), on_people()]) == ''
+    assert who_learns.to_whom([comparison(), comparison(setting='auxiliary'), on_people()]) == ''

@@ -3,13 +3,13 @@
 import html
 import re
 
-from fr_inference.report import reach, reach_figure
+from fr_inference.report import who_learns, who_learns_figure
 from tests.report.comparisons import BAD_NULL, block, combined, further
 
 
 def words_of(*found):
-    rows = reach.cells(found, references=False, shadow=False, chosen=False)
-    drawn = reach_figure.matrix(rows)
+    rows = who_learns.cells(found, references=False, shadow=False, chosen=False)
+    drawn = who_learns_figure.matrix(rows)
     return drawn, [html.unescape(text) for text in re.findall(r'<text[^>]*>([^<]*)</text>', drawn)]
 
 
