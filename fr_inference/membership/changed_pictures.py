@@ -18,7 +18,7 @@ class Change:
 
     Attributes:
       name: in `audit.json`, such as 'crop-90'.
-      label: what the copy is, such as 'cropped to 90 %'.
+      label: in reports, what the copy is, such as 'cropped to 90 %'.
       family: changes of one kind stand together, the weakest first.
       make: [H, W, 3] uint8 -> the same shape; can be sent to other processes.
     """
@@ -69,7 +69,7 @@ CHANGES = (
     *(
         Change(
             name=f'shift-{percent}',
-            label=f'shifted by {percent} % of the width',
+            label=f'shifted by {percent} %',
             family='shift',
             make=functools.partial(shifted, percent=percent),
         )
@@ -87,7 +87,7 @@ CHANGES = (
     *(
         Change(
             name=f'jpeg-{quality}',
-            label=f'recompressed at JPEG quality {quality}',
+            label=f'saved at JPEG quality {quality}',
             family='jpeg',
             make=functools.partial(recompressed, quality=quality),
         )

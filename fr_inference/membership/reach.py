@@ -1,7 +1,8 @@
 """How far a leak reaches: the attack that shows it, on changed copies of the judged photographs.
 
 The attack stays as it was fitted, on unchanged photographs. Members and strangers are changed alike, so
-that the change itself tells nothing.
+that the change itself tells nothing; where a change brings out how the two were collected, the blind
+control shows it.
 """
 
 import functools
@@ -17,6 +18,7 @@ from fr_inference.membership.attack import Attack
 from fr_inference.membership.changed_pictures import CHANGES
 from fr_inference.membership.comparing import Trials
 from fr_inference.membership.comparison import LEAK, Comparison, decisive, first_of
+from fr_inference.membership.labelled import Labelled
 from fr_inference.membership.populations import Judge
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
@@ -95,8 +97,9 @@ def figures(
       known: by `populations.figures`, of the first attack on images.
 
     Returns:
-      For each change {'change', 'by', 'auc', 'auc_ci95', 'images', 'people'}: no change first, other
-      photographs of the members' people last. Empty where no attack on images shows a leak.
+      For each change {'change', 'by', 'auc', 'auc_ci95', 'blind', 'images', 'people'}: no change first,
+      other photographs of the members' people last. 'blind' holds the AUC of the same in the blind
+      backbone, where the attack has that control. Empty where no attack on images shows a leak.
     """
     one = followed(comparisons)
     if one is None:
@@ -105,10 +108,12 @@ def figures(
     of_scores = functools.partial(
         intervals.figures, seed=settings.seed, replicates=settings.replicates
     )
-    judge = Judge(
-        attack, trials[one.key].target, views, views.target, views.in_target, settings.seed
-    )
-    found = {name: of_scores(scored) for name, scored in _copies(judge, settings.seed)}
+    judges = _judges(attack, trials[one.key], views, settings.seed)
+    found: dict[str, dict[str, Any]] = {}
+    for change, scored in _copies(judges, settings.seed):
+        found[change], *control = map(of_scores, scored)
+        if control:
+            found[change]['blind'] = control[0]
     if 'member_identities' in faces:
         first = first_of(comparisons, 'image')
         if first is None or one.key != first.key:
@@ -117,28 +122,49 @@ def figures(
                 attack, trials[one.key], views, given, settings.seed, of_scores
             )
         found[OTHERS] = known['member_identities_vs_nonmembers']
-    return [
-        {
-            'change': change,
-            'by': one.key,
-            'auc': block['auc'],
-            'auc_ci95': block['auc_ci95'],
-            'images': block['members'] + block['nonmembers'],
-            'people': block['identities'],
-        }
-        for change, block in found.items()
-    ]
+    return [_entry(change, one.key, block) for change, block in found.items()]
 
 
-def _copies(judge, seed):
-    """Yields (name of the change, scores of the changed images), no change first."""
-    images, spec = judge.images, judge.views.target.input
-    rows = drawn(images.identities, images.member, judge.trial.judged, seed)
-    member, originals = images.member[rows], judge.views.faces.select(images.index[rows])
+def _entry(change, by, block):
+    entry = {'change': change, 'by': by, **_auc(block)}
+    if 'blind' in block:
+        entry['blind'] = _auc(block['blind'])
+    images = block['members'] + block['nonmembers']
+    return {**entry, 'images': images, 'people': block['identities']}
+
+
+def _auc(block):
+    return {name: block[name] for name in ('auc', 'auc_ci95')}
+
+
+def _judges(attack, trials, views, seed):
+    """The attack in the target and, where it has that control, in the blind backbone."""
+    found = [Judge(attack, trials.target, views, views.target, views.in_target, seed)]
+    if trials.blind is not None:
+        found.append(Judge(attack, trials.blind, views, views.blind, views.in_blind, seed))
+    return found
+
+
+def _copies(judges, seed):
+    """Yields (name of the change, the scores of each judge), no change first."""
+    images, views = judges[0].images, judges[0].views
+    rows = drawn(images.identities, images.member, judges[0].trial.judged, seed)
+    member, originals = images.member[rows], views.faces.select(images.index[rows])
     names = tuple(images.identities[row] for row in rows)
-    yield UNCHANGED, Scored(scores=judge.trial.logits[rows], member=member, identities=names)
+    yield (
+        UNCHANGED,
+        [
+            Scored(scores=judge.trial.logits[rows], member=member, identities=names)
+            for judge in judges
+        ],
+    )
+    spec = views.target.input
     for change in CHANGES:
         copies = changed_pictures.copies(originals, change, spec.height, spec.width)
-        measured = judge.measured(copies, f'copies {change.label}')
-        logits, names = judge.scores(measured)
-        yield change.name, Scored(scores=logits, member=member[measured.index], identities=names)
+        seen = judges[0].measured(copies, f'copies {change.label}')
+        both = seen, Labelled.of(seen.blind, seen.member, seen.references, seen.blind)
+        scored = []
+        for judge, measured in zip(judges, both, strict=False):
+            logits, names = judge.scores(measured)
+            scored.append(Scored(scores=logits, member=member[measured.index], identities=names))
+        yield change.name, scored

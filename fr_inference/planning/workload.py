@@ -160,7 +160,7 @@ def _measured(inputs, settings, target, amounts, *, membership):
     others = amounts.get('member_identities', Amount(0, 0)).images if membership else 0
     further = ('shift', 'collection') if membership else ()
     far = sum(amounts.get(name, Amount(0, 0)).images for name in further)
-    if settings.reach:  # where there is a leak
+    if settings.reach and membership:  # as much where there is a leak
         sides = (amounts[side].images // 2 for side in ('members', 'nonmembers'))
         far += len(reach.CHANGES) * sum(min(reach.MOST, half) for half in sides)
     blind = inputs.blind and stand_ins.backbone(inputs.blind, 'blind', dtype=inputs.dtype)

@@ -22,6 +22,7 @@ from fr_inference.report import (
     citations,
     found_by,
     membership_figures,
+    reach_figure,
     search_figures,
     who_learns,
     who_learns_figure,
@@ -195,6 +196,7 @@ def _membership(audit, thumbnails):
         'source': wording.source,
         'not_counted': wording.not_counted,
         'overlap': found_by.overlap(found),
+        'reach': _reach(record['membership'].get('reach'), found),
         'shown_label': wording.label(shown) if shown is not None else '',
         'rates': resolved,
         'unresolved': [rate for rate in intervals.RATES if rate not in resolved],
@@ -210,6 +212,15 @@ def _membership(audit, thumbnails):
             for person in record.get('exposed', {}).get('people', ())
         ],
     }
+
+
+def _reach(entries, found):
+    """(what it says, the attack, images and people of the copies); None where no leak was followed."""
+    if not entries:
+        return None
+    first = entries[0]
+    by = next(one for one in found if one.key == first['by'])
+    return reach_figure.in_words(entries), by, first
 
 
 def _groups(found):
@@ -306,6 +317,8 @@ def _membership_drawings(audit):
         drawings['who_learns'] = who_learns_figure.matrix(rows)
     if (shared := found_by.overlap(audit.comparisons)) is not None:
         drawings['found_by'] = found_by.draw(shared)
+    if membership.get('reach'):
+        drawings['reach'] = reach_figure.draw(membership['reach'])
     if any(one.scored is not None for one in found):
         drawings['roc'] = membership_figures.roc(found, audit.record['provenance']['seed'])
     if (shown := _scored(audit.comparisons)) is not None:
