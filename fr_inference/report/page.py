@@ -15,7 +15,7 @@ from PIL import Image
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import LEAK, decisive, first_of
+from fr_inference.membership.comparison import LEAK, decisive, first_of, weighed
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report import (
@@ -234,7 +234,9 @@ def _groups(found):
 
 def _scored(comparisons):
     """Returns the attack on photographs whose logits are drawn, None without any that is counted."""
-    found = [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
+    found = weighed(
+        [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
+    )
     return decisive(found) if found else None
 
 

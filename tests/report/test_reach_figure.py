@@ -28,8 +28,8 @@ def test_the_last_that_is_recognised_and_the_first_that_is_not():
     said = reach_figure.in_words(entries(mirror=0.5, crop_80=0.52, jpeg_50=0.51, jpeg_20=0.8))
     survived, lost = said.split(' It is not recognised beyond chance when it is ')
     assert survived == (
-        'A photograph is still recognised when it is shifted by 5 % (AUC 0.90, 0.85 to 0.95), cropped to '
-        '90 % (AUC 0.90, 0.85 to 0.95) or saved at JPEG quality 90 (AUC 0.90, 0.85 to 0.95).'
+        'A photograph is still recognised when it is shifted by 5 % (AUC 0.90, 0.85 to 0.95), cropped '
+        'to 90 % (AUC 0.90, 0.85 to 0.95) or saved at JPEG quality 90 (AUC 0.90, 0.85 to 0.95).'
     )
     # A lower quality that is recognised again is drawn, not said.
     assert lost == (
