@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fr_inference import config, rng
-from fr_inference.data.faces import Faces
+from fr_inference.data.faces import Faces, each, from_arrays
+from fr_inference.formats.images import fit_image
 from fr_inference.membership import changed_pictures, populations
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.changed_pictures import CHANGES
@@ -26,6 +27,7 @@ from fr_inference.metrics.intervals import Scored
 
 MOST = 256
 """Judged images of a side whose copies are measured."""
+_THREADS = 2
 _OF_ONE = 16  # images of a person; with more of them, few people would be left
 
 UNCHANGED, OTHERS = 'none', 'other-photographs'
@@ -99,7 +101,7 @@ def figures(
     Returns:
       For each change {'change', 'by', 'auc', 'auc_ci95', 'blind', 'images', 'people'}: no change first,
       other photographs of the members' people last. 'blind' holds the AUC of the same in the blind
-      backbone, where the attack has that control. Empty where no attack on images shows a leak.
+      backbone, without which nothing counts as a leak. Empty where no attack on images shows one.
     """
     one = followed(comparisons)
     if one is None:
@@ -109,11 +111,10 @@ def figures(
         intervals.figures, seed=settings.seed, replicates=settings.replicates
     )
     judges = _judges(attack, trials[one.key], views, settings.seed)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for change, scored in _copies(judges, settings.seed):
-        found[change], *control = map(of_scores, scored)
-        if control:
-            found[change]['blind'] = control[0]
+        in_target, in_blind = map(of_scores, scored)
+        found[change] = {**in_target, 'blind': in_blind}
     if 'member_identities' in faces:
         first = first_of(comparisons, 'image')
         if first is None or one.key != first.key:
@@ -126,11 +127,14 @@ def figures(
 
 
 def _entry(change, by, block):
-    entry = {'change': change, 'by': by, **_auc(block)}
-    if 'blind' in block:
-        entry['blind'] = _auc(block['blind'])
-    images = block['members'] + block['nonmembers']
-    return {**entry, 'images': images, 'people': block['identities']}
+    return {
+        'change': change,
+        'by': by,
+        **_auc(block),
+        'blind': _auc(block['blind']),
+        'images': block['members'] + block['nonmembers'],
+        'people': block['identities'],
+    }
 
 
 def _auc(block):
@@ -138,18 +142,18 @@ def _auc(block):
 
 
 def _judges(attack, trials, views, seed):
-    """The attack in the target and, where it has that control, in the blind backbone."""
-    found = [Judge(attack, trials.target, views, views.target, views.in_target, seed)]
-    if trials.blind is not None:
-        found.append(Judge(attack, trials.blind, views, views.blind, views.in_blind, seed))
-    return found
+    """The attack in the target and in the blind backbone."""
+    return (
+        Judge(attack, trials.target, views, views.target, views.in_target, seed),
+        Judge(attack, trials.blind, views, views.blind, views.in_blind, seed),
+    )
 
 
 def _copies(judges, seed):
-    """Yields (name of the change, the scores of each judge), no change first."""
+    """Yields (name of the change, the scores of both judges), no change first."""
     images, views = judges[0].images, judges[0].views
     rows = drawn(images.identities, images.member, judges[0].trial.judged, seed)
-    member, originals = images.member[rows], views.faces.select(images.index[rows])
+    member, spec = images.member[rows], views.target.input
     names = tuple(images.identities[row] for row in rows)
     yield (
         UNCHANGED,
@@ -158,13 +162,24 @@ def _copies(judges, seed):
             for judge in judges
         ],
     )
-    spec = views.target.input
+    originals = _read(views.faces.select(images.index[rows]), spec.height, spec.width)
     for change in CHANGES:
         copies = changed_pictures.copies(originals, change, spec.height, spec.width)
         seen = judges[0].measured(copies, f'copies {change.label}')
         both = seen, Labelled.of(seen.blind, seen.member, seen.references, seen.blind)
         scored = []
-        for judge, measured in zip(judges, both, strict=False):
+        for judge, measured in zip(judges, both, strict=True):
             logits, names = judge.scores(measured)
             scored.append(Scored(scores=logits, member=member[measured.index], identities=names))
         yield change.name, scored
+
+
+def _read(faces, height, width):
+    """The same faces in memory, as large as the network sees them: they are looked at many times."""
+    pictures = each(
+        faces,
+        range(len(faces)),
+        lambda index: fit_image(faces.read(index), height, width),
+        threads=_THREADS,
+    )
+    return from_arrays(np.stack(pictures), faces.identities, faces.name)

@@ -16,17 +16,18 @@ _LABELS = {
     OTHERS: 'other photographs',
 }
 _FAMILIES = {change.name: change.family for change in CHANGES}
-_ROW, _GAP = 0.28, 0.1  # inches; between two kinds of changes
+_ROW, _GAP = 0.29, 0.1  # inches; between two kinds of changes
 
 
 def recognised(entry: Mapping[str, Any]) -> bool:
-    """Returns whether the whole interval of the AUC lies above guessing, and its control holds."""
-    return bool(entry['auc_ci95'][0] > 0.5) and counted(entry)
+    """Returns whether the whole interval of the AUC lies above guessing and above the blind control.
 
-
-def counted(entry: Mapping[str, Any]) -> bool:
-    """Returns whether a backbone that never saw these people does not tell the sides apart."""
-    return 'blind' not in entry or bool(entry['blind']['auc_ci95'][0] <= 0.5)
+    Other photographs of the people also need a control that holds, as the verdict does.
+    """
+    blind = entry['blind']
+    if entry['change'] == OTHERS and blind['auc_ci95'][0] > 0.5:
+        return False
+    return bool(entry['auc_ci95'][0] > max(0.5, blind['auc']))
 
 
 def in_words(found: Sequence[Mapping[str, Any]]) -> str:
@@ -46,35 +47,25 @@ def in_words(found: Sequence[Mapping[str, Any]]) -> str:
     if kept:
         sentences.append(f'A photograph is still recognised when it is {_listed(kept)}.')
     if kept and lost:
-        sentences.append(f'It is not recognised beyond chance when it is {_listed(lost)}.')
+        sentences.append(f'It is not recognised for certain when it is {_listed(lost)}.')
     elif lost:
         sentences.append(
-            f'Only the unchanged photograph is recognised beyond chance '
+            f'Only the unchanged photograph is recognised for certain '
             f'({_figures(by_name[UNCHANGED])}), and no copy that is {_listed(lost)}.'
         )
     others = by_name.get(OTHERS)
-    if others is not None and counted(others):
-        says = 'are recognised, too' if recognised(others) else 'are not recognised beyond chance'
+    if others is not None:
+        says = 'are recognised, too' if recognised(others) else 'are not recognised for certain'
         sentences.append(f'Other photographs of the same people {says} ({_figures(others)}).')
-    void = [entry for entry in found if not counted(entry)]
-    if void:
-        names = ', '.join(f'{_label(entry)} ({_figures(entry)})' for entry in void)
-        sentences.append(
-            f'A backbone that never saw these people tells the sides apart, too, so that this is not '
-            f'counted: {names}.'
-        )
     return ' '.join(sentences)
 
 
 def _turning_points(by_name):
-    """Of each kind, the strongest change up to which all are recognised, and the first that is not.
-
-    Those that are not counted are passed over.
-    """
+    """Of each kind, the strongest change up to which all are recognised, and the first that is not."""
     kept: dict[str, Mapping[str, Any]] = {}
     lost: dict[str, Mapping[str, Any]] = {}
     for name, family in _FAMILIES.items():
-        if name not in by_name or family in lost or not counted(by_name[name]):
+        if name not in by_name or family in lost:
             continue
         (kept if recognised(by_name[name]) else lost)[family] = by_name[name]
     return list(kept.values()), list(lost.values())
@@ -97,8 +88,7 @@ def _figures(entry):
 def draw(found: Sequence[Mapping[str, Any]]) -> str:
     """Draws the AUC with its interval for each change, and below it that of its blind control.
 
-    A point is filled where the copy is recognised, hollow and grey where it is not, and a grey cross
-    where it is not counted.
+    A point is filled where the copy is recognised, and hollow and grey where it is not.
 
     Args:
       found: `membership.reach` of `audit.json`.
@@ -109,7 +99,7 @@ def draw(found: Sequence[Mapping[str, Any]]) -> str:
         down += _GAP * (before not in (None, family))
         rows.append(down)
         down, before = down + _ROW, family
-    blocks = [*found, *(entry['blind'] for entry in found if 'blind' in entry)]
+    blocks = [*found, *(entry['blind'] for entry in found)]
     lowest = min(0.5, *(block['auc_ci95'][0] for block in blocks))
     with styled():
         figure = Figure(figsize=(WIDTH, 0.75 + down))
@@ -119,12 +109,10 @@ def draw(found: Sequence[Mapping[str, Any]]) -> str:
             tint = COLOUR['leak' if fine else 'muted']
             axes.plot(entry['auc_ci95'], [row, row], color=tint, linewidth=3, alpha=0.55)
             fill = tint if fine else COLOUR['paper']
-            sign = 'o' if counted(entry) else 'x'
-            axes.plot(entry['auc'], row, sign, color=tint, mfc=fill, markersize=7, mew=2)
-            if 'blind' in entry:
-                below, control = row + 0.45 * _ROW, entry['blind']
-                axes.plot(control['auc_ci95'], [below, below], color=COLOUR['muted'], alpha=0.4)
-                axes.plot(control['auc'], below, '|', color=COLOUR['muted'], markersize=5)
+            axes.plot(entry['auc'], row, 'o', color=tint, mfc=fill, markersize=7, mew=2)
+            below, control = row + 0.4 * _ROW, entry['blind']
+            axes.plot(control['auc_ci95'], [below, below], color=COLOUR['muted'], alpha=0.4)
+            axes.plot(control['auc'], below, '|', color=COLOUR['muted'], markersize=5)
             axes.text(
                 *(1.05, row),
                 f'{entry["auc"]:.2f}',

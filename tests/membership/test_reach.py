@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fr_inference import config
-from fr_inference.data.faces import from_arrays
+from fr_inference.data.faces import BadImageError, from_arrays
 from fr_inference.membership import attacks, changed_pictures, comparing, limitations, reach, study
 from fr_inference.membership.changed_pictures import CHANGES, Change
 from fr_inference.membership.views import measure_views
@@ -21,6 +21,7 @@ SETTINGS = config.Settings(
     replicates=100,
     batch_size=32,
     reach=True,
+    skip_bad=True,
 )
 
 
@@ -60,8 +61,15 @@ def network(name, columns):
 
 @pytest.fixture(scope='module')
 def faces():
+    members = pictures(True, 1, 'in')
+
+    def read(index):
+        if index == 3:  # so that rows and positions differ
+            raise BadImageError('in#3', 'broken')
+        return members.read(index)
+
     return {
-        'members': pictures(True, 1, 'in'),
+        'members': dataclasses.replace(members, read=read),
         'nonmembers': pictures(False, 2, 'out'),
         'member_identities': pictures(False, 3, 'in'),
     }
@@ -84,7 +92,7 @@ def found(views, faces):
     return study.run(views, faces, settings=SETTINGS)
 
 
-def test_the_leak_reaches_as_far_as_it_was_planted(found):
+def test_the_leak_reaches_as_far_as_it_was_planted(found, views):
     entries = found.membership['reach']
     assert [entry['change'] for entry in entries] == [
         'none',
@@ -103,7 +111,9 @@ def test_the_leak_reaches_as_far_as_it_was_planted(found):
         assert entry['blind']['auc_ci95'][0] < 0.5
         if entry['change'] in ('crop-90', 'crop-80', 'other-photographs'):
             assert low < 0.5 < high
-        assert (entry['images'], entry['people']) == (2 * PEOPLE * IMAGES // 2, 2 * PEOPLE // 2)
+        assert entry['people'] == PEOPLE
+        if entry['change'] != 'other-photographs':
+            assert entry['images'] == (~views.fit).sum()
         assert entry['by'] == reach.followed(found.comparisons).key
     assert not limitations.of_reach(entries)
 
