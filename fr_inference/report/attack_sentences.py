@@ -15,24 +15,31 @@ def finding(one: Comparison, found: Sequence[Comparison]) -> str:
       found: those that are said beside it: its name tells it apart from them.
     """
     if not one.valid:
-        are = 'are' if wording.combines(one) else 'is'
-        return f'{which(one, found)} {are} {wording.not_counted(one)}.'
-    attack = _named(one, found)
+        return f'{which(one, found)} is {wording.not_counted(one)}.'
     low, high = one.figures['auc_ci95']
-    picks = 'pick' if wording.combines(one) else 'picks'
     text = (
-        f'{wording.knowing(one.setting)}, {attack} {picks} the member out of one member and one '
-        f'stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
+        f'{wording.knowing(one.setting)}, {_named(one, found)} picks the member out of one member and '
+        f'one stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
         f'{hundred(high)}; 50 is guessing).'
     )
     if one.excess is not None:
         low, high = one.excess['auc_ci95']
-        them = 'they reach' if wording.combines(one) else 'it reaches'
         text += (
-            f' That is {_difference(one.excess["auc"])} what {them} on a backbone that never saw '
+            f' That is {_difference(one.excess["auc"])} what it reaches on a backbone that never saw '
             f'these people (95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
         )
     return text
+
+
+def none_chosen(chosen: Sequence[Comparison]) -> str:
+    """Returns that a further attack decides, because none of those chosen beforehand shows a leak."""
+    if not any(one.valid for one in chosen):
+        none = 'no attack chosen beforehand is counted'
+    elif len(chosen) == 1:
+        none = 'the attack chosen beforehand shows no leak'
+    else:
+        none = f'none of the {len(chosen)} attacks chosen beforehand shows a leak'
+    return f'the verdict rests on that: {none}.'
 
 
 def of_further(every: Sequence[Comparison]) -> list[str]:
@@ -45,22 +52,22 @@ def of_further(every: Sequence[Comparison]) -> list[str]:
     left_out = f' {void} of them {are} {wording.NOT_COUNTED}.' if void else ''
     one = who_learns.best_further(every)
     if one is None or one.kind != LEAK:
-        some = (
-            'the further attack' if len(further) == 1 else f'none of {len(further)} further attacks'
-        )
-        shows = 'shows no leak' if len(further) == 1 else 'shows a leak'
-        return [f'{some} {shows}.{left_out}']
+        if len(further) == 1:
+            return [
+                f'the further attack {f"is {wording.NOT_COUNTED}" if void else "shows no leak"}.'
+            ]
+        return [f'none of {len(further)} further attacks shows a leak.{left_out}']
     assert one.best_of is not None
     assert one.excess is not None
     low, high = one.best_of['excess_ci99']
-    several = (
-        f'the best of {len(further)} further attacks' if len(further) > 1 else 'a further attack'
-    )
+    several = len(further) > 1
+    best = f'the best of {len(further)} further attacks' if several else 'a further attack'
+    held = f' that holds for all {len(further)} further attacks together' if several else ''
     return [
-        f'{wording.knowing(one.setting)}, {several} ({one.title}) picks the member in '
+        f'{wording.knowing(one.setting)}, {best} ({one.title}) picks the member in '
         f'{hundred(one.figures["auc"])} of 100 cases. That is {_difference(one.excess["auc"])} what it '
-        f'reaches on a backbone that never saw these people ({100 * low:+.0f} to {100 * high:+.0f}, in '
-        f'an interval that holds for all of them together with 99 % confidence).{left_out}'
+        f'reaches on a backbone that never saw these people ({100 * low:+.0f} to {100 * high:+.0f}, '
+        f'a 99 % interval{held}).{left_out}'
     ]
 
 
@@ -110,7 +117,7 @@ def which(one: Comparison, found: Sequence[Comparison]) -> str:
 def _named(one, found):
     """The attack by what it judges; its title only where another attack judges the same."""
     if wording.combines(one):
-        return wording.together(one)
+        return wording.combination(one)
     alike = [other for other in found if (other.unit, other.setting) == (one.unit, one.setting)]
     title = f' ({one.title})' if len(alike) > 1 else ''
     return f'the attack on {wording.judged(one.unit)}{title}'

@@ -54,10 +54,14 @@ def of(
     kind = kind_of(found)
     chosen = [one for one in found if not one.further]
     findings = [attack_sentences.finding(one, chosen) for one in in_order(chosen)]
-    first, *rest = findings + attack_sentences.of_further(every)
+    further = attack_sentences.of_further(every)
+    if decisive(found).further:  # the box begins with what the verdict rests on
+        said = [*further, attack_sentences.none_chosen(chosen), *findings]
+    else:
+        said = [*findings, *further]
     of_answers = any(one.access == 'answers' for one in every)
     asked = _ASKED.format(', or only receives its embeddings,' if of_answers else '')
-    said = [asked, f'Found: {first}', *map(capital, rest)]
+    said = [asked, f'Found: {said[0]}', *map(capital, said[1:])]
     whom = [f'To whom: {text}'] if (text := who_learns.to_whom(every)) else []
     if kind == LEAK:
         given = _given_away(found, populations)
