@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fr_inference.membership.comparison import LEAK, Comparison
+from fr_inference.membership.comparison import LEAK, LEAST_NULL, Comparison
 from fr_inference.report import who_learns, wording
 from fr_inference.report.ruling import capital, hundred
 
@@ -77,7 +77,7 @@ def sure(one: Comparison) -> str:
         f'How sure: judged on {one.figures["identities"]:,} people who were not used to prepare the '
         'attack.'
     )
-    if one.null is None:
+    if not one.null_held:
         return text
     return text + (
         ' Among strangers only, where there is nothing to find, it gives '
@@ -87,10 +87,12 @@ def sure(one: Comparison) -> str:
 
 def uncontrolled(one: Comparison) -> str:
     """Returns which control is missing, and what follows: the end of a sentence on the attack."""
-    if one.null is None:
+    if not one.null_held:
+        # Half of them are called members; where some are known, the attack is fitted on half of each.
+        needed = LEAST_NULL * (2 if one.setting == 'auxiliary' else 4)
         return (
-            'could not be tried among strangers only, of whom there are too few: whatever it finds may '
-            'be there by chance. Give more strangers.'
+            f'could not be tried among strangers only, which takes {needed} of them or more: whatever '
+            'it finds may be there by chance. Give more strangers.'
         )
     return 'could not be tried on a backbone that never saw these people. Give one (--blind).'
 

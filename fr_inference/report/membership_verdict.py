@@ -160,6 +160,9 @@ def _given_away(found, populations):
     )
 
 
+_REVERSED = ' Or the blind backbone or a reference was trained on people of one side.'
+
+
 def _invalid(found, said, *, others):
     if all(one.blind_failed or one.pictures_failed for one in found):
         without = (
@@ -170,7 +173,8 @@ def _invalid(found, said, *, others):
         reason = Reason(
             'sources',
             f'{without} can tell the photographs of members from those of strangers. The two were '
-            'collected or prepared differently, and that difference hides what the backbone gives away.',
+            'collected or prepared differently, and that difference hides what the backbone gives away.'
+            + (_REVERSED if any(one.blind_reversed for one in found) else ''),
         )
         headline = 'The photographs of members and of strangers differ in more than training'
         advice = (
@@ -223,7 +227,7 @@ def _clear(found, said, members, count):
 def _open(found, said, data, count):
     """Says what this audit could have found, and what would settle the question."""
     counted = [one for one in found if one.valid]
-    judged = [one for one in counted if one.excess is not None and one.null is not None]
+    judged = [one for one in counted if one.excess is not None and one.null_held]
     reasons = []
     if void := len(found) - len(counted):
         are = 'is' if void == 1 else 'are'

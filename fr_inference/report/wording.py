@@ -168,7 +168,12 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
             'among strangers only, where there is nothing to find and 50 is right, it picks '
             f'{cases(one.null)}'
         )
-    if one.blind_failed:
+    if one.blind_reversed:
+        picks.append(
+            'a backbone that never saw the members tells the sides apart the other way round, as if it '
+            f'had been trained on the strangers: on it the attack picks {cases(one.blind)}'
+        )
+    elif one.blind_failed:
         picks.append(f'on a backbone that never saw these people it picks {cases(one.blind)}')
     if one.pictures_failed:
         picks.append(

@@ -276,6 +276,25 @@ def test_an_attack_without_one_of_its_controls_shows_nothing(missing):
     assert 'whom it was trained on, to those who hold several' in both.headline
 
 
+def test_few_strangers_show_nothing():
+    """A null control of seven people on a side does not hold, whatever it gives."""
+    said = said_of(comparison(null=block(0.51, 0.2, 0.8, people=14)), sides=data())
+    assert said.kind == 'open'
+    assert [reason.code for reason in said.reasons] == ['no-control']
+    assert 'which takes 32 of them or more' in said.reasons[0].text
+    assert 'as it should' not in text_of(said)
+    shadow = comparison(setting='auxiliary', null=block(0.51, 0.2, 0.8, people=14))
+    assert 'which takes 16 of them or more' in said_of(shadow).reasons[0].text
+
+
+def test_a_blind_backbone_that_tells_the_sides_apart_the_other_way_round():
+    said = said_of(comparison(blind=block(0.35, 0.28, 0.42)), sides=data())
+    assert said.kind == 'invalid'
+    assert said.reasons[0].code == 'sources'
+    assert 'was trained on people of one side' in said.reasons[0].text
+    assert 'the other way round, as if it had been trained on the strangers: on it' in text_of(said)
+
+
 def test_every_attack_has_its_own_smallest_leak():
     weak = on_people(figures=block(0.5, 0.3, 0.7), over=(-0.2, 0.2))
     text = text_of(said_of(comparison(over=(-0.06, 0.06)), weak, sides=data(100, 4)))
