@@ -8,7 +8,7 @@ from typing import Any
 from fr_inference import addresses, auditing, config, errors, runs
 from fr_inference.cli import bars, description, folders
 from fr_inference.measuring import distances
-from fr_inference.report import gate_needs, gating
+from fr_inference.report import gate_needs, gating, verdict
 from fr_inference.report.gate import Gate
 from fr_inference.runs import Progress
 
@@ -75,11 +75,12 @@ def run(
 
 
 def printed(result: auditing.Audit, output: config.Output) -> str:
-    """Returns what a program prints of an audit: the verdict, and where the report is."""
+    """Returns what a program prints of an audit: verdict, answer on a collection, place of the report."""
     page = 'report.html'
     stored = addresses.is_address(output.out)
     where = addresses.joined(output.out, page) if stored else pathlib.Path(output.out) / page
-    return f'{result.verdict}\nreport: {where}'
+    lines = (str(result.verdict), verdict.collection(result.record), f'report: {where}')
+    return '\n'.join(line for line in lines if line)
 
 
 def judge(gates: Sequence[Gate], record: Mapping[str, Any], name: str = '') -> None:
