@@ -75,7 +75,7 @@ def run(
 
 
 def printed(result: auditing.Audit, output: config.Output) -> str:
-    """Returns what a program prints of an audit: verdict, answer on a collection, place of the report."""
+    """Returns what is printed: the verdict, the answer on a collection, and where the report is."""
     page = 'report.html'
     stored = addresses.is_address(output.out)
     where = addresses.joined(output.out, page) if stored else pathlib.Path(output.out) / page
