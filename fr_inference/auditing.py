@@ -19,7 +19,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
-from fr_inference.membership import limitations, study
+from fr_inference.membership import limitations, rehearsal, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
@@ -264,6 +264,15 @@ def run(
     )
     limits = [*overlaps, *convention.demand(opened.target, fit, allow=settings.allow_misfit)]
     misfits = checking.misfits(opened, faces, settings)
+    if membership:
+        rehearsal.check(
+            study.chosen(settings),
+            opened.target,
+            faces,
+            seed=settings.seed,
+            blind=opened.blind,
+            references=opened.references,
+        )
     limits += misfits.values()
     shadow = opened.shadow
     if checking.shadow_is_missing(opened):
