@@ -275,13 +275,14 @@ def run(
         )
     limits += misfits.values()
     shadow = opened.shadow
-    if checking.shadow_is_missing(opened):
+    if checking.shadow_is_missing(opened, settings, membership=membership):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)
         limits.append(limitations.of_shadow(opened.target, opened.shadow_init))
     if 'auxiliary' in faces and shadow is None and membership:
         limits.append(
-            'The auxiliary faces were not used for membership inference: a shadow is trained only for '
-            'a backbone with BatchNorm statistics.'
+            'The auxiliary faces were not used for membership inference: without BatchNorm statistics, '
+            'a shadow is trained only for a registered architecture and attacks that can use it. One '
+            'that you trained yourself can be given (shadow).'
         )
     views = measure_views(
         opened.target,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fr_inference import addresses, auditing, config, errors, runs
+from fr_inference import addresses, auditing, checking, config, errors, runs
 from fr_inference.cli import bars, description, folders
 from fr_inference.measuring import distances
 from fr_inference.report import gate_needs, gating, verdict
@@ -52,6 +52,7 @@ def run(
             given=inputs.parts,
             membership=membership,
             layers=bool(distances.layer_names(opened.target)),
+            shadow=checking.shadow_can_be_had(opened),
             faces=opened.faces,
         )
     out = folders.make(output.out, 'out', auditing.FILES)
