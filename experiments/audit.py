@@ -15,8 +15,8 @@ from fr_inference.report import gate
 
 def main(flags: options.Flags) -> None:
     """Audits, writes, checks the gates."""
-    gates = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     inputs, settings = flags.read(config.Inputs), flags.read(config.Settings)
+    gates = [gate.parse(text, settings.attacks) for text in flags.read(config.Gates).fail_above]
     search = config.search_of(inputs, flags.given(config.Search))
     output = flags.read(config.Output)
     command = options.command(inputs, settings, search, output, flags.read(config.Gates))

@@ -30,9 +30,10 @@ from fr_inference.report import batch_page, gate
 
 def main(flags: options.Flags) -> None:
     """Reads the table, audits every row, writes the comparison, checks the gates."""
-    gates = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     output, batch = flags.read(config.Output), flags.read(Batch)
     rows = table.read(batch.targets, flags.given(*table.KINDS))
+    asked = [name for row in rows for name in row.settings.attacks]
+    gates = [gate.parse(text, asked) for text in flags.read(config.Gates).fail_above]
     out = folders.make(output.out, 'out', batch_page.FILES)
     entries = running.Batch(rows, out, output.scores, gates).run(per_device=batch.per_device)
     ending.tell(entries, gates, out)

@@ -18,8 +18,8 @@ from fr_inference.report import gate
 
 def main(flags: options.Flags) -> None:
     """Searches, judges, writes, checks the gates."""
-    gates = [gate.parse(text) for text in flags.read(config.Gates).fail_above]
     inputs, settings = flags.read(config.Inputs), flags.read(config.Settings)
+    gates = [gate.parse(text, settings.attacks) for text in flags.read(config.Gates).fail_above]
     search = config.search_of(inputs, flags.given(config.Search))
     output = flags.read(config.Output)
     result = single.run(

@@ -19,7 +19,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.inversion import guidance, reconstructions, searches
 from fr_inference.inversion.searches import Inversion
 from fr_inference.measuring import convention
-from fr_inference.membership import limitations, study
+from fr_inference.membership import limitations, rehearsal, study
 from fr_inference.membership.comparison import Comparison
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.models.stylegan2 import Trained
@@ -265,15 +265,25 @@ def run(
     )
     limits = [*overlaps, *convention.demand(opened.target, fit, allow=settings.allow_misfit)]
     misfits = checking.misfits(opened, faces, settings)
+    if membership:
+        rehearsal.check(
+            study.chosen(settings),
+            opened.target,
+            faces,
+            seed=settings.seed,
+            blind=opened.blind,
+            references=opened.references,
+        )
     limits += misfits.values()
     shadow = opened.shadow
-    if checking.shadow_is_missing(opened):
+    if checking.shadow_is_missing(opened, settings, membership=membership):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)
         limits.append(limitations.of_shadow(opened.target, opened.shadow_init))
     if 'auxiliary' in faces and shadow is None and membership:
         limits.append(
-            'The auxiliary faces were not used for membership inference: a shadow is trained only for '
-            'a backbone with BatchNorm statistics.'
+            'The auxiliary faces were not used for membership inference: without BatchNorm statistics, '
+            'a shadow is trained only for a registered architecture and attacks that can use it. One '
+            'that you trained yourself can be given (shadow).'
         )
     views = measure_views(
         opened.target,

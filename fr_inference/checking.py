@@ -8,6 +8,7 @@ from fr_inference.data import overlap, spellings
 from fr_inference.data.faces import BadImageError, Faces
 from fr_inference.measuring import convention, distances
 from fr_inference.membership import study
+from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.opening import Opened
 
@@ -208,10 +209,23 @@ def _check_unseen(field, trained_on, faces, digests, allow):
     return notes
 
 
-def shadow_is_missing(opened: Opened) -> bool:
-    """Returns whether a shadow must be trained."""
-    return (
-        opened.shadow is None
-        and 'auxiliary' in opened.faces
-        and bool(distances.layer_names(opened.target))
+def shadow_is_missing(opened: Opened, settings: config.Settings, *, membership: bool) -> bool:
+    """Returns whether a shadow must be trained.
+
+    For a backbone without BatchNorm statistics only attacks on its embeddings use one, and only that of
+    a registered architecture can be trained.
+    """
+    if opened.shadow is not None or 'auxiliary' not in opened.faces:
+        return False
+    if distances.layer_names(opened.target):
+        return True
+    uses_it = any(
+        'auxiliary' in attack.settings and not attack.layers and not attack.combines
+        for attack in study.chosen(settings)
     )
+    return membership and uses_it and shadow_can_be_had(opened)
+
+
+def shadow_can_be_had(opened: Opened) -> bool:
+    """Returns whether a shadow was given, or can be trained from auxiliary faces."""
+    return opened.shadow is not None or opened.target.architecture in registry.VARIANTS

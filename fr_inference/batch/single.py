@@ -5,10 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fr_inference import addresses, auditing, config, errors, runs
+from fr_inference import addresses, auditing, checking, config, errors, runs
 from fr_inference.cli import bars, description, folders
 from fr_inference.measuring import distances
-from fr_inference.report import gate_needs, gating
+from fr_inference.report import gate_needs, gating, verdict
 from fr_inference.report.gate import Gate
 from fr_inference.runs import Progress
 
@@ -52,6 +52,7 @@ def run(
             given=inputs.parts,
             membership=membership,
             layers=bool(distances.layer_names(opened.target)),
+            shadow=checking.shadow_can_be_had(opened),
             faces=opened.faces,
         )
     out = folders.make(output.out, 'out', auditing.FILES)
@@ -75,11 +76,12 @@ def run(
 
 
 def printed(result: auditing.Audit, output: config.Output) -> str:
-    """Returns what a program prints of an audit: the verdict, and where the report is."""
+    """Returns what is printed: the verdict, the answer on a collection, and where the report is."""
     page = 'report.html'
     stored = addresses.is_address(output.out)
     where = addresses.joined(output.out, page) if stored else pathlib.Path(output.out) / page
-    return f'{result.verdict}\nreport: {where}'
+    lines = (str(result.verdict), verdict.collection(result.record), f'report: {where}')
+    return '\n'.join(line for line in lines if line)
 
 
 def judge(gates: Sequence[Gate], record: Mapping[str, Any], name: str = '') -> None:

@@ -151,14 +151,25 @@ def _made(attack, images, fit, seed, *, known):
         raise _wrong(attack, f'{type(error).__name__}: {error}', 'examples') from error
     if found is None:
         return None
-    features = _checked(attack, found, len(images))
+    features = checked(attack, found, len(images))
+    if not np.isfinite(features).all():
+        raise _wrong(attack, 'features that are not finite', 'finite numbers')
     if attack.unit == 'person':
         return dataclasses.replace(found, features=features)
     return attacking.of_images(images, fit, features)
 
 
-def _checked(attack, found, images):
-    """The features of examples, as numbers."""
+def checked(attack: Attack, found: object, images: int) -> np.ndarray:
+    """Returns the features of examples, as numbers [E, F], which need not be finite.
+
+    Args:
+      attack: which made them.
+      found: what it returned.
+      images: how many there were.
+
+    Raises:
+      InputError: where they are not what `Attack.examples` promises.
+    """
     if not isinstance(found, Examples):
         raise _wrong(attack, f'a {type(found).__name__}', 'Examples, or None')
     try:
@@ -170,8 +181,6 @@ def _checked(attack, found, images):
         raise _wrong(attack, 'names, member and fit of different lengths', 'one of each a person')
     if numbers.ndim != 2 or len(numbers) != count or not numbers.shape[1]:
         raise _wrong(attack, f'features {list(numbers.shape)}', f'[{count}, F], a row an example')
-    if not np.isfinite(numbers).all():
-        raise _wrong(attack, 'features that are not finite', 'finite numbers')
     if attack.signs and len(attack.signs) not in (1, numbers.shape[1]):
         raise _wrong(attack, f'{len(attack.signs)} signs', f'one, or {numbers.shape[1]}')
     given = np.asarray(found.features)

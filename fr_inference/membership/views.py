@@ -198,7 +198,7 @@ def measure_views(
     in_target = Labelled.of(measured, member, **beside)
     in_blind = Labelled.of(unseen, member, **beside)
     by_shadow = None
-    if shadow is not None and in_target.layers:
+    if shadow is not None:
         by_shadow = _shadow_views(
             shadow,
             faces,
@@ -236,9 +236,12 @@ def _blind_view(images, blind):
         raise errors.InputError(
             'blind', 'a backbone without BatchNorm statistics', 'one that has them, as the target'
         )
-    if not images.layers:
-        return dataclasses.replace(blind, layers=(), distances=blind.distances[:, :0])
-    return blind
+    return blind if images.layers else _without_layers(blind)
+
+
+def _without_layers(images):
+    """What attacks on the embeddings see: a target without BatchNorm layers shows no more."""
+    return dataclasses.replace(images, layers=(), distances=images.distances[:, :0])
 
 
 def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
@@ -250,6 +253,8 @@ def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
         )
     auxiliary = faces['auxiliary']
     seen = measure(shadow.target, auxiliary, 'shadow')
+    if not layers['target']:
+        seen = _without_layers(seen)
     if len(seen.layers) != len(layers['target']):
         raise errors.InputError(
             'shadow',
@@ -268,12 +273,14 @@ def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
         )
 
     alike = len(layers['blind']) == len(seen.layers)
+    in_blind = None
+    if alike:
+        in_blind = measure(backbones['blind'], auxiliary, 'auxiliary faces, blind')
+        in_blind = in_blind if layers['blind'] else _without_layers(in_blind)
     return ShadowViews(
         name=shadow.target.name,
         recipe=shadow.target.recipe,
         in_shadow=seen.relabelled(member),
         in_target=measure(backbones['target'], auxiliary, 'auxiliary faces'),
-        in_blind=measure(backbones['blind'], auxiliary, 'auxiliary faces, blind')
-        if alike
-        else None,
+        in_blind=in_blind,
     )

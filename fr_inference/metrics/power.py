@@ -9,6 +9,7 @@ test accuracy", section 3). The standard error falls with the square root of the
 docs/power.md has the simulations that this was checked by.
 """
 
+import itertools
 import math
 import statistics
 
@@ -67,3 +68,21 @@ def width(people: int, images: int = 1, *, correlation: float = 0.0) -> float:
     """
     spread = math.sqrt((1 + (images - 1) * correlation) / (6 * people * images))
     return 2 * intervals.student(people) * spread
+
+
+def fewest(excess: float, images: int = 1, *, correlation: float = 0.0) -> int:
+    """Returns the fewest people on a side with whom 9 of 10 audits would find that excess.
+
+    Args:
+      excess: of the AUC, above 0.
+      images: as in `width`.
+      correlation: as in `width`.
+
+    >>> fewest(0.5, images=4, correlation=0.28)
+    8
+    """
+    for people in itertools.count(2):
+        half = width(people, images, correlation=correlation) / 2
+        if smallest_excess(-half, half) <= excess:
+            return people
+    raise AssertionError('widths fall to 0')

@@ -278,11 +278,11 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
     if shown := [(entry, one) for entry in leaking if (one := _shown(entry)) is not None]:
         most, one = max(shown, key=lambda pair: pair[1].excess['auc'])
         low, high = (100 * end for end in one.excess['auc_ci95'])
-        who = f'the attack on {wording.judged(one.unit)} gets'
+        who = f'the attack on {wording.judged(one.unit)}'
         if wording.combines(one):
-            who = f'{wording.together(one)} get'
+            who = wording.combination(one)
         sentences.append(
-            f'Largest finding: {most.name}. Of 100 pairs of a member and a stranger, {who} '
+            f'Largest finding: {most.name}. Of 100 pairs of a member and a stranger, {who} gets '
             f'{100 * one.excess["auc"]:.0f} more right ({low:.0f} to {high:.0f}) than on a backbone '
             'that never saw them.'
         )

@@ -5,7 +5,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from fr_inference import errors
@@ -146,19 +146,28 @@ _GRAMMAR = (
 )
 
 
-def keys() -> list[str]:
-    """Returns the attacks that a gate may name, as 'people/partial'."""
-    known = map(attacks.get, attacks.names())
+def keys(asked: Iterable[str] = ()) -> list[str]:
+    """Returns the attacks that a gate may name, as 'people/partial'.
+
+    Args:
+      asked: `Settings.attacks`, of which those of the user's own ('module:name') count.
+    """
+    own = [name for name in asked if ':' in name]
+    known = map(attacks.get, dict.fromkeys((*attacks.names(), *own)))
     return [f'{attack.name}/{setting}' for attack in known for setting in attack.settings]
 
 
-def parse(text: str) -> Gate:
+def parse(text: str, asked: Iterable[str] = ()) -> Gate:
     """Reads one gate.
 
     >>> parse('people/partial.auc_high:0.7').bound.name
     'people/partial.auc_high'
     >>> parse('tpr@fpr=0.01:0.05').limit
     0.05
+
+    Args:
+      text: as in docs/gates.md.
+      asked: the attacks that were asked for (`Settings.attacks`): a gate may name the user's own.
 
     Raises:
       InputError: with the field 'fail_above', for an unknown figure or attack, and for a limit that is
@@ -169,7 +178,9 @@ def parse(text: str) -> Gate:
     name, colon, limit = text.rpartition(':')
     if not colon:
         raise _unknown(text, text, [VERDICT, *FIGURES])
-    key, dot, own = name.partition('.')
+    attack, slash, rest = name.rpartition('/')  # an attack of the user's own may have points
+    setting, dot, own = rest.partition('.')
+    key = f'{attack}{slash}{setting}'
     if not dot or '@' in key:  # the point of a rate
         key, own = '', name
     if own not in FIGURES:
@@ -181,14 +192,13 @@ def parse(text: str) -> Gate:
             _shown(text),
             f'behind ATTACK/SETTING one of {", ".join(OF_ATTACKS)}, or its _high',
         )
-    if key and key not in keys():
-        attack = key.partition('/')[0]
-        alike = [one for one in keys() if one.partition('/')[0] == attack]
+    if key and key not in (known := keys(asked)):
+        alike = [one for one in known if one.partition('/')[0] == key.partition('/')[0]]
         raise errors.InputError(
             FIELD,
             _shown(text),
-            f'one of the attacks {", ".join(keys())}',
-            errors.near(key, alike or keys()),
+            f'one of the attacks {", ".join(known)}, or one of your own that attacks names, too',
+            errors.near(key, alike or known),
         )
     return Gate(
         name=name,

@@ -40,6 +40,7 @@ def check(
     given: Collection[str],
     membership: bool = True,
     layers: bool | None = None,
+    shadow: bool | None = None,
     faces: Mapping[str, Faces] | None = None,
 ) -> None:
     """Checks that every figure will be measured, and can be resolved with the faces.
@@ -50,6 +51,7 @@ def check(
       given: which of `config.Inputs` are given: 'auxiliary', 'generator' and 'references' count.
       membership: whether membership inference is run.
       layers: whether the backbone has BatchNorm layers; None while that is not known.
+      shadow: whether one was given or can be trained (`checking.shadow_can_be_had`); None likewise.
       faces: 'members' and 'nonmembers'; None while they are not opened.
 
     Raises:
@@ -63,7 +65,7 @@ def check(
         if gate.figure in OF_SEARCH:
             _check_search(gate, given)
             continue
-        planned = _planned(gate, settings, given, membership, layers)
+        planned = _planned(gate, settings, given, membership, layers, shadow)
         if faces is not None:
             halves = halves or _halves(faces, settings.seed)
             _check_count(gate, planned, halves)
@@ -78,7 +80,7 @@ def _check_search(gate, given):
         )
 
 
-def _planned(gate, settings, given, membership, layers) -> list[Planned]:
+def _planned(gate, settings, given, membership, layers, shadow) -> list[Planned]:
     """Returns the attacks that the gate reads."""
     if not membership:
         raise errors.InputError(
@@ -91,12 +93,12 @@ def _planned(gate, settings, given, membership, layers) -> list[Planned]:
         for attack in study.chosen(settings)
         for setting in attack.settings
     ]
-    run = [one for one in known if _can_run(one, given, layers)]
+    run = [one for one in known if _can_run(one, given, layers, shadow)]
     planned = gate.read(run)
     if planned:
         return planned
     missing = gate.read(known)
-    why = _why(missing[0], given) if missing else 'choose its attack with attacks=NAME'
+    why = _why(missing[0], given, shadow) if missing else 'choose its attack with attacks=NAME'
     raise errors.InputError(
         FIELD,
         f'{gate.name} of an attack that is not run',
@@ -105,17 +107,19 @@ def _planned(gate, settings, given, membership, layers) -> list[Planned]:
     )
 
 
-def _can_run(one, given, layers):
+def _can_run(one, given, layers, shadow):
     if one.attack.references and 'references' not in given:
         return False
-    if one.setting == 'auxiliary' and ('auxiliary' not in given or layers is False):
+    if one.setting == 'auxiliary' and ('auxiliary' not in given or shadow is False):
         return False
     return not (one.attack.layers and layers is False)
 
 
-def _why(one, given):
+def _why(one, given, shadow):
     if one.setting == 'auxiliary' and 'auxiliary' not in given:
         return 'also give auxiliary=FACES'
+    if one.setting == 'auxiliary' and shadow is False and not one.attack.layers:
+        return 'also give shadow=BACKBONE: none can be trained for this one'
     if one.attack.references and 'references' not in given:
         return 'also give references=BACKBONE'
     return f'{one.key} needs {one.attack.needs}'

@@ -17,7 +17,7 @@ from fr_inference.membership.comparison import (
     weighed,
 )
 from fr_inference.metrics import power
-from fr_inference.report import who_learns, wording
+from fr_inference.report import attack_sentences, who_learns, wording
 from fr_inference.report.ruling import Reason, Ruling, capital, hundred, two_digits
 
 _ASKED = (
@@ -53,111 +53,30 @@ def of(
     every, found = found, weighed(found)
     kind = kind_of(found)
     chosen = [one for one in found if not one.further]
-    first, *rest = [_finding(one, chosen) for one in in_order(chosen)] + _of_further(every)
+    findings = [attack_sentences.finding(one, chosen) for one in in_order(chosen)]
+    further = attack_sentences.of_further(every)
+    if decisive(found).further:  # the box begins with what the verdict rests on
+        said = [*further, attack_sentences.none_chosen(chosen), *findings]
+    else:
+        said = [*findings, *further]
     of_answers = any(one.access == 'answers' for one in every)
     asked = _ASKED.format(', or only receives its embeddings,' if of_answers else '')
-    said = [asked, f'Found: {first}', *map(capital, rest)]
+    said = [asked, f'Found: {said[0]}', *map(capital, said[1:])]
     whom = [f'To whom: {text}'] if (text := who_learns.to_whom(every)) else []
     if kind == LEAK:
         given = _given_away(found, populations)
         advice = _advice(found)
         said += [given.found] if given.found else []
-        said += [*whom, _sure(decisive(found)), f'What it means: {given.meaning} {advice}']
+        sure = attack_sentences.sure(decisive(found))
+        said += [*whom, sure, f'What it means: {given.meaning} {advice}']
         return Ruling(kind, given.headline, tuple(said), (Reason('membership', given.headline),))
     said += whom
     if kind == INVALID:
         return _invalid(found, said, others=any(one.valid for one in every))
-    said.append(_sure(decisive(found)))
+    said.append(attack_sentences.sure(decisive(found)))
     if kind == CLEAR:
         return _clear(found, said, (data or {}).get('members', {}), len(every))
     return _open(found, said, data, len(every))
-
-
-def _of_further(every):
-    """What the further attacks find: the best of them, or nothing; no sentence without any."""
-    further = [one for one in every if one.further]
-    if not further:
-        return []
-    void = sum(not one.valid for one in further)
-    are = 'is' if void == 1 else 'are'
-    left_out = f' {void} of them {are} {wording.NOT_COUNTED}.' if void else ''
-    one = who_learns.best_further(every)
-    if one is None or one.kind != LEAK:
-        some = (
-            'the further attack' if len(further) == 1 else f'none of {len(further)} further attacks'
-        )
-        shows = 'shows no leak' if len(further) == 1 else 'shows a leak'
-        return [f'{some} {shows}.{left_out}']
-    assert one.best_of is not None
-    assert one.excess is not None
-    low, high = one.best_of['excess_ci99']
-    several = (
-        f'the best of {len(further)} further attacks' if len(further) > 1 else 'a further attack'
-    )
-    return [
-        f'{wording.knowing(one.setting)}, {several} ({one.title}) picks the member in '
-        f'{hundred(one.figures["auc"])} of 100 cases. That is {_difference(one.excess["auc"])} what it '
-        f'reaches on a backbone that never saw these people ({100 * low:+.0f} to {100 * high:+.0f}, in '
-        f'an interval that holds for all of them together with 99 % confidence).{left_out}'
-    ]
-
-
-def _named(one, found):
-    """The attack by what it judges; its title only where another attack judges the same."""
-    if wording.combines(one):
-        return wording.together(one)
-    alike = [other for other in found if (other.unit, other.setting) == (one.unit, one.setting)]
-    title = f' ({one.title})' if len(alike) > 1 else ''
-    return f'the attack on {wording.judged(one.unit)}{title}'
-
-
-def _which(one, found):
-    """The attack, with what it knows where another of its kind knows something else."""
-    settings = {other.setting for other in found if other.unit == one.unit}
-    known = f' {wording.knowing(one.setting)}' if len(settings) > 1 else ''
-    return f'{_named(one, found)}{known}'
-
-
-def _finding(one, found):
-    if not one.valid:
-        are = 'are' if wording.combines(one) else 'is'
-        return f'{_which(one, found)} {are} {wording.not_counted(one)}.'
-    attack = _named(one, found)
-    low, high = one.figures['auc_ci95']
-    picks = 'pick' if wording.combines(one) else 'picks'
-    text = (
-        f'{wording.knowing(one.setting)}, {attack} {picks} the member out of one member and one '
-        f'stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
-        f'{hundred(high)}; 50 is guessing).'
-    )
-    if one.excess is not None:
-        low, high = one.excess['auc_ci95']
-        them = 'they reach' if wording.combines(one) else 'it reaches'
-        text += (
-            f' That is {_difference(one.excess["auc"])} what {them} on a backbone that never saw '
-            f'these people (95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
-        )
-    return text
-
-
-def _difference(share):
-    points = hundred(abs(share))
-    if points == '0':
-        return 'the same as'
-    return f'{points} {"above" if share > 0 else "below"}'
-
-
-def _sure(one):
-    text = (
-        f'How sure: judged on {one.figures["identities"]:,} people who were not used to prepare the '
-        'attack.'
-    )
-    if one.null is None:
-        return text
-    return text + (
-        ' Among strangers only, where there is nothing to find, it gives '
-        f'{wording.cases(one.null)}; that includes 50, as it should.'
-    )
 
 
 def _advice(found):
@@ -241,6 +160,9 @@ def _given_away(found, populations):
     )
 
 
+_REVERSED = ' Or the blind backbone or a reference was trained on people of one side.'
+
+
 def _invalid(found, said, *, others):
     if all(one.blind_failed or one.pictures_failed for one in found):
         without = (
@@ -251,7 +173,8 @@ def _invalid(found, said, *, others):
         reason = Reason(
             'sources',
             f'{without} can tell the photographs of members from those of strangers. The two were '
-            'collected or prepared differently, and that difference hides what the backbone gives away.',
+            'collected or prepared differently, and that difference hides what the backbone gives away.'
+            + (_REVERSED if any(one.blind_reversed for one in found) else ''),
         )
         headline = 'The photographs of members and of strangers differ in more than training'
         advice = (
@@ -304,7 +227,7 @@ def _clear(found, said, members, count):
 def _open(found, said, data, count):
     """Says what this audit could have found, and what would settle the question."""
     counted = [one for one in found if one.valid]
-    judged = [one for one in counted if one.excess is not None and one.null is not None]
+    judged = [one for one in counted if one.excess is not None and one.null_held]
     reasons = []
     if void := len(found) - len(counted):
         are = 'is' if void == 1 else 'are'
@@ -318,10 +241,12 @@ def _open(found, said, data, count):
         )
     for one in counted:
         if one not in judged:
-            reasons.append(Reason('no-control', f'{capital(_which(one, found))} {_unchecked(one)}'))
+            which = capital(attack_sentences.which(one, found))
+            text = f'{which} {attack_sentences.uncontrolled(one)}'
+            reasons.append(Reason('no-control', text))
     unsettled = [one for one in judged if one.kind == OPEN]
     if unsettled:
-        reasons.append(Reason('power', _power(judged, found)))
+        reasons.append(Reason('power', attack_sentences.missed(judged, found)))
     said = [*said, ' '.join(reason.text for reason in reasons)]
     needed = _needed(unsettled, data)
     if not needed and void:
@@ -344,35 +269,6 @@ def _open(found, said, data, count):
     )
     headline = 'No leak is shown, but one cannot be excluded'
     return Ruling(OPEN, headline, (*said, f'What it means: {meaning}'), tuple(reasons))
-
-
-def _unchecked(one):
-    """Which control is missing, and what follows."""
-    if one.null is None:
-        return (
-            'could not be tried among strangers only, of whom there are too few: whatever it finds may '
-            'be there by chance. Give more strangers.'
-        )
-    return 'could not be tried on a backbone that never saw these people. Give one (--blind).'
-
-
-def _power(judged, found):
-    """The smallest leak that each attack would have found."""
-    if min(one.smallest_excess for one in judged) >= 0.5:
-        return 'With so few people this audit could have found no leak, however large.'
-    missed = [
-        f'{_size(one)} could have been missed by {_which(one, found)}'
-        if len(judged) > 1
-        else f'{_size(one)} could have been missed'
-        for one in judged
-    ]
-    return f'{capital(", and ".join(missed))}. One of that size is found by 9 of 10 such audits.'
-
-
-def _size(one):
-    if one.smallest_excess >= 0.5:
-        return 'a leak of any size'
-    return f'a leak below {hundred(0.5 + one.smallest_excess)} of 100 cases'
 
 
 def _needed(unsettled, data):

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
+from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison, first_of
 from fr_inference.report import inversion_verdict, membership_verdict
 from fr_inference.report.ruling import Reason, Ruling, capital
 
@@ -263,3 +263,33 @@ def comparisons(record: Mapping[str, Any]) -> list[Comparison]:
     """Returns the comparisons of an `audit.json`, none where membership inference was not run."""
     found = record.get('membership', {}).get('comparisons', ())
     return [Comparison.from_json(entry) for entry in found]
+
+
+def collection(record: Mapping[str, Any]) -> str:
+    """Returns how much of a collection was used for training, or why that is not known.
+
+    Args:
+      record: the contents of `audit.json`.
+
+    Returns:
+      A sentence; '' where no collection was given.
+    """
+    membership = record.get('membership', {})
+    if 'collection' not in membership:
+        return ''
+    if used := membership['collection']:
+        low, high = used['share_ci95']
+        return (
+            f'Collection: about {100 * used["share"]:.0f} % of its {used["images"]:,} photographs of '
+            f'{used["people"]:,} people were trained on (95 % interval {100 * low:.0f} to '
+            f'{100 * high:.0f} %).'
+        )
+    by = first_of(comparisons(record), 'image')
+    if by is not None and by.kind != LEAK:
+        why = 'the attack that would look for them shows no leak'
+    else:
+        why = (
+            'the attack recognises too few members beyond strangers, or the collection holds fewer than '
+            'ten people'
+        )
+    return f'Collection: how many of its photographs were trained on is not known, because {why}.'

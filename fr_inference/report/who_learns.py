@@ -148,8 +148,8 @@ def _learns(access, own, shown):
     if leaking:
         also = ' can do the same, and' if access == 'file' and shown else ''
         combined = any(map(wording.combines, own)) and not any(map(wording.combines, leaking))
-        alone = ', by one of the attacks; all of them together show no leak' if combined else ''
-        return f'{who}{also} picks the member in {_ways(leaking)}{alone}.'
+        alone = '. A single attack does so; the combination of all attacks shows no leak'
+        return f'{who}{also} picks the member {_ways(leaking)}{alone if combined else ""}.'
     if access == 'file' and shown:
         none = '' if not own else f'; {_none(own)}'
         return f'{who} can do the same{none}.'
@@ -160,19 +160,23 @@ def _learns(access, own, shown):
     if not counted:
         return f'{who}: nothing can be said, because a control of each such attack failed.'
     first = _first(counted)
-    return f'{who}: {_none(own)}; {_alone(first)} {wording.cases(first.figures)}.'
+    them = 'it' if len(own) == 1 else _called(first)
+    return f'{who}: {_none(own)}; {them} picks the member in {_cases(first.figures)}.'
 
 
 def _none(own):
     """That none of several attacks shows a leak, and how many of them are not counted."""
     void = sum(not one.valid for one in own)
-    words = f', {void} of them {wording.NOT_COUNTED}' if void else ''
-    need = 'this attack' if len(own) == 1 else f'none of {len(own)} attacks'
-    return f'{need} shows {"no" if len(own) == 1 else "a"} leak{words}'
+    if len(own) == 1:
+        return f'{_called(own[0])} {f"is {wording.NOT_COUNTED}" if void else "shows no leak"}'
+    words = (
+        f' ({void} of them {"is" if void == 1 else "are"} {wording.NOT_COUNTED})' if void else ''
+    )
+    return f'none of {len(own)} attacks {wording.seen(own[0].access)} shows a leak{words}'
 
 
-def _alone(one):
-    return 'all of them together pick' if wording.combines(one) else f'{one.title} picks'
+def _called(one):
+    return wording.combination(one) if wording.combines(one) else f'the attack "{one.title}"'
 
 
 def _first(found):
@@ -190,13 +194,16 @@ def _ways(leaking):
     helped = [one for one in leaking if one.references and one.setting == most]
     ways += [_first(helped)] if helped else []
     first, *others = {one.key: one for one in ways}.values()
-    said = [
-        f'{wording.cases(first.figures)} cases {wording.knowing(first.setting)}{_helped(first)}'
-    ]
+    said = [f'in {_cases(first.figures)} {wording.knowing(first.setting)}{_helped(first)}']
     for one in others:
         other = _helped(one) if one.setting == most else f' {wording.knowing(one.setting)}'
-        said.append(f'{other.removeprefix(" ")} in {wording.share(one.figures)}')
-    return ', '.join(said)
+        said.append(f'in {wording.share(one.figures)}{other}')
+    *rest, last = said
+    return f'{", ".join(rest)} and {last}' if rest else last
+
+
+def _cases(block):
+    return wording.cases(block).replace(' (', ' cases (')
 
 
 def _helped(one):

@@ -10,7 +10,7 @@ from typing import Any
 from fr_inference.inversion.outcome import Outcome
 from fr_inference.membership import attacks
 from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
-from fr_inference.report.ruling import capital, hundred
+from fr_inference.report.ruling import hundred
 
 # What the attacker knows: within a sentence, as a label, and below the word 'knows'.
 _SETTINGS = {
@@ -101,7 +101,7 @@ def label(one: Comparison) -> str:
 def name(one: Comparison) -> str:
     """Returns how an attack is called; the paper's is called that."""
     if combines(one):
-        return capital(together(one))
+        return f'All attacks {seen(one.access, one.references)} together'
     return f"The paper's attack: {one.title}" if one.attack == PAPER else one.title
 
 
@@ -133,9 +133,18 @@ def combines(one: Comparison) -> bool:
     return one.attack in attacks.names() and attacks.get(one.attack).combines
 
 
-def together(one: Comparison) -> str:
-    """Returns a combined attack within a sentence, such as 'all attacks on the file together'."""
-    return f'all attacks {_SEEN[one.access, one.references][1]} together'
+def combination(one: Comparison) -> str:
+    """Returns a combined attack within a sentence: 'the combination of all attacks on the file'."""
+    return f'the combination of all attacks {seen(one.access, one.references)}'
+
+
+def seen(access: str, references: bool = False) -> str:
+    """Returns what an attack sees, within a sentence.
+
+    >>> seen('file')
+    'on the file'
+    """
+    return _SEEN[access, references][1]
 
 
 def source(name: str) -> str:
@@ -159,7 +168,12 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
             'among strangers only, where there is nothing to find and 50 is right, it picks '
             f'{cases(one.null)}'
         )
-    if one.blind_failed:
+    if one.blind_reversed:
+        picks.append(
+            'a backbone that never saw the members tells the sides apart the other way round, as if it '
+            f'had been trained on the strangers: on it the attack picks {cases(one.blind)}'
+        )
+    elif one.blind_failed:
         picks.append(f'on a backbone that never saw these people it picks {cases(one.blind)}')
     if one.pictures_failed:
         picks.append(

@@ -49,12 +49,12 @@ def audits(pool, side, count, **how):
 
 def test_nothing_leaked(pool):
     """At 2.5 % three or more of 24 audits end in a leak once in 50 times, at 1 % once in 600."""
-    ended = audits(pool, 24, 24)
+    ended = audits(pool, 32, 24)  # with fewer the null control never holds
     counted = {one.key for one in ended[0].comparisons if not one.further}
     assert counted == {'combined-file/partial', 'people/partial'}
     assert len(ended[0].comparisons) > 10
     assert sum(one.kind == LEAK for one in ended) <= 2
-    assert not any(one.kind == CLEAR for one in ended)  # two dozen people never suffice
+    assert not any(one.kind == CLEAR for one in ended)  # so few people never suffice
     assert abs(np.mean([one.comparisons[0].excess['auc'] for one in ended])) < 0.05
 
 

@@ -138,7 +138,7 @@ SITUATIONS = {
     ),
     'very few people': (
         lambda: audited(faces(8, seed=1, name='m'), faces(8, seed=2, name='n'), IMAGES),
-        *('open', 'power', 3, 'could have found no leak, however large'),
+        *('open', 'no-control', 3, 'which takes 32 of them or more'),
     ),
     'no BatchNorm': (
         lambda: audited(UNMARKED(), OTHERS(), target=planted.plain()),

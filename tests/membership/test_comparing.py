@@ -126,7 +126,7 @@ def views():
         in_target=strangers_of(auxiliary(0.0, 3)),
         in_blind=strangers_of(auxiliary(0.0, 4)),
     )
-    return views_of(crowd(people=24, shift=1.0), crowd(people=24, seed=1), shadow)
+    return views_of(crowd(people=32, shift=1.0), crowd(people=32, seed=1), shadow)
 
 
 def compared(attack, setting, views):

@@ -9,8 +9,8 @@ from fr_inference.membership import comparison
 from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
 
 
-def block(low, high):
-    return {'auc': (low + high) / 2, 'auc_ci95': [low, high]}
+def block(low, high, people=60):
+    return {'auc': (low + high) / 2, 'auc_ci95': [low, high], 'identities': people}
 
 
 def made(own=(0.7, 0.9), excess=(0.1, 0.3), null=(0.4, 0.6), blind=(0.45, 0.55), **changes):
@@ -47,8 +47,12 @@ def made(own=(0.7, 0.9), excess=(0.1, 0.3), null=(0.4, 0.6), blind=(0.45, 0.55),
         ({'null': (0.44, 0.98), 'own': (0.7, 1.0)}, INVALID),  # few people: it reaches 0.71 itself
         ({'null': (0.44, 0.98), 'own': (0.5, 1.0)}, OPEN),  # it claims nothing
         ({'blind': (0.51, 0.6)}, INVALID),
-        ({'blind': (0.1, 0.4)}, LEAK),  # below 0.5 by chance it proves nothing
+        ({'blind': (0.1, 0.46)}, LEAK),  # below 0.5 by chance it proves nothing
+        ({'blind': (0.1, 0.44)}, INVALID),  # the sides differ the other way round
         ({'null': None}, OPEN),  # a control that was not run holds nothing
+        ({'null': (0.1, 0.6, 15)}, OPEN),  # nor does one with 7 people on a side
+        ({'null': (0.1, 0.6, 16)}, LEAK),
+        ({'null': (0.51, 0.9, 15)}, INVALID),  # but it can fail
         ({'blind': None, 'excess': None}, OPEN),
     ],
 )

@@ -147,9 +147,9 @@ class TestPlantedDistances:
 
 @pytest.fixture(scope='module')
 def faces():
-    """Drawn people: 24 members and 24 strangers, four images each."""
-    everyone = sources.open_faces('procedural:hard,people=48,images=4,size=16,seed=1')
-    return everyone.select(range(96)), everyone.select(range(96, 192))
+    """Drawn people: 24 members and 32 strangers, four images each."""
+    everyone = sources.open_faces('procedural:hard,people=56,images=4,size=16,seed=1')
+    return everyone.select(range(96)), everyone.select(range(96, 224))
 
 
 @pytest.fixture(scope='module')

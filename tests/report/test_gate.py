@@ -89,10 +89,28 @@ def test_an_unknown_attack(text, meant):
     assert meant in caught.value.hint
 
 
-@pytest.mark.parametrize('own', ['identity_auc', 'hit_rate', 'hit_excess_high'])
-def test_an_attack_has_neither_people_of_its_own_nor_a_search(own):
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """An attack of the user's own, as it stands in the option; its name has a point."""
+    (tmp_path / 'gated').mkdir()
+    (tmp_path / 'gated' / 'mine.py').write_text('def far(images, fit, seed):\n    return None\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    return 'gated.mine:far'
+
+
+def test_an_attack_of_the_users_own_is_named_as_in_the_record(own):
+    found = gate.parse('gated.mine-far/partial.tpr@fpr=0.01:0.1', [own, 'norm'])
+    assert (found.key, found.figure) == ('gated.mine-far/partial', 'tpr@fpr=0.01')
     with pytest.raises(InputError) as caught:
-        gate.parse(f'people/partial.{own}:0.6')
+        gate.parse('gated.mine-far/partial.auc:0.6', ['norm'])
+    assert caught.value.field == 'fail_above'
+    assert 'one of your own that attacks names' in caught.value.expected
+
+
+@pytest.mark.parametrize('figure', ['identity_auc', 'hit_rate', 'hit_excess_high'])
+def test_an_attack_has_neither_people_of_its_own_nor_a_search(figure):
+    with pytest.raises(InputError) as caught:
+        gate.parse(f'people/partial.{figure}:0.6')
     assert caught.value.field == 'fail_above'
 
 

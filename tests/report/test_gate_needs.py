@@ -19,13 +19,13 @@ SINGLE = {
 }
 
 
-def check(gates, *, given=(), attacks=(), faces=FACES, layers=True, membership=True, seed=0):
+def check(gates, *, given=(), attacks=(), faces=FACES, membership=True, seed=0, **known):
     gate_needs.check(
         [gate.parse(text) for text in gates.split(',')],
         config.Settings(attacks=attacks, seed=seed),
         given=given,
         membership=membership,
-        layers=layers,
+        **{'layers': True, **known},
         faces=faces,
     )
 
@@ -42,6 +42,7 @@ def test_what_the_data_can_answer():
     check('bn-distance/auxiliary.auc:0.6', given={'auxiliary'})
     check('hit_rate:0.1,hit_excess_high:0.1,verdict', given={'generator'}, membership=False)
     check('auc:0.6,people/partial.auc:0.6', faces=None, layers=None)  # nothing is opened yet
+    check('norm/auxiliary.auc:0.6', layers=False, given={'auxiliary'})  # a shadow tells lengths
     check('auc:0.6', layers=False)  # attacks on the embeddings can be run
     check('auc:0.6', layers=False, attacks=('bn-distance', 'people'))  # people stand in
     check('reference/partial.auc:0.6', given={'references'})
@@ -105,6 +106,11 @@ def test_one_person_in_two_spellings_counts_once():
             'bn-distance/auxiliary.auc:0.6',
             {'layers': False, 'given': {'auxiliary'}},
             attacks.get('bn-distance').needs,
+        ),
+        (
+            'norm/auxiliary.auc:0.6',
+            {'layers': False, 'shadow': False, 'given': {'auxiliary'}},
+            'shadow=BACKBONE',
         ),
         ('bn-distance/partial.auc:0.6', {'layers': False}, attacks.get('bn-distance').needs),
         ('people/partial.auc:0.6', {'attacks': ('bn-distance',)}, 'attacks='),

@@ -276,6 +276,25 @@ def test_an_attack_without_one_of_its_controls_shows_nothing(missing):
     assert 'whom it was trained on, to those who hold several' in both.headline
 
 
+def test_few_strangers_show_nothing():
+    """A null control of seven people on a side does not hold, whatever it gives."""
+    said = said_of(comparison(null=block(0.51, 0.2, 0.8, people=14)), sides=data())
+    assert said.kind == 'open'
+    assert [reason.code for reason in said.reasons] == ['no-control']
+    assert 'which takes 32 of them or more' in said.reasons[0].text
+    assert 'as it should' not in text_of(said)
+    shadow = comparison(setting='auxiliary', null=block(0.51, 0.2, 0.8, people=14))
+    assert 'which takes 16 of them or more' in said_of(shadow).reasons[0].text
+
+
+def test_a_blind_backbone_that_tells_the_sides_apart_the_other_way_round():
+    said = said_of(comparison(blind=block(0.35, 0.28, 0.42)), sides=data())
+    assert said.kind == 'invalid'
+    assert said.reasons[0].code == 'sources'
+    assert 'was trained on people of one side' in said.reasons[0].text
+    assert 'the other way round, as if it had been trained on the strangers: on it' in text_of(said)
+
+
 def test_every_attack_has_its_own_smallest_leak():
     weak = on_people(figures=block(0.5, 0.3, 0.7), over=(-0.2, 0.2))
     text = text_of(said_of(comparison(over=(-0.06, 0.06)), weak, sides=data(100, 4)))
@@ -307,14 +326,11 @@ QUIET = {'over': (-0.04, 0.04), 'figures': block(0.51, 0.47, 0.55)}
 
 def test_all_attacks_together_are_said_as_such():
     text = text_of(said_of(combined(), combined(setting='auxiliary'), further()))
-    assert (
-        'Found: knowing some of the training images, all attacks on the file together pick' in text
-    )
-    assert 'That is 30 above what they reach' in text
-    assert 'Knowing none of the training images, all attacks on the file together pick' in text
-    assert 'All attacks on the file together are not counted' in text_of(
-        said_of(combined(null=BAD_NULL), on_people())
-    )
+    called = 'the combination of all attacks on the file'
+    assert f'Found: knowing some of the training images, {called} picks the member' in text
+    assert f'Knowing none of the training images, {called} picks the member' in text
+    void = text_of(said_of(combined(null=BAD_NULL), on_people()))
+    assert f'{called[1:]} is not counted because a control failed: among strangers' in void
 
 
 def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all():
@@ -326,10 +342,36 @@ def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all(
         'the best of 4 further attacks (The b) picks the member in 80 of 100 cases. That is 45'
         in text
     )
-    assert '(+30 to +60, in an interval that holds for all of them together with 99 %' in text
+    assert '(+30 to +60, a 99 % interval that holds for all 4 further attacks together)' in text
     assert '1 of them is not counted because a control failed.' in text
     assert 'The a' not in text
     assert 'So can anyone who only receives its embeddings.' in said.sentences[-1]
+
+
+def test_the_box_begins_with_the_attack_that_shows_the_leak():
+    """Where it is a further one, the box says so, and that those chosen beforehand show none."""
+    said = said_of(combined(**QUIET), further(reach=(0.3, 0.6)))
+    assert said.kind == 'leak'
+    _, first, second, third, *_ = said.sentences
+    assert first.startswith(
+        'Found: knowing some of the training images, a further attack (The norm)'
+    )
+    assert '(+30 to +60, a 99 % interval)' in first
+    assert 'rests on that: the attack chosen beforehand shows no leak.' in second
+    assert third.startswith(
+        'Knowing some of the training images, the combination of all attacks on'
+    )
+    several = said_of(combined(**QUIET), on_people(**QUIET), further(), further('b'))
+    assert 'a 99 % interval that holds for all 2 further attacks together' in several.sentences[1]
+    assert 'none of the 2 attacks chosen beforehand shows a leak.' in several.sentences[2]
+    void = said_of(combined(null=BAD_NULL), further())
+    assert 'no attack chosen beforehand is counted' in void.sentences[2]
+
+
+def test_a_leak_of_the_attack_chosen_beforehand_comes_before_a_further_one():
+    said = said_of(combined(), further(over=(0.4, 0.5)))
+    assert 'the combination of all attacks' in said.sentences[1]
+    assert not any('chosen beforehand' in text for text in said.sentences)
 
 
 def test_nothing_found_is_said_with_the_number_of_attacks():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fr_inference.report.verdict import verdict
+from fr_inference.report.verdict import collection, verdict
 from tests.report import demo
 from tests.report.comparisons import BAD_NULL, comparison, data, record
 from tests.report.searches import search
@@ -160,3 +160,19 @@ def test_a_backbone_beside_the_target_that_may_be_fed_wrong_is_said_first():
     leak = verdict(record(comparison()) | beside)
     assert leak.kind == 'leak'
     assert leak.sentences[0] == 'Caution: Shadow (s): 64 images do not fit.'
+
+
+def test_a_collection_is_answered_in_one_line():
+    found = record(comparison())
+    assert collection(found) == collection({}) == ''
+    used = {'share': 0.42, 'share_ci95': [0.31, 0.55], 'images': 2000, 'people': 500}
+    found['membership']['collection'] = used
+    assert collection(found) == (
+        'Collection: about 42 % of its 2,000 photographs of 500 people were trained on (95 % interval '
+        '31 to 55 %).'
+    )
+    found['membership']['collection'] = None
+    assert 'recognises too few members' in collection(found)
+    silent = record(comparison(over=(-0.1, 0.1)))
+    silent['membership']['collection'] = None
+    assert collection(silent).endswith('because the attack that would look for them shows no leak.')

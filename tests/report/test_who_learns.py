@@ -77,23 +77,24 @@ NONE = {'reach': (-0.1, 0.5)}
     [
         (
             [combined(), further(**LEAK)],
-            'Somebody who only receives embeddings picks the member in 80 of 100 (75 to 85) cases '
+            'Somebody who only receives embeddings picks the member in 80 of 100 cases (75 to 85) '
             'knowing some of the training images. Somebody who holds the file can do the same, and '
-            'picks the member in 80 of 100 (75 to 85) cases knowing some of the training images.',
+            'picks the member in 80 of 100 cases (75 to 85) knowing some of the training images.',
         ),
         (
             [combined(over=(-0.1, 0.1)), further(**NONE)],
-            'Somebody who only receives embeddings: this attack shows no leak; The norm picks 80 of '
-            '100 (75 to 85). Somebody who holds the file: this attack shows no leak; all of them '
-            'together pick 80 of 100 (75 to 85).',
+            'Somebody who only receives embeddings: the attack "The norm" shows no leak; it picks the '
+            'member in 80 of 100 cases (75 to 85). Somebody who holds the file: the combination of all '
+            'attacks on the file shows no leak; it picks the member in 80 of 100 cases (75 to 85).',
         ),
         (
             [combined(over=(-0.1, 0.1)), further(**LEAK)],
-            'Somebody who holds the file can do the same; this attack shows no leak.',
+            'Somebody who holds the file can do the same; the combination of all attacks on the file '
+            'shows no leak.',
         ),
         (
             [combined(over=(-0.1, 0.1)), comparison(further=True, headline=False)],
-            'training images, by one of the attacks; all of them together show no leak.',
+            'training images. A single attack does so; the combination of all attacks shows no leak.',
         ),
         (
             [combined(), further(null=BAD_NULL)],
@@ -105,15 +106,16 @@ NONE = {'reach': (-0.1, 0.5)}
         ),
         (
             [combined(), further(**LEAK), further('reference', references=True, **LEAK)],
-            'knowing some of the training images, with a reference network in 80 (75 to 85).',
+            'knowing some of the training images and in 80 (75 to 85) with a reference network.',
         ),
         (
             [combined(), further(**LEAK), further(setting='strangers', **LEAK)],
-            'knowing some of the training images, knowing images of strangers only in 80 (75 to 85).',
+            'some of the training images and in 80 (75 to 85) knowing images of strangers only.',
         ),
         (
             [combined(), further('a', **NONE), further('b', null=BAD_NULL)],
-            'none of 2 attacks shows a leak, 1 of them not counted because a control failed;',
+            'none of 2 attacks on the embeddings shows a leak (1 of them is not counted because a '
+            'control failed); the attack "The a" picks the member in',
         ),
     ],
 )

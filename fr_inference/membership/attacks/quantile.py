@@ -3,6 +3,11 @@
 From what a blind backbone sees of a picture, the signal's mean and spread among strangers are predicted;
 the score is how many spreads the target's signal lies above. It needs neither members nor a shadow. The
 signals are the length of the embedding, or the distance of each BatchNorm layer.
+
+In the blind backbone itself, as a control, only the direction of its embedding predicts: with its own
+length the control would predict a number from itself, and see no difference between the sides. The
+target's embedding is no substitute. It depends on membership: where members' embeddings are longer, too
+long a length is predicted for them in the blind backbone, and the control fails because of the leak.
 """
 
 import numpy as np
@@ -36,6 +41,8 @@ def _examples(images, signals, fit, seed):
     if images.blind is None or len(people) < 4:
         return None
     seen = images.blind.embeddings.astype(np.float64)
+    if np.array_equal(images.blind.embeddings, images.embeddings):
+        seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
     scores = _standard(seen, signals, strangers)
     # Nobody is predicted by what was learned of themselves.
     order = rng.numpy_generator(seed, 'quantile').permutation(len(people))

@@ -8,10 +8,10 @@ import pytest
 
 from fr_inference import auditing, config
 from fr_inference.errors import InputError
-from fr_inference.membership import attacks, comparison, study
+from fr_inference.membership import attacks, comparison, rehearsal, study
 from fr_inference.membership.attack import Attack
 from fr_inference.membership.views import measure_views
-from tests.membership.backbones import Small, noise_faces, target_of
+from tests.membership.backbones import Plain, Small, noise_faces, target_of
 
 MODULE = '''
 import numpy as np
@@ -28,12 +28,21 @@ def brightness(images, fit, seed):
     return np.abs(images.embeddings).sum(1, keepdims=True)
 
 
+def typo(images, fit, seed):
+    return images.embedings
+
+
+def sides(images, fit, seed):
+    """Has no inverse of what was made up: no fault before there are real values."""
+    raise np.linalg.LinAlgError('singular')
+
+
 def as_list(images, fit, seed):
     return [[float(number)] for number in images.distances[:, 0]]
 
 
 def undocumented(images, fit, seed):
-    return images.embeddings
+    return images.embedings
 
 
 def nothing(images, fit, seed):
@@ -242,6 +251,22 @@ class TestWrong:
                 found(views, f'mine:{name}', *more)
             assert caught.value.field == 'attacks'
             assert f'mine-{name}' in str(caught.value)
+
+    @pytest.mark.parametrize('name', ['typo', 'flat', 'short', 'words'])
+    def test_before_anything_is_measured(self, name, monkeypatch):
+        monkeypatch.setattr(auditing, 'measure_views', None)
+        opened = auditing.Opened(target=target_of(Small()), faces=FACES)
+        with pytest.raises(InputError) as caught:
+            auditing.run(opened, settings_of(f'mine:{name}', 'norm'))
+        assert caught.value.field == 'attacks'
+        assert '\n' not in str(caught.value)
+
+    @pytest.mark.parametrize('name', ['nothing', 'unsure', 'sides', 'middle', 'of_people'])
+    def test_what_values_are_to_blame_for_is_no_fault_beforehand(self, name):
+        wanted = attacks.chosen((f'mine:{name}',))
+        rehearsal.check(
+            wanted, target_of(Small()), FACES, seed=0, references={'a': target_of(Plain())}
+        )
 
     def test_the_same_twice(self):
         with pytest.raises(InputError) as caught:

@@ -7,8 +7,10 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from fr_inference import rng
-from fr_inference.membership import attacks
+from fr_inference.membership import attacks, trials
 from fr_inference.membership.attacks.norm import log_norms
+from fr_inference.membership.labelled import Labelled
+from fr_inference.metrics import intervals
 from tests.membership.attacks import planted
 
 LENGTHS, DISTANCES = attacks.get('quantile'), attacks.get('quantile-distances')
@@ -94,6 +96,47 @@ def test_a_signal_that_never_varies_is_no_division_by_nothing():
     found = LENGTHS.examples(same, planted.halves(images), 0).features
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, 0, atol=1e-3)
+
+
+class TestAsAControl:
+    """In the blind backbone, which is then its own blind backbone."""
+
+    @staticmethod
+    def low_and_high(seed, longer=0.0):
+        """The AUC's interval, with the members' embeddings longer than the picture lets expect."""
+        images = planted.drawn(seed, 'shortly-longer')
+        scale = np.exp(longer * images.member)[:, None].astype(np.float32)
+        base = images.references['base']
+        blind = dataclasses.replace(base, embeddings=scale * base.embeddings)
+        seen = Labelled.of(blind, images.member, blind=blind)
+        trial = trials.run_attack(LENGTHS, seen, planted.halves(images, seed), seed, 'strangers')
+        return intervals.figures(trial.scored, seed=seed, replicates=100)['auc_ci95']
+
+    def test_sees_that_one_side_is_longer(self):
+        assert sum(self.low_and_high(seed, longer=3.0)[0] > 0.5 for seed in range(8)) >= 7
+
+    def test_sees_nothing_where_only_the_target_leaks(self):
+        found = [self.low_and_high(seed) for seed in range(40)]
+        assert sum(low <= 0.5 <= high for low, high in found) >= 36
+
+    def test_a_length_is_not_predicted_from_itself(self):
+        """Scaling one image scales its length, and nothing that predicts it."""
+        images = planted.drawn(0)
+        fit = planted.halves(images)
+        row = np.flatnonzero(~fit)[0]
+        blind = images.blind.embeddings.copy()
+        blind[row] *= np.float32(np.e)
+        found = [
+            LENGTHS.examples(Labelled.of(one, images.member, blind=one), fit, 0).features[row, 0]
+            for one in (images.blind, dataclasses.replace(images.blind, embeddings=blind))
+        ]
+        by_hand_spread = found[1] - found[0]
+        twice = images.blind.embeddings.copy()
+        twice[row] *= np.float32(np.e**2)
+        doubled = dataclasses.replace(images.blind, embeddings=twice)
+        last = LENGTHS.examples(Labelled.of(doubled, images.member, blind=doubled), fit, 0)
+        assert by_hand_spread > 0
+        np.testing.assert_allclose(last.features[row, 0] - found[0], 2 * by_hand_spread, rtol=1e-4)
 
 
 SETTINGS = [

@@ -1,0 +1,143 @@
+"""What each attack found, in sentences: beside its controls, how sure, and what it could have missed."""
+
+from collections.abc import Sequence
+
+from fr_inference.membership.comparison import LEAK, LEAST_NULL, Comparison
+from fr_inference.report import who_learns, wording
+from fr_inference.report.ruling import capital, hundred
+
+
+def finding(one: Comparison, found: Sequence[Comparison]) -> str:
+    """Returns what an attack found beside its blind control, or why it is not counted.
+
+    Args:
+      one: the attack.
+      found: those that are said beside it: its name tells it apart from them.
+    """
+    if not one.valid:
+        return f'{which(one, found)} is {wording.not_counted(one)}.'
+    low, high = one.figures['auc_ci95']
+    text = (
+        f'{wording.knowing(one.setting)}, {_named(one, found)} picks the member out of one member and '
+        f'one stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
+        f'{hundred(high)}; 50 is guessing).'
+    )
+    if one.excess is not None:
+        low, high = one.excess['auc_ci95']
+        text += (
+            f' That is {_difference(one.excess["auc"])} what it reaches on a backbone that never saw '
+            f'these people (95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
+        )
+    return text
+
+
+def none_chosen(chosen: Sequence[Comparison]) -> str:
+    """Returns that a further attack decides, because none of those chosen beforehand shows a leak."""
+    if not any(one.valid for one in chosen):
+        none = 'no attack chosen beforehand is counted'
+    elif len(chosen) == 1:
+        none = 'the attack chosen beforehand shows no leak'
+    else:
+        none = f'none of the {len(chosen)} attacks chosen beforehand shows a leak'
+    return f'the verdict rests on that: {none}.'
+
+
+def of_further(every: Sequence[Comparison]) -> list[str]:
+    """Returns what the further attacks find: the best of them, or nothing; no sentence without any."""
+    further = [one for one in every if one.further]
+    if not further:
+        return []
+    void = sum(not one.valid for one in further)
+    are = 'is' if void == 1 else 'are'
+    left_out = f' {void} of them {are} {wording.NOT_COUNTED}.' if void else ''
+    one = who_learns.best_further(every)
+    if one is None or one.kind != LEAK:
+        if len(further) == 1:
+            return [
+                f'the further attack {f"is {wording.NOT_COUNTED}" if void else "shows no leak"}.'
+            ]
+        return [f'none of {len(further)} further attacks shows a leak.{left_out}']
+    assert one.best_of is not None
+    assert one.excess is not None
+    low, high = one.best_of['excess_ci99']
+    several = len(further) > 1
+    best = f'the best of {len(further)} further attacks' if several else 'a further attack'
+    held = f' that holds for all {len(further)} further attacks together' if several else ''
+    return [
+        f'{wording.knowing(one.setting)}, {best} ({one.title}) picks the member in '
+        f'{hundred(one.figures["auc"])} of 100 cases. That is {_difference(one.excess["auc"])} what it '
+        f'reaches on a backbone that never saw these people ({100 * low:+.0f} to {100 * high:+.0f}, '
+        f'a 99 % interval{held}).{left_out}'
+    ]
+
+
+def sure(one: Comparison) -> str:
+    """Returns how sure a finding is: how many people judge it, and what it gives among strangers."""
+    text = (
+        f'How sure: judged on {one.figures["identities"]:,} people who were not used to prepare the '
+        'attack.'
+    )
+    if not one.null_held:
+        return text
+    return text + (
+        ' Among strangers only, where there is nothing to find, it gives '
+        f'{wording.cases(one.null)}; that includes 50, as it should.'
+    )
+
+
+def uncontrolled(one: Comparison) -> str:
+    """Returns which control is missing, and what follows: the end of a sentence on the attack."""
+    if not one.null_held:
+        # Half of them are called members; where some are known, the attack is fitted on half of each.
+        needed = LEAST_NULL * (2 if one.setting == 'auxiliary' else 4)
+        return (
+            f'could not be tried among strangers only, which takes {needed} of them or more: whatever '
+            'it finds may be there by chance. Give more strangers.'
+        )
+    return 'could not be tried on a backbone that never saw these people. Give one (--blind).'
+
+
+def missed(judged: Sequence[Comparison], found: Sequence[Comparison]) -> str:
+    """Returns the smallest leak that each of the `judged` would have found."""
+    if min(map(_smallest, judged)) >= 0.5:
+        return 'With so few people this audit could have found no leak, however large.'
+    several = len(judged) > 1
+    sizes = [
+        f'{_size(one)} could have been missed{f" by {which(one, found)}" if several else ""}'
+        for one in judged
+    ]
+    return f'{capital(", and ".join(sizes))}. One of that size is found by 9 of 10 such audits.'
+
+
+def which(one: Comparison, found: Sequence[Comparison]) -> str:
+    """Returns the attack, with what it knows where another of its kind knows something else."""
+    settings = {other.setting for other in found if other.unit == one.unit}
+    known = f' {wording.knowing(one.setting)}' if len(settings) > 1 else ''
+    return f'{_named(one, found)}{known}'
+
+
+def _named(one, found):
+    """The attack by what it judges; its title only where another attack judges the same."""
+    if wording.combines(one):
+        return wording.combination(one)
+    alike = [other for other in found if (other.unit, other.setting) == (one.unit, one.setting)]
+    title = f' ({one.title})' if len(alike) > 1 else ''
+    return f'the attack on {wording.judged(one.unit)}{title}'
+
+
+def _size(one):
+    if (smallest := _smallest(one)) >= 0.5:
+        return 'a leak of any size'
+    return f'a leak below {hundred(0.5 + smallest)} of 100 cases'
+
+
+def _smallest(one):
+    assert one.smallest_excess is not None  # it was judged beside a blind control
+    return one.smallest_excess
+
+
+def _difference(share):
+    points = hundred(abs(share))
+    if points == '0':
+        return 'the same as'
+    return f'{points} {"above" if share > 0 else "below"}'
