@@ -87,10 +87,10 @@ def strip(target: Target, nothing: str, seed: int) -> Defended:
 def _answers(field: str) -> Callable[[Target, str, int], Defended]:
     def change(target: Target, value: str, seed: int) -> Defended:
         """Changes embeddings before anybody sees them, see `answers.Answers`."""
-        number = _number(value.removeprefix('bits='), f'answers-{field}', low=0)
-        given = number if field == 'noise' else int(number)
+        given = value.removeprefix('bits=')
+        number = _number(given, f'answers-{field}', low=0, whole=field != 'noise')
         with naming('defence'):
-            answers = dataclasses.replace(target.answers, **{field: given})
+            answers = dataclasses.replace(target.answers, **{field: number})
         return registry.remade(target, answers=answers), [
             'who only asks sees the changed embeddings; who holds the file is not bound by that'
         ]

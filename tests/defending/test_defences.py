@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fr_inference import errors
+from fr_inference.data import loader
 from fr_inference.data.sources import open_faces
 from fr_inference.defending import defences
 from fr_inference.measuring import measurements
@@ -28,8 +29,8 @@ def test_refreshed_statistics_are_those_of_the_faces(target):
     """The first layer's, whose input depends on no other layer: mean and variance by NumPy."""
     made = defended(target, f'refresh:{FACES}')
     faces = open_faces(FACES)
-    images = np.stack([faces.load(row, 32, 32) for row in range(len(faces))])
-    pixels = np.asarray(target.input.normalize(images), np.float64)
+    (batch,) = loader.batches(faces, height=32, width=32, batch_size=len(faces))
+    pixels = np.asarray(target.input.normalize(batch.images), np.float64)
     kernel = np.asarray(target.variables['params']['conv1']['kernel'], np.float64)
     padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
     seen = sum(
