@@ -14,8 +14,6 @@ answers-   noise on each embedding (S times its root mean square), its N largest
 The native folder keeps no list of training images; its recipe names the defences.
 """
 
-import pathlib
-
 from fr_inference.cli import description, folders, options, program
 from fr_inference.defending import defences, folding
 from fr_inference.program_config import Defending
@@ -31,10 +29,13 @@ def main(flags: options.Flags) -> None:
     out = folders.make(asked.out, 'out', [native_targets.RECORD])
     print(description.line(before))
     target, remarks = defences.defend(before, wanted, seed=asked.seed, reading=asked)
+    tensors = {}
     if asked.state_dict is not None:
         epsilons = {'/'.join(one.path): one.epsilon for one in folding.layers(before)}
-        state_dict_export.save(pathlib.Path(asked.state_dict), target, epsilons)
+        tensors = state_dict_export.state_dict(target, epsilons)
     native_targets.save_target(out, target)
+    if asked.state_dict is not None:
+        state_dict_export.save(asked.state_dict, tensors)
     print('\n'.join([*remarks, *description.lines(native_targets.load_target(out))]))
     print(f'written to {asked.out}')
 

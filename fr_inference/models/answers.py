@@ -41,6 +41,14 @@ class Answers:
     def __bool__(self) -> bool:
         return self != Answers()
 
+    def __str__(self) -> str:
+        said = (
+            f'noise of {self.noise:g} times the root mean square' if self.noise else '',
+            f'the {self.largest} largest numbers only' if self.largest else '',
+            f'{self.bits} bits a number' if self.bits else '',
+        )
+        return ', '.join(one for one in said if one)
+
     def to_json(self) -> dict[str, Any]:
         """Returns what is changed, by the name of its field."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value}

@@ -57,9 +57,18 @@ def state_dict(target: Target, epsilons: Mapping[str, float]) -> dict[str, np.nd
     return tensors
 
 
-def save(path: str | os.PathLike, target: Target, epsilons: Mapping[str, float]) -> None:
-    """Writes `state_dict` as a `.safetensors` file."""
-    safetensors_file.write(path, state_dict(target, epsilons), {'format': 'pt'})
+def save(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes a state dict as a `.safetensors` file.
+
+    Raises:
+      InputError: of 'state_dict', when it cannot be written.
+    """
+    try:
+        safetensors_file.write(path, tensors, {'format': 'pt'})
+    except OSError as error:
+        raise errors.InputError(
+            'state_dict', f'{path}, which cannot be written: {error.strerror}', 'a file to write to'
+        ) from error
 
 
 def _undone(transform, value, kind):
