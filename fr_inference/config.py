@@ -581,6 +581,27 @@ class Recipe(Config):
         flag=False,
     )
     mirror: bool = option(True, 'Mirror images at random.', 'training')
+    erasing: float = option(
+        0.0,
+        'Share of the images in which a rectangle is replaced by noise (random erasing).',
+        'training',
+        low=0,
+        high=1,
+    )
+    label_smoothing: float = option(
+        0.0,
+        'Share of the label that all people get alike; a negative one sharpens it.',
+        'training',
+        low=-1,
+        high=0.99,
+    )
+    frozen: float = option(
+        0.0,
+        'Share of the layers, from the first, that stay as they are, with their statistics.',
+        'training',
+        low=0,
+        high=0.99,
+    )
     cross_replica: bool = option(
         True, "BatchNorm over the whole batch, not over each device's part of it.", 'training'
     )
