@@ -15,7 +15,6 @@ from fr_inference import checkpointing, devices
 from fr_inference.config import Recipe
 from fr_inference.data import overlap, sources
 from fr_inference.data.faces import BadImageError, from_arrays
-from fr_inference.defending import folding
 from fr_inference.errors import InputError
 from fr_inference.measuring import measurements
 from fr_inference.metrics import roc, verification
@@ -398,32 +397,3 @@ def test_trainings_by_one_recipe_share_what_is_compiled():
     ]
     assert steps[0] is steps[1]
     assert steps[0] is not steps[2]
-
-
-class TestDefences:
-    def test_the_first_layers_stay(self, faces):
-        """Their weights and statistics; of the others the weights and statistics move."""
-        begun = fresh()
-        recipe = dataclasses.replace(
-            RECIPE, epochs=1, frozen=0.5, erasing=0.5, label_smoothing=-0.1
-        )
-        trained = recognizer.train(recipe, begun, faces)
-        still = recognizer_step._first_layers(begun.module, begun.input, 0.5)
-        moved, stayed = set(), set()
-        for kind in ('params', 'batch_stats'):
-            paths = jax.tree_util.tree_leaves_with_path(begun.variables[kind])
-            after = jax.tree.leaves(trained.variables[kind])
-            for (path, before), leaf in zip(paths, after, strict=True):
-                names = tuple(part.key for part in path)[:-1]
-                same = np.array_equal(np.asarray(before), np.asarray(leaf))
-                (stayed if same else moved).add(names)
-        assert ('conv1',) in still
-        assert still <= stayed
-        assert not still & moved
-        assert ('fc',) in moved
-
-    def test_a_backbone_without_statistics_is_refused(self, faces):
-        folded = folding.strip(open_target('demo_few'))
-        with pytest.raises(InputError) as raised:
-            recognizer.train(RECIPE, folded, faces)
-        assert raised.value.field == 'init'
