@@ -259,7 +259,7 @@ class Inputs(Aligning, Backbone):
     pseudonyms: str | None = option(
         None,
         'File with a secret key, made where there is none: results name people and images by a keyed '
-        'hash (docs/verdicts.md, Pseudonyms).',
+        'hash, and write further columns of manifests as they are (docs/verdicts.md, Pseudonyms).',
         'output',
         names='FILE',
     )
