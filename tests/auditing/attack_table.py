@@ -14,11 +14,10 @@ import dataclasses
 import numpy as np
 
 from fr_inference import config
-from fr_inference.data.sources import open_faces
 from fr_inference.membership import labelled, study
 from fr_inference.membership.views import measure_views
 from fr_inference.metrics import intervals
-from fr_inference.opening import as_references, as_target
+from fr_inference.opening import open_inputs
 
 PAPER = 'bn-distance/partial'
 
@@ -81,6 +80,8 @@ def main():
     flags.add_argument('--target', required=True)
     flags.add_argument('--members', required=True)
     flags.add_argument('--nonmembers', required=True)
+    flags.add_argument('--auxiliary', help='faces that the shadow was trained on in part')
+    flags.add_argument('--shadow', help='a native checkpoint, for attacks without known members')
     flags.add_argument('--blind')
     flags.add_argument('--references', default='', help='separated by commas')
     flags.add_argument('--attacks', default='', help='separated by commas')
@@ -91,13 +92,18 @@ def main():
     given = flags.parse_args()
     attacks = tuple(given.attacks.split(',')) if given.attacks else ()
     settings = config.Settings(seed=given.seed, attacks=attacks, replicates=given.replicates)
+    references = tuple(given.references.split(',')) if given.references else ()
+    named = ('target', 'members', 'nonmembers', 'auxiliary', 'shadow', 'blind')
+    inputs = {name: getattr(given, name) for name in named}
+    opened = open_inputs(config.Inputs(**inputs, references=references))
     views = measure_views(
-        as_target(given.target, 'target'),
-        {side: open_faces(getattr(given, side), side) for side in ('members', 'nonmembers')},
+        opened.target,
+        opened.faces,
         settings=settings,
         features=study.features_of(settings),
-        blind=as_target(given.blind, 'blind'),
-        references=as_references(given.references.split(',') if given.references else ()),
+        shadow=opened.shadow,
+        blind=opened.blind,
+        references=opened.references,
         scores=given.scores,
     )
     seeds = range(given.seed, given.seed + given.splits)

@@ -11,7 +11,7 @@ what each attack found. docs/power.md has the results.
 import argparse
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -26,6 +26,7 @@ from fr_inference.membership.comparison import CLEAR, LEAK, Comparison
 from fr_inference.membership.labelled import Labelled
 from fr_inference.membership.views import ShadowViews, Views
 from fr_inference.metrics import intervals
+from fr_inference.opening import as_references
 from fr_inference.report.verdict import verdict
 from fr_inference.training.shadow import train_shadow
 from fr_inference.weights.targets import open_target
@@ -39,11 +40,13 @@ class Pool:
       in_target: their images in the backbone.
       in_blind: the same with random weights.
       shadow: auxiliary faces, None for no attack without known members.
+      references: name -> the same images in a network that the attacker has.
     """
 
     in_target: Measurements
     in_blind: Measurements
     shadow: ShadowViews | None = None
+    references: Mapping[str, Measurements] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,12 +62,25 @@ class Ended:
     comparisons: Sequence[Comparison]
 
 
-def measured(target, faces, auxiliary=None, *, seed=0, kept=None):
-    """Returns the pool of `faces`; a shadow is trained on half of `auxiliary`; `kept` is a folder."""
+def measured(target, faces, auxiliary=None, references=None, *, attacks=(), seed=0, kept=None):
+    """Measures the pool.
 
-    def seen(backbone, images):
-        extra = study.features_of(config.Settings())
+    Args:
+      target: never saw anybody of it.
+      faces: the pool.
+      auxiliary: faces of others; a shadow is trained on half of them.
+      references: name -> networks that the attacker has.
+      attacks: of the settings.
+      seed: of the shadow and the blind backbone.
+      kept: a folder for the shadow and the measurements.
+    """
+    features = study.features_of(config.Settings(attacks=attacks))
+
+    def seen(backbone, images, extra=features):
         return measurements.measure(backbone, images, features=extra, scores=kept)
+
+    def beside(images):
+        return {name: seen(one, images, ()) for name, one in (references or {}).items()}
 
     order = np.random.default_rng(seed).permutation(len(faces))
     blind = controls.blind_target(target, faces.select(order), seed=seed)
@@ -72,16 +88,24 @@ def measured(target, faces, auxiliary=None, *, seed=0, kept=None):
     if auxiliary is not None:
         trained, digests = train_shadow(target, auxiliary, seed=seed, workdir=kept)
         nobody = np.zeros(len(auxiliary), bool)
+        others = beside(auxiliary)
         shadow = ShadowViews(
             name=trained.name,
             recipe=trained.recipe,
             in_shadow=Labelled.of(
-                seen(trained, auxiliary), np.isin(overlap.content_digests(auxiliary), digests)
+                seen(trained, auxiliary),
+                np.isin(overlap.content_digests(auxiliary), digests),
+                others,
             ),
-            in_target=Labelled.of(seen(target, auxiliary), nobody),
-            in_blind=Labelled.of(seen(blind, auxiliary), nobody),
+            in_target=Labelled.of(seen(target, auxiliary), nobody, others),
+            in_blind=Labelled.of(seen(blind, auxiliary), nobody, others),
         )
-    return Pool(in_target=seen(target, faces), in_blind=seen(blind, faces), shadow=shadow)
+    return Pool(
+        in_target=seen(target, faces),
+        in_blind=seen(blind, faces),
+        shadow=shadow,
+        references=beside(faces),
+    )
 
 
 def views_of(pool, side, seed, leak=0.0):
@@ -101,7 +125,8 @@ def views_of(pool, side, seed, leak=0.0):
     def chosen(images):
         index = np.arange(len(rows), dtype=np.int32)
         part = dataclasses.replace(measurements.select(images, rows), index=index)
-        return Labelled.of(part, member, blind=measurements.select(pool.in_blind, rows))
+        others = {name: measurements.select(one, rows) for name, one in pool.references.items()}
+        return Labelled.of(part, member, others, measurements.select(pool.in_blind, rows))
 
     whole, in_target = pool.in_target, chosen(pool.in_target)
     closer = np.exp(-leak * np.log(whole.distances + 1e-12).std(0) * member[:, None])
@@ -166,6 +191,8 @@ def summary(ended: Sequence[Ended]) -> str:
         [f'  largest smallest excess of those that are clear: {max(clear):.3f}'] if clear else []
     )
     for same in zip(*(one.comparisons for one in ended), strict=True):
+        if same[0].excess is None:
+            continue
         own, over = (_width([getattr(one, name) for one in same]) for name in ('figures', 'excess'))
         inside = sum(
             one.figures['auc_ci95'][0] <= 0.5 <= one.figures['auc_ci95'][1] for one in same
@@ -206,15 +233,18 @@ def main():
     )
     flags.add_argument('--replicates', type=int, default=300)
     flags.add_argument('--attacks', default='', help='separated by commas')
+    flags.add_argument('--references', default='', help='separated by commas')
     flags.add_argument('--kept', help='a folder for the shadow and the measurements')
     given = flags.parse_args()
+    attacks = tuple(given.attacks.split(',')) if given.attacks else ()
     pool = measured(
         open_target(given.target),
         open_faces(given.faces),
         open_faces(given.auxiliary) if given.auxiliary else None,
+        as_references(given.references.split(',') if given.references else ()),
+        attacks=attacks,
         kept=given.kept,
     )
-    attacks = tuple(given.attacks.split(',')) if given.attacks else ()
     how = {'leak': given.leak, 'replicates': given.replicates, 'attacks': attacks}
     for side in map(int, given.sides.split(',')):
         seeds = range(given.seed, given.seed + given.audits)
