@@ -1,6 +1,5 @@
 """Opens faces: a folder of people, a CSV manifest, an insightface `.rec`, a tfds set, or drawings."""
 
-import array
 import collections
 import dataclasses
 import functools
@@ -19,7 +18,6 @@ from fr_inference.data import (
     aligned,
     detector,
     insightface,
-    lazy_names,
     objects,
     photo_folders,
     spellings,
@@ -27,6 +25,7 @@ from fr_inference.data import (
 )
 from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces, concat
+from fr_inference.data.manifest_columns import ManifestColumns
 from fr_inference.formats import images
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +34,6 @@ _KINDS = (
     'address such as gs://BUCKET/FACES, tfds:NAME:SPLIT or procedural:SPEC'
 )
 _COLUMNS = ('path', 'identity')
-_MOST_COLUMNS = 100  # beside these
 _PROCEDURAL = 'procedural:'
 _TFDS = 'tfds:'
 _STORES = ('gs', 's3', 'az')  # that a manifest may name images of
@@ -161,7 +159,7 @@ def _open_folder(root):
 
 def _open_manifest(path, open_source, field, address=None):
     """Opens what a manifest lists; `address` is where it was copied from, for its relative paths."""
-    rows, columns, left_out = _read_rows(path)
+    rows, columns = _read_rows(path)
     numbered: dict[str, list[tuple[int, str]]] = {}
     files: list[int] = []
     stored: dict[str, list[int]] = {}
@@ -223,8 +221,8 @@ def _open_manifest(path, open_source, field, address=None):
     return dataclasses.replace(
         everything,
         identities=tuple(identities),
-        remarks=(*everything.remarks, *left_out, *remarks),
-        columns=columns,
+        remarks=(*everything.remarks, *columns.remarks, *remarks),
+        columns=columns.found(),
     )
 
 
@@ -248,13 +246,10 @@ def _stored(path, image, address):
 
 
 def _read_rows(path):
-    """Returns the (path, identity) of each row, the further columns, and remarks."""
-    names = tables.further(path, _COLUMNS)
-    names, others = names[:_MOST_COLUMNS], names[_MOST_COLUMNS:]
+    """Returns the (path, identity) of each row, and the further columns."""
+    columns = ManifestColumns(tables.further(path, _COLUMNS))
     rows, seen = [], set()
-    columns: list[dict[str, int]] = [{} for _ in names]  # value -> number
-    numbers: list[array.array] = [array.array('l') for _ in names]
-    for number, values in tables.rows(path, (*_COLUMNS, *names)):
+    for number, values in tables.rows(path, (*_COLUMNS, *columns.names)):
         image, identity, *more = (value.strip() for value in values)
         if not image or not identity:
             raise errors.InputError(
@@ -266,16 +261,10 @@ def _read_rows(path):
             )
         seen.add(image)
         rows.append((image, identity))
-        for known, column, value in zip(columns, numbers, more, strict=True):
-            column.append(known.setdefault(value, len(known)))
+        columns.add(more)
     if not rows:
         raise errors.InputError(str(path), 'no images', 'a row for each')
-    found = {
-        name: lazy_names.Repeated(known, np.asarray(column))
-        for name, known, column in zip(names, columns, numbers, strict=True)
-    }
-    listed = spellings.listed(others)
-    return rows, found, [f'left out, further columns: {len(others)} ({listed})'] * bool(others)
+    return rows, columns
 
 
 def _from_files(

@@ -113,7 +113,8 @@ def _slices(identities, member, embeddings, columns):
         found.append(Slice(by='images', value=value, rows=rows))
     score = verification_scores(embeddings, identities)
     found += [
-        Slice(by='verification', value=value, rows=rows) for value, rows in _thirds(score, member)
+        Slice(by='verification', value=value, rows=rows)
+        for value, rows in _thirds(score, member, '.3f')
     ]
     for name, values in columns.items():
         parts = _of_column(np.array(values, object), member)
@@ -168,16 +169,18 @@ def _units(vectors):
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def _thirds(values: np.ndarray, member: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _thirds(values: np.ndarray, member: np.ndarray, form: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yields (name, [n] bool) of the thirds of the strangers' values; NaN is in none."""
     known = np.isfinite(values)
     if not (known & ~member).any():
+        yield 'known', known
         return
     first, second = np.quantile(values[known & ~member], [1 / 3, 2 / 3])
+    ends = f'{first:{form}}', f'{second:{form}}'
     for value, rows in (
-        (f'below {first:.4g}', values < first),
-        (f'{first:.4g} to {second:.4g}', (values >= first) & (values < second)),
-        (f'{second:.4g} or more', values >= second),
+        (f'below {ends[0]}', values < first),
+        (f'{ends[0]} to {ends[1]}', (values >= first) & (values < second)),
+        (f'{ends[1]} or more', values >= second),
     ):
         yield value, known & rows
 
@@ -193,7 +196,7 @@ def _of_column(values, member):
         parts = [(value, values == value) for value in distinct]
     elif len(numbers) == len(distinct):
         as_numbers = np.array([numbers.get(value, np.nan) for value in values.tolist()])
-        parts = list(_thirds(as_numbers, member))
+        parts = list(_thirds(as_numbers, member, '.6g'))
     else:
         return None
     return [*parts, (NONE, empty)]

@@ -131,7 +131,7 @@ def test_columns_of_texts_and_numbers():
     assert len(years) == 4
     known = np.array([float(text) if text else np.nan for text in columns['year']])
     edge = np.nanquantile(known[~scored.member], 1 / 3)
-    assert years[f'below {edge:.4g}']['members'] == ((known < edge) & scored.member).sum()
+    assert years[f'below {edge:.6g}']['members'] == ((known < edge) & scored.member).sum()
     assert years['(none)']['members'] + years['(none)']['nonmembers'] == np.isnan(known).sum()
     assert len(by(found, 'column', 'height')) == 3
     # A slice that holds every image is no slice.
@@ -146,6 +146,7 @@ def test_too_small_slices_are_listed_without_figures():
         'just': ['in' if n < 10 or n >= 40 else 'out' for n in person],
         'lacks': ['in' if n < 9 or n >= 40 else 'out' for n in person],
         'of members': ['known' if n < 30 else '' for n in person],
+        'numbers of members': [str(n) if n < 30 else '' for n in person],
     }
     found = of(scored, embeddings, columns)
     for column, value, computed in (
@@ -155,6 +156,7 @@ def test_too_small_slices_are_listed_without_figures():
         ('lacks', 'out', True),
         ('of members', 'known', False),
         ('of members', '(none)', False),
+        ('numbers of members', 'known', False),
     ):
         one = by(found, 'column', column)[value]
         assert ('auc' in one) == ('difference' in one) == computed, (column, value)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fr_inference import program_config
-from fr_inference.data import pseudonyms, sources, splits
+from fr_inference.data import manifest_columns, pseudonyms, sources, splits
 from fr_inference.data.faces import concat, from_arrays
 from fr_inference.errors import InputError
 
@@ -115,3 +115,17 @@ def test_pseudonyms_leave_them_as_they_are(faces):
     found = pseudonyms.renamed({'members': faces}, b'sixteen bytes of')['members']
     years = {found.digest(row): found.columns['year'][row] for row in range(4)}
     assert years == {faces.digest(row): FOUND['year'][row] for row in range(4)}
+
+
+def test_a_column_with_too_many_values_is_left_out(monkeypatch):
+    """Whatever a stranger's table holds, memory is bounded: each other column is kept whole."""
+    monkeypatch.setattr(manifest_columns, '_MOST_VALUES', 12)
+    monkeypatch.setattr(manifest_columns, '_ROWS', 4)
+    columns = manifest_columns.ManifestColumns(['text', 'side', 'number'])
+    for row in range(40):
+        columns.add([f'text {row}', 'ab'[row % 2], str(row % 9)])
+    found = columns.found()
+    assert list(found) == ['side', 'number']
+    assert list(found['side']) == ['a', 'b'] * 20
+    assert list(found['number']) == [str(row % 9) for row in range(40)]
+    assert columns.remarks == ['left out, further columns: 1 (text)']
