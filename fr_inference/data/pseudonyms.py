@@ -66,7 +66,7 @@ def who(pseudonym: str, key_file: str | os.PathLike, faces: str, **reading: str)
         person = of(name, key)
         if pseudonym == person:
             return name
-        if pseudonym.startswith(person) and pseudonym == _image(person, path, key):
+        if person in pseudonym and pseudonym == _image(person, path, key):
             return path
     raise errors.InputError(
         'pseudonym', f'{pseudonym!r:.80}', f'one of a person or an image in {faces!s:.200}'

@@ -73,11 +73,13 @@ def test_people_are_the_same_in_all_sources():
     assert not set(found['b'].paths) & set(found['a'].paths)
 
 
-def test_drawn_images_stay_known_as_such():
+def test_drawn_images_stay_known_as_such(tmp_path):
     drawn = sources.open_faces('procedural:easy,people=2,images=1,size=8')
+    (tmp_path / 'key').write_bytes(KEY)
     found = pseudonyms.renamed({'members': drawn}, KEY)['members']
     assert all(path.startswith('procedural:p-') for path in found.paths)
     assert 'easy' not in ''.join([*found.paths, *found.identities])
+    assert pseudonyms.who(found.paths[0], tmp_path / 'key', drawn.name) in drawn.paths
 
 
 def test_two_people_never_share_a_pseudonym(monkeypatch):
