@@ -256,6 +256,13 @@ class Inputs(Aligning, Backbone):
         'judge',
         names='BACKBONE',
     )
+    pseudonyms: str | None = option(
+        None,
+        'File with a secret key, made where there is none: results name people and images by a keyed '
+        'hash, and write further columns of manifests as they are (docs/verdicts.md, Pseudonyms).',
+        'output',
+        names='FILE',
+    )
 
     def check(self) -> None:
         """A search needs its judge, a shadow its faces."""
@@ -497,7 +504,9 @@ def search_of(inputs: Inputs, given: Mapping[str, Any]) -> Search | None:
 class Report(Config):
     """What a report shows."""
 
-    thumbnails: bool = option(True, 'Show faces in the report.', 'output')
+    thumbnails: bool | None = option(
+        None, 'Show faces in the report (default: yes, but not with --pseudonyms).', 'output'
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from fr_inference.report import (
     found_by,
     membership_figures,
     search_figures,
+    slice_words,
     who_learns,
     who_learns_figure,
     wording,
@@ -204,11 +205,23 @@ def _membership(audit, thumbnails):
             (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)
             for name, block in populations.items()
         ],
+        **_slices(record['membership'].get('slices'), populations),
         'exposed': record.get('exposed'),
         'people': [
             {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
             for person in record.get('exposed', {}).get('people', ())
         ],
+    }
+
+
+def _slices(sliced, populations):
+    """What the template shows of slices."""
+    if sliced is None:
+        return {'slices': None}
+    return {
+        'slices': sliced,
+        'slice_groups': slice_words.groups(sliced),
+        'slices_said': slice_words.sentence(sliced, populations['members_vs_nonmembers']['auc']),
     }
 
 
