@@ -50,6 +50,7 @@ class Audit:
       distances: [N, L] float32.
       faces: the N images, for the report's pictures.
       inversion: the reconstructions, where a generator was given.
+      pseudonymous: whether people are named by pseudonyms.
     """
 
     record: dict[str, Any]
@@ -58,6 +59,7 @@ class Audit:
     distances: np.ndarray
     faces: Faces
     inversion: Inversion | None = None
+    pseudonymous: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -68,14 +70,15 @@ class Audit:
         return f'Audit of {self.record["target"]["name"]}. {self.verdict}'
 
     @runs.first_only
-    def save(self, folder: str | os.PathLike, *, thumbnails: bool = True) -> None:
+    def save(self, folder: str | os.PathLike, *, thumbnails: bool | None = None) -> None:
         """Writes audit.json, scores.csv, distances.npz and report.html, and the reconstructions.
 
         Of several processes only process 0 writes.
 
         Args:
           folder: made where it does not exist.
-          thumbnails: whether the report shows the faces of the most exposed people.
+          thumbnails: whether the report shows the faces of the most exposed people; by default it does
+            unless people are named by pseudonyms, for a face gives its name away.
         """
         from fr_inference.report import page  # here, for matplotlib takes a second to import
 
@@ -93,7 +96,8 @@ class Audit:
             )
         if self.inversion is not None:
             reconstructions.save(self.inversion, folder)
-        html = page.render(self, thumbnails=thumbnails)
+        shown = not self.pseudonymous if thumbnails is None else thumbnails
+        html = page.render(self, thumbnails=shown)
         # Names of files need not be UTF-8.
         files.write_text(folder / 'report.html', html, errors='backslashreplace')
 
@@ -121,6 +125,7 @@ def audit(
     search: config.Search | None = None,
     workdir: str | os.PathLike | None = None,
     scores: str | os.PathLike | None = None,
+    pseudonyms: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Audits a backbone: a checkpoint, or any function that calls a Linen module.
@@ -179,6 +184,8 @@ def audit(
       search: how the search is done.
       workdir: folder where the training of a shadow and searches keep their state, and go on from it.
       scores: folder of measurements shared among audits; `workdir`/scores by default.
+      pseudonyms: file with a secret key, made where there is none, under which people and images are
+        named by a keyed hash (`data.pseudonyms`).
       progress: called as progress(label, done, total).
 
     Raises:
@@ -214,7 +221,7 @@ def audit(
         ),
     )
     return run(
-        opened,
+        opening.under_pseudonyms(opened, pseudonyms),
         settings or config.Settings(),
         search,
         workdir=workdir,
@@ -313,6 +320,10 @@ def run(
         )
     subject = recording.subject(opened, views, faces)
     limits += limitations.of_members(subject['data']['members'])
+    if opened.pseudonymous:
+        limits.append(
+            'People and images are named by a keyed hash; the owner of the key can look them up.'
+        )
     record = {
         'schema': SCHEMA,
         'provenance': recording.provenance_of(opened, views, settings, command, started),
@@ -331,6 +342,7 @@ def run(
         distances=views.in_target.distances,
         faces=views.faces.select(views.in_target.index),
         inversion=inverted,
+        pseudonymous=opened.pseudonymous,
     )
 
 

@@ -256,6 +256,13 @@ class Inputs(Aligning, Backbone):
         'judge',
         names='BACKBONE',
     )
+    pseudonyms: str | None = option(
+        None,
+        'File with a secret key, made where there is none: results name people and images by a keyed '
+        'hash, and write further columns of manifests as they are (docs/verdicts.md, Pseudonyms).',
+        'output',
+        names='FILE',
+    )
 
     def check(self) -> None:
         """A search needs its judge, a shadow its faces."""
@@ -502,7 +509,9 @@ def search_of(inputs: Inputs, given: Mapping[str, Any]) -> Search | None:
 class Report(Config):
     """What a report shows."""
 
-    thumbnails: bool = option(True, 'Show faces in the report.', 'output')
+    thumbnails: bool | None = option(
+        None, 'Show faces in the report (default: yes, but not with --pseudonyms).', 'output'
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -586,6 +595,27 @@ class Recipe(Config):
         flag=False,
     )
     mirror: bool = option(True, 'Mirror images at random.', 'training')
+    erasing: float = option(
+        0.0,
+        'Share of the images in which a rectangle is replaced by noise (random erasing).',
+        'training',
+        low=0,
+        high=1,
+    )
+    label_smoothing: float = option(
+        0.0,
+        'Share of the label that all people get alike; a negative one sharpens it.',
+        'training',
+        low=-1,
+        high=0.99,
+    )
+    frozen: float = option(
+        0.0,
+        'Share of the layers, from the first, that stay as they are, with their statistics.',
+        'training',
+        low=0,
+        high=0.99,
+    )
     cross_replica: bool = option(
         True, "BatchNorm over the whole batch, not over each device's part of it.", 'training'
     )

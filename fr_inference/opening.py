@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fr_inference import config, errors, processes
-from fr_inference.data import sources
+from fr_inference import config, errors, processes, runs
+from fr_inference.data import pseudonyms, sources
 from fr_inference.data.faces import Faces, from_arrays
 from fr_inference.membership.views import Shadow
 from fr_inference.models.stylegan2 import Trained
@@ -48,6 +48,7 @@ class Opened:
       references: name -> networks that the training may have started from, or that resemble the target.
       trained_on: 'target', 'blind', 'evaluator' or 'references' -> SHA-256 of its training images, where
         known.
+      pseudonymous: whether `faces` and `strangers` are named by pseudonyms.
     """
 
     target: Target
@@ -60,6 +61,7 @@ class Opened:
     evaluator: Target | None = None
     strangers: Faces | None = None
     trained_on: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    pseudonymous: bool = False
 
 
 def open_inputs(inputs: config.Inputs) -> Opened:
@@ -76,7 +78,25 @@ def open_inputs(inputs: config.Inputs) -> Opened:
     Raises:
       InputError: in every process, for what any of them cannot open.
     """
-    return processes.each_its_share(lambda: _open(inputs))
+    return under_pseudonyms(processes.each_its_share(lambda: _open(inputs)), inputs.pseudonyms)
+
+
+def under_pseudonyms(opened: Opened, key_file: str | os.PathLike | None) -> Opened:
+    """Returns the same with all faces named by pseudonyms, or as they are where there is no key file.
+
+    Raises:
+      InputError: as `pseudonyms.read_key` and `pseudonyms.renamed`.
+    """
+    if key_file is None:
+        return opened
+    # A key that is made is the same in all processes, whichever disk they see.
+    key = bytes.fromhex(runs.by_first(lambda: pseudonyms.read_key(key_file).hex()))
+    given = dict(opened.faces)
+    if opened.strangers is not None:
+        given['strangers'] = opened.strangers
+    found = pseudonyms.renamed(given, key)
+    strangers = found.pop('strangers', None)
+    return dataclasses.replace(opened, faces=found, strangers=strangers, pseudonymous=True)
 
 
 def _open(inputs):

@@ -75,6 +75,28 @@ class Conversion(Part, Convention):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Defending(Reading, Part, Convention):
+    """Which backbone is defended before it is released, and how."""
+
+    target: str = option(..., 'The backbone.', 'target', names='BACKBONE')
+    defence: str = option(
+        ...,
+        'What is done, in this order: refresh:FACES, noise:S, round:bits=N, fold, strip, '
+        'answers-noise:S, answers-largest:N, answers-round:bits=N; several separated by commas.',
+        'attack',
+    )
+    seed: int = option(0, 'Random seed of noise and orders.', 'attack', **SEED)
+    state_dict: str | None = option(
+        None,
+        "Also writes the weights under the names of the backbone's own family, for PyTorch "
+        '(.safetensors).',
+        'output',
+        names='FILE',
+    )
+    out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Templates(Latents, Aligning, Fitting, Backbone):
     """Which stored templates are inverted, and how."""
 

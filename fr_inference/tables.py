@@ -4,6 +4,7 @@ Spreadsheets and people write them in several ways. Values are separated by comm
 tabs where the first line has no comma. Blanks behind a separator and a byte order mark do not count.
 """
 
+import collections
 import contextlib
 import csv
 import itertools
@@ -43,6 +44,26 @@ def rows(
             )
         for number, row in enumerate(reader, start=2):
             yield number, tuple(row[name] or '' for name in columns)
+
+
+def further(path: str | os.PathLike, columns: Sequence[str], field: str | None = None) -> list[str]:
+    """Returns the names of a table's columns beside `columns`; one without a name is passed over.
+
+    Args:
+      path: as for `rows`.
+      columns: those that are left out.
+      field: of errors; the path by default.
+
+    Raises:
+      InputError: when it cannot be read, or repeats one of them.
+    """
+    field = str(path) if field is None else field
+    with _reading(path, field, _MOST_BYTES) as reader:
+        found = [name for name in reader.fieldnames or [] if name and name not in columns]
+    if len(set(found)) < len(found):
+        twice = collections.Counter(found).most_common(1)[0][0]
+        raise errors.InputError(field, f'the column {twice[:80]!r} twice', 'each column once')
+    return found
 
 
 def whole(

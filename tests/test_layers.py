@@ -30,6 +30,7 @@ LAYERS = (
     ('data',),
     ('weights',),
     ('measuring',),
+    ('defending',),
     ('training', 'membership'),
     ('inversion',),
     ('report', 'opening'),

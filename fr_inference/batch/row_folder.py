@@ -15,7 +15,7 @@ from typing import Any
 from fr_inference import auditing, declaring, errors, files, runs
 from fr_inference.batch.table import Row
 from fr_inference.cli import folders
-from fr_inference.data import sources
+from fr_inference.data import pseudonyms, sources
 from fr_inference.formats import onnx_file
 from fr_inference.weights import generators, targets
 
@@ -49,6 +49,8 @@ def describe(row: Row) -> dict[str, Any]:
                 contents[name] = found if isinstance(value, tuple) else found[0]
             elif value and known.names == 'FACES':
                 contents[name] = _listing(value, name, row)
+            elif value and name == 'pseudonyms':  # another key names people otherwise
+                contents[name] = pseudonyms.of('', pseudonyms.read_key(value))
     run = {'schema': _SCHEMA, 'values': values, 'contents': contents}
     return json.loads(json.dumps(run))  # as it will be read again
 

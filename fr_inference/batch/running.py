@@ -14,6 +14,7 @@ from fr_inference import config, devices, errors, mirrored, processes, runs
 from fr_inference.batch import row_folder, row_gates, single
 from fr_inference.batch.table import SCORES, Row
 from fr_inference.cli import bars, options
+from fr_inference.data import pseudonyms
 from fr_inference.report import batch_page
 from fr_inference.report.batch_page import Entry
 from fr_inference.report.gate import Gate
@@ -50,7 +51,8 @@ class Batch:
           per_device: one row on each device at a time, instead of one after the other on all.
 
         Raises:
-          InputError: before anything is done, for a gate that no row can answer.
+          InputError: before anything is done, for a gate that no row can answer, and for a key of
+            pseudonyms among the results.
         """
         if per_device and processes.count() > 1:
             raise errors.InputError(
@@ -59,6 +61,9 @@ class Batch:
                 hint='leave it out, or start a batch of its own on each machine',
             )
         row_gates.check(self.rows, self.gates)
+        for row in self.rows:
+            if row.inputs.pseudonyms is not None:
+                pseudonyms.check_apart(row.inputs.pseudonyms, self.out)
         bars.progress(_BAR, 0, len(self.rows))
         pending = [number for number in range(len(self.rows)) if not self._kept(number)]
         self._publish()
@@ -119,6 +124,7 @@ class Batch:
         """Does a row's work; an error in it fails this row only."""
         row = self.rows[number]
         folder = self.out / row.name
+        hidden = row.inputs.pseudonyms is not None
         try:
             return work(row, folder)
         except processes.Stopped:
@@ -133,8 +139,11 @@ class Batch:
                 raise  # the other processes wait for this one: all end, and are started again
             status, message = 'bug', f'{type(error).__name__}: {error}'
             with contextlib.suppress(OSError):  # a full disk may have been the reason
-                row_folder.fail(folder, traceback.format_exc())
+                row_folder.fail(folder, _places(error) if hidden else traceback.format_exc())
         message = errors.shown(' '.join(message.split()))[:1000]
+        if hidden:  # an error of opening faces names people
+            bars.say(f'{row.name}: {message}')
+            message = 'see what the batch said when it ran: an error may name people'
         return Entry(name=row.name, target=row.inputs.target, status=status, error=message)
 
     def _on_each_device(self, pending):
@@ -180,6 +189,11 @@ class Batch:
     def _publish(self):
         with self._lock:
             batch_page.write(self.out, self.entries)
+
+
+def _places(error):
+    """The places of a traceback, without the text of the error."""
+    return ''.join([*traceback.format_tb(error.__traceback__), type(error).__name__])
 
 
 def _done(row, record):

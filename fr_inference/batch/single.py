@@ -7,6 +7,7 @@ from typing import Any
 
 from fr_inference import addresses, auditing, checking, config, errors, runs
 from fr_inference.cli import bars, description, folders
+from fr_inference.data import pseudonyms
 from fr_inference.measuring import distances
 from fr_inference.report import gate_needs, gating, verdict
 from fr_inference.report.gate import Gate
@@ -43,6 +44,8 @@ def run(
       InputError: one line, for anything that is wrong with the input.
     """
     gate_needs.check(gates, settings, given=inputs.parts, membership=membership)
+    if inputs.pseudonyms is not None:
+        pseudonyms.check_apart(inputs.pseudonyms, output.out)
     opened = auditing.open_inputs(inputs)
     bars.say(description.line(opened.target))
     if gates:

@@ -29,6 +29,7 @@ def lines(target: Target | Trained) -> list[str]:
         f'parameters: {registry.count_parameters(target.variables):,}',
         f'BatchNorm layers: {len(layers)}' + (f' ({layers[0]} to {layers[-1]})' if layers else ''),
         f'input: {_input(target)}',
+        *([f'answers: {target.answers}'] if target.answers else []),
         *target.notes,
         f'sha256: {target.sha256}',
     ]

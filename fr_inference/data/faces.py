@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,6 +54,7 @@ class Faces:
         nothing is.
       changed: index -> what `read` does to the image besides decoding it, '' for nothing. Image and
         text together determine the pixels.
+      columns: name -> what a manifest says of each image beside path and identity, '' for nothing.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Faces:
     ahead: Callable[[Sequence[int]], None] = _not_ahead
     version: Callable[[int], str] = _unchanged
     changed: Callable[[int], str] = _unchanged
+    columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     @property
     def distant(self) -> bool:
@@ -91,6 +93,9 @@ class Faces:
             else self.ahead,
             version=functools.partial(_chosen, self.version, chosen),
             changed=functools.partial(_chosen, self.changed, chosen),
+            columns={
+                name: lazy_names.take(values, chosen) for name, values in self.columns.items()
+            },
         )
 
     def described(self) -> dict[str, Any]:
@@ -147,6 +152,12 @@ def concat(parts: Sequence[Faces], name: str | None = None) -> Faces:
         else _not_ahead,
         version=functools.partial(_owned, [part.version for part in parts], ends),
         changed=functools.partial(_owned, [part.changed for part in parts], ends),
+        columns={
+            name: tuple(
+                value for part in parts for value in part.columns.get(name, [''] * len(part))
+            )
+            for name in dict.fromkeys(name for part in parts for name in part.columns)
+        },
     )
 
 

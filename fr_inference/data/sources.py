@@ -25,6 +25,7 @@ from fr_inference.data import (
 )
 from fr_inference.data.drawn import procedural
 from fr_inference.data.faces import Faces, concat
+from fr_inference.data.manifest_columns import ManifestColumns
 from fr_inference.formats import images
 
 _LOG = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ _KINDS = (
     'a folder with one sub-folder per person, a CSV manifest (path,identity) or a .rec, here or at an '
     'address such as gs://BUCKET/FACES, tfds:NAME:SPLIT or procedural:SPEC'
 )
+_COLUMNS = ('path', 'identity')
 _PROCEDURAL = 'procedural:'
 _TFDS = 'tfds:'
 _STORES = ('gs', 's3', 'az')  # that a manifest may name images of
@@ -51,7 +53,8 @@ def open_faces(
 
     Args:
       source: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
-        `identity` (paths relative to its folder, or one image of the following sources, `SPEC#17`);
+        `identity` (paths relative to its folder, or one image of the following sources, `SPEC#17`) and
+        any further ones, which are kept (`Faces.columns`);
         insightface's `train.rec` beside its `train.idx`; the address of one of these (images of a
         folder or a manifest are read when they are needed, a `.rec` is copied to this machine);
         `tfds:NAME:SPLIT`; or `procedural:SPEC`.
@@ -117,7 +120,8 @@ def write_manifest(path: str | os.PathLike, faces: Faces) -> None:
         else os.path.abspath(path)
         for path in faces.paths
     )
-    tables.write(path, ('path', 'identity'), zip(paths, faces.identities, strict=True))
+    columns = dict(zip(_COLUMNS, (paths, faces.identities), strict=True)) | dict(faces.columns)
+    tables.write(path, columns, zip(*columns.values(), strict=True))
 
 
 def _open_stored(address, field, reading):
@@ -155,7 +159,7 @@ def _open_folder(root):
 
 def _open_manifest(path, open_source, field, address=None):
     """Opens what a manifest lists; `address` is where it was copied from, for its relative paths."""
-    rows = _read_rows(path)
+    rows, columns = _read_rows(path)
     numbered: dict[str, list[tuple[int, str]]] = {}
     files: list[int] = []
     stored: dict[str, list[int]] = {}
@@ -215,7 +219,10 @@ def _open_manifest(path, open_source, field, address=None):
         raise errors.InputError(str(path), f'{path_twice!r:.200} twice', 'each image once')
     identities, remarks = spellings.merged(everything.identities)
     return dataclasses.replace(
-        everything, identities=tuple(identities), remarks=(*everything.remarks, *remarks)
+        everything,
+        identities=tuple(identities),
+        remarks=(*everything.remarks, *columns.remarks, *remarks),
+        columns=columns.found(),
     )
 
 
@@ -239,9 +246,11 @@ def _stored(path, image, address):
 
 
 def _read_rows(path):
+    """Returns the (path, identity) of each row, and the further columns."""
+    columns = ManifestColumns(tables.further(path, _COLUMNS))
     rows, seen = [], set()
-    for number, values in tables.rows(path, ('path', 'identity')):
-        image, identity = (value.strip() for value in values)
+    for number, values in tables.rows(path, (*_COLUMNS, *columns.names)):
+        image, identity, *more = (value.strip() for value in values)
         if not image or not identity:
             raise errors.InputError(
                 str(path), 'an empty path or identity', 'both', inside=f'line {number}'
@@ -252,9 +261,10 @@ def _read_rows(path):
             )
         seen.add(image)
         rows.append((image, identity))
+        columns.add(more)
     if not rows:
         raise errors.InputError(str(path), 'no images', 'a row for each')
-    return rows
+    return rows, columns
 
 
 def _from_files(

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -87,6 +88,8 @@ def recording() -> Iterator[list[Normalised]]:
         if isinstance(layer, nn.BatchNorm) and context.method_name == '__call__':
             x = arguments[0] if arguments else keywords['x']
             name = '/'.join(str(part) for part in layer.path) or 'norm'
+            if not layer.has_variable('batch_stats', 'mean'):
+                return _without_statistics(name, call, arguments, keywords)
             frozen = nn.merge_param(
                 'use_running_average',
                 layer.use_running_average,
@@ -108,14 +111,20 @@ def recording() -> Iterator[list[Normalised]]:
         yield found
 
 
+def _without_statistics(name, call, arguments, keywords):
+    """What a layer returns whose statistics were folded into its scale and bias."""
+    try:
+        return call(*arguments, **keywords)
+    except (flax.errors.ScopeCollectionNotFound, flax.errors.ScopeVariableNotFoundError) as error:
+        raise errors.InputError(
+            'variables', 'BatchNorm without statistics', 'them under batch_stats', inside=name
+        ) from error
+
+
 def _normalised(layer, name, x):
     if layer.axis not in (-1, x.ndim - 1):
         raise errors.InputError(
             'apply', f'BatchNorm over axis {layer.axis}', 'the last axis (NHWC)', inside=name
-        )
-    if not layer.has_variable('batch_stats', 'mean'):
-        raise errors.InputError(
-            'variables', 'BatchNorm without statistics', 'them under batch_stats', inside=name
         )
     mean = jnp.asarray(layer.get_variable('batch_stats', 'mean'), jnp.float32)
     variance = jnp.asarray(layer.get_variable('batch_stats', 'var'), jnp.float32)

@@ -1,5 +1,6 @@
 """One attack in one setting, beside its own controls: the only place where the two are paired."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -145,7 +146,7 @@ def _auxiliary(attack, views, seed):
     if target is None:
         return None
     blind = null = None
-    if shadow.in_blind is not None:
+    with contextlib.suppress(errors.InputError):  # features of another length: no control
         blind = transfer_attack(attack, learned, shadow.in_blind, views.in_blind, judged, seed)
     if len(labelled.people_in(learned.identities, ~learned.member)) >= 2:
         strangers = controls.null(views.in_target, seed)

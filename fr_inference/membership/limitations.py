@@ -25,6 +25,11 @@ def of_views(views: Views) -> list[str]:
             else 'has no BatchNorm statistics (another normalisation, or folded into the weights)'
         )
         found.append(f'{target.name} {unseen}: only attacks that need embeddings alone can be run.')
+    if target.answers:
+        found.append(
+            f'The answers of {target.name} are changed ({target.answers}). Whoever holds the file is '
+            'not bound by that: what such a holder sees, an audit of the backbone without it says.'
+        )
     if views.untrained:
         found.append(
             'The blind control is this backbone with random weights: where members and non-members '

@@ -22,6 +22,7 @@ from fr_inference.membership import (
     picture_statistics,
     populations,
     reach,
+    slices,
     trials,
 )
 from fr_inference.membership.attack import Attack
@@ -128,6 +129,8 @@ def run(
                 of_scores,
             ),
         }
+        if (sliced := _sliced(by_image, by_key[by_image.key], views, settings)) is not None:
+            membership['slices'] = sliced
         if 'collection' in faces:
             # What an attack finds without a leak is something else than use for training.
             membership['collection'] = None
@@ -202,6 +205,21 @@ def _compare(wanted, views, settings):
     return [
         (dataclasses.replace(one, best_of=adjusted.get(one.key)), behind) for one, behind in found
     ]
+
+
+def _sliced(one, behind, views, settings):
+    """Whom the attack that heads the report hits, by what is known of each image."""
+    rows = np.flatnonzero(behind.target.judged)
+    images = views.in_target
+    columns = views.faces.select(images.index[rows]).columns
+    return slices.figures(
+        one.scored,
+        images.embeddings[rows],
+        columns,
+        blind=behind.blind.scored.scores if behind.blind is not None else None,
+        seed=settings.seed,
+        replicates=settings.replicates,
+    )
 
 
 def _shadow(wanted, ran, views, settings, of_scores):

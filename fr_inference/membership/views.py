@@ -46,14 +46,14 @@ class ShadowViews:
       recipe: of the shadow, or None.
       in_shadow: them in the shadow, which was trained on some of them.
       in_target: them in the target, which was trained on none.
-      in_blind: them in the blind backbone; None where its layers are not the shadow's.
+      in_blind: them in the blind backbone, without its layers where these are not the shadow's.
     """
 
     name: str
     recipe: Mapping | None
     in_shadow: Labelled
     in_target: Labelled
-    in_blind: Labelled | None
+    in_blind: Labelled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -272,11 +272,9 @@ def _shadow_views(shadow, faces, backbones, layers, skip_bad, measure):
             'some of them, and not all',
         )
 
-    alike = len(layers['blind']) == len(seen.layers)
-    in_blind = None
-    if alike:
-        in_blind = measure(backbones['blind'], auxiliary, 'auxiliary faces, blind')
-        in_blind = in_blind if layers['blind'] else _without_layers(in_blind)
+    in_blind = measure(backbones['blind'], auxiliary, 'auxiliary faces, blind')
+    if not layers['blind'] or len(layers['blind']) != len(seen.layers):
+        in_blind = _without_layers(in_blind)
     return ShadowViews(
         name=shadow.target.name,
         recipe=shadow.target.recipe,

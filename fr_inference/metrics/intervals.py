@@ -184,7 +184,7 @@ def percentiles(sample: np.ndarray, people: int) -> list[float]:
     return [float(end) for end in np.quantile(sample, [tail, 1 - tail])]
 
 
-def interval(value: float, sample: np.ndarray, people: int) -> list[float]:
+def interval(value: float, sample: np.ndarray, people: int, times: float = _Z) -> list[float]:
     """Returns the ends of the 95 % interval of an AUC or an accuracy.
 
     Near 1 such a figure varies more the lower it is, so that the interval of one that came out high
@@ -199,14 +199,16 @@ def interval(value: float, sample: np.ndarray, people: int) -> list[float]:
       value: 0 to 1.
       sample: [R] bootstrap replicates of it.
       people: of the smaller side.
+      times: how many standard deviations the interval of a normal figure reaches to both sides: more
+        than 1.96 for one that holds for several figures together.
 
     Returns:
       [lower, upper] within 0 and 1. Wilson's for `people` draws where no replicate differs: perfect
       figures are not certain either.
     """
     if np.ptp(sample) < _ROUNDING:
-        return _unvaried(value, people)
-    half = student(people) * float(np.std(sample)) / (value * (1 - value))
+        return _unvaried(value, people, times)
+    half = student(people, times) * float(np.std(sample)) / (value * (1 - value))
     middle = math.log(value / (1 - value))
     # Far beyond these ends the exponential overflows.
     ends = np.clip([middle - half, middle + half], -_FARTHEST, _FARTHEST)
@@ -244,23 +246,27 @@ def band(
     return value, np.quantile(sampled, [tail, 1 - tail], axis=0)
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
+def wilson(share: float, count: int, times: float = _Z) -> tuple[float, float]:
     """Returns Wilson's 95 % interval for a share seen in `count` independent draws.
 
-    Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference". `times` is as of
+    `interval`.
     """
     errors.positive('count', count)
-    centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = (_Z / (1 + _Z**2 / count)) * np.sqrt(
-        share * (1 - share) / count + _Z**2 / (4 * count**2)
+    centre = (share + times**2 / (2 * count)) / (1 + times**2 / count)
+    half = (times / (1 + times**2 / count)) * np.sqrt(
+        share * (1 - share) / count + times**2 / (4 * count**2)
     )
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def student(people: int) -> float:
-    """Returns how many standard deviations of a bootstrap sample of `people` reach to each end."""
+def student(people: int, times: float = _Z) -> float:
+    """Returns how many standard deviations of a bootstrap sample of `people` reach to each end.
+
+    `times` is as of `interval`: so many of very many people.
+    """
     degrees = max(1, people - 1)
-    z = _Z
+    z = times
     # Student's quantile by the expansion of Cornish and Fisher (Abramowitz & Stegun 26.7.5).
     terms = (
         (z**3 + z) / 4,
@@ -271,8 +277,8 @@ def student(people: int) -> float:
     return math.sqrt((degrees + 1) / degrees) * quantile
 
 
-def _unvaried(value, people):
-    low, high = wilson(float(np.clip(value, 0, 1)), people)
+def _unvaried(value, people, times=_Z):
+    low, high = wilson(float(np.clip(value, 0, 1)), people, times)
     return [min(low, float(value)), max(high, float(value))]
 
 

@@ -1,5 +1,6 @@
 """The table of backbones: name -> module, input, exact parameter count."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 from fr_inference.models import backbones, variants
+from fr_inference.models.answers import Answers
 from fr_inference.models.target import Apply, InputSpec, Target
 from fr_inference.models.variants import Variant
 
@@ -76,14 +78,43 @@ def count_parameters(variables: Any) -> int:
 
 
 @functools.lru_cache(maxsize=128)
-def _apply_of(module: nn.Module) -> Apply:
+def _apply_of(module: nn.Module, statistics: bool = True, answers: Answers | None = None) -> Apply:
     """One for each module: what is traced and compiled for a checkpoint serves all others."""
 
     @jax.jit
     def apply(variables: Any, images: jax.Array) -> jax.Array:
-        return cast(jax.Array, module.apply(variables, images, train=False))
+        with contextlib.nullcontext() if statistics else nn.intercept_methods(_affine):
+            embeddings = cast(jax.Array, module.apply(variables, images, train=False))
+        return answers(embeddings) if answers else embeddings
 
     return apply
+
+
+def _affine(call, arguments, keywords, context):
+    """What is left of a BatchNorm layer whose statistics were folded into its scale and bias."""
+    layer = context.module
+    if not isinstance(layer, nn.BatchNorm) or context.method_name != '__call__':
+        return call(*arguments, **keywords)
+    given = arguments[0] if arguments else keywords['x']
+    scale, bias = (
+        jnp.asarray(layer.get_variable('params', name), jnp.float32) for name in ('scale', 'bias')
+    )
+    return (given.astype(jnp.float32) * scale + bias).astype(layer.dtype or given.dtype)
+
+
+def without_statistics(abstract: Any) -> Any:
+    """Returns the shapes of a module's variables once its statistics are folded away.
+
+    Every BatchNorm layer has scale and bias then, also one that had neither.
+    """
+
+    def folded(params, statistics):
+        if 'mean' in statistics and not isinstance(statistics['mean'], Mapping):
+            return {**params, 'scale': statistics['mean'], 'bias': statistics['mean']}
+        below = {name: folded(params.get(name, {}), inside) for name, inside in statistics.items()}
+        return {**params, **below}
+
+    return {'params': folded(abstract['params'], abstract.get('batch_stats', {}))}
 
 
 def make_target(
@@ -93,6 +124,8 @@ def make_target(
     config: Mapping[str, Any] | None = None,
     input: InputSpec | None = None,
     name: str | None = None,
+    statistics: bool = True,
+    answers: Answers | None = None,
     **rest: Any,
 ) -> Target:
     """Returns the Target of a registered architecture.
@@ -105,13 +138,17 @@ def make_target(
       config: overrides of the hyper-parameters.
       input: the images that it expects; those of the variant by default.
       name: what reports call it; the architecture by default.
+      statistics: of `Target`; without them the variables are as `without_statistics` says.
+      answers: of `Target`.
       **rest: further fields of `Target`.
     """
     config = dict(config or {})
     module = build(architecture, **config)
     return Target(
         name=name or architecture,
-        apply=_apply_of(module),
+        apply=_apply_of(module, statistics, answers or Answers()),
+        statistics=statistics,
+        answers=answers or Answers(),
         variables=variables,
         input=input or VARIANTS[architecture].input,
         architecture=architecture,
@@ -119,3 +156,17 @@ def make_target(
         module=module,
         **rest,
     )
+
+
+def remade(target: Target, **changes: Any) -> Target:
+    """Returns a registered target with some fields changed, its function made anew.
+
+    Args:
+      target: of a registered architecture.
+      **changes: fields of `Target`.
+    """
+    own = {field.name: getattr(target, field.name) for field in dataclasses.fields(Target)}
+    own |= changes
+    for name in ('apply', 'module'):
+        del own[name]
+    return make_target(own.pop('architecture'), own.pop('variables'), **own)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 from fr_inference.metrics.verification import MIRRORS
+from fr_inference.models.answers import Answers
 
 COLOURS = ('rgb', 'bgr')
 ORIGINS = ('layout', 'given', 'assumed')
@@ -141,6 +142,9 @@ class Target:
       sha256: digest of the file or of the variables, '' when unknown.
       recipe: how it was trained (JSON-able), None when unknown.
       notes: remarks of the reader (heads that were left out, changed dtypes), one line each.
+      statistics: whether its BatchNorm layers keep statistics; else they scale and shift only, there is
+        no 'batch_stats', and whoever holds the file sees none.
+      answers: how embeddings are changed before anybody sees them.
     """
 
     name: str
@@ -154,6 +158,8 @@ class Target:
     sha256: str = ''
     recipe: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    statistics: bool = True
+    answers: Answers = dataclasses.field(default_factory=Answers)
 
     @property
     def convention(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from fr_inference.report import (
     membership_figures,
     reach_figure,
     search_figures,
+    slice_words,
     who_learns,
     who_learns_figure,
     wording,
@@ -206,6 +207,7 @@ def _membership(audit, thumbnails):
             (*_POPULATIONS.get(name, (name.replace('_', ' '), '')), block)
             for name, block in populations.items()
         ],
+        **_slices(record['membership'].get('slices'), populations),
         'exposed': record.get('exposed'),
         'people': [
             {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
@@ -221,6 +223,17 @@ def _reach(entries, found):
     first = entries[0]
     by = next(one for one in found if one.key == first['by'])
     return reach_figure.in_words(entries), by, first
+
+
+def _slices(sliced, populations):
+    """What the template shows of slices."""
+    if sliced is None:
+        return {'slices': None}
+    return {
+        'slices': sliced,
+        'slice_groups': slice_words.groups(sliced),
+        'slices_said': slice_words.sentence(sliced, populations['members_vs_nonmembers']['auc']),
+    }
 
 
 def _groups(found):

@@ -63,3 +63,35 @@ def adapt(probability: jax.Array, sign: jax.Array, images: int, ramp: int = 500_
     """
     step = jnp.sign(sign - TARGET) * (images / ramp)
     return jnp.clip(probability + step, 0.0, 1.0)
+
+
+def erased(key: jax.Array, image: jax.Array, probability: float) -> jax.Array:
+    """Replaces a rectangle of an image by noise, at random.
+
+    Its area is 2 to 40 % of the image's, its sides' ratio 0.3 to 3.3 (Zhong et al., "Random Erasing Data
+    Augmentation", AAAI 2020, arXiv 1708.04896). It makes inversion harder (arXiv 2409.01062).
+
+    Args:
+      key: a typed key.
+      image: [H, W, 3] float32, normalised.
+      probability: that a rectangle is replaced at all.
+
+    Returns:
+      [H, W, 3] float32.
+    """
+    keys = jax.random.split(key, 6)
+    height, width, _ = image.shape
+    area = jax.random.uniform(keys[0], (), minval=0.02, maxval=0.4) * height * width
+    ratio = jnp.exp(jax.random.uniform(keys[1], (), minval=jnp.log(0.3), maxval=jnp.log(3.3)))
+    tall, wide = (
+        jnp.minimum(jnp.sqrt(area * ratio), height),
+        jnp.minimum(jnp.sqrt(area / ratio), width),
+    )
+    top = jax.random.uniform(keys[2]) * (height - tall)
+    left = jax.random.uniform(keys[3]) * (width - wide)
+    rows, columns = (jnp.arange(size, dtype=jnp.float32) + 0.5 for size in (height, width))
+    inside = ((rows >= top) & (rows < top + tall))[:, None] & (
+        (columns >= left) & (columns < left + wide)
+    )
+    inside = inside & jax.random.bernoulli(keys[4], probability)
+    return jnp.where(inside[..., None], jax.random.normal(keys[5], image.shape), image)

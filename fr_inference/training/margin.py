@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from fr_inference import config, errors
 from fr_inference.config import Recipe
@@ -126,6 +127,27 @@ def logits(cosine: jax.Array, labels: jax.Array, margin: Margin) -> jax.Array:
     own = penalised(cosine, m1=margin.m1, m2=margin.m2, m3=margin.m3)
     is_own = labels[:, None] == jnp.arange(cosine.shape[1], dtype=labels.dtype)[None, :]
     return margin.scale * jnp.where(is_own, own, cosine)
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
+    """Returns the cross entropy with (1 - smoothing) of the label, and the rest shared by all classes.
+
+    A negative smoothing makes models harder to invert, a positive one easier (Struppek et al., "Be
+    Careful What You Smooth For", ICLR 2024, arXiv 2310.06549).
+
+    Args:
+      logits: [N, C] float32.
+      labels: [N] int32 below C.
+      smoothing: below 1.
+
+    Returns:
+      [N] float32.
+    """
+    own = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if not smoothing:
+        return own
+    every = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
+    return (1 - smoothing) * own + smoothing * every
 
 
 def _unit(vectors):

@@ -92,6 +92,10 @@ def train(
       InputError: for a target that can't be trained, too few images or identities, or a `workdir`
         that holds another run.
     """
+    if not target.statistics:
+        raise errors.InputError(
+            'init', f'{target.name}, whose statistics were folded away', 'a backbone that has them'
+        )
     if target.architecture not in registry.VARIANTS or target.module is None:
         raise errors.InputError(
             'target', target.name, 'a registered architecture: only those can be trained'

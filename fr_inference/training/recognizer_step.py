@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import flax.linen as nn
@@ -14,6 +14,7 @@ import optax
 from fr_inference import devices, rng
 from fr_inference.config import Recipe
 from fr_inference.models.target import Target
+from fr_inference.training import augment
 from fr_inference.training import margin as margins
 
 
@@ -93,16 +94,21 @@ def make_step(
 @functools.lru_cache(maxsize=8)
 def _compiled(module, input, recipe, per_epoch, mesh):
     """Compiles once for all shadows of one architecture and recipe."""
-    optimiser, margin = _optimiser(recipe, _schedule(recipe, per_epoch)), margins.chosen(recipe)
+    still = _first_layers(module, input, recipe.frozen)
+    optimiser = _optimiser(recipe, _schedule(recipe, per_epoch), still)
+    margin = margins.chosen(recipe)
 
     def forward(shared, batch):
         (weights, batch_stats), (images, labels) = shared, batch
         params = {name: value for name, value in weights.items() if name != 'centres'}
         variables = {'params': params, 'batch_stats': batch_stats}
-        embeddings, updated = module.apply(variables, images, train=True, mutable=['batch_stats'])
+        with nn.intercept_methods(functools.partial(_with_own_statistics, still)):
+            embeddings, updated = module.apply(
+                variables, images, train=True, mutable=['batch_stats']
+            )
         cosine = margins.cosines(embeddings, weights['centres'])
         logits = margins.logits(cosine, labels, margin)
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        loss = margins.cross_entropy(logits, labels, recipe.label_smoothing).mean()
         accuracy = (cosine.argmax(-1) == labels).mean(dtype=jnp.float32)
         return loss, (updated.get('batch_stats', {}), accuracy)
 
@@ -119,6 +125,9 @@ def _compiled(module, input, recipe, per_epoch, mesh):
         if recipe.mirror:
             flips = jax.vmap(jax.random.bernoulli)(rng.per_example(key, ids))
             images = jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
+        if recipe.erasing:
+            keys = rng.per_example(rng.stream(key, 'erasing'), ids)
+            images = jax.vmap(augment.erased, (0, 0, None))(keys, images, recipe.erasing)
         weights = {**state.params, 'centres': state.centres}
         (loss, (batch_stats, accuracy)), gradient = jax.value_and_grad(loss_function, has_aux=True)(
             weights, state.batch_stats, images, labels
@@ -143,7 +152,42 @@ def _schedule(recipe, per_epoch):
     return lambda count: cosine(jnp.asarray(count, jnp.float32))
 
 
-def _optimiser(recipe, schedule):
+def _first_layers(module, input, share):
+    """Paths of the first `share` of the layers that have weights, in the order they are called."""
+    found: dict[tuple[str, ...], None] = {}
+
+    def intercept(call, arguments, keywords, context):
+        output = call(*arguments, **keywords)
+        inside = context.module.variables.get('params', {})
+        if any(not isinstance(leaf, Mapping) for leaf in inside.values()):
+            found[context.module.path] = None
+        return output
+
+    if not share:
+        return frozenset()
+    with jax.disable_jit(), nn.intercept_methods(intercept):
+        image = jax.ShapeDtypeStruct((1, input.height, input.width, 3), jnp.float32)
+        jax.eval_shape(lambda image: module.init(jax.random.key(0), image, train=False), image)
+    return frozenset(list(found)[: round(share * len(found))])
+
+
+def _with_own_statistics(still, call, arguments, keywords, context):
+    """A layer that stays as it is normalises by the statistics that it has."""
+    layer = context.module
+    normalises = isinstance(layer, nn.BatchNorm) and context.method_name == '__call__'
+    if not normalises or layer.path not in still:
+        return call(*arguments, **keywords)
+    given = arguments[0] if arguments else keywords['x']
+    mean, var = (layer.get_variable('batch_stats', name) for name in ('mean', 'var'))
+    y = (given.astype(jnp.float32) - mean) * jax.lax.rsqrt(var + layer.epsilon)
+    if layer.use_scale:
+        y = y * layer.get_variable('params', 'scale')
+    if layer.use_bias:
+        y = y + layer.get_variable('params', 'bias')
+    return y.astype(layer.dtype or given.dtype)
+
+
+def _optimiser(recipe, schedule, still=frozenset()):
     def decays(tree):
         return jax.tree_util.tree_map_with_path(
             lambda path, _: path[-1].key in ('kernel', 'centres'), tree
@@ -151,9 +195,11 @@ def _optimiser(recipe, schedule):
 
     def frozen(tree):
         # The reference keeps the last normalisation's scale at 1.
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: [part.key for part in path][-2:] == ['features', 'scale'], tree
-        )
+        def stays(path, _):
+            names = tuple(part.key for part in path)
+            return names[-2:] == ('features', 'scale') or names[:-1] in still
+
+        return jax.tree_util.tree_map_with_path(stays, tree)
 
     return optax.chain(
         optax.add_decayed_weights(recipe.weight_decay, mask=decays),

@@ -201,14 +201,19 @@ def _entries(match):
     }
 
 
+def layers_of(module: nn.Module, input: InputSpec) -> tuple[rules.Layer, ...] | None:
+    """Returns the table of names of a module's family, None where there is none."""
+    found = (family.layers_of(module, input) for family in FAMILIES)
+    return next((layers for layers in found if layers is not None), None)
+
+
 def _override(match: Match, arch: str) -> Match:
     """Returns the rules of `arch`, so that the mismatch with the file is listed key by key."""
     module = registry.build(arch)
     spec = registry.sized(registry.VARIANTS[arch].input, match.input.height, match.input.width)
-    for family in FAMILIES:
-        layers = family.layers_of(module, spec)
-        if layers is not None:
-            return Match(arch, {}, spec, layers)
+    layers = layers_of(module, spec)
+    if layers is not None:
+        return Match(arch, {}, spec, layers)
     raise errors.InputError(
         'arch', f'{arch!r}, which has no table of names', f'{match.architecture!r} or its like'
     )

@@ -13,6 +13,7 @@ from typing import Any
 from fr_inference import errors, tables
 from fr_inference.formats import bounds
 from fr_inference.models import registry
+from fr_inference.models.answers import Answers
 from fr_inference.models.target import ORIGINS, InputSpec, Target, origins
 from fr_inference.weights import descriptions, native_folders
 
@@ -48,6 +49,8 @@ def save_target(
         'input': target.convention,
         'parameters': registry.count_parameters(target.variables),
         'recipe': target.recipe,
+        **({} if target.statistics else {'statistics': False}),
+        **({'answers': target.answers.to_json()} if target.answers else {}),
         'source': {
             'sha256': target.sha256,
             'notes': [note for note in target.notes if note != native_folders.OLD_FORMAT],
@@ -98,6 +101,10 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
         recipe = descriptions.recipe(record)
         notes = descriptions.notes(record)
         expected = registry.abstract_variables(module, spec)
+        statistics = bool(record.get('statistics', True))
+        if not statistics:
+            expected = registry.without_statistics(expected)
+        answers = Answers(**record.get('answers', {}))
     variables, digest, format_notes = native_folders.load_variables(directory, record, expected)
     return registry.make_target(
         architecture,
@@ -109,6 +116,8 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
         recipe=recipe,
         sha256=digest,
         notes=(*notes, *format_notes),
+        statistics=statistics,
+        answers=answers,
     )
 
 

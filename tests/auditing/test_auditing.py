@@ -86,7 +86,9 @@ class TestRecord:
         assert set(record['input']['check']) == {
             *('state', 'by', 'images', 'layer', 'conventions', 'trusted', 'remark'),
         }
-        assert set(record['membership']) == {'comparisons', 'populations', 'layers', 'shadow'}
+        assert set(record['membership']) == {
+            *('comparisons', 'populations', 'slices', 'layers', 'shadow'),
+        }
 
     def test_comparisons_are_those_of_the_record(self, audited):
         read = [Comparison.from_json(one) for one in audited.record['membership']['comparisons']]

@@ -51,7 +51,7 @@ class TestChosenAttacks:
 class TestWithoutBatchNorm:
     def test_people_can_still_be_attacked(self, audit, tmp_path):
         found = audit(target=target_of(Plain(), name='plain'))
-        assert set(found.record['membership']) == {'comparisons', 'populations'}
+        assert set(found.record['membership']) == {'comparisons', 'populations', 'slices'}
         by_key = {one.key: one for one in found.comparisons}
         assert set(by_key) == {
             *('combined-answers/partial', 'combined-answers/strangers', 'people/partial'),

@@ -28,7 +28,7 @@ def test_columns_have_the_types_of_the_options(tmp_path):
     text = 'target,generator,evaluator,sweep,untrained,thumbnails\na,g,e,"0,0.5",false,\nb,,,,,0\n'
     first, second = read(tmp_path, text, steps=7)
     assert (first.search.steps, first.search.sweep, first.search.untrained) == (7, (0, 0.5), False)
-    assert (first.report.thumbnails, second.report.thumbnails) == (True, False)
+    assert (first.report.thumbnails, second.report.thumbnails) == (None, False)
     assert second.search is None  # --steps holds for the rows that search
 
 

@@ -210,12 +210,17 @@ class TestCompare:
         comparison, _ = compared(PEOPLE, 'partial', blinded)
         assert comparison.access == 'answers'
 
-    def test_a_blind_backbone_of_other_layers_is_no_control_of_the_shadow(self, views):
-        shadow = dataclasses.replace(views.shadow, in_blind=None)
-        comparison, _ = compared(DISTANCES, 'auxiliary', dataclasses.replace(views, shadow=shadow))
+    def test_a_blind_backbone_of_other_layers_controls_attacks_on_answers_only(self, views):
+        blind = views.shadow.in_blind
+        bare = dataclasses.replace(blind, layers=(), distances=blind.distances[:, :0])
+        shadow = dataclasses.replace(views.shadow, in_blind=bare)
+        views = dataclasses.replace(views, shadow=shadow)
+        comparison, _ = compared(DISTANCES, 'auxiliary', views)
         assert comparison.blind is comparison.excess is None
         assert comparison.null is not None
         assert comparison.kind == 'open'
+        comparison, _ = compared(attacks.get('norm'), 'auxiliary', views)
+        assert comparison.blind is not None
 
     def test_another_setting(self, views):
         with pytest.raises(InputError) as caught:

@@ -15,7 +15,7 @@ from fr_inference.models.target import InputSpec, Target
 from fr_inference.report import reach_figure
 
 SIZE = 40  # a crop to 95 % loses a pixel at each edge
-PEOPLE, IMAGES = 24, 2
+PEOPLE, IMAGES = 40, 2
 SETTINGS = config.Settings(
     attacks=('norm', 'anchors', 'reference', 'combined-answers-references'),
     replicates=100,

@@ -8,7 +8,7 @@ from scipy import stats
 
 from fr_inference import config
 from fr_inference.data import overlap
-from fr_inference.membership import attacks, comparing, study
+from fr_inference.membership import attacks, comparing, slices, study
 from fr_inference.membership.views import Shadow, measure_views
 from fr_inference.metrics import intervals, roc
 from tests.membership.backbones import Small, noise_faces, target_of
@@ -71,7 +71,7 @@ def test_every_attack_in_every_setting(found, by_key):
         'people/partial',
     ]
     assert all((one.best_of is None) == (not one.further) for one in found.comparisons)
-    assert set(found.membership) == {'comparisons', 'populations', 'layers', 'shadow'}
+    assert set(found.membership) == {'comparisons', 'populations', 'slices', 'layers', 'shadow'}
     assert found.membership['comparisons'] == [one.to_json() for one in found.comparisons]
 
 
@@ -211,3 +211,31 @@ def test_without_a_leak_nothing_is_said_of_a_collection(views, faces):
     found = study.run(views, {'collection': collection}, settings=settings)
     assert found.comparisons[0].kind != 'leak'
     assert found.membership['collection'] is None
+
+
+def test_slices_are_of_the_judged_images_and_their_columns(views, monkeypatch):
+    """A column stays with its images where some could not be read."""
+    monkeypatch.setattr(slices, 'LEAST_PEOPLE', 2)
+    cameras = [f'camera {index % 2}' for index in range(len(views.faces))]
+    kept = np.flatnonzero(np.arange(len(views.in_target)) % 7 != 2)
+    marked = dataclasses.replace(
+        views,
+        faces=dataclasses.replace(views.faces, columns={'camera': cameras}),
+        in_target=views.in_target.select(kept),
+        in_blind=views.in_blind.select(kept),
+        fit=views.fit[kept],
+        shadow=None,
+    )
+    settings = dataclasses.replace(SETTINGS, attacks=('norm', 'people'))
+    found = study.run(marked, {}, settings=settings)
+    camera = {
+        one['value']: one
+        for one in found.membership['slices']['slices']
+        if one['by'] == 'column' and one['column'] == 'camera'
+    }
+    assert set(camera) == {'camera 0', 'camera 1'}
+    for name, one in camera.items():
+        rows = ~marked.fit & (np.array(cameras)[marked.in_target.index] == name)
+        scores, member = found.logits['norm/partial'][rows], marked.in_target.member[rows]
+        assert one['auc'] == pytest.approx(roc.auc(scores, member), abs=1e-12)
+        assert 'blind_auc' in one

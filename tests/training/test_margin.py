@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,3 +140,14 @@ class TestChosen:
     @pytest.mark.parametrize('found', ALL)
     def test_there_and_back(self, found):
         assert margin.chosen(Recipe(**margin.options_of(found))) == found
+
+
+@pytest.mark.parametrize('smoothing', [-0.5, 0.0, 0.1])
+def test_cross_entropy_with_shared_labels(smoothing):
+    """By optax's own smoothed labels."""
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)) * 20, jnp.float32)
+    labels = jnp.array([0, 1, 2, 3, 0, 1])
+    smooth = optax.smooth_labels(jax.nn.one_hot(labels, 4), smoothing)
+    expected = optax.softmax_cross_entropy(logits, smooth)
+    found = margin.cross_entropy(logits, labels, smoothing)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

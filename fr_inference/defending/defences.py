@@ -1,0 +1,194 @@
+"""Defences before release: each turns a target into one that is less exact about its training.
+
+What each costs and helps is measured by an audit of the result, never taken for granted: a defence of
+the statistics leaves the attacks on embeddings as they were.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fr_inference import errors, rng
+from fr_inference.data import sources
+from fr_inference.defending import folding
+from fr_inference.measuring import statistics
+from fr_inference.models import registry
+from fr_inference.models.target import Target
+from fr_inference.weights.descriptions import naming
+
+Defended = tuple[Target, list[str]]
+"""(the target, remarks of one line each)."""
+
+
+def refresh(target: Target, faces: str, seed: int, **reading: Any) -> Defended:
+    """Measures the statistics again on other faces (AdaBN, Li et al. 2016, arXiv 1603.04779).
+
+    Args:
+      target: with BatchNorm statistics.
+      faces: what `sources.open_faces` opens; nobody of them should be one who is to be protected.
+      seed: of the order of the images.
+      **reading: of `sources.open_faces`.
+    """
+    _statistics(target)
+    opened = sources.open_faces(faces, 'defence', **reading)
+    order = rng.numpy_generator(seed, 'refresh').permutation(len(opened))
+    variables = statistics.measured(target, opened.select(order))
+    return registry.remade(target, variables=variables), [
+        f'statistics measured again on {len(opened)} images of {len(set(opened.identities))} people'
+    ]
+
+
+def noise(target: Target, strength: str, seed: int) -> Defended:
+    """Adds noise: mean + S sqrt(var) n and var exp(S n'), n and n' from a normal distribution."""
+    size = _number(strength, 'noise', low=0)
+
+    def noisy(path, mean, var):
+        generator = rng.numpy_generator(seed, f'noise {path}')
+        first, second = generator.standard_normal((2, mean.size))
+        return mean + size * np.sqrt(var) * first, var * np.exp(size * second)
+
+    return _changed(target, noisy), []
+
+
+def rounded(target: Target, bits: str, seed: int) -> Defended:
+    """Rounds the means of each layer, and the logarithms of its variances, to 2^bits levels."""
+    count = _number(bits.removeprefix('bits='), 'round', low=1, high=16, whole=True)
+
+    def coarse(values):
+        low, high = values.min(), values.max()
+        step = (high - low) / (2**count - 1)
+        return values if step == 0 else low + np.round((values - low) / step) * step
+
+    def change(path, mean, var):
+        return coarse(mean), np.exp(coarse(np.log(np.maximum(var, 1e-30))))
+
+    return _changed(target, change), []
+
+
+def fold(target: Target, nothing: str, seed: int) -> Defended:
+    """Folds the statistics into the kernels before them, see `folding.fold`."""
+    folded, left = folding.fold(target)
+    shown = f', such as {left[0]}' if left else ''
+    return folded, [
+        f'{len(left)} layers keep a scale and a bias: no convolution stands before them{shown}'
+    ]
+
+
+def strip(target: Target, nothing: str, seed: int) -> Defended:
+    """Leaves of every BatchNorm layer scale and bias, see `folding.strip`."""
+    return folding.strip(target), []
+
+
+def _answers(field: str) -> Callable[[Target, str, int], Defended]:
+    def change(target: Target, value: str, seed: int) -> Defended:
+        """Changes embeddings before anybody sees them, see `answers.Answers`."""
+        given = value.removeprefix('bits=')
+        number = _number(given, f'answers-{field}', low=0, whole=field != 'noise')
+        with naming('defence'):
+            answers = dataclasses.replace(target.answers, **{field: number})
+        return registry.remade(target, answers=answers), [
+            'who only asks sees the changed embeddings; who holds the file is not bound by that'
+        ]
+
+    return change
+
+
+DEFENCES: Mapping[str, Callable[..., Defended]] = {
+    'refresh': refresh,
+    'noise': noise,
+    'round': rounded,
+    'fold': fold,
+    'strip': strip,
+    'answers-noise': _answers('noise'),
+    'answers-largest': _answers('largest'),
+    'answers-round': _answers('bits'),
+}
+_VALUELESS = ('fold', 'strip')
+
+
+def parse(text: str) -> list[tuple[str, str]]:
+    """Returns the name and the value of each defence of a list, in its order.
+
+    >>> parse('refresh:procedural:easy,people=8,fold')
+    [('refresh', 'procedural:easy,people=8'), ('fold', '')]
+
+    Raises:
+      InputError: of 'defence', for an unknown name, a value that is missing, or one that none is for.
+    """
+    names = '|'.join(sorted(DEFENCES, key=len, reverse=True))
+    found = []
+    for part in re.split(rf',(?=(?:{names})(?:[:,]|$))', text):
+        name, _, value = part.partition(':')
+        errors.one_of('defence', name, DEFENCES)
+        if (name in _VALUELESS) == bool(value):
+            wanted = f'{name} alone' if name in _VALUELESS else f'{name}:VALUE'
+            raise errors.InputError('defence', repr(part)[:200], wanted)
+        found.append((name, value))
+    return found
+
+
+def defend(
+    target: Target, wanted: Sequence[tuple[str, str]], *, seed: int, **reading: Any
+) -> Defended:
+    """Applies defences one after the other, and names them in the target's recipe.
+
+    Args:
+      target: of a registered architecture.
+      wanted: by `parse`.
+      seed: of noise and orders.
+      **reading: of `sources.open_faces`, for faces that a defence looks at.
+
+    Raises:
+      InputError: for what does not fit.
+    """
+    if target.architecture not in registry.VARIANTS:
+        raise errors.InputError(
+            'target', f'{target.name}, no registered architecture', 'a backbone that can be written'
+        )
+    remarks: list[str] = []
+    for name, value in wanted:
+        more = reading if name == 'refresh' else {}
+        target, said = DEFENCES[name](target, value, seed, **more)
+        remarks += [f'{name}: {remark}' for remark in said]
+    before = list((target.recipe or {}).get('defences', ()))
+    named = [f'{name}:{value}' if value else name for name, value in wanted]
+    recipe = {**(target.recipe or {}), 'defences': [*before, *named], 'defence_seed': seed}
+    return registry.remade(target, recipe=recipe, sha256=''), remarks
+
+
+def _statistics(target):
+    if 'batch_stats' not in target.variables:
+        raise errors.InputError('target', 'no BatchNorm statistics', 'a backbone that has them')
+
+
+def _changed(target, change):
+    """The target with `change(path, mean, var)` -> (mean, var) of each layer, in float64."""
+    _statistics(target)
+
+    def walk(tree, path):
+        if 'mean' in tree and not isinstance(tree['mean'], Mapping):
+            given = (np.asarray(tree[name], np.float64) for name in ('mean', 'var'))
+            mean, var = change('/'.join(path), *given)
+            return {**tree, 'mean': jnp.float32(mean), 'var': jnp.float32(var)}
+        return {name: walk(inside, (*path, name)) for name, inside in tree.items()}
+
+    changed = walk(target.variables['batch_stats'], ())
+    variables = {**target.variables, 'batch_stats': jax.device_get(changed)}
+    return registry.remade(target, variables=variables)
+
+
+def _number(text, name, *, low, high=float('inf'), whole=False):
+    try:
+        value = float(text)
+    except ValueError:
+        value = float('nan')
+    if not low <= value <= high or value == float('inf') or (whole and value != int(value)):
+        kind = 'a whole number' if whole else 'a number'
+        span = f'{low} or more' if high == float('inf') else f'{low} to {high}'
+        raise errors.InputError('defence', f'{name}:{text}'[:200], f'{kind}, {span}')
+    return int(value) if whole else value

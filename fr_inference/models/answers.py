@@ -1,0 +1,82 @@
+"""Answers that are made less exact: noise on embeddings, fewer of their numbers, coarser numbers."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fr_inference import errors
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answers:
+    """How embeddings are changed before anybody sees them, in this order.
+
+    An image always gets the same noise: asking again, or with the picture changed a little, does not
+    average it away.
+
+    Attributes:
+      noise: standard deviation of what is added to each number, in units of the embedding's root mean
+        square; 0 for none.
+      largest: how many numbers are kept, those largest in size; the others become 0. 0 keeps all.
+      bits: of each number, 2 to 16, on a scale that ends at the embedding's largest number; 0 for all.
+
+    Raises:
+      InputError: for values outside these ranges.
+    """
+
+    noise: float = 0.0
+    largest: int = 0
+    bits: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < float('inf'):
+            raise errors.InputError('noise', self.noise, '0 or more')
+        if self.largest < 0:
+            raise errors.InputError('largest', self.largest, '0 or more')
+        if self.bits and not 2 <= self.bits <= 16:
+            raise errors.InputError('bits', self.bits, '2 to 16')
+
+    def __bool__(self) -> bool:
+        return self != Answers()
+
+    def __str__(self) -> str:
+        said = (
+            f'noise of {self.noise:g} times the root mean square' if self.noise else '',
+            f'the {self.largest} largest numbers only' if self.largest else '',
+            f'{self.bits} bits a number' if self.bits else '',
+        )
+        return ', '.join(one for one in said if one)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what is changed, by the name of its field."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value}
+
+    def __call__(self, embeddings: jax.Array) -> jax.Array:
+        """Returns embeddings [N, D], changed; gradients pass rounding as if there were none."""
+        return jax.vmap(self._one)(embeddings)
+
+    def _one(self, embedding):
+        given = embedding.reshape(-1)
+        shown = given
+        if self.noise:
+            size = jnp.sqrt(jnp.mean(given**2))
+            drawn = jax.random.normal(_key_of(given), given.shape, given.dtype)
+            shown = shown + self.noise * size * drawn
+        if 0 < self.largest < given.size:
+            least = jax.lax.top_k(jnp.abs(shown), self.largest)[0][-1]
+            shown = jnp.where(jnp.abs(shown) >= least, shown, 0)
+        if self.bits:
+            step = jnp.max(jnp.abs(shown)) / (2 ** (self.bits - 1) - 1)
+            coarse = jnp.round(shown / jnp.maximum(step, 1e-30)) * step
+            shown = shown + jax.lax.stop_gradient(coarse - shown)
+        return shown.reshape(embedding.shape)
+
+
+def _key_of(embedding):
+    """A key for the noise of one embedding [D]: the same for all that have the same signs."""
+    signs = (embedding > jnp.mean(embedding)).astype(jnp.uint32)
+    odd = jax.random.bits(jax.random.key(20), embedding.shape, jnp.uint32) | jnp.uint32(1)
+    first, second = (jnp.sum(signs * one, dtype=jnp.uint32) for one in (odd, odd * odd * odd))
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(21), first), second)
