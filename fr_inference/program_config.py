@@ -97,6 +97,28 @@ class Defending(Reading, Part, Convention):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Studied(Config):
+    """Which defences a study measures."""
+
+    defences: str | None = option(
+        None,
+        'Defences separated by semicolons, each as --defence of defend: "noise:0.1;noise:0.3;fold".',
+        'attack',
+    )
+    trained: str | None = option(
+        None,
+        'Backbones that were trained with a defence, separated by semicolons: NAME=FOLDER, or '
+        'NAME=FOLDER,SHADOW with a shadow that was trained in the same way.',
+        'attack',
+    )
+
+    def check(self) -> None:
+        """There is something to measure."""
+        if self.defences is None and self.trained is None:
+            raise errors.InputError('defences', 'none', 'a defence, or a backbone as trained')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Templates(Latents, Aligning, Fitting, Backbone):
     """Which stored templates are inverted, and how."""
 
