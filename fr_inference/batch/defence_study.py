@@ -15,10 +15,13 @@ from fr_inference.batch import defence_cells, row_folder
 from fr_inference.batch.defence_rows import UNDEFENDED, DefenceRow, accesses_bound
 from fr_inference.cli import bars
 from fr_inference.data import pseudonyms
+from fr_inference.data.faces import concat
 from fr_inference.defending import defences
 from fr_inference.measuring import measurements
+from fr_inference.measuring.distances import layer_names
 from fr_inference.membership import study
-from fr_inference.membership.views import Shadow
+from fr_inference.membership.labelled import fit_half
+from fr_inference.membership.views import Shadow, untrained
 from fr_inference.metrics import verification
 from fr_inference.opening import Opened
 from fr_inference.report import defence_page, what_helps
@@ -144,6 +147,8 @@ class Study:
         """What the undefended backbone is audited with; a shadow that was not given is trained."""
         row = self.rows[0]
         opened = auditing.open_inputs(row.inputs)
+        if opened.blind is None:
+            opened = dataclasses.replace(opened, blind=self._untrained(opened, row.settings))
         if not checking.shadow_is_missing(opened, row.settings, membership=True):
             return opened
         faces, _ = checking.checked_faces(opened, row.settings)
@@ -160,6 +165,31 @@ class Study:
             opened, shadow=Shadow(target=trained, digests=digests), shadow_init=None
         )
 
+    def _untrained(self, opened, settings):
+        """The blind control that an audit of the undefended backbone makes; here that of all rows.
+
+        With one of its own for each, a row would differ by the chance of its control as well.
+        """
+        faces, _ = checking.checked_faces(opened, settings)
+        everyone = concat([faces['members'], faces['nonmembers']], 'members and non-members')
+        measured = self._measured(opened.target, everyone, settings)
+        member = measured.index < len(faces['members'])
+        fit = fit_half(measured.identities, member, settings.seed)
+        return untrained(opened.target, everyone, measured, fit, settings)
+
+    def _measured(self, target, faces, settings):
+        return measurements.measure(
+            target,
+            faces,
+            features=study.features_of(settings),
+            batch_size=settings.batch_size,
+            decoders=settings.decoders,
+            skip_bad=settings.skip_bad,
+            scores=self.scores,
+            label='backbone',
+            progress=bars.progress,
+        )
+
     def _opened(self, row) -> tuple[Opened, list[str]]:
         """What a row is audited with, and what was said when it was defended."""
         base, case, seed = self._undefended, row.case, row.settings.seed
@@ -170,7 +200,10 @@ class Study:
             own = auditing.open_inputs(
                 config.replace(row.inputs, shadow=None, shadow_init=None) if shadow else row.inputs
             )
-            return (dataclasses.replace(own, shadow=shadow) if shadow else own), []
+            alike = len(layer_names(own.target)) == len(layer_names(base.target))
+            return dataclasses.replace(
+                own, shadow=shadow or own.shadow, blind=base.blind if alike else own.blind
+            ), []
         wanted, reading = defences.parse(case.defence), row.inputs
         target, remarks = defences.defend(base.target, wanted, seed=seed, reading=reading)
         opened = dataclasses.replace(base, target=target)
@@ -180,16 +213,8 @@ class Study:
 
     def _keep_pairs(self, row, opened, folder):
         """Keeps which pairs of strangers were judged right; their measurements were kept already."""
-        settings = row.settings
-        found = measurements.measure(
-            opened.target,
-            opened.faces['nonmembers'],
-            features=study.features_of(settings),
-            batch_size=settings.batch_size,
-            skip_bad=settings.skip_bad,
-            scores=self.scores,
-        )
-        judged = verification.judged(found.embeddings, found.identities, seed=settings.seed)
+        found = self._measured(opened.target, opened.faces['nonmembers'], row.settings)
+        judged = verification.judged(found.embeddings, found.identities, seed=row.settings.seed)
         if judged is not None:
             _save(folder / _PAIRS, judged)
 

@@ -14,7 +14,7 @@ _TITLES = {
 }
 _KNOWS = {'partial': '', 'auxiliary': ', knowing no member'}
 _PANEL = 2.9  # inches
-_ASIDE = ((5, 4), (5, -10), (-11, 4), (-11, -10))  # points, of a number beside its point
+_NEAR = (0.06, 0.08)  # of an axis, between two points whose labels would cover each other
 
 
 def leak_and_utility(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, int]) -> str:
@@ -57,7 +57,8 @@ def _points(rows, access, setting):
 
 
 def _draw(axes, points, numbers):
-    for place, (row, cell) in enumerate(points):
+    labels: list[tuple[float, float, str, list[str]]] = []
+    for row, cell in points:
         base = row['label'] not in numbers
         tint = COLOUR['ink' if base else 'member' if cell['valid'] else 'muted']
         right, excess = row['verification'], cell['excess']
@@ -69,14 +70,28 @@ def _draw(axes, points, numbers):
         sign = 'D' if base else 'o' if cell['valid'] else 'x'
         fill = COLOUR['paper'] if hollow else tint
         axes.plot(x, y, sign, color=tint, mfc=fill, markersize=8 if base else 6, mew=1.4, zorder=3)
-        text = 'undefended' if base else str(numbers[row['label']])
-        across, up = _ASIDE[place % len(_ASIDE)]
         if base:
             axes.axhline(y, color=tint, linestyle=':', linewidth=1, zorder=0)
-            across, up = 7, 6
-        axes.annotate(
-            text, (x, y), xytext=(across, up), textcoords='offset points', color=tint, fontsize=9
-        )
+        else:
+            labels.append((x, y, tint, [str(numbers[row['label']])]))
     axes.axhline(0, color=COLOUR['line'], linewidth=1, zorder=0)
     axes.grid(linewidth=0.5)
     axes.margins(0.08, 0.12)
+    for x, y, tint, names in _together(labels, *axes.get_xlim(), *axes.get_ylim()):
+        text = ', '.join(dict.fromkeys(names))
+        offset = {'xytext': (5, 4), 'textcoords': 'offset points', 'zorder': 4}
+        axes.annotate(text, (x, y), color=tint, fontsize=9, **offset)
+
+
+def _together(labels, left, right, bottom, top):
+    """Joins the numbers of points that lie so close that their labels would cover each other."""
+    found = []
+    for x, y, tint, names in sorted(labels):
+        for other in found:
+            near = abs(x - other[0]) < _NEAR[0] * (right - left)
+            if near and abs(y - other[1]) < _NEAR[1] * (top - bottom):
+                other[3].extend(names)
+                break
+        else:
+            found.append((x, y, tint, list(names)))
+    return [(*one[:3], sorted(one[3], key=int)) for one in found]

@@ -9,8 +9,6 @@ from fr_inference.report import defence_figure, page, what_helps, wording
 from fr_inference.report.glossary import Glossary
 from fr_inference.report.ruling import capital
 
-_ATTACKERS = {'plain': 'plain', 'adaptive': 'adaptive', 'both': 'plain and adaptive alike'}
-
 
 def render(record: Mapping[str, Any]) -> str:
     """Returns the page as HTML, which refers to the reports beside it and to nothing else.
@@ -35,10 +33,7 @@ def render(record: Mapping[str, Any]) -> str:
         columns=[_called(column) for column in columns],
         table=[_line(row, columns, numbers) for row in rows],
         outcomes=said['outcomes'],
-        accesses={'file': 'holds the file', 'answers': 'receives embeddings'},
-        attackers=_ATTACKERS,
-        alike=any(row['attacker'] == 'both' for row in rows),
-        people=sum(record['data'][side]['people'] for side in ('members', 'nonmembers')),
+        alike=rows[0]['attacker'] == 'both',
     )
 
 

@@ -165,9 +165,10 @@ def _headline(both, only, found):
 
 
 def _helps(one, base):
+    too = ', for the adaptive attacker, too' if 'adaptive' in one.by else ''
     return (
         f'{one.label} lowers {_CALLED["file"]} ({_from_to(one, "file", base)}) and '
-        f'{_CALLED["answers"]} ({_from_to(one, "answers", base)}), for the adaptive attacker, too. '
+        f'{_CALLED["answers"]} ({_from_to(one, "answers", base)}){too}. '
         f'{_left(one)}{_people(one)}{_costs(one, base)}'
     )
 
@@ -217,38 +218,32 @@ def _word(outcome, one):
 
 
 def _worst(one, access):
-    """The figures of the attacker who learns most: excess of the first attack of an access."""
-    cells = [
-        next((cell for cell in _first(row['cells'], access)), None)
-        for row in one.by.values()
-        if row['status'] == 'done'
-    ]
+    """The first attack of an access, of the attacker who learns most by it."""
+    cells = [first(row['cells'], access) for row in one.by.values() if row['status'] == 'done']
     return max(
-        (cell for cell in cells if cell is not None and cell['excess']),
-        key=lambda cell: cell['excess']['auc'],
+        (cell for cell in cells if cell is not None and 'difference' in cell),
+        key=lambda cell: cell['auc'],
         default=None,
     )
 
 
-def _first(cells: Sequence[Mapping[str, Any]], access: str) -> list[Mapping[str, Any]]:
-    """The attacks on photographs of an access; first the one with most knowledge, and references."""
-    alike = [cell for cell in cells if (cell['unit'], cell['access']) == ('image', access)]
-    return sorted(alike, key=lambda cell: (cell['setting'] != 'partial', not cell['references']))
-
-
 def first(cells: Sequence[Mapping[str, Any]], access: str) -> Mapping[str, Any] | None:
-    """Returns the attack that heads an access, None without one."""
-    return next(iter(_first(cells, access)), None)
+    """Returns the attack on photographs that heads an access: with most knowledge, and references."""
+    alike = [cell for cell in cells if (cell['unit'], cell['access']) == ('image', access)]
+    return min(
+        alike, key=lambda cell: (cell['setting'] != 'partial', not cell['references']), default=None
+    )
 
 
 def _from_to(one, access, base):
+    """How often the member is picked, before and after: the AUC, whose change is what was judged."""
     before, after = first(base['cells'], access), _worst(one, access)
-    if before is None or after is None or not before['excess']:
+    if before is None or after is None:
         return 'no figure'
-    low, high = after['excess']['auc_ci95']
+    low, high = (100 * end for end in after['difference']['auc_ci95'])
     return (
-        f'excess {before["excess"]["auc"]:.2f} before, {after["excess"]["auc"]:.2f} after '
-        f'({low:.2f} to {high:.2f})'
+        f'{hundred(before["auc"])} of 100 pairs right before, {hundred(after["auc"])} after; change '
+        f'{100 * after["difference"]["auc"]:+.0f}, {low:+.0f} to {high:+.0f}'
     )
 
 
