@@ -99,13 +99,11 @@ def differences(
         if other is None:
             found.append(dict(cell))
             continue
-        pair = [
-            _scored(tables_of[place], one['key'])
-            for place, one in ((folder, cell), (base_folder, other))
-        ]
+        ours = _scored(tables_of[folder], cell['key'])
+        theirs = _scored(tables_of[base_folder], other['key'])
         same = tables_of[folder]['path'] == tables_of[base_folder]['path']
-        if same and pair[0] is not None and pair[1] is not None:
-            change = _paired(*pair, seed, replicates) | {'paired': True}
+        if same and ours is not None and theirs is not None:
+            change = _paired(ours, theirs, seed, replicates) | {'paired': True}
         else:
             ends = (cell['auc_ci95'], other['auc_ci95'])
             change = {

@@ -52,6 +52,7 @@ class Study:
         """
         self.rows, self.out, self.command = rows, out, command
         self.scores = scores or str(out / 'scores')
+        self._base: dict[str, Any] = {}  # audit.json of the undefended backbone
 
     def run(self) -> dict[str, Any]:
         """Audits every row that is not done yet, and writes and returns what study.json holds.
@@ -88,6 +89,8 @@ class Study:
         record = runs.by_first(lambda: row_folder.finished(folder, row))
         if record is None:
             record = self._audit(number, row, folder)
+        if row.name == UNDEFENDED:
+            self._base = record
         found = defence_cells.cells(record, accesses_bound(row.case.defence))
         return self._described(row) | {
             'status': 'done',
@@ -228,7 +231,7 @@ class Study:
             )
 
     def _record(self, entries):
-        first = runs.by_first(lambda: row_folder.finished(self.out / UNDEFENDED, self.rows[0]))
+        first = self._base
         settings = self.rows[0].settings
         how = {'seed': settings.seed, 'replicates': settings.replicates}
         entries = runs.by_first(lambda: [self._compared(one, entries[0], how) for one in entries])

@@ -85,7 +85,7 @@ def _draw(axes, points, numbers):
 
 def _together(labels, left, right, bottom, top):
     """Joins the numbers of points that lie so close that their labels would cover each other."""
-    found = []
+    found: list[tuple[float, float, str, list[str]]] = []
     for x, y, tint, names in sorted(labels):
         for other in found:
             near = abs(x - other[0]) < _NEAR[0] * (right - left)

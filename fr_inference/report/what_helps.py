@@ -63,7 +63,8 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> list[Defence]:
     Args:
       rows: `rows` of study.json, the undefended backbone first.
     """
-    base, by_label = rows[0], {}
+    base = rows[0]
+    by_label: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows[1:]:
         by_label.setdefault(row['label'], {})[row['attacker']] = row
     return [
@@ -88,7 +89,8 @@ def _outcome(access, by, base):
     ]
     if not leaking:
         return NOTHING
-    found, untested = {name: [] for name in ran}, False
+    found: dict[str, list[str]] = {name: [] for name in ran}
+    untested = False
     for place in leaking:
         for name, row in ran.items():
             cell = _at(place, row)
@@ -329,7 +331,7 @@ def read(path: str | os.PathLike, field: str = 'advice') -> dict[str, Any]:
         ]
         whole = found['study'] == STUDY and found['schema'] == SCHEMA
         whole = whole and all(isinstance(text, str) for text in texts)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError):  # found may be anything that JSON can hold
         whole = False
     if not whole:
         raise errors.InputError(field, f'{path}, which is no study', expected)
