@@ -74,7 +74,9 @@ class Study:
             except errors.InputError as error:
                 if row.name == UNDEFENDED:
                     raise
-                entries.append(self._described(row) | {'status': 'not run', 'why': str(error)})
+                entries.append(
+                    self._described(row) | {'status': 'not run', 'why': _why(row, error)}
+                )
             said = entries[-1].get('why') or entries[-1]['headline']
             bars.say(f'{row.label}, {row.case.attacker}: {said}')
         bars.progress('audits', len(self.rows), len(self.rows))
@@ -94,7 +96,7 @@ class Study:
         found = defence_cells.cells(record, accesses_bound(row.case.defence))
         return self._described(row) | {
             'status': 'done',
-            'report': f'{row.name}/{auditing.FILES[3]}',
+            'report': f'{row.name}/report.html',
             'headline': record['headline'],
             'kind': record['verdict'],
             'cells': found,
@@ -276,6 +278,13 @@ class Study:
         files.write_text(
             self.out / FILES[1], defence_page.render(record), errors='backslashreplace'
         )
+
+
+def _why(row, error):
+    if row.inputs.pseudonyms is None:
+        return str(error)
+    bars.say(f'{row.label}: {error}')
+    return 'see what the study said when it ran: an error may name people'
 
 
 @runs.first_only
