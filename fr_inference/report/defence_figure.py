@@ -72,6 +72,15 @@ def _draw(axes, points, numbers):
         axes.plot(x, y, sign, color=tint, mfc=fill, markersize=8 if base else 6, mew=1.4, zorder=3)
         if base:
             axes.axhline(y, color=tint, linestyle=':', linewidth=1, zorder=0)
+            axes.annotate(
+                'undefended',
+                (1, y),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(0, 2),
+                textcoords='offset points',
+                ha='right',
+                fontsize=9,
+            )
         else:
             labels.append((x, y, tint, [str(numbers[row['label']])]))
     axes.axhline(0, color=COLOUR['line'], linewidth=1, zorder=0)

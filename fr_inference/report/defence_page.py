@@ -66,19 +66,23 @@ def _line(row, columns, numbers):
 
 def _figure(row, column):
     if column['access'] not in row['binds']:
-        return {'why': 'does not bind whoever holds the file'}
+        return _none('does not bind whoever holds the file')
     names = ('unit', 'setting') if column['unit'] == 'person' else what_helps.PLACE
     cell = next((one for one in row['cells'] if all(one[n] == column[n] for n in names)), None)
     if cell is None:
-        return {'why': 'not run'}
-    if not cell['valid']:
-        return {'why': wording.NOT_COUNTED, 'title': cell['why']}
-    if not cell['excess']:
-        return {'why': 'without a control'}
+        return _none('not run')
+    why = '' if cell['excess'] else 'without a control'
     changed = cell.get('difference')
     return {
+        'why': why if cell['valid'] else wording.NOT_COUNTED,
+        'title': cell['why'],
         'excess': cell['excess'],
         'difference': changed,
         'says': what_helps.change(changed) if changed else '',
         'stands_in': cell['stands_in'],
     }
+
+
+def _none(why):
+    empty = dict.fromkeys(('title', 'excess', 'difference', 'says', 'stands_in'))
+    return {**empty, 'why': why}

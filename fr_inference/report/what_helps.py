@@ -90,16 +90,21 @@ def _outcome(access, by, base):
     if not leaking:
         return NOTHING
     found: dict[str, list[str]] = {name: [] for name in ran}
-    untested = False
+    untested, counted = False, False
     for place in leaking:
         for name, row in ran.items():
             cell = _at(place, row)
-            if cell is None or not cell['valid']:
+            if cell is None:
                 return VOID
+            # A change is on the same people: what a control failed by is much the same before and
+            # after. So it may stand in the way of a claim, but the claim needs another that counts.
+            counted |= cell['valid']
             found[name].append(change(cell['difference']))
         # Without a shadow or reference an attack is fitted on the defended backbone itself.
         helped = place['setting'] == 'auxiliary' or place['references']
         untested |= helped and 'both' not in ran and 'adaptive' not in ran
+    if not counted:
+        return VOID
     every = [one for several in found.values() for one in several]
     if all(one == LOWER for one in every):
         return UNTESTED if untested else LOWER
