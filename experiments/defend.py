@@ -25,7 +25,7 @@ def main(flags: options.Flags) -> None:
     """Opens, defends, writes, describes."""
     asked = flags.read(Defending)
     wanted = defences.parse(asked.defence)
-    before = open_target(asked.target, input=asked.input, part=asked.part)
+    before = open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part)
     out = folders.make(asked.out, 'out', [native_targets.RECORD])
     print(description.line(before))
     target, remarks = defences.defend(before, wanted, seed=asked.seed, reading=asked)

@@ -43,7 +43,7 @@ PROGRAM = program.Program(
         *(config.Output, config.Gates, config.Profiling),
     ),
     required=('generator', 'evaluator'),
-    hidden=('attacks', 'member_identities', 'shift', 'collection', 'references'),
+    hidden=('attacks', 'reach', 'member_identities', 'shift', 'collection', 'references'),
 )
 
 if __name__ == '__main__':

@@ -274,6 +274,7 @@ def run(
     started = time.monotonic()
     folder = local_copies.here(workdir, 'workdir') if workdir is not None else None
     search = checking.wanted_search(opened, search, membership)
+    checking.check_reach(settings, membership)
     if membership:
         checking.check_attacks(opened, settings, search)
     alignment, unaligned = placement.check(opened.faces, opened.target.input)

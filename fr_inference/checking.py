@@ -71,6 +71,24 @@ def check_attacks(opened: Opened, settings: config.Settings, search: config.Sear
             )
 
 
+def check_reach(settings: config.Settings, membership: bool) -> None:
+    """Checks that there can be a leak to follow, where the settings ask for that.
+
+    Raises:
+      InputError: without an attack on images that knows some members.
+    """
+    chosen = study.chosen(settings)
+    able = any(attack.unit == 'image' and 'partial' in attack.settings for attack in chosen)
+    if settings.reach and not (membership and able):
+        raise errors.InputError(
+            'reach',
+            f'attacks={",".join(attack.name for attack in chosen)}'
+            if membership
+            else 'an inversion alone',
+            'an attack on photographs that knows some members, whose leak is followed',
+        )
+
+
 def _check_references(opened):
     """Rejects a reference that is the target, or given twice: compared with itself it says nothing."""
     if not opened.references:

@@ -348,6 +348,11 @@ class Settings(Fitting, Measuring):
         choices='fr_inference.membership.attacks:NAMES',
         own=True,
     )
+    reach: bool = option(
+        False,
+        'Follow a leak to mirrored, shifted, cropped and recompressed copies (takes further passes).',
+        'attack',
+    )
     replicates: int = option(
         1000,
         'Resamples of the bootstrap behind each interval.',

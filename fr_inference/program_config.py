@@ -75,10 +75,9 @@ class Conversion(Part, Convention):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Defending(Reading, Part, Convention):
+class Defending(Reading, Backbone):
     """Which backbone is defended before it is released, and how."""
 
-    target: str = option(..., 'The backbone.', 'target', names='BACKBONE')
     defence: str = option(
         ...,
         'What is done, in this order: refresh:FACES, noise:S, round:bits=N, fold, strip, '

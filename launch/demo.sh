@@ -30,7 +30,7 @@ echo 'Auditing a backbone that learned its training images by heart (a shadow is
 $python -m experiments.audit --target=$leaky --out=$out \
   --members="$hard,people=128" --nonmembers="$hard,people=128,first=128" \
   --auxiliary="$hard,people=256,first=256" --member_identities="$hard,people=128,start=4" \
-  --shift='procedural:easy,images=4,seed=2,people=64'
+  --shift='procedural:easy,images=4,seed=2,people=64' --reach
 echo
 echo 'Auditing a backbone that generalises'
 $python -m experiments.audit --target=$easy_target --out=$out/easy \

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from fr_inference import devices
+from fr_inference import config, devices
 from fr_inference.benchmarking import chips, random_weights, scaling, timing, torch_peer
 from fr_inference.measuring import distances, measurements
+from fr_inference.membership import study
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.weights import families
@@ -83,6 +84,9 @@ def measure(
 ) -> dict[str, Any]:
     """Returns first-call seconds, seconds per round, and their quartiles, of one backbone.
 
+    'plain' is its forward pass, 'scoring' adds the distances, 'audit' all that the attacks of an audit
+    keep of an image by default.
+
     Args:
       name: in `registry.VARIANTS`.
       with_peer: whether PyTorch takes part.
@@ -112,14 +116,16 @@ def measure(
     score, place, _ = measurements.measurer(target, on=(device,))
 
     plain, _, _ = _plain(target, (device,))
+    audit, _, _ = measurements.measurer(target, (device,), study.features_of(config.Settings()))
     variables = place(target.variables)
+    calls['audit'] = lambda: audit(variables, images)
     calls['scoring'] = lambda: score(variables, images)
     calls['plain'] = lambda: plain(variables, images)
     first, outputs = {}, {}
     for label, call in calls.items():
         first[label], outputs[label] = timing.timed(call)
     relative, absolute = _TOLERANCES[dtype]
-    for label in calls.keys() - {'plain', 'scoring'}:
+    for label in calls.keys() - {'plain', 'scoring', 'audit'}:
         for ours, theirs in zip(outputs['scoring'], outputs[label], strict=True):
             largest = np.abs(theirs).max()
             np.testing.assert_allclose(ours, theirs, rtol=relative, atol=absolute * largest)
@@ -130,7 +136,10 @@ def _summary(batch, first, seconds):
     layouts = [label for label in seconds if label.startswith('torch')]
     fastest = min(layouts, key=lambda label: np.median(seconds[label]), default=None)
     scoring = np.array(seconds['scoring'])
-    ratios = {'scoring/plain': scoring / seconds['plain']}
+    ratios = {
+        'scoring/plain': scoring / seconds['plain'],
+        'audit/plain': np.array(seconds['audit']) / seconds['plain'],
+    }
     if fastest is not None:
         ratios[f'scoring/{fastest}'] = scoring / seconds[fastest]
     rates = {label: batch / np.array(values) for label, values in seconds.items()}

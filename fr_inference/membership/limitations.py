@@ -159,3 +159,17 @@ def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:
             'intervals contain the truth less often than that.'
         )
     return found
+
+
+def of_reach(found: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """Returns that there was no leak to follow.
+
+    Args:
+      found: `membership.reach` of `audit.json`, None where it was not asked for.
+    """
+    if found is None or found:
+        return []
+    return [
+        'No attack on photographs that knows some members shows a leak: there was none to follow to '
+        'changed copies (reach).'
+    ]

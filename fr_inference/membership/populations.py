@@ -43,13 +43,13 @@ def figures(
       'nonmembers_vs_shift' (does it tell two sources apart?).
     """
     found: dict[str, Any] = {}
-    target = _Seen(attack, trials.target, views, views.target, views.in_target, seed)
+    target = Judge(attack, trials.target, views, views.target, views.in_target, seed)
     members, strangers = target.judged(target.images.member), target.judged(~target.images.member)
     if 'member_identities' in faces:
         same = target.same_people(faces['member_identities'], 'other images of members')
         known = of_scores(_against(same, strangers))
         if trials.blind is not None:
-            blind = _Seen(attack, trials.blind, views, views.blind, views.in_blind, seed)
+            blind = Judge(attack, trials.blind, views, views.blind, views.in_blind, seed)
             unseen = blind.same_people(faces['member_identities'], 'other images, blind control')
             known['blind'] = of_scores(_against(unseen, blind.judged(~blind.images.member)))
         found['member_identities_vs_nonmembers'] = known
@@ -72,7 +72,7 @@ def collection(
       faces: the collection.
       settings: seed and replicates.
     """
-    seen = _Seen(attack, trials.target, views, views.target, views.in_target, settings.seed)
+    seen = Judge(attack, trials.target, views, views.target, views.in_target, settings.seed)
     scores, names = seen.scores(seen.measured(faces, 'collection'))
     unknown = Scored(scores=scores, member=np.zeros(len(scores), bool), identities=names)
     return usage.share(
@@ -81,8 +81,17 @@ def collection(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Seen:
-    """An attack that was fitted in one backbone, and further faces as that backbone sees them."""
+class Judge:
+    """An attack that was fitted in one backbone, for further faces as that backbone sees them.
+
+    Attributes:
+      attack: on images.
+      trial: what it gave in the partial setting.
+      views: what it was fitted on.
+      backbone: the target, or the blind backbone.
+      images: the images of the trial, in that backbone.
+      seed: of the settings.
+    """
 
     attack: Attack
     trial: Trial
@@ -91,26 +100,27 @@ class _Seen:
     images: Labelled
     seed: int
 
-    def judged(self, side):
-        """(logits, names) of the judged images of one side ([N] bool)."""
+    def judged(self, side: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Returns (logits, names) of the judged images of one side ([N] bool)."""
         rows = np.flatnonzero(side & self.trial.judged)
         return self.trial.logits[rows], tuple(self.images.identities[row] for row in rows)
 
-    def measured(self, faces, label):
+    def measured(self, faces: Faces, label: str) -> Labelled:
+        """Returns all that the attack needs of other images; `label` is that of the progress."""
         features = [
             feature for one in (self.attack, *self.attack.parts) for feature in one.measured
         ]
         return self.views.strangers(self.backbone, faces, label, tuple(dict.fromkeys(features)))
 
-    def scores(self, others):
-        """(logits, names) of other images, which the attack is fitted as little on as on the judged."""
+    def scores(self, others: Labelled) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Returns (logits, names) of other images, on which the attack is not fitted."""
         fit = np.append(self.views.fit, np.zeros(len(others), bool))
         trial = run_attack(self.attack, labelled.concat(self.images, others), fit, self.seed)
         assert trial is not None, 'the attack ran in the same backbone'
         return trial.logits[len(self.images) :], others.identities
 
-    def same_people(self, faces, label):
-        """(logits, names) of other images of the members that are judged."""
+    def same_people(self, faces: Faces, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Returns (logits, names) of other images of the members that are judged."""
         people = set(self.judged(self.images.member)[1])
         others = self.measured(faces, label)
         check_others(people, others.identities)

@@ -21,6 +21,7 @@ from fr_inference.membership import (
     limitations,
     picture_statistics,
     populations,
+    reach,
     slices,
     trials,
 )
@@ -141,6 +142,10 @@ def run(
                     faces['collection'],
                     settings,
                 )
+    if settings.reach:
+        membership['reach'] = reach.figures(
+            comparisons, by_key, wanted, views, faces, settings, membership.get('populations', {})
+        )
     if views.in_target.layers:
         membership['layers'] = layer_figures.figures(views.in_target, views.fit, seed=settings.seed)
     if views.shadow is not None:
@@ -154,6 +159,7 @@ def run(
             *limitations.of_views(views),
             *limitations.of_attacks(wanted, comparisons, references=bool(views.references)),
             *limitations.of_numbers(comparisons),
+            *limitations.of_reach(membership.get('reach')),
         ],
     )
 

@@ -105,7 +105,12 @@ class Views:
           label: of the progress.
           features: what is measured of each image besides distances and embedding.
         """
-        return _beside(self.measure, self.references, self.blind)(backbone, faces, label, features)
+
+        def measure(one, *given):
+            found = self.measure(one, *given)
+            return _blind_view(self.in_target, found) if one is self.blind else found
+
+        return _beside(measure, self.references, self.blind)(backbone, faces, label, features)
 
 
 def _beside(measure, references, blind):

@@ -12,7 +12,7 @@ from fr_inference import config, declaring, errors, opening
 from fr_inference.cli.options import Flags
 from fr_inference.config import Inputs, Latents, Recipe, Settings
 from fr_inference.declaring import Config
-from fr_inference.membership import study
+from fr_inference.membership import reach, study
 from fr_inference.models.target import Target
 from fr_inference.planning import lowering, stand_ins
 from fr_inference.planning.lowering import On, Program, Searching
@@ -160,6 +160,9 @@ def _measured(inputs, settings, target, amounts, *, membership):
     others = amounts.get('member_identities', Amount(0, 0)).images if membership else 0
     further = ('shift', 'collection') if membership else ()
     far = sum(amounts.get(name, Amount(0, 0)).images for name in further)
+    if settings.reach and membership:  # as much where there is a leak
+        sides = (amounts[side].images // 2 for side in ('members', 'nonmembers'))
+        far += len(reach.CHANGES) * sum(min(reach.MOST, half) for half in sides)
     blind = inputs.blind and stand_ins.backbone(inputs.blind, 'blind', dtype=inputs.dtype)
     # The shadow has the target's architecture.
     in_target = everyone + others + far + 2 * auxiliary.images

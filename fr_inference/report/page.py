@@ -15,13 +15,14 @@ from PIL import Image
 from fr_inference.formats.images import fit_image
 from fr_inference.inversion import reconstructions
 from fr_inference.inversion.outcome import Outcome
-from fr_inference.membership.comparison import LEAK, decisive, first_of
+from fr_inference.membership.comparison import LEAK, decisive, first_of, weighed
 from fr_inference.metrics import intervals
 from fr_inference.models.target import InputSpec
 from fr_inference.report import (
     citations,
     found_by,
     membership_figures,
+    reach_figure,
     search_figures,
     slice_words,
     what_helps,
@@ -199,6 +200,7 @@ def _membership(audit, thumbnails):
         'source': wording.source,
         'not_counted': wording.not_counted,
         'overlap': found_by.overlap(found),
+        'reach': _reach(record['membership'].get('reach'), found),
         'shown_label': wording.label(shown) if shown is not None else '',
         'rates': resolved,
         'unresolved': [rate for rate in intervals.RATES if rate not in resolved],
@@ -215,6 +217,15 @@ def _membership(audit, thumbnails):
             for person in record.get('exposed', {}).get('people', ())
         ],
     }
+
+
+def _reach(entries, found):
+    """(what it says, the attack, images and people of the copies); None where no leak was followed."""
+    if not entries:
+        return None
+    first = entries[0]
+    by = next(one for one in found if one.key == first['by'])
+    return reach_figure.in_words(entries), by, first
 
 
 def _slices(sliced, populations):
@@ -239,7 +250,9 @@ def _groups(found):
 
 def _scored(comparisons):
     """Returns the attack on photographs whose logits are drawn, None without any that is counted."""
-    found = [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
+    found = weighed(
+        [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
+    )
     return decisive(found) if found else None
 
 
@@ -322,6 +335,8 @@ def _membership_drawings(audit):
         drawings['who_learns'] = who_learns_figure.matrix(rows)
     if (shared := found_by.overlap(audit.comparisons)) is not None:
         drawings['found_by'] = found_by.draw(shared)
+    if membership.get('reach'):
+        drawings['reach'] = reach_figure.draw(membership['reach'])
     if any(one.scored is not None for one in found):
         drawings['roc'] = membership_figures.roc(found, audit.record['provenance']['seed'])
     if (shown := _scored(audit.comparisons)) is not None:

@@ -5,6 +5,7 @@ over the whole screen, with letters that can be read on both.
 """
 
 import contextlib
+import html
 import io
 import threading
 from collections.abc import Iterator
@@ -79,12 +80,13 @@ def look(place: int, *, counted: bool = True) -> tuple[str, str, str]:
     return COLOUR[_TINTS[tint]], _LINES[place % len(_LINES)], _MARKERS[tint]
 
 
-def svg(figure: Figure, salt: str) -> str:
+def svg(figure: Figure, salt: str, alt: str = '') -> str:
     """Returns the figure as an SVG element for the page, coloured by its variables.
 
     Args:
       figure: drawn inside `styled`.
       salt: the figure's name on the page; parts of two figures must not share names.
+      alt: what it shows, for people who cannot see it; its own words stand for it when ''.
     """
     buffer = io.StringIO()
     with _DRAWING, matplotlib.rc_context({'svg.hashsalt': salt}):
@@ -93,8 +95,11 @@ def svg(figure: Figure, salt: str) -> str:
     text = text[text.index('<svg') :]
     for placeholder, variable in _VARIABLES.items():
         text = text.replace(placeholder, f'var({variable})')
-    return (
+    text = (
         text.replace('id="', f'id="{salt}-')
         .replace('href="#', f'href="#{salt}-')
         .replace('url(#', f'url(#{salt}-')
     )
+    if alt:
+        text = text.replace('<svg', f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+    return text

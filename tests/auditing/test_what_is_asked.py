@@ -30,6 +30,18 @@ class TestChosenAttacks:
             'faces that attacks=people ignores',
         )
 
+    def test_no_leak_can_be_followed(self, audit):
+        """People have no copies, and an inversion has no attack."""
+        reaching = dataclasses.replace(SETTINGS, reach=True)
+        searched = {'generator': 'one', 'evaluator': 'another', 'membership': False}
+        for settings, given in (
+            (dataclasses.replace(reaching, attacks=('people',)), {}),
+            (reaching, searched),
+        ):
+            with pytest.raises(InputError) as caught:
+                audit(settings, **given)
+            assert caught.value.field == 'reach'
+
     def test_in_the_order_of_the_report(self, audit):
         found = audit(dataclasses.replace(SETTINGS, attacks=('people', 'bn-distance')))
         assert [one.attack for one in found.comparisons] == ['bn-distance', 'people']

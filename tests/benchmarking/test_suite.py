@@ -70,8 +70,8 @@ def test_scoring_over_devices(tmp_path):
     # Without a peer the plain forward pass is what scoring is compared with.
     assert found['peer'] is None
     tiny = found['backbones']['tiny']
-    assert set(tiny['images_per_second']) == {'plain', 'scoring'}
-    assert set(tiny['seconds_ratio']) == {'scoring/plain'}
+    assert set(tiny['images_per_second']) == {'plain', 'scoring', 'audit'}
+    assert set(tiny['seconds_ratio']) == {'scoring/plain', 'audit/plain'}
     assert all(len(values) == 2 for values in tiny['seconds'].values())
     assert 'no peer' in said
     assert 'tiny, batch 2, scoring/plain' in said

@@ -120,5 +120,5 @@ _SAME_WORDS: dict[tuple[str, str], set[str]] = {
     ('faces', 'The faces.'): {'Split', 'Preparation'},
     ('skip_bad', 'Leave unreadable images out and list them.'): {'Preparation', 'Settings'},
     ('out', 'Folder for the results.'): {'Output', 'Templates'},
-    ('out', 'Folder for the native checkpoint.'): {'Conversion', 'Training'},
+    ('out', 'Folder for the native checkpoint.'): {'Conversion', 'Defending', 'Training'},
 }

@@ -35,6 +35,17 @@ def test_references_see_every_picture_once():
     }
 
 
+def test_copies_are_counted_where_a_leak_is_to_be_followed():
+    """Nine changes of the judged half, 256 images a side at most, in both networks and the reference."""
+    given = {**COMMON, 'members': '100:20', 'nonmembers': '1000', 'reach': 'true'}
+    found = parts('audit', target='tiny', references='demo_few', **given)
+    seen = 100 + 1000 + 9 * (50 + 256)
+    assert amounts(found) == {
+        'scoring': (2 * seen, 'image'),
+        'scoring, reference demo_few': (seen, 'image'),
+    }
+
+
 def test_further_passes_are_counted():
     few = parts('audit', target='tiny', **COMMON)[0].flops()
     more = parts('audit', target='tiny', attacks='bn-distance,agreement', **COMMON)[0].flops()

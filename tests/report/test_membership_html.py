@@ -48,6 +48,14 @@ def test_verdict_table_and_figure_say_the_same_of_a_failed_control(make, control
     assert f'{wording.label(failed)}: the logit' not in html.unescape(shown)
 
 
+def test_a_control_failed_and_the_further_attack_shows_nothing():
+    """No attack that counts has logits to draw: the page is made without them."""
+    failed, other = comparison(null=BAD_NULL), further(reach=(-0.1, 0.1))
+    assert (failed.kind, other.valid, other.kind == 'leak') == ('invalid', True, False)
+    text = page.render(demo.with_comparisons('easy', failed, other), thumbnails=False)
+    assert 'the logit' not in text
+
+
 @pytest.mark.parametrize('controls', [{}, {'null': BAD_NULL}, {'blind': BAD_BLIND}])
 def test_populations_say_whether_their_attack_is_counted(controls):
     """It is the first on photographs: others that are counted do not make its figures sound."""

@@ -1,0 +1,139 @@
+"""How far a leak reaches: the figure of the changed copies, and what it says in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from fr_inference.membership.changed_pictures import CHANGES
+from fr_inference.membership.reach import OTHERS, UNCHANGED
+from fr_inference.report import wording
+from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
+
+_LABELS = {
+    UNCHANGED: 'as it is',
+    **{change.name: change.label for change in CHANGES},
+    OTHERS: 'other photographs',
+}
+_FAMILIES = {change.name: change.family for change in CHANGES}
+_ROW, _GAP = 0.29, 0.1  # inches; between two kinds of changes
+
+
+def recognised(entry: Mapping[str, Any]) -> bool:
+    """Returns whether the whole interval of the AUC lies above guessing and above the blind control.
+
+    Other photographs of the people also need a control that holds, as the verdict does.
+    """
+    blind = entry['blind']
+    if entry['change'] == OTHERS and blind['auc_ci95'][0] > 0.5:
+        return False
+    return bool(entry['auc_ci95'][0] > max(0.5, blind['auc']))
+
+
+def in_words(found: Sequence[Mapping[str, Any]]) -> str:
+    """Returns how far the leak reaches: of each kind of change the last that is survived and the next.
+
+    Args:
+      found: `membership.reach` of `audit.json`.
+    """
+    by_name = {entry['change']: entry for entry in found}
+    if not recognised(by_name[UNCHANGED]):
+        return (
+            f'The photographs drawn for this figure are too few to follow the leak: it does not show in '
+            f'them as they are ({_figures(by_name[UNCHANGED])}).'
+        )
+    kept, lost = _turning_points(by_name)
+    sentences = []
+    if kept:
+        sentences.append(f'A photograph is still recognised when it is {_listed(kept)}.')
+    if kept and lost:
+        sentences.append(f'It is not recognised for certain when it is {_listed(lost)}.')
+    elif lost:
+        sentences.append(
+            f'Only the unchanged photograph is recognised for certain '
+            f'({_figures(by_name[UNCHANGED])}), and no copy that is {_listed(lost)}.'
+        )
+    others = by_name.get(OTHERS)
+    if others is not None:
+        says = 'are recognised, too' if recognised(others) else 'are not recognised for certain'
+        sentences.append(f'Other photographs of the same people {says} ({_figures(others)}).')
+    return ' '.join(sentences)
+
+
+def _turning_points(by_name):
+    """Of each kind, the strongest change up to which all are recognised, and the first that is not."""
+    kept: dict[str, Mapping[str, Any]] = {}
+    lost: dict[str, Mapping[str, Any]] = {}
+    for name, family in _FAMILIES.items():
+        if name not in by_name or family in lost:
+            continue
+        (kept if recognised(by_name[name]) else lost)[family] = by_name[name]
+    return list(kept.values()), list(lost.values())
+
+
+def _listed(entries):
+    parts = [f'{_label(entry)} ({_figures(entry)})' for entry in entries]
+    return ' or '.join([', '.join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _label(entry):
+    return _LABELS.get(entry['change'], entry['change'])
+
+
+def _figures(entry):
+    low, high = entry['auc_ci95']
+    return f'AUC {entry["auc"]:.2f}, {low:.2f} to {high:.2f}'
+
+
+def draw(found: Sequence[Mapping[str, Any]]) -> str:
+    """Draws the AUC with its interval for each change, and below it that of its blind control.
+
+    A point is filled where the copy is recognised, and hollow and grey where it is not.
+
+    Args:
+      found: `membership.reach` of `audit.json`.
+    """
+    rows, down, before = [], 0.0, None
+    for entry in found:
+        family = _FAMILIES.get(entry['change'], entry['change'])
+        down += _GAP * (before not in (None, family))
+        rows.append(down)
+        down, before = down + _ROW, family
+    blocks = [*found, *(entry['blind'] for entry in found)]
+    lowest = min(0.5, *(block['auc_ci95'][0] for block in blocks))
+    with styled():
+        figure = Figure(figsize=(WIDTH, 0.75 + down))
+        axes = figure.subplots()
+        for row, entry in zip(rows, found, strict=True):
+            fine = recognised(entry)
+            tint = COLOUR['leak' if fine else 'muted']
+            axes.plot(entry['auc_ci95'], [row, row], color=tint, linewidth=3, alpha=0.55)
+            fill = tint if fine else COLOUR['paper']
+            axes.plot(entry['auc'], row, 'o', color=tint, mfc=fill, markersize=7, mew=2)
+            below, control = row + 0.4 * _ROW, entry['blind']
+            axes.plot(control['auc_ci95'], [below, below], color=COLOUR['muted'], alpha=0.4)
+            axes.plot(control['auc'], below, '|', color=COLOUR['muted'], markersize=5)
+            axes.text(
+                *(1.05, row),
+                f'{entry["auc"]:.2f}',
+                va='center',
+                color=COLOUR['ink' if fine else 'muted'],
+                transform=axes.get_yaxis_transform(),
+            )
+        axes.axvline(0.5, color=COLOUR['ink'], linestyle=':', linewidth=1)
+        labels = [_label(entry) for entry in found]
+        axes.set_yticks(rows, labels)
+        axes.tick_params(axis='y', length=0)
+        axes.spines['left'].set_visible(False)
+        axes.set(ylim=(rows[-1] + 0.8 * _ROW, -0.6 * _ROW), xlim=(min(0.35, lowest - 0.02), 1.02))
+        axes.grid(axis='x', linewidth=0.6)
+        figure.supxlabel(wording.AUC_AXIS, fontsize=9.5)
+        return svg(figure, 'reach', _alt(found))
+
+
+def _alt(found):
+    each = '; '.join(f'{_label(entry)} {_figures(entry)}' for entry in found)
+    return (
+        f'How well photographs are recognised when they are changed, with 95 % intervals; 0.5 is '
+        f'guessing: {each}.'
+    )
