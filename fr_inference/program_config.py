@@ -23,6 +23,10 @@ from fr_inference.config import (
 )
 from fr_inference.declaring import Config, option
 
+ATTACKERS = ('plain', 'adaptive', 'both')
+"""Whose shadow and references are as they are; whose are defended in the same way as the backbone;
+either, where there is no shadow and no reference: such an attack is fitted on the defended backbone."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch(Config):
@@ -115,6 +119,21 @@ class Studied(Config):
         """There is something to measure."""
         if self.defences is None and self.trained is None:
             raise errors.InputError('defences', 'none', 'a defence, or a backbone as trained')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case(Config):
+    """How the backbone of a row is defended, and what its attacker does likewise.
+
+    These are no flags: they say, beside the options of the audit, what the result of a row belongs to.
+    """
+
+    defence: str = option('', 'As `defences.parse` reads it; empty for none.', 'attack')
+    attacker: str = option('plain', 'Who attacks.', 'attack', choices=ATTACKERS)
+    undefended: str | None = option(
+        None, 'The backbone that a shadow is trained like.', 'target', names='BACKBONE'
+    )
+    refreshed: str | None = option(None, 'Faces that a defence looks at.', 'faces', names='FACES')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

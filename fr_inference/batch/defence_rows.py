@@ -7,31 +7,13 @@ from collections.abc import Sequence
 
 from fr_inference import config, errors
 from fr_inference.batch.table import Row
-from fr_inference.declaring import Config, option
+from fr_inference.declaring import Config
 from fr_inference.defending import defences
-from fr_inference.program_config import Studied
+from fr_inference.program_config import Case, Studied
 
-ATTACKERS = ('plain', 'adaptive', 'both')
-"""Whose shadow and references are as they are; whose are defended in the same way as the backbone;
-either, where there is no shadow and no reference: such an attack is fitted on the defended backbone."""
 UNDEFENDED = 'undefended'
 
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,59}')
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Case(Config):
-    """How the backbone of a row is defended, and what its attacker does likewise.
-
-    These are no flags: they say, beside the options of the audit, what the result of a row belongs to.
-    """
-
-    defence: str = option('', 'As `defences.parse` reads it; empty for none.', 'attack')
-    attacker: str = option('plain', 'Who attacks.', 'attack', choices=ATTACKERS)
-    undefended: str | None = option(
-        None, 'The backbone that a shadow is trained like.', 'target', names='BACKBONE'
-    )
-    refreshed: str | None = option(None, 'Faces that a defence looks at.', 'faces', names='FACES')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

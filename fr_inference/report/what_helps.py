@@ -138,7 +138,7 @@ def recommendation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rest = [one for one in found if one not in (*both, *only['file'], *only['answers'])]
     return {
         'headline': _headline(both, only, found),
-        'tone': 'open' if both or only['answers'] or only['file'] else 'leak',
+        'tone': 'open' if any(_open(one) for one in found) else 'leak',
         'sentences': [
             *(_helps(one, rows[0]) for one in both),
             *(_helps_in_part(one, 'file', rows[0]) for one in only['file']),
@@ -147,6 +147,11 @@ def recommendation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ],
         'outcomes': {one.label: dict(one.outcome) for one in found},
     }
+
+
+def _open(one):
+    """Whether something was lowered, or there was nothing to lower."""
+    return not {LOWER, NOTHING}.isdisjoint(one.outcome.values())
 
 
 def _headline(both, only, found):
@@ -165,6 +170,9 @@ def _headline(both, only, found):
             'Nothing that was tried helps: what lowers the attack on the file leaves embeddings that '
             'give the training set away'
         )
+    words = {word for one in found for word in one.outcome.values()}
+    if NOTHING in words and words <= {NOTHING, UNBOUND, VOID}:
+        return 'The undefended backbone shows no leak here that a defence could lower'
     tried = 'the defence that was tried' if len(found) == 1 else f'{len(found)} defences'
     return f'Nothing helps: none of {tried} is shown to lower the leak'.replace(
         'none of the defence that was tried is', 'the defence that was tried is not'

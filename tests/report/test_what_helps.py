@@ -78,6 +78,7 @@ def test_what_showed_no_leak_cannot_be_lowered():
     rows = [studies.undefended(excess=(0.02, -0.05, 0.09)), both(LOWERED, LOWERED)]
     (found,) = what_helps.judged(rows)
     assert set(found.outcome.values()) == {what_helps.NOTHING}
+    assert 'shows no leak' in what_helps.recommendation(rows)['headline']
 
 
 def said(*rows):
