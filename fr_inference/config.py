@@ -512,6 +512,12 @@ class Report(Config):
     thumbnails: bool | None = option(
         None, 'Show faces in the report (default: yes, but not with --pseudonyms).', 'output'
     )
+    advice: str | None = option(
+        None,
+        'study.json of study_defences, whose recommendation the report quotes under "What helps".',
+        'output',
+        names='FILE',
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
