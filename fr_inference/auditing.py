@@ -334,7 +334,8 @@ def run(
     limits += limitations.of_members(subject['data']['members'])
     if opened.pseudonymous:
         limits.append(
-            'People and images are named by a keyed hash; the owner of the key can look them up.'
+            'People and images are named by a keyed hash; the owner of the key can look them up. What '
+            "the manifests say of an image beside stands as it is, unless somebody's name is in it."
         )
     record = {
         'schema': SCHEMA,
