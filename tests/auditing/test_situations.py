@@ -21,6 +21,8 @@ BGR, ZERO = {'colour': 'bgr'}, {'mean': (0.0,) * 3, 'std': (255.0,) * 3}
 MARKED = functools.partial(faces, 64, seed=1, mark=5, name='m')
 UNMARKED = functools.partial(faces, 64, seed=1, name='m')
 OTHERS = functools.partial(faces, 64, seed=2, name='n')
+# The attack on people tells some of them from the others.
+UNLUCKY = functools.partial(faces, 64, seed=144, name='n')
 # Enough for an all-clear, and compared by one attack.
 MANY = functools.partial(faces, 1500, 4, seed=1, name='m', alike=8.0)
 MANY_OTHERS = functools.partial(faces, 1500, 4, seed=4, name='n', alike=8.0)
@@ -145,15 +147,15 @@ SITUATIONS = {
         *('open', 'power', 3, 'people with several photographs'),
     ),
     'an attack is not counted, another leaks': (
-        lambda: audited(MARKED(), OTHERS()),
+        lambda: audited(MARKED(), UNLUCKY()),
         *('leak', 'membership', 3, 'is not counted because a control failed: among strangers'),
     ),
     'an attack is not counted, the other is open': (
-        lambda: audited(UNMARKED(), OTHERS()),
+        lambda: audited(UNMARKED(), UNLUCKY()),
         *('open', 'control', 3, '1 of 2 attacks that the verdict rests on is not counted'),
     ),
     'the only attack is not counted': (
-        lambda: audited(UNMARKED(), OTHERS(), dataclasses.replace(FEW, attacks=('people',))),
+        lambda: audited(UNMARKED(), UNLUCKY(), dataclasses.replace(FEW, attacks=('people',))),
         *('invalid', 'control', 3, 'do not rely on the figures below'),
     ),
     'members are of another source': (
