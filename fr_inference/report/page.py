@@ -328,7 +328,7 @@ def _membership_drawings(audit):
         chosen=bool(audit.record['provenance']['settings'].get('attacks')),
     )
     drawings = {'overview': membership_figures.overview(found)}
-    if any(cell.comparison is not None for row in rows for cell in row):
+    if any(cell.comparison or cell.people for row in rows for cell in row):
         drawings['who_learns'] = who_learns_figure.matrix(rows)
     if (shared := found_by.overlap(audit.comparisons)) is not None:
         drawings['found_by'] = found_by.draw(shared)

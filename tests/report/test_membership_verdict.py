@@ -339,8 +339,8 @@ def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all(
     assert said.kind == 'leak'
     text = text_of(said)
     assert (
-        'the best of 4 further attacks (The b) picks the member in 80 of 100 cases. That is 45'
-        in text
+        'of 4 further attacks, the attack "The b" stands out most from its control: it picks the member '
+        'in 80 of 100 cases, 45 above what' in text
     )
     assert '(+30 to +60, a 99 % interval that holds for all 4 further attacks together)' in text
     assert '1 of them is not counted because a control failed.' in text
@@ -354,7 +354,7 @@ def test_the_box_begins_with_the_attack_that_shows_the_leak():
     assert said.kind == 'leak'
     _, first, second, third, *_ = said.sentences
     assert first.startswith(
-        'Found: knowing some of the training images, a further attack (The norm)'
+        'Found: knowing some of the training images, a further attack (The norm) picks'
     )
     assert '(+30 to +60, a 99 % interval)' in first
     assert 'rests on that: the attack chosen beforehand shows no leak.' in second
@@ -398,3 +398,15 @@ def test_further_attacks_that_hold_do_not_make_an_audit_valid():
 def test_the_question_names_embeddings_where_an_attack_has_nothing_else():
     assert ', or only receives its embeddings,' in said_of(combined(), further()).sentences[0]
     assert 'embeddings' not in said_of(comparison(), on_people()).sentences[0]
+
+
+def test_the_advice_asks_for_a_reference_where_every_leak_takes_one():
+    helped = {'references': True, 'reach': (0.3, 0.6)}
+    needed = said_of(combined(**QUIET), further('reference', **helped)).sentences[-1]
+    assert needed.count('has such a reference network') == 2
+    assert 'only receives its embeddings' not in needed
+    beside = said_of(combined(), further('reference', **helped)).sentences[-1]
+    assert 'Anyone who receives it can use that' in beside
+    assert 'So can anyone who receives its embeddings and has such a reference network.' in beside
+    without = said_of(combined(), further('reference', **helped), further()).sentences[-1]
+    assert 'reference' not in without

@@ -206,7 +206,7 @@ def test_parts_that_were_not_run_are_absent():
     record['membership'] = {'comparisons': [on_people().to_json()]}
     record['target']['norm_layers'] = []
     text = page.render(demo.audit_of(record))
-    assert text.count('<svg') == 2  # overview and ROC of the attack on people
+    assert text.count('<svg') == 3  # who learns what, overview and ROC of the attack on people
     assert 'Who is compared with whom' not in text
     assert 'How members and strangers differ' not in text
 
