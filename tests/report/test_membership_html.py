@@ -113,7 +113,7 @@ def test_the_auxiliary_attack_shows_its_own_null():
 
 def test_a_newcomers_attack_appears_everywhere():
     text = html.unescape(page.render(demo.with_comparisons('easy', comparison(), brightness())))
-    assert 'nowing images of strangers only, the attack on photographs picks' in text
+    assert 'nowing images of strangers only, the attack on photographs (Brightness) picks' in text
     assert '<summary>Brightness</summary>' in text
     assert '<td class="knows">strangers only</td>' in text
     for name in ('overview', 'roc'):

@@ -147,18 +147,20 @@ def test_the_words_of_a_failed_control():
 
 def test_a_newcomers_attack_is_said():
     text = text_of(said_of(comparison(), brightness(figures=block(0.61, 0.56, 0.66))))
-    assert 'Knowing images of strangers only, the attack on photographs picks' in text
+    assert 'Knowing images of strangers only, the attack on photographs (Brightness) picks' in text
     assert '61 of 100' in text
 
 
-def test_attacks_are_named_where_what_they_judge_and_know_does_not_tell_them_apart():
+def test_attacks_are_named_also_where_one_alone_was_chosen():
     alike = comparison('other', title='Other distances', figures=block(0.61, 0.56, 0.66))
     text = text_of(said_of(comparison(), alike, on_people()))
     assert (
         'nowing some of the training images, the attack on photographs (Other distances) ' in text
     )
     assert 'the attack on photographs (BatchNorm distances) picks' in text
-    assert 'Embeddings of a person' not in text
+    assert 'the attack on people with several photographs (Embeddings of a person) picks' in text
+    (first,) = [text for text in said_of(alike).sentences if text.startswith('Found: ')]
+    assert 'the attack on photographs (Other distances) picks' in first
 
 
 def test_people_only():
@@ -270,7 +272,9 @@ def test_an_attack_without_one_of_its_controls_shows_nothing(missing):
     said = said_of(comparison(figures=block(0.99, 0.95, 1.0), **missing), sides=data())
     assert said.kind == 'open'
     assert [reason.code for reason in said.reasons] == ['no-control']
-    assert 'The attack on photographs could not be tried' in said.reasons[0].text
+    assert (
+        'The attack on photographs (BatchNorm distances) could not be tried' in said.reasons[0].text
+    )
     both = said_of(comparison(**missing), on_people())
     assert both.kind == 'leak'
     assert 'whom it was trained on, to those who hold several' in both.headline
@@ -315,10 +319,16 @@ def test_attacks_that_know_different_things_are_told_apart():
     wide = {'figures': block(0.5, 0.3, 0.7), 'over': (-0.2, 0.2)}
     found = comparison(**wide), comparison(setting='auxiliary', over=(-0.06, 0.06))
     text = text_of(said_of(*found, sides=data(100, 4)))
-    assert 'missed by the attack on photographs knowing some of the training images' in text
-    assert 'missed by the attack on photographs knowing none of the training images' in text
+    assert (
+        'missed by the attack on photographs (BatchNorm distances) knowing some of the training images'
+        in text
+    )
+    assert (
+        'missed by the attack on photographs (BatchNorm distances) knowing none of the training images'
+        in text
+    )
     void = text_of(said_of(comparison(), comparison(setting='auxiliary', null=BAD_NULL)))
-    assert 'on photographs knowing none of the training images is not counted' in void
+    assert '(BatchNorm distances) knowing none of the training images is not counted' in void
 
 
 QUIET = {'over': (-0.04, 0.04), 'figures': block(0.51, 0.47, 0.55)}
@@ -344,7 +354,8 @@ def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all(
     )
     assert '(+30 to +60, a 99 % interval that holds for all 4 further attacks together)' in text
     assert '1 of them is not counted because a control failed.' in text
-    assert 'The a' not in text
+    assert 'The a' not in ' '.join(said.sentences[:4])
+    assert 'Another attack may pick more, but less above its own control.' in text
     assert 'So can anyone who only receives its embeddings.' in said.sentences[-1]
 
 
