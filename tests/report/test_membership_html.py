@@ -164,7 +164,8 @@ def test_how_much_of_a_collection_was_used(used):
     }
     text = re.sub('<[^>]*>', '', page.render(demo.audit_of(record), thumbnails=False))
     if used is None:
-        assert 'Not resolvable: the attack shows no leak' in text
+        why = 'because the attack that would look for them shows no leak.'
+        assert f'How many of its photographs were trained on is not known, {why}' in text
     else:
         said = (
             "About 42 % of the collection's 2,000 photographs of 500 people were trained on (95 % "

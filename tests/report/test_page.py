@@ -267,8 +267,26 @@ def test_exposed_people_stand_at_a_stated_error_rate():
     exposed = re.sub('<[^>]*>', '', exposed)
     found = demo.record_of('few')['exposed']
     assert f'{found["named"]} of {found["members"]} members' in exposed
-    assert f'beside\n{found["strangers"]} strangers, that at most 10 % of those named' in exposed
+    assert f'beside\n{found["strangers"]} strangers, that of those named at most 10 %' in exposed
+    assert 'are people who were not trained on, if strangers and members are alike other' in exposed
+    assert f'the least that {found["strangers"]} strangers allow' in exposed
     assert exposed.count(f'p = {found["people"][0]["p_value"]:.2g}') == len(found['people'])
+
+
+def test_p_values_are_the_least_only_where_all_are():
+    record = demo.record_of('few')
+    record['exposed']['people'][-1]['p_value'] *= 2
+    assert 'strangers allow' not in page.render(demo.audit_of(record), thumbnails=False)
+
+
+@pytest.mark.parametrize('nobody', [False, True])
+def test_that_a_search_finds_nobody_is_said_only_where_it_does(nobody):
+    record = demo.record_of('few')
+    if nobody:
+        record['inversion']['excess']['hit_rate_ci95'] = [-0.1, 0.1]
+    text = page.render(demo.audit_of(record), thumbnails=False)
+    assert ('this search finds nobody' in text) == nobody
+    assert text.count('does not prove') == nobody  # the limits of an audit say it of its attacks
 
 
 def test_records_without_scores_have_no_curves():
