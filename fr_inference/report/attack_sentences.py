@@ -70,11 +70,16 @@ def of_further(every: Sequence[Comparison]) -> list[str]:
     )
     known, count = wording.knowing(one.setting), len(further)
     if count == 1:
-        return [f'{known}, a further attack ({one.title}) {picks}, {above}).{left_out}']
+        return [f'{known}, a further attack ({one.title}) {picks}, {above}).']
+    leaking = sum(other.kind == LEAK for other in further)
+    more = f' {void} more {are} {wording.NOT_COUNTED}.' if void else ''
+    called = f'{capital(known)}, {wording.called(one)}'
+    held = f'{picks}, {above} that holds for all {count} further attacks together)'
+    if leaking == 1:
+        return [f'one of {count} further attacks shows a leak.{more} {called} {held}.']
     return [
-        f'{known}, of {count} further attacks, the attack "{one.title}" stands out most from its '
-        f'control: it {picks}, {above} that holds for all {count} further attacks together). Another '
-        f'attack may pick more, but less above its own control.{left_out}'
+        f'{leaking} of {count} further attacks show a leak.{more} {called} stands out most of these '
+        f'from its control: it {held}. Another may pick more, but less above its own control.'
     ]
 
 

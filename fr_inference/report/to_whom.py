@@ -51,7 +51,7 @@ def _learns(access, also, own, can):
         each = 'the only attack' if len(own) == 1 else f'each of {len(own)} attacks'
         return f'{who}: nothing can be said, because a control of {each} failed.'
     figures = [
-        f'{_called(one) if len(own) > 1 else "it"} picks the member in {_cases(one)} {_knowing(one)}'
+        f'{wording.called(one) if len(own) > 1 else "it"} picks the member in {_cases(one)} {_knowing(one)}'
         for stand in (_drawn(access, also, own, 'image'), _drawn(access, also, own, 'person'))
         for one in [one for one in stand if one.valid][:1]
     ]
@@ -85,7 +85,7 @@ def _by(one, own):
     """Which attack does so, where it is not all of them together."""
     if wording.combines(one):
         return ''
-    named = f'by {_called(one)}'
+    named = f'by {wording.called(one)}'
     together = next(
         (other for other in own if wording.combines(other) and other.setting == one.setting), None
     )
@@ -99,16 +99,14 @@ def _none(own):
     """That none of several attacks shows a leak, and how many of them are not counted."""
     void = sum(not one.valid for one in own)
     if len(own) == 1:
-        return f'{_called(own[0])} {f"is {wording.NOT_COUNTED}" if void else "shows no leak"}'
+        return (
+            f'{wording.called(own[0])} {f"is {wording.NOT_COUNTED}" if void else "shows no leak"}'
+        )
     words = (
         f' ({void} of them {"is" if void == 1 else "are"} {wording.NOT_COUNTED})' if void else ''
     )
     seen = wording.seen(own[0].access, own[0].references)
     return f'none of {len(own)} attacks {seen} shows a leak{words}'
-
-
-def _called(one):
-    return wording.combination(one) if wording.combines(one) else f'the attack "{one.title}"'
 
 
 def _knowing(one):

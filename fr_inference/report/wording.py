@@ -138,6 +138,11 @@ def combination(one: Comparison) -> str:
     return f'the combination of all attacks {seen(one.access, one.references)}'
 
 
+def called(one: Comparison) -> str:
+    """Returns an attack by its name within a sentence."""
+    return combination(one) if combines(one) else f'the attack "{one.title}"'
+
+
 def seen(access: str, references: bool = False) -> str:
     """Returns what an attack sees, within a sentence.
 

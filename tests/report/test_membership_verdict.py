@@ -349,13 +349,13 @@ def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all(
     assert said.kind == 'leak'
     text = text_of(said)
     assert (
-        'of 4 further attacks, the attack "The b" stands out most from its control: it picks the member '
-        'in 80 of 100 cases, 45 above what' in text
-    )
+        '2 of 4 further attacks show a leak. 1 more is not counted because a control failed. Knowing '
+        'some of the training images, the attack "The b" stands out most of these from its control: it '
+        'picks the member in 80 of 100 cases, 45 above what'
+    ) in text
     assert '(+30 to +60, a 99 % interval that holds for all 4 further attacks together)' in text
-    assert '1 of them is not counted because a control failed.' in text
     assert 'The a' not in ' '.join(said.sentences[:4])
-    assert 'Another attack may pick more, but less above its own control.' in text
+    assert 'Another may pick more, but less above its own control.' in text
     assert 'So can anyone who only receives its embeddings.' in said.sentences[-1]
 
 
@@ -372,6 +372,14 @@ def test_the_box_begins_with_the_attack_that_shows_the_leak():
     assert third.startswith(
         'Knowing some of the training images, the combination of all attacks on'
     )
+    quiet = further('c', over=(0.5, 0.6), reach=(-0.1, 0.9))  # stands out more, and shows nothing
+    single = said_of(combined(**QUIET), further(), quiet).sentences[1]
+    assert single.startswith('Found: one of 2 further attacks shows a leak. Knowing some of the')
+    assert '"The norm" picks the member' in single
+    assert 'stands out' not in single
+    together = combined('answers', further=True, over=(0.5, 0.6), best_of=further().best_of)
+    said = said_of(combined(**QUIET), further(), together).sentences[1]
+    assert 'images, the combination of all attacks on the embeddings stands out most' in said
     several = said_of(combined(**QUIET), on_people(**QUIET), further(), further('b'))
     assert 'a 99 % interval that holds for all 2 further attacks together' in several.sentences[1]
     assert 'none of the 2 attacks chosen beforehand shows a leak.' in several.sentences[2]
