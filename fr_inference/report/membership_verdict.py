@@ -59,7 +59,7 @@ def of(
         said = [*further, attack_sentences.none_chosen(chosen), *findings]
     else:
         said = [*findings, *further]
-    of_answers = any(one.access == 'answers' for one in every)
+    of_answers = any(one.access == 'answers' and not one.references for one in every)
     asked = _ASKED.format(', or only receives its embeddings,' if of_answers else '')
     said = [asked, f'Found: {said[0]}', *map(capital, said[1:])]
     whom = [f'To whom: {text}'] if (text := to_whom.sentences(every)) else []

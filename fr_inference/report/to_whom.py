@@ -51,7 +51,8 @@ def _learns(access, also, own, can):
         each = 'the only attack' if len(own) == 1 else f'each of {len(own)} attacks'
         return f'{who}: nothing can be said, because a control of {each} failed.'
     figures = [
-        f'{wording.called(one) if len(own) > 1 else "it"} picks the member in {_cases(one)} {_knowing(one)}'
+        f'{wording.called(one) if len(own) > 1 else "it"} picks the member in {_cases(one)} '
+        f'{_knowing(one)}'
         for stand in (_drawn(access, also, own, 'image'), _drawn(access, also, own, 'person'))
         for one in [one for one in stand if one.valid][:1]
     ]

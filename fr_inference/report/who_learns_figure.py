@@ -114,7 +114,7 @@ def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: fl
 
     people = _of_people(cell)
     for line, text in enumerate(people):
-        tint = COLOUR[cell.people.kind if cell.people.valid else 'muted']
+        tint = COLOUR[cell.people.kind if cell.people and cell.people.valid else 'muted']
         write(high - 0.1 - _LINE * (len(people) - 1 - line), text, fontsize=9, color=tint)
     if one is None:
         frame(facecolor='none', edgecolor=COLOUR['line'], linestyle='--')
