@@ -26,6 +26,7 @@ from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Apply, InputSpec
 from fr_inference.opening import FacesSource, Opened, TargetSource
 from fr_inference.opening import open_inputs as open_inputs
+from fr_inference.report import what_helps
 from fr_inference.report.verdict import Verdict, verdict
 from fr_inference.runs import Progress
 from fr_inference.training.shadow import train_shadow
@@ -70,7 +71,13 @@ class Audit:
         return f'Audit of {self.record["target"]["name"]}. {self.verdict}'
 
     @runs.first_only
-    def save(self, folder: str | os.PathLike, *, thumbnails: bool | None = None) -> None:
+    def save(
+        self,
+        folder: str | os.PathLike,
+        *,
+        thumbnails: bool | None = None,
+        advice: str | os.PathLike | None = None,
+    ) -> None:
         """Writes audit.json, scores.csv, distances.npz and report.html, and the reconstructions.
 
         Of several processes only process 0 writes.
@@ -79,9 +86,14 @@ class Audit:
           folder: made where it does not exist.
           thumbnails: whether the report shows the faces of the most exposed people; by default it does
             unless people are named by pseudonyms, for a face gives its name away.
+          advice: study.json of a study of defences, which the report quotes.
+
+        Raises:
+          InputError: of 'advice', for a file that is no study.
         """
         from fr_inference.report import page  # here, for matplotlib takes a second to import
 
+        study = None if advice is None else what_helps.read(advice)
         folder = local_copies.here(folder, 'folder')
         record = json.dumps(self.record, indent=1, allow_nan=False) + '\n'
         files.write_text(folder / 'audit.json', record)
@@ -97,7 +109,7 @@ class Audit:
         if self.inversion is not None:
             reconstructions.save(self.inversion, folder)
         shown = not self.pseudonymous if thumbnails is None else thumbnails
-        html = page.render(self, thumbnails=shown)
+        html = page.render(self, thumbnails=shown, study=study)
         # Names of files need not be UTF-8.
         files.write_text(folder / 'report.html', html, errors='backslashreplace')
 
@@ -322,7 +334,8 @@ def run(
     limits += limitations.of_members(subject['data']['members'])
     if opened.pseudonymous:
         limits.append(
-            'People and images are named by a keyed hash; the owner of the key can look them up.'
+            'People and images are named by a keyed hash; the owner of the key can look them up. What '
+            "the manifests say of an image beside stands as it is, unless somebody's name is in it."
         )
     record = {
         'schema': SCHEMA,

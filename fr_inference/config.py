@@ -12,6 +12,7 @@ fr_inference.errors.InputError: batch_size: found 0, expected 1 or more
 
 import dataclasses
 import math
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -334,6 +335,15 @@ class Fitting(Config):
     )
 
 
+def _named(attack):
+    """'module:name' of a function or class that its module knows by its name; a text as it is."""
+    name = getattr(attack, '__qualname__', None)
+    module = sys.modules.get(getattr(attack, '__module__', None) or '')
+    if name is None or getattr(module, name, None) is not attack:
+        return attack
+    return f'{attack.__module__}:{name}'
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Fitting, Measuring):
     """How an audit is done."""
@@ -348,6 +358,7 @@ class Settings(Fitting, Measuring):
         choices='fr_inference.membership.attacks:NAMES',
         own=True,
     )
+
     reach: bool = option(
         False,
         'Follow a leak to mirrored, shifted, cropped and recompressed copies (takes further passes).',
@@ -368,6 +379,12 @@ class Settings(Fitting, Measuring):
     decoders: int = option(
         0, 'Processes that decode images; 0: threads of this process.', 'machine', low=0, high=1024
     )
+
+    def __post_init__(self) -> None:
+        """In Python a function or a class may stand for the text that names it."""
+        if isinstance(self.attacks, (list, tuple)):
+            object.__setattr__(self, 'attacks', tuple(map(_named, self.attacks)))
+        super().__post_init__()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -511,6 +528,12 @@ class Report(Config):
 
     thumbnails: bool | None = option(
         None, 'Show faces in the report (default: yes, but not with --pseudonyms).', 'output'
+    )
+    advice: str | None = option(
+        None,
+        'study.json of study_defences, whose recommendation the report quotes under "What helps".',
+        'output',
+        names='FILE',
     )
 
 

@@ -95,6 +95,9 @@ class Config:
             value = getattr(self, name)
             if value is None and field.default is None:
                 continue
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, name, value)
             if isinstance(value, os.PathLike):
                 value = os.fspath(value)
                 object.__setattr__(self, name, value)

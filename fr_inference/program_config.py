@@ -23,6 +23,10 @@ from fr_inference.config import (
 )
 from fr_inference.declaring import Config, option
 
+ATTACKERS = ('plain', 'adaptive', 'both')
+"""Whose shadow and references are as they are; whose are defended in the same way as the backbone;
+either, where there is no shadow and no reference: such an attack is fitted on the defended backbone."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch(Config):
@@ -93,6 +97,43 @@ class Defending(Reading, Backbone):
         names='FILE',
     )
     out: str = option(..., 'Folder for the native checkpoint.', 'output', names='FOLDER')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Studied(Config):
+    """Which defences a study measures."""
+
+    defences: str | None = option(
+        None,
+        'Defences separated by semicolons, each as --defence of defend: "noise:0.1;noise:0.3;fold".',
+        'attack',
+    )
+    trained: str | None = option(
+        None,
+        'Backbones that were trained with a defence, separated by semicolons: NAME=FOLDER, or '
+        'NAME=FOLDER,SHADOW with a shadow that was trained in the same way.',
+        'attack',
+    )
+
+    def check(self) -> None:
+        """There is something to measure."""
+        if self.defences is None and self.trained is None:
+            raise errors.InputError('defences', 'none', 'a defence, or a backbone as trained')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case(Config):
+    """How the backbone of a row is defended, and what its attacker does likewise.
+
+    These are no flags: they say, beside the options of the audit, what the result of a row belongs to.
+    """
+
+    defence: str = option('', 'As `defences.parse` reads it; empty for none.', 'attack')
+    attacker: str = option('plain', 'Who attacks.', 'attack', choices=ATTACKERS)
+    undefended: str | None = option(
+        None, 'The backbone that a shadow is trained like.', 'target', names='BACKBONE'
+    )
+    refreshed: str | None = option(None, 'Faces that a defence looks at.', 'faces', names='FACES')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

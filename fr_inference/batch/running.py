@@ -92,9 +92,9 @@ class Batch:
     def _audit(self, number):
         def work(row, folder):
             run = runs.by_first(lambda: row_folder.claim(folder, row))
-            shown = row.report.thumbnails
+            shown = {'thumbnails': row.report.thumbnails, 'advice': row.report.advice}
             known_as = mirrored.address_of(folder) or str(folder)
-            output = config.Output(out=known_as, thumbnails=shown)
+            output = config.Output(out=known_as, **shown)
             asked = (row.inputs, row.settings, row.search)
             result = single.run(
                 *asked,

@@ -1,5 +1,6 @@
 """One audit from its options to its files; `audit`, `invert` and each row of a batch are such."""
 
+import functools
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from fr_inference import addresses, auditing, checking, config, errors, runs
 from fr_inference.cli import bars, description, folders
 from fr_inference.data import pseudonyms
 from fr_inference.measuring import distances
-from fr_inference.report import gate_needs, gating, verdict
+from fr_inference.report import gate_needs, gating, verdict, what_helps
 from fr_inference.report.gate import Gate
 from fr_inference.runs import Progress
 
@@ -44,6 +45,8 @@ def run(
       InputError: one line, for anything that is wrong with the input.
     """
     gate_needs.check(gates, settings, given=inputs.parts, membership=membership)
+    if output.advice is not None:  # before anything is measured
+        runs.by_first(functools.partial(what_helps.read, output.advice))
     if inputs.pseudonyms is not None:
         pseudonyms.check_apart(inputs.pseudonyms, output.out)
     opened = auditing.open_inputs(inputs)
@@ -74,7 +77,7 @@ def run(
         command=command,
         progress=progress,
     )
-    result.save(out, thumbnails=output.thumbnails)
+    result.save(out, thumbnails=output.thumbnails, advice=output.advice)
     return result
 
 

@@ -191,7 +191,7 @@ def _line(error: errors.InputError, flags: Flags) -> str:
         return f'--{found[1]}' if found[1] in flags else found[0]
 
     if error.hint is not None:  # which options to pass, with their values
-        hint = re.sub(r'(?<![-\w])(\w+)(?==(?!True\b))', flag, error.hint)
+        hint = re.sub(r'(?<![^\s(])(\w+)(?==(?!True\b))', flag, error.hint)
         error = errors.InputError(
             error.field, error.found, error.expected, hint, inside=error.inside
         )

@@ -132,7 +132,8 @@ def renamed(given: Mapping[str, Faces], key: bytes) -> dict[str, Faces]:
     """Returns the sources under pseudonyms, each in their order.
 
     A path becomes the person's pseudonym and the keyed hash of the path as it was. Of remarks on files
-    only the counts are kept. An unreadable image is called by its new path.
+    only the counts are kept. An unreadable image is called by its new path. What a manifest says beside
+    stays as it is, unless somebody's name stands in it.
 
     Args:
       given: name -> faces.
@@ -143,14 +144,39 @@ def renamed(given: Mapping[str, Faces], key: bytes) -> dict[str, Faces]:
     """
     people: dict[str, str] = {}
     found = {}
+    sides = {side: dict.fromkeys(faces.identities) for side, faces in given.items()}
+    spelled = {_words(name) for names in sides.values() for name in names if not name.isdecimal()}
     for side, faces in given.items():
-        names = {name: of(name, key) for name in dict.fromkeys(faces.identities)}
+        names = {name: of(name, key) for name in sides[side]}
         for name, pseudonym in names.items():
-            spelled = spellings.key(name)
-            if people.setdefault(pseudonym, spelled) != spelled:
+            same = spellings.key(name)
+            if people.setdefault(pseudonym, same) != same:
                 raise _twice(pseudonym)
-        found[side] = _renamed(faces, names, key)
+        columns = {
+            column: _without_names(values, spelled, key) for column, values in faces.columns.items()
+        }
+        found[side] = _renamed(dataclasses.replace(faces, columns=columns), names, key)
     return found
+
+
+def _words(text):
+    return tuple(re.findall(r'\w+', spellings.key(text)))
+
+
+def _without_names(values, names, key):
+    """What a manifest says of images; a value in which somebody's name stands becomes a pseudonym."""
+    longest = max(map(len, names), default=0)
+
+    def shown(value):
+        words = _words(value)
+        return any(
+            words[start : start + count] in names
+            for start in range(len(words))
+            for count in range(1, min(longest, len(words) - start) + 1)
+        )
+
+    changed = {value: of(value, key) if shown(value) else value for value in dict.fromkeys(values)}
+    return [changed[value] for value in values]
 
 
 def _renamed(faces, names, key):

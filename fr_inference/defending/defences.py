@@ -45,7 +45,7 @@ def refresh(target: Target, faces: str, seed: int, **reading: Any) -> Defended:
 
 def noise(target: Target, strength: str, seed: int) -> Defended:
     """Adds noise: mean + S sqrt(var) n and var exp(S n'), n and n' from a normal distribution."""
-    size = _number(strength, 'noise', low=0)
+    size = _number('noise', strength)
 
     def noisy(path, mean, var):
         generator = rng.numpy_generator(seed, f'noise {path}')
@@ -57,7 +57,7 @@ def noise(target: Target, strength: str, seed: int) -> Defended:
 
 def rounded(target: Target, bits: str, seed: int) -> Defended:
     """Rounds the means of each layer, and the logarithms of its variances, to 2^bits levels."""
-    count = _number(bits.removeprefix('bits='), 'round', low=1, high=16, whole=True)
+    count = int(_number('round', bits))
 
     def coarse(values):
         low, high = values.min(), values.max()
@@ -84,11 +84,10 @@ def strip(target: Target, nothing: str, seed: int) -> Defended:
     return folding.strip(target), []
 
 
-def _answers(field: str) -> Callable[[Target, str, int], Defended]:
+def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
     def change(target: Target, value: str, seed: int) -> Defended:
         """Changes embeddings before anybody sees them, see `answers.Answers`."""
-        given = value.removeprefix('bits=')
-        number = _number(given, f'answers-{field}', low=0, whole=field != 'noise')
+        number = _number(name, value)
         with naming('defence'):
             answers = dataclasses.replace(target.answers, **{field: number})
         return registry.remade(target, answers=answers), [
@@ -104,11 +103,19 @@ DEFENCES: Mapping[str, Callable[..., Defended]] = {
     'round': rounded,
     'fold': fold,
     'strip': strip,
-    'answers-noise': _answers('noise'),
-    'answers-largest': _answers('largest'),
-    'answers-round': _answers('bits'),
+    'answers-noise': _answers('noise', 'answers-noise'),
+    'answers-largest': _answers('largest', 'answers-largest'),
+    'answers-round': _answers('bits', 'answers-round'),
 }
 _VALUELESS = ('fold', 'strip')
+# Of those whose value is a number: the smallest, the largest, whether it is whole.
+_RANGES = {
+    'noise': (0, float('inf'), False),
+    'round': (1, 16, True),
+    'answers-noise': (0, float('inf'), False),
+    'answers-largest': (1, float('inf'), True),
+    'answers-round': (2, 16, True),
+}
 
 
 def parse(text: str) -> list[tuple[str, str]]:
@@ -118,7 +125,8 @@ def parse(text: str) -> list[tuple[str, str]]:
     [('refresh', 'procedural:easy,people=8'), ('fold', '')]
 
     Raises:
-      InputError: of 'defence', for an unknown name, a value that is missing, or one that none is for.
+      InputError: of 'defence', for an unknown name, a value that is missing or out of range, or one
+        that none is for.
     """
     names = '|'.join(sorted(DEFENCES, key=len, reverse=True))
     found = []
@@ -128,6 +136,8 @@ def parse(text: str) -> list[tuple[str, str]]:
         if (name in _VALUELESS) == bool(value):
             wanted = f'{name} alone' if name in _VALUELESS else f'{name}:VALUE'
             raise errors.InputError('defence', repr(part)[:200], wanted)
+        if name in _RANGES:
+            _number(name, value)
         found.append((name, value))
     return found
 
@@ -182,9 +192,10 @@ def _changed(target, change):
     return registry.remade(target, variables=variables)
 
 
-def _number(text, name, *, low, high=float('inf'), whole=False):
+def _number(name, text):
+    low, high, whole = _RANGES[name]
     try:
-        value = float(text)
+        value = float(text.removeprefix('bits='))
     except ValueError:
         value = float('nan')
     if not low <= value <= high or value == float('inf') or (whole and value != int(value)):

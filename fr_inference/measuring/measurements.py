@@ -181,6 +181,8 @@ def _described(target, mirror, programs):
         'device': devices.local()[0].device_kind,
         'jax': jax.__version__,
     }
+    if target.answers:  # the weights are those of the backbone that answers otherwise
+        described['answers'] = target.answers.to_json()
     return {**described, 'features': programs} if programs else described
 
 

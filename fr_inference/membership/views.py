@@ -187,7 +187,7 @@ def measure_views(
     measured = measure(target, everyone, 'target', features)
     member = measured.index < len(faces['members'])
     fit = fit_half(measured.identities, member, settings.seed)
-    other = blind or _untrained(target, everyone, measured, fit, settings)
+    other = blind or untrained(target, everyone, measured, fit, settings)
     unseen = _blind_view(measured, measure(other, everyone, 'blind control', features))
     beside = {
         'references': {
@@ -222,8 +222,18 @@ def measure_views(
     )
 
 
-def _untrained(target, faces, images, fit, settings):
-    """The target with random weights; its statistics are those of the `fit` half."""
+def untrained(
+    target: Target, faces: Faces, images: Measurements, fit: np.ndarray, settings: config.Settings
+) -> Target:
+    """Returns the target with random weights: the blind control where no other backbone is given.
+
+    Args:
+      target: the backbone.
+      faces: members, then non-members.
+      images: those of them that could be read, in the target.
+      fit: [N] bool, the half of the people whose images its statistics are measured on.
+      settings: seed, and what is done with unreadable images.
+    """
     order = rng.numpy_generator(settings.seed, 'calibration').permutation(images.index[fit])
     return controls.blind_target(
         target, faces.select(order), seed=settings.seed, skip_bad=settings.skip_bad

@@ -151,6 +151,35 @@ def sample_pairs(
     return scores, person[pairs[:, 0]] == person[pairs[:, 1]]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Pairs drawn from people, who are in one fold each, and whether each was judged right.
+
+    The same people and seed give the same pairs, whatever the backbone.
+
+    Attributes:
+      right: [P] bool.
+      first: [P] int, the number of the person on the first image.
+      second: [P] int, on the second.
+      folds: of how many folds.
+    """
+
+    right: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    folds: int
+
+    def resampled(self, generator: np.random.Generator, replicates: int) -> np.ndarray:
+        """Returns how often each pair counts when people are drawn with replacement: [R, P]."""
+        count = int(max(self.first.max(), self.second.max())) + 1
+        weights = generator.multinomial(count, np.full(count, 1 / count), replicates)
+        same = self.first == self.second
+        weights = np.where(
+            same, weights[:, self.first], weights[:, self.first] * weights[:, self.second]
+        )
+        return weights[weights.sum(1) > 0]
+
+
 def of_people(
     embeddings: np.ndarray,
     identities: Sequence[str],
@@ -172,8 +201,61 @@ def of_people(
       {'accuracy', 'accuracy_ci95', 'pairs', 'people', 'folds'}; None with fewer than two folds in which
       pairs of both kinds can be drawn.
     """
-    names, person = np.unique(np.asarray(identities), return_inverse=True)
     generator = rng.numpy_generator(seed, 'verification of people')
+    found = _judged(embeddings, identities, generator, most)
+    if found is None:
+        return None
+    weights = found.resampled(generator, replicates)
+    accuracy, people = float(found.right.mean()), len(np.unique(found.first))
+    sample = (weights @ found.right) / weights.sum(1)
+    return {
+        'accuracy': accuracy,
+        'accuracy_ci95': intervals.interval(accuracy, sample, people),
+        'pairs': len(found.right),
+        'people': len(np.unique([found.first, found.second])),
+        'folds': found.folds,
+    }
+
+
+def judged(
+    embeddings: np.ndarray, identities: Sequence[str], *, seed: int, most: int = 3000
+) -> Judged | None:
+    """Returns the pairs of `of_people`, whose arguments these are, for `difference`."""
+    return _judged(
+        embeddings, identities, rng.numpy_generator(seed, 'verification of people'), most
+    )
+
+
+def difference(
+    ours: Judged, theirs: Judged, *, seed: int, replicates: int = intervals.REPLICATES
+) -> dict[str, Any]:
+    """Returns our accuracy less theirs on the same pairs: {'accuracy', 'accuracy_ci95'}.
+
+    Args:
+      ours: pairs in one backbone.
+      theirs: the same in another.
+      seed: of the bootstrap.
+      replicates: of the bootstrap, which draws people.
+
+    Raises:
+      InputError: for other pairs.
+    """
+    if not (
+        np.array_equal(ours.first, theirs.first) and np.array_equal(ours.second, theirs.second)
+    ):
+        raise errors.InputError('pairs', 'other pairs', 'the same pairs in both backbones')
+    change = ours.right.astype(float) - theirs.right
+    weights = ours.resampled(rng.numpy_generator(seed, 'verification difference'), replicates)
+    sample = (weights @ change) / weights.sum(1)
+    people = len(np.unique(ours.first))
+    return {
+        'accuracy': float(change.mean()),
+        'accuracy_ci95': intervals.percentiles(sample, people),
+    }
+
+
+def _judged(embeddings, identities, generator, most):
+    names, person = np.unique(np.asarray(identities), return_inverse=True)
     fold = generator.permutation(len(names)) % max(1, min(FOLDS, len(names) // 2))
     drawn = [
         _pairs_of(np.flatnonzero(fold[person] == number), person, -(-most // FOLDS), generator)
@@ -183,7 +265,7 @@ def of_people(
     if len(drawn) < 2:
         return None
     pairs, folds = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [*map(len, drawn)])
-    used, numbers = np.unique(person[pairs.T], return_inverse=True)
+    _, numbers = np.unique(person[pairs.T], return_inverse=True)
     first, second = numbers.reshape(2, -1)
     same, scores = first == second, cosine(embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
     right = np.zeros(len(pairs), bool)
@@ -191,18 +273,7 @@ def of_people(
         inside = folds == number
         threshold = best_threshold(scores[~inside], same[~inside])
         right[inside] = (scores[inside] >= threshold) == same[inside]
-    weights = generator.multinomial(len(used), np.full(len(used), 1 / len(used)), replicates)
-    weights = np.where(same, weights[:, first], weights[:, first] * weights[:, second])
-    total = weights.sum(1)
-    sample = (weights @ right)[total > 0] / total[total > 0]
-    accuracy, people = float(right.mean()), len(np.unique(first))
-    return {
-        'accuracy': accuracy,
-        'accuracy_ci95': intervals.interval(accuracy, sample, people),
-        'pairs': len(pairs),
-        'people': len(used),
-        'folds': len(drawn),
-    }
+    return Judged(right=right, first=first, second=second, folds=len(drawn))
 
 
 def _pairs_of(images, person, most, generator):

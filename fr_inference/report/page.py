@@ -26,6 +26,7 @@ from fr_inference.report import (
     reach_figure,
     search_figures,
     slice_words,
+    what_helps,
     who_learns,
     who_learns_figure,
     wording,
@@ -57,13 +58,14 @@ _POPULATIONS = {
 }
 
 
-def render(audit: Any, *, thumbnails: bool = True) -> str:
+def render(audit: Any, *, thumbnails: bool = True, study: Mapping[str, Any] | None = None) -> str:
     """Returns the report of an audit as HTML without references to other files.
 
     Args:
       audit: an `auditing.Audit`: record, comparisons with their logits, columns, distances, faces,
         inversion.
       thumbnails: whether to show the faces of the most exposed people.
+      study: of defences, by `what_helps.read`, which is quoted.
     """
     record = audit.record
     membership = record.get('membership', {})
@@ -83,6 +85,7 @@ def render(audit: Any, *, thumbnails: bool = True) -> str:
         thumbnails=thumbnails,
         membership=membership,
         inversion=record.get('inversion'),
+        advice=study and what_helps.quoted(study, record),
         sources=citations.of(record, audit.comparisons),
         drawings={
             name: markupsafe.Markup(svg)  # drawn here, labels escaped

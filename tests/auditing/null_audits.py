@@ -12,12 +12,14 @@ import argparse
 import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 from scipy import stats
 
 from fr_inference import config
 from fr_inference.data import overlap
+from fr_inference.data.faces import Faces
 from fr_inference.data.sources import open_faces
 from fr_inference.measuring import measurements
 from fr_inference.measuring.measurements import Measurements
@@ -136,8 +138,15 @@ def views_of(pool, side, seed, leak=0.0):
         fit=labelled.fit_half(in_target.identities, member, seed),
         in_blind=chosen(pool.in_blind),
         shadow=pool.shadow,
-        # Nothing is measured any more.
-        **dict.fromkeys(('faces', 'target', 'blind', 'measure')),
+        # Nothing is read or measured any more.
+        faces=Faces(
+            name='pool',
+            identities=in_target.identities,
+            paths=[str(row) for row in rows],
+            **dict.fromkeys(('read', 'digest')),
+        ),
+        target=SimpleNamespace(name='pool', answers=None),
+        **dict.fromkeys(('blind', 'measure')),
         untrained=False,
         skipped={},
     )

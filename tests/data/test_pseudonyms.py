@@ -1,5 +1,6 @@
 """People named by a keyed hash: the hash itself, the key's file, and renamed faces."""
 
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -173,3 +174,19 @@ def test_a_key_lies_outside_of_the_results(tmp_path):
         with pytest.raises(errors.InputError) as caught:
             pseudonyms.check_apart(tmp_path / inside, tmp_path / 'out')
         assert caught.value.field == 'pseudonyms'
+
+
+def test_names_in_further_columns_are_not_shown():
+    faces = people('Ann_Archer', 'Bob Baker', '7')
+    columns = {
+        'photographer': ['Bob  baker', 'by ann archer, 2019', 'nobody'],
+        'age': ['7', '31', 'Anne'],
+    }
+    given = {'members': dataclasses.replace(faces, columns=columns)}
+    found = pseudonyms.renamed(given, KEY)['members']
+    rows = [found.identities.index(pseudonyms.of(name, KEY)) for name in faces.identities]
+    seen = {name: [values[row] for row in rows] for name, values in found.columns.items()}
+    assert seen['photographer'][0] == pseudonyms.of('Bob Baker', KEY)
+    assert seen['photographer'][1] == pseudonyms.of('by ann archer, 2019', KEY)
+    assert seen['photographer'][2] == 'nobody'
+    assert seen['age'] == ['7', '31', 'Anne']

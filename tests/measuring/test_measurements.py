@@ -12,6 +12,8 @@ from fr_inference.data.faces import BadImageError, concat, from_arrays
 from fr_inference.errors import InputError
 from fr_inference.measuring import measurements
 from fr_inference.measuring.features import Feature
+from fr_inference.models import registry
+from fr_inference.models.answers import Answers
 from fr_inference.models.target import InputSpec
 from fr_inference.training import recognizer
 
@@ -75,6 +77,14 @@ class TestMeasure:
         assert len(measured_in(other, few, tmp_path)[1]) == 4
         assert len(measured_in(target, few, tmp_path, mirror=True)[1]) == 4
         assert len(measured_in(target, few, tmp_path)[1]) == 0
+
+    def test_changed_answers_of_the_same_weights_are_measured_anew(self, target, faces, tmp_path):
+        few = faces.select(range(4))
+        plain, _ = measured_in(target, few, tmp_path)
+        coarse = registry.remade(target, answers=Answers(bits=2))
+        found, read = measured_in(coarse, few, tmp_path)
+        assert len(read) == 4
+        assert np.abs(found.embeddings - plain.embeddings).max() > 0
 
     def test_goes_on_after_it_was_stopped(self, target, faces, tmp_path, monkeypatch):
         monkeypatch.setattr(runs, '_FIRST_BATCHES', 2)

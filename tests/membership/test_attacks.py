@@ -7,8 +7,8 @@ import pytest
 
 from fr_inference import config
 from fr_inference.errors import InputError
-from fr_inference.membership import attacks, cross_fitting, trials
-from fr_inference.membership.attack import Examples, of_images
+from fr_inference.membership import attacks, trials
+from fr_inference.membership.attack import Examples
 from fr_inference.metrics import roc
 from tests.membership.backbones import labelled_of
 
@@ -19,8 +19,8 @@ class TestFound:
     def test_in_the_order_of_the_report(self):
         names = attacks.names()
         assert all(name.startswith('combined') for name in names[:4])
-        assert names[4:6] == ('bn-distance', 'people')
-        assert list(names[6:]) == sorted(names[6:])
+        assert names[4:7] == ('bn-distance', 'people', 'people-answers')
+        assert list(names[7:]) == sorted(names[7:])
 
     def test_options_know_them(self):
         known = config.options_of(config.Settings)['attacks'][1]
@@ -92,29 +92,12 @@ def without_layers(images):
 
 
 class TestPeople:
-    def test_mean_cosine_of_every_two_images(self, images, fit):
-        people = PEOPLE.examples(images, fit, 0)
-        logits = cross_fitting.logits(of_images(images, fit, images.log_distances), 0)
-        assert people.names == tuple(sorted({*images.identities}))
-        assert people.access == 'file'
-        names = np.array(images.identities)
-        for row, name in enumerate(people.names):
-            own = np.flatnonzero(names == name)
-            units = images.embeddings[own].astype(np.float64)
-            units /= np.linalg.norm(units, axis=1, keepdims=True)
-            pairs = [units[i] @ units[j] for i in range(4) for j in range(4) if i != j]
-            expected = [np.mean(pairs), logits[own].mean()]
-            np.testing.assert_allclose(people.features[row], expected)
-            assert people.member[row] == images.member[own[0]]
-            assert people.fit[row] == fit[own[0]]
-        bare = PEOPLE.examples(without_layers(images), fit, 0)
-        assert bare.access == 'answers'
-        np.testing.assert_array_equal(bare.features, people.features[:, :1])
-
     def test_single_images_say_nothing_and_both_sides_count_apart(self):
         names = ['one', 'two', 'two', 'both', 'both', 'both', 'both', 'mixed', 'mixed']
         member = [True, True, True, True, True, False, False, True, False]
-        people = PEOPLE.examples(labelled_of(np.ones((9, 0)), member, names), np.zeros(9, bool), 0)
+        names += ['x', 'y']  # two strangers to fit on
+        member, fit = [*member, False, False], np.arange(11) > 8
+        people = PEOPLE.examples(labelled_of(np.ones((11, 0)), member, names), fit, 0)
         assert list(zip(people.names, people.member.tolist(), strict=True)) == [
             ('both', False),
             ('both', True),
@@ -122,8 +105,9 @@ class TestPeople:
         ]
 
     def test_embedding_of_nothing(self):
-        nothing = labelled_of(np.ones((2, 0)), [True, True], 'aa', np.zeros((2, 3)))
-        assert PEOPLE.examples(nothing, np.zeros(2, bool), 0).features.tolist() == [[0.0]]
+        nothing = labelled_of(np.ones((4, 0)), [True, True, False, False], 'aabc', np.zeros((4, 3)))
+        found = PEOPLE.examples(nothing, np.array([False, False, True, True]), 0)
+        assert np.isfinite(found.features).all()
 
     def test_too_few_people_to_cross_fit(self, images, fit):
         """Three members in the fit half cannot be halved again."""

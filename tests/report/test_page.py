@@ -15,7 +15,7 @@ from fr_inference.membership.comparison import Comparison
 from fr_inference.models.target import origins
 from fr_inference.report import page, svg
 from fr_inference.report.verdict import comparisons, verdict
-from tests.report import demo
+from tests.report import demo, studies
 from tests.report.comparisons import on_people
 
 NASTY = '<script>alert("x")</script> & Søn'
@@ -324,3 +324,17 @@ def test_one_reconstruction_of_each_centre_is_shown_first():
     assert page._first(np.repeat(np.arange(4), 3)).tolist() == expected
     assert page._first(np.zeros(20, int)).tolist() == list(range(12))
     assert page._first(np.arange(20)).tolist() == list(range(12))
+
+
+def test_a_study_of_defences_is_quoted():
+    record = demo.record_of('easy')
+    own = record['provenance']['target_sha256']
+    rows = [studies.undefended(), studies.row('fold <1>', 'both', why='no reason')]
+    for sha256, other in ((own, False), ('0' * 64, True)):
+        study = studies.record(rows, sha256=sha256)
+        html = page.render(demo.audit_of(record), study=study)
+        quoted = html[html.index('<h2 id="what-helps">') : html.index('id="figures"')]
+        assert 'defences of demo (2026-11-27)' in quoted
+        assert '<li>fold &lt;1&gt; was not run: no reason</li>' in quoted
+        assert ('another backbone' in quoted) == other
+    assert 'what-helps' not in page.render(demo.audit_of(record))

@@ -11,6 +11,7 @@
 import dataclasses
 import functools
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ _FIRST = (
     'combined-answers',
     'bn-distance',
     'people',
+    'people-answers',
 )
 
 
@@ -59,8 +61,10 @@ def get(name: str) -> Attack:
     """Returns an attack; one that combines others has no parts yet (`chosen`).
 
     Args:
-      name: of one of this package, or 'module:name' of an `Attack` or of a function (images, fit, seed)
-        -> features [N, F], which needs nothing but distances and embeddings.
+      name: of one of this package, or 'module:name' of an `Attack`, or of a function (images `Labelled`,
+        fit [N] bool, seed) -> features [N, F], which needs nothing but distances and embeddings; or of a
+        class without arguments whose instances are one of these. A function with an attribute `access`
+        of 'answers' says that it looks at embeddings alone.
 
     Raises:
       InputError: when there is none of that name.
@@ -76,9 +80,12 @@ def _own(path: str) -> Attack:
     module, _, name = path.partition(':')
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+        found = found() if isinstance(found, type) else found
+    except (Exception, SystemExit) as error:  # the module is the user's, and may do anything
         raise errors.InputError(
-            'attacks', f'{path!r}: {error}', "'module:name' of a module that Python finds"
+            'attacks',
+            f'{path!r}: {type(error).__name__}: {error}',
+            "'module:name' of a module that Python finds",
         ) from error
     if not isinstance(found, Attack):
         found = _of_function(path, found)
@@ -103,9 +110,9 @@ def _of_function(path, function):
 
     return Attack(
         name=path.replace(':', '-'),
-        title=((function.__doc__ or '').strip() or path).splitlines()[0].rstrip('.'),
+        title=(inspect.getdoc(function) or path).splitlines()[0].rstrip('.'),
         source=path,
-        access='file',
+        access=getattr(function, 'access', 'file'),
         unit='image',
         needs='what it takes',
         examples=examples,

@@ -4,10 +4,14 @@ The cosines of its embedding with those of strangers: 16 quantiles, the mean of 
 highest. The strangers are those of the fit half; nobody is compared with themselves.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from fr_inference import rng
+from fr_inference.measuring.measurements import Measurements
 from fr_inference.membership import attack
+from fr_inference.membership.labelled import Labelled
 
 _MOST = 4096  # strangers
 _QUANTILES = np.linspace(0, 1, 16)
@@ -20,18 +24,30 @@ def _examples(images, fit, seed):
     if len({images.identities[row] for row in anchors}) < 2:
         return None
     drawn = rng.numpy_generator(seed, 'anchors').permutation(anchors)[:_MOST]
-    units = images.embeddings.astype(np.float32)
+    found = [_of_cosines(*chunk) for chunk in with_strangers(images, images, drawn)]
+    return attack.of_images(images, fit, np.concatenate(found).astype(np.float64))
+
+
+def with_strangers(
+    images: Labelled, seen: Measurements, drawn: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the cosines of some images' embeddings with those of strangers, chunk by chunk.
+
+    Args:
+      images: N images.
+      seen: the same in a backbone.
+      drawn: [A] rows of strangers.
+
+    Yields:
+      ([n, A] float32 cosines, [n, A] bool, which of them are with images of the same person).
+    """
+    units = seen.embeddings.astype(np.float32)
     units = units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
     names = np.asarray(images.identities)
     rows = max(1, _CHUNK_NUMBERS // len(drawn))
-    found = [
-        _of_cosines(
-            units[start : start + rows] @ units[drawn].T,
-            names[start : start + rows, None] == names[drawn],
-        )
-        for start in range(0, len(names), rows)
-    ]
-    return attack.of_images(images, fit, np.concatenate(found).astype(np.float64))
+    for start in range(0, len(names), rows):
+        chunk = slice(start, start + rows)
+        yield units[chunk] @ units[drawn].T, names[chunk, None] == names[drawn]
 
 
 def _of_cosines(cosines, own):

@@ -1,33 +1,65 @@
-"""People with several images: how alike a person's embeddings are, and the images' mean logit.
+"""People with several images: how alike a person's embeddings are, and how unlike everybody else's.
 
-Training pulls the images of one person together. Without BatchNorm the embeddings alone are used, which
-takes no access to the file.
+Training pulls the images of one person together and away from others. Of each person: the mean cosine
+between two of the images; the same in the blind backbone, which tells photographs that are alike anyway
+from a person who was learned; by how much the images come nearer to a stranger of the fit half than they
+do in the blind backbone (the largest cosine, mean over the images); and the mean logarithm of the
+embeddings' lengths. Whoever holds the file also has the mean logit of the distances.
+
+Least, largest and spread of a person's cosines are left out: they depend on how many images there are,
+and that differs between the sides where some of the members' images were not trained on.
 """
 
 import numpy as np
 
+from fr_inference import rng
 from fr_inference.membership import attack, cross_fitting, labelled
 from fr_inference.membership.attack import Examples
+from fr_inference.membership.attacks import anchors
+
+_MOST = 1024  # strangers
 
 
-def _examples(images, fit, seed):
-    columns = [_mean_cosines]
-    if images.layers:
-        for side in (images.member, ~images.member):
-            if len(labelled.people_in(images.identities, fit & side)) < 4:
-                return None  # too few for cross-fitting
-        single = attack.of_images(images, fit, images.log_distances)
-        logits = cross_fitting.logits(single, seed)
-        columns.append(lambda _, rows: float(np.mean(logits[rows])))
+def _answers(images, fit, seed):
+    """Only beside the file's: without layers that one is made of the embeddings alone."""
+    return _examples(images, fit, seed, []) if images.layers else None
+
+
+def _file(images, fit, seed):
+    if not images.layers:
+        return _examples(images, fit, seed, [])
+    for side in (images.member, ~images.member):
+        if len(labelled.people_in(images.identities, fit & side)) < 4:
+            return None  # too few for cross-fitting
+    single = attack.of_images(images, fit, images.log_distances)
+    return _examples(images, fit, seed, [cross_fitting.logits(single, seed)])
+
+
+def _examples(images, fit, seed, columns):
+    strangers = np.flatnonzero(fit & ~images.member)
+    if len({images.identities[row] for row in strangers}) < 2:
+        return None
+    drawn = rng.numpy_generator(seed, 'people').permutation(strangers)[:_MOST]
+    lengths = np.linalg.norm(images.embeddings.astype(np.float64), axis=1)
+    columns = [*columns, np.log(np.maximum(lengths, 1e-12))]
+    backbones = [images]
+    if images.blind is not None:
+        backbones = [images, images.blind]
+        here, blind = (_nearest(images, seen, drawn) for seen in backbones)
+        columns = [*columns, here - blind]
     several = _several_images(images)
-    units = _unit_embeddings(images)
-    features = [[column(units, rows) for column in columns] for rows in several.values()]
+    features = [
+        [*(_mean_cosine(seen, rows) for seen in backbones), *(one[rows].mean() for one in columns)]
+        for rows in several.values()
+    ]
     return Examples(
         names=tuple(name for name, _ in several),
         member=np.array([member for _, member in several], bool),
-        features=np.array(features, np.float64).reshape(len(several), len(columns)),
+        features=np.array(features, np.float64).reshape(
+            len(several), len(backbones) + len(columns)
+        ),
         fit=np.array([fit[rows[0]] for rows in several.values()], bool),
-        access='file' if images.layers else 'answers',
+        access=None if images.layers else 'answers',
     )
 
 
@@ -39,28 +71,39 @@ def _several_images(images):
     return {person: own for person, own in sorted(rows.items()) if len(own) > 1}
 
 
-def _unit_embeddings(images):
-    embeddings = images.embeddings.astype(np.float64)
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.maximum(norms, 1e-12)
+def _nearest(images, seen, drawn):
+    """[N] largest cosine of each image with a stranger who is somebody else."""
+    found = [
+        np.where(own, -1, cosines).max(1).astype(np.float64)
+        for cosines, own in anchors.with_strangers(images, seen, drawn)
+    ]
+    return np.concatenate(found)
 
 
-def _mean_cosines(units, rows):
+def _mean_cosine(seen, rows):
     """The mean cosine between two different images of `rows`."""
+    units = seen.embeddings[rows].astype(np.float64)
+    units /= np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
     count = len(rows)
-    together = float((units[rows].sum(0) ** 2).sum())
-    alone = float((units[rows] ** 2).sum())
-    return (together - alone) / (count * (count - 1))
+    together = float((units.sum(0) ** 2).sum())
+    return (together - float((units**2).sum())) / (count * (count - 1))
 
 
-ATTACK = attack.Attack(
-    name='people',
-    title='Agreement of embeddings',
-    source="after SLMIA-SR, NDSS'24, and FACE-AUDITOR, USENIX Security'23, arXiv 2304.02782",
-    access='file',
-    unit='person',
-    needs='eight people with two or more images each among the members, and as many among the '
-    'non-members',
-    settings=('partial',),
-    examples=_examples,
+def _attack(name, title, access, examples):
+    return attack.Attack(
+        name=name,
+        title=title,
+        source="after SLMIA-SR, NDSS'24, and FACE-AUDITOR, USENIX Security'23, arXiv 2304.02782",
+        access=access,
+        unit='person',
+        needs='eight people with two or more images each among the members, and as many among the '
+        'non-members',
+        settings=('partial',),
+        examples=examples,
+    )
+
+
+ATTACKS = (
+    _attack('people', 'Agreement of embeddings', 'file', _file),
+    _attack('people-answers', 'Agreement of embeddings alone', 'answers', _answers),
 )

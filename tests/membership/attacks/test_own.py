@@ -109,6 +109,20 @@ of_people = attack(
 )
 for_strangers = attack(name='for-strangers', settings=('strangers',))
 number = 3
+
+
+class OfAnswers:
+    """How long the embedding is."""
+    access = 'answers'
+
+    def __call__(self, images, fit, seed):
+        return np.linalg.norm(images.embeddings, axis=1, keepdims=True)
+
+
+def inside():
+    def hidden(images, fit, seed):
+        return images.embeddings
+    return hidden
 '''
 
 
@@ -118,6 +132,8 @@ def own(tmp_path_factory):
     folder = tmp_path_factory.mktemp('own')
     (folder / 'mine.py').write_text(MODULE)
     (folder / 'broken.py').write_text('def attack(:')
+    (folder / 'stops.py').write_text('raise SystemExit(3)')
+    (folder / 'divides.py').write_text('1 / 0')
     (folder / 'fails.py').write_text('import a_package_that_is_nowhere')
     (folder / 'invalid.py').write_text(
         MODULE + "\nwrong = attack(unit='person', settings=('auxiliary',))"
@@ -166,6 +182,26 @@ class TestFunction:
         features = attacks.get('mine:as_list').examples(views.in_target, views.fit, 0).features
         np.testing.assert_allclose(np.asarray(features)[:, 0], views.in_target.distances[:, 0])
         assert [one.attack for one in found(views, 'mine:as_list')] == ['mine-as_list']
+
+    def test_of_a_class_that_sees_answers_only(self, views):
+        (one,) = found(views, 'mine:OfAnswers')
+        assert (one.attack, one.access) == ('mine-OfAnswers', 'answers')
+        assert one.title == 'How long the embedding is'
+
+    def test_from_python(self):
+        import mine
+
+        given = config.Settings(attacks=[mine.brightness, 'norm', mine.OfAnswers])
+        assert given.attacks == ('mine:brightness', 'norm', 'mine:OfAnswers')
+        with pytest.raises(InputError) as caught:
+            config.Settings(attacks=(mine.inside(),))
+        assert caught.value.field == 'attacks'
+
+    @pytest.mark.parametrize('name', ['stops', 'divides'])
+    def test_of_a_module_that_fails(self, name):
+        with pytest.raises(InputError) as caught:
+            attacks.get(f'{name}:attack')
+        assert caught.value.field == 'attacks'
 
     def test_without_a_docstring_is_called_by_its_name(self):
         assert attacks.get('mine:undocumented').title == 'mine:undocumented'

@@ -1,0 +1,141 @@
+"""What an audit of a study found for each access and knowledge, and how that changed by the defence."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fr_inference import tables
+from fr_inference.membership import comparing
+from fr_inference.membership.comparison import Comparison
+from fr_inference.metrics.intervals import Scored
+from fr_inference.report import what_helps, who_learns, wording
+from fr_inference.report.verdict import comparisons
+
+Cell = dict[str, Any]
+"""An entry of `cells` in study.json."""
+
+_SETTINGS = ('partial', 'auxiliary')
+
+
+def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
+    """Returns the attack that stands for each access and knowledge, and the first one on people.
+
+    In the file of a backbone without statistics there is nothing more to see than its embeddings show:
+    there the attacks on them stand for those on the file.
+
+    Args:
+      record: an `audit.json`.
+      bound: the accesses that the defence binds, of `comparison.ACCESS`.
+    """
+    found = comparisons(record)
+    several: list[Cell] = []
+    for access, references in who_learns.COLUMNS:
+        stands_in = access == 'file' and not record['target']['norm_layers']
+        for setting in _SETTINGS if access in bound else ():
+            seen = 'answers' if stands_in else access
+            one = who_learns.stands_for(found, seen, references, setting)
+            if one is not None:
+                several.append(_cell(one) | {'access': access, 'stands_in': stands_in})
+    people = next((one for one in found if (one.unit, one.setting) == ('person', 'partial')), None)
+    if people is not None and people.access in bound:
+        several.append(_cell(people) | {'stands_in': False})
+    return several
+
+
+def _cell(one: Comparison) -> Cell:
+    return {
+        **{name: getattr(one, name) for name in what_helps.PLACE},
+        'key': one.key,
+        'name': wording.name(one),
+        'kind': one.kind,
+        'valid': one.valid,
+        'why': wording.not_counted(one),
+        'auc': one.figures['auc'],
+        'auc_ci95': one.figures['auc_ci95'],
+        'excess': one.excess and dict(one.excess),
+    }
+
+
+def same_place(cell: Cell, others: Sequence[Cell]) -> Cell | None:
+    """Returns the cell of the same access and knowledge; of people that of whatever access."""
+    names = ('unit', 'setting') if cell['unit'] == 'person' else what_helps.PLACE
+    alike = (one for one in others if all(one[name] == cell[name] for name in names))
+    return next(alike, None)
+
+
+def differences(
+    own: Sequence[Cell],
+    folder: pathlib.Path,
+    base: Sequence[Cell],
+    base_folder: pathlib.Path,
+    *,
+    seed: int,
+    replicates: int,
+) -> list[Cell]:
+    """Returns cells with 'difference': the AUC less that in the undefended backbone.
+
+    On the same people where both have scores of the same photographs (scores.csv), and 'paired' says
+    so; else the interval is as wide as the two AUCs' intervals together. It is the AUC that is compared,
+    not the excess: the blind controls of two backbones differ by chance, and resampled people do not
+    show that.
+
+    Args:
+      own: cells of the defended backbone.
+      folder: of its audit.
+      base: cells of the undefended backbone.
+      base_folder: of its audit.
+      seed: of the bootstrap.
+      replicates: of the bootstrap.
+    """
+    found = []
+    tables_of: dict[pathlib.Path, Mapping[str, Any]] = {
+        folder: _scores(folder, own),
+        base_folder: _scores(base_folder, base),
+    }
+    for cell in own:
+        other = same_place(cell, base)
+        if other is None:
+            found.append(dict(cell))
+            continue
+        ours = _scored(tables_of[folder], cell['key'])
+        theirs = _scored(tables_of[base_folder], other['key'])
+        same = tables_of[folder]['path'] == tables_of[base_folder]['path']
+        if same and ours is not None and theirs is not None:
+            change = _paired(ours, theirs, seed, replicates) | {'paired': True}
+        else:
+            ends = (cell['auc_ci95'], other['auc_ci95'])
+            change = {
+                'auc': cell['auc'] - other['auc'],
+                'auc_ci95': [ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]],
+                'paired': False,
+            }
+        found.append({**cell, 'difference': change})
+    return found
+
+
+def _paired(ours, theirs, seed, replicates):
+    if np.array_equal(np.argsort(ours.scores), np.argsort(theirs.scores)):
+        return {'auc': 0.0, 'auc_ci95': [0.0, 0.0]}  # nothing changed for anybody
+    return comparing.excess(ours, theirs, seed=seed, replicates=replicates)
+
+
+def _scores(folder, several):
+    """The columns of scores.csv that the cells need, of the images that evaluate the attacks."""
+    names = [f'logit_{key}' for key in dict.fromkeys(one['key'] for one in several)]
+    path = folder / 'scores.csv'
+    there = set(tables.further(path, ()))
+    columns = ['path', 'identity', 'member', 'evaluation', *(one for one in names if one in there)]
+    rows = [row for _, row in tables.rows(path, columns) if row[3] == '1']
+    return dict(zip(columns, zip(*rows, strict=True), strict=True))
+
+
+def _scored(table, key):
+    if f'logit_{key}' not in table:
+        return None
+    return Scored(
+        scores=np.array(table[f'logit_{key}'], float),
+        member=np.array(table['member']) == '1',
+        identities=table['identity'],
+    )
