@@ -68,7 +68,7 @@ def of_further(every: Sequence[Comparison]) -> list[str]:
         f'{_difference(one.excess["auc"])} what it reaches on a backbone that never saw these people '
         f'({100 * low:+.0f} to {100 * high:+.0f}, a 99 % interval'
     )
-    known, count = wording.knowing(one.setting), len(further)
+    known, count = wording.holding(one), len(further)
     if count == 1:
         return [f'{known}, a further attack ({one.title}) {picks}, {above}).']
     leaking = sum(other.kind == LEAK for other in further)

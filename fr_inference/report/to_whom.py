@@ -52,7 +52,7 @@ def _learns(access, also, own, can):
         return f'{who}: nothing can be said, because a control of {each} failed.'
     figures = [
         f'{wording.called(one) if len(own) > 1 else "it"} picks the member in {_cases(one)} '
-        f'{_knowing(one)}'
+        f'{wording.holding(one)}'
         for stand in (_drawn(access, also, own, 'image'), _drawn(access, also, own, 'person'))
         for one in [one for one in stand if one.valid][:1]
     ]
@@ -71,8 +71,11 @@ def _ways(access, also, own):
     every_person = _drawn(access, also, own, 'person')
     people = [one for one in every_person if one.kind == LEAK][:1]
     shown = list({one.key: one for one in (*pictures[:1], *pictures[-1:], *people)}.values())
-    said = [f'in {_cases(shown[0])} {_knowing(shown[0])}{_by(shown[0], own)}']
-    said += [f'in {wording.share(one.figures)} {_knowing(one)}{_by(one, own)}' for one in shown[1:]]
+    said = [f'in {_cases(shown[0])} {wording.holding(shown[0])}{_by(shown[0], own)}']
+    said += [
+        f'in {wording.share(one.figures)} {wording.holding(one)}{_by(one, own)}'
+        for one in shown[1:]
+    ]
     *rest, last = said
     text = f'{", ".join(rest)} and {last}' if rest else last
     if not pictures and (others := [one for one in own if one.unit == 'image']):
@@ -108,11 +111,6 @@ def _none(own):
     )
     seen = wording.seen(own[0].access, own[0].references)
     return f'none of {len(own)} attacks {seen} shows a leak{words}'
-
-
-def _knowing(one):
-    people = 'from several photographs of a person, ' if one.unit == 'person' else ''
-    return f'{people}{wording.knowing(one.setting)}'
 
 
 def _cases(one):

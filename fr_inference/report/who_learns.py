@@ -81,10 +81,9 @@ def stands_for(
 ) -> Comparison | None:
     """Returns the attack that stands for an access and a knowledge, None without one.
 
-    All attacks of the access together stand for it. Where these were not run, show no leak or are not
-    counted, the first attack that shows a leak stands for it: a leak is a leak, whoever finds it. It is
-    the first in the order of the report, which was fixed before the data were seen, never the one with
-    the highest figure.
+    The one that was fixed beforehand (`fixed_for`). Where it shows no leak or is not counted, the first
+    attack that shows a leak stands for it: a leak is a leak, whoever finds it. It is the first in the
+    order of the report, never the one with the highest figure.
 
     Args:
       found: every comparison of an audit, in the order of the report.
@@ -93,15 +92,30 @@ def stands_for(
       setting: of `comparison.SETTINGS`.
       unit: of `comparison.UNITS`.
     """
-    alike = [
-        one
-        for one in found
-        if (one.unit, one.access, one.references, one.setting)
-        == (unit, access, references, setting)
-    ]
-    together = [one for one in alike if wording.combines(one)]
-    leaking = [one for one in (*together, *alike) if one.kind == LEAK]
-    return next(iter([*leaking, *together, *alike]), None)
+    alike = _alike(found, access, references, setting, unit)
+    fixed = fixed_for(found, access, references, setting, unit=unit)
+    return next((one for one in (fixed, *alike) if one and one.kind == LEAK), fixed)
+
+
+def fixed_for(
+    found: Sequence[Comparison],
+    access: str,
+    references: bool,
+    setting: str,
+    *,
+    unit: str = 'image',
+) -> Comparison | None:
+    """Returns the same attack whatever it finds, so that two audits can be compared.
+
+    All attacks of the access together; where these were not run, the first one.
+    """
+    alike = _alike(found, access, references, setting, unit)
+    return next((one for one in alike if wording.combines(one)), alike[0] if alike else None)
+
+
+def _alike(found, access, references, setting, unit):
+    place = (unit, access, references, setting)
+    return [one for one in found if (one.unit, one.access, one.references, one.setting) == place]
 
 
 def _missing(access, also, setting, ran, references, shadow, chosen):

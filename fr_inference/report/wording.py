@@ -79,6 +79,12 @@ def knowing(setting: str) -> str:
     return _SETTINGS[setting][0]
 
 
+def holding(one: Comparison) -> str:
+    """Returns what an attacker holds and knows: for people also that it takes several photographs."""
+    several = 'from several photographs of a person, ' if one.unit == 'person' else ''
+    return f'{several}{knowing(one.setting)}'
+
+
 def judged(unit: str) -> str:
     """Returns what an attack judges.
 

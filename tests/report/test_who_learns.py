@@ -77,6 +77,8 @@ def test_a_single_attack_stands_where_all_together_show_nothing_or_are_not_count
         combined('answers', over=(-0.1, 0.1)),
     ):
         assert cells(together, quiet, first, strong)[2][0] == 'z/partial'
+        fixed = who_learns.fixed_for([first, strong, together], 'answers', False, 'partial')
+        assert fixed is together  # two audits are compared by the same attack
         assert cells(quiet, together)[2][0] == together.key
     sound = combined('answers')
     assert cells(first, sound)[2][0] == sound.key
