@@ -20,8 +20,9 @@ _SETTINGS = ('partial', 'auxiliary')
 
 
 def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
-    """Returns the attack that stands for each access and knowledge, and the first one on people.
+    """Returns the attack that was fixed for each access and knowledge, and the first one on people.
 
+    One that was chosen by what it finds would be another one in another backbone.
     In the file of a backbone without statistics there is nothing more to see than its embeddings show:
     there the attacks on them stand for those on the file.
 
@@ -35,7 +36,7 @@ def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
         stands_in = access == 'file' and not record['target']['norm_layers']
         for setting in _SETTINGS if access in bound else ():
             seen = 'answers' if stands_in else access
-            one = who_learns.stands_for(found, seen, references, setting)
+            one = who_learns.fixed_for(found, seen, references, setting)
             if one is not None:
                 several.append(_cell(one) | {'access': access, 'stands_in': stands_in})
     people = next((one for one in found if (one.unit, one.setting) == ('person', 'partial')), None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fr_inference.membership.attack import Attack
-from fr_inference.membership.comparison import Comparison
+from fr_inference.membership.comparison import LEAK, Comparison
 from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
@@ -159,6 +159,19 @@ def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:
             'intervals contain the truth less often than that.'
         )
     return found
+
+
+def of_nothing(comparisons: Sequence[Comparison]) -> list[str]:
+    """Returns that finding nothing is no proof; nothing where there is a leak, or nothing is counted."""
+    counted = [one for one in comparisons if one.valid]
+    if not counted or any(one.kind == LEAK for one in counted):
+        return []
+    if len(counted) == 1:
+        return ['That this attack shows no leak does not prove that no other attack would.']
+    return [
+        f'That none of these {len(counted)} attacks shows a leak does not prove that no other attack '
+        'would.'
+    ]
 
 
 def of_reach(found: Sequence[Mapping[str, Any]] | None) -> list[str]:

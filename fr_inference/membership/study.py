@@ -160,6 +160,7 @@ def run(
             *limitations.of_attacks(wanted, comparisons, references=bool(views.references)),
             *limitations.of_numbers(comparisons),
             *limitations.of_reach(membership.get('reach')),
+            *limitations.of_nothing(comparisons),
         ],
     )
 

@@ -14,7 +14,8 @@ import numpy as np
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
-_LEAST_PEOPLE = 10  # of the collection: of fewer the bootstrap knows too little
+LEAST_PEOPLE = 10
+"""People of a collection: of fewer the bootstrap knows too little."""
 _LEAST_DIFFERENCE = 0.1  # of TPR and FPR: an attack that hardly recognises anybody says nothing
 
 
@@ -36,7 +37,7 @@ def share(
       and for a collection of fewer than ten people.
     """
     people = len(set(collection.identities))
-    if people < _LEAST_PEOPLE:
+    if people < LEAST_PEOPLE:
         return None
     member = np.asarray(scored.member, bool)
     said = np.asarray(scored.scores) > threshold

@@ -18,7 +18,7 @@ def finding(one: Comparison, found: Sequence[Comparison]) -> str:
         return f'{which(one, found)} is {wording.not_counted(one)}.'
     low, high = one.figures['auc_ci95']
     text = (
-        f'{wording.knowing(one.setting)}, {_named(one, found)} picks the member out of one member and '
+        f'{wording.knowing(one.setting)}, {_named(one)} picks the member out of one member and '
         f'one stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
         f'{hundred(high)}; 50 is guessing).'
     )
@@ -43,7 +43,10 @@ def none_chosen(chosen: Sequence[Comparison]) -> str:
 
 
 def of_further(every: Sequence[Comparison]) -> list[str]:
-    """Returns what the further attacks find: the best of them, or nothing; no sentence without any."""
+    """Returns what the further attacks find; no sentence without any.
+
+    Of those that show a leak the one is named that stands out most from its control.
+    """
     further = [one for one in every if one.further]
     if not further:
         return []
@@ -60,14 +63,23 @@ def of_further(every: Sequence[Comparison]) -> list[str]:
     assert one.best_of is not None
     assert one.excess is not None
     low, high = one.best_of['excess_ci99']
-    several = len(further) > 1
-    best = f'the best of {len(further)} further attacks' if several else 'a further attack'
-    held = f' that holds for all {len(further)} further attacks together' if several else ''
+    picks = f'picks the member in {hundred(one.figures["auc"])} of 100 cases'
+    above = (
+        f'{_difference(one.excess["auc"])} what it reaches on a backbone that never saw these people '
+        f'({100 * low:+.0f} to {100 * high:+.0f}, a 99 % interval'
+    )
+    known, count = wording.holding(one), len(further)
+    if count == 1:
+        return [f'{known}, a further attack ({one.title}) {picks}, {above}).']
+    leaking = sum(other.kind == LEAK for other in further)
+    more = f' {void} more {are} {wording.NOT_COUNTED}.' if void else ''
+    called = f'{capital(known)}, {wording.called(one)}'
+    held = f'{picks}, {above} that holds for all {count} further attacks together)'
+    if leaking == 1:
+        return [f'one of {count} further attacks shows a leak.{more} {called} {held}.']
     return [
-        f'{wording.knowing(one.setting)}, {best} ({one.title}) picks the member in '
-        f'{hundred(one.figures["auc"])} of 100 cases. That is {_difference(one.excess["auc"])} what it '
-        f'reaches on a backbone that never saw these people ({100 * low:+.0f} to {100 * high:+.0f}, '
-        f'a 99 % interval{held}).{left_out}'
+        f'{leaking} of {count} further attacks show a leak.{more} {called} stands out most of these '
+        f'from its control: it {held}. Another may pick more, but less above its own control.'
     ]
 
 
@@ -113,16 +125,14 @@ def which(one: Comparison, found: Sequence[Comparison]) -> str:
     """Returns the attack, with what it knows where another of its kind knows something else."""
     settings = {other.setting for other in found if other.unit == one.unit}
     known = f' {wording.knowing(one.setting)}' if len(settings) > 1 else ''
-    return f'{_named(one, found)}{known}'
+    return f'{_named(one)}{known}'
 
 
-def _named(one, found):
-    """The attack by what it judges; its title only where another attack judges the same."""
+def _named(one):
+    """The attack by what it judges, and its title."""
     if wording.combines(one):
         return wording.combination(one)
-    alike = [other for other in found if (other.unit, other.setting) == (one.unit, one.setting)]
-    title = f' ({one.title})' if len(alike) > 1 else ''
-    return f'the attack on {wording.judged(one.unit)}{title}'
+    return f'the attack on {wording.judged(one.unit)} ({one.title})'
 
 
 def _size(one):

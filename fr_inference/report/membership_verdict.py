@@ -17,7 +17,7 @@ from fr_inference.membership.comparison import (
     weighed,
 )
 from fr_inference.metrics import power
-from fr_inference.report import attack_sentences, who_learns, wording
+from fr_inference.report import attack_sentences, to_whom, wording
 from fr_inference.report.ruling import Reason, Ruling, capital, hundred, two_digits
 
 _ASKED = (
@@ -59,10 +59,10 @@ def of(
         said = [*further, attack_sentences.none_chosen(chosen), *findings]
     else:
         said = [*findings, *further]
-    of_answers = any(one.access == 'answers' for one in every)
+    of_answers = any(one.access == 'answers' and not one.references for one in every)
     asked = _ASKED.format(', or only receives its embeddings,' if of_answers else '')
     said = [asked, f'Found: {said[0]}', *map(capital, said[1:])]
-    whom = [f'To whom: {text}'] if (text := who_learns.to_whom(every)) else []
+    whom = [f'To whom: {text}'] if (text := to_whom.sentences(every)) else []
     if kind == LEAK:
         given = _given_away(found, populations)
         advice = _advice(found)
@@ -80,11 +80,17 @@ def of(
 
 
 def _advice(found):
-    answers = any(one.kind == LEAK and one.access == 'answers' for one in found)
-    also = ' So can anyone who only receives its embeddings.' if answers else ''
+    answers = [one for one in found if one.kind == LEAK and one.access == 'answers']
+    also = ''
+    if any(not one.references for one in answers):
+        also = ' So can anyone who only receives its embeddings.'
+    elif answers:
+        also = ' So can anyone who receives its embeddings and has such a reference network.'
+    alone = any(not one.references for one in found if one.kind == LEAK)
+    beside = '' if alone else ' and has such a reference network'
     return (
-        'Anyone who receives it can use that to argue that a given person was in the training set.'
-        f'{also} Treat the file as personal data, and do not pass it on.'
+        f'Anyone who receives it{beside} can use that to argue that a given person was in the training '
+        f'set.{also} Treat the file as personal data, and do not pass it on.'
     )
 
 

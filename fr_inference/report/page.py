@@ -21,6 +21,7 @@ from fr_inference.models.target import InputSpec
 from fr_inference.report import (
     citations,
     found_by,
+    inversion_verdict,
     membership_figures,
     reach_figure,
     search_figures,
@@ -33,7 +34,7 @@ from fr_inference.report import (
 from fr_inference.report.glossary import Glossary
 from fr_inference.report.membership_verdict import in_order
 from fr_inference.report.ruling import capital
-from fr_inference.report.verdict import LABELS, MEANS, verdict
+from fr_inference.report.verdict import LABELS, MEANS, no_answer, verdict
 
 _FACE_PIXELS = 72
 _SHOWN = 12  # reconstructions in the report; all are beside it
@@ -211,12 +212,20 @@ def _membership(audit, thumbnails):
             for name, block in populations.items()
         ],
         **_slices(record['membership'].get('slices'), populations),
+        'no_answer': no_answer(record),
         'exposed': record.get('exposed'),
+        'least_p': _least_p(record.get('exposed')),
         'people': [
             {**person, 'faces': [_face(audit, row) for row in person['rows']] if thumbnails else []}
             for person in record.get('exposed', {}).get('people', ())
         ],
     }
+
+
+def _least_p(exposed):
+    """Whether no stranger scores as high as any of the people shown."""
+    shown = [person.get('p_value') for person in exposed['people']] if exposed else []
+    return bool(shown) and all(p and p * (1 + exposed['strangers']) < 1.5 for p in shown)
 
 
 def _reach(entries, found):
@@ -272,6 +281,7 @@ def _inversion(audit, thumbnails):
         sheet.append(row | {'faces': _cells(pictures) if thumbnails else []})
     searches = wording.searches(Outcome.from_json(record), wording.SEARCH_CONTROLS)
     shown: dict[str, Any] = {
+        'found_nobody': inversion_verdict.of(record).kind != LEAK,
         'sheet': sheet,
         'searches': searches,
         'knowing': wording.knowing(record['setting']),
@@ -331,7 +341,7 @@ def _membership_drawings(audit):
         chosen=bool(audit.record['provenance']['settings'].get('attacks')),
     )
     drawings = {'overview': membership_figures.overview(found)}
-    if any(cell.comparison is not None for row in rows for cell in row):
+    if any(cell.comparison or cell.people for row in rows for cell in row):
         drawings['who_learns'] = who_learns_figure.matrix(rows)
     if (shared := found_by.overlap(audit.comparisons)) is not None:
         drawings['found_by'] = found_by.draw(shared)

@@ -31,49 +31,59 @@ def recognised(entry: Mapping[str, Any]) -> bool:
 
 
 def in_words(found: Sequence[Mapping[str, Any]]) -> str:
-    """Returns how far the leak reaches: of each kind of change the last that is survived and the next.
+    """Returns how far the leak reaches: which copies are recognised, and which are not.
+
+    Every change of the figure is named once. Where the blind control decides, its figure is named, too.
 
     Args:
       found: `membership.reach` of `audit.json`.
     """
     by_name = {entry['change']: entry for entry in found}
-    if not recognised(by_name[UNCHANGED]):
+    as_it_is = by_name[UNCHANGED]
+    if not recognised(as_it_is):
         return (
             f'The photographs drawn for this figure are too few to follow the leak: it does not show in '
-            f'them as they are ({_figures(by_name[UNCHANGED])}).'
+            f'them as they are ({_why_lost(as_it_is)}).'
         )
-    kept, lost = _turning_points(by_name)
+    copies = [entry for entry in found if entry['change'] not in (UNCHANGED, OTHERS)]
+    kept = [f'{_label(entry)} ({entry["auc"]:.2f})' for entry in copies if recognised(entry)]
+    lost = [f'{_label(entry)} ({_why_lost(entry)})' for entry in copies if not recognised(entry)]
     sentences = []
     if kept:
-        sentences.append(f'A photograph is still recognised when it is {_listed(kept)}.')
+        sentences.append(
+            f'A photograph is recognised as it is (AUC {as_it_is["auc"]:.2f}), and still when it is '
+            f'{_listed(kept)}.'
+        )
     if kept and lost:
         sentences.append(f'It is not recognised for certain when it is {_listed(lost)}.')
     elif lost:
         sentences.append(
-            f'Only the unchanged photograph is recognised for certain '
-            f'({_figures(by_name[UNCHANGED])}), and no copy that is {_listed(lost)}.'
+            f'Only the unchanged photograph is recognised for certain ({_figures(as_it_is)}), and no '
+            f'copy that is {_listed(lost)}.'
         )
     others = by_name.get(OTHERS)
     if others is not None:
-        says = 'are recognised, too' if recognised(others) else 'are not recognised for certain'
-        sentences.append(f'Other photographs of the same people {says} ({_figures(others)}).')
+        says = (
+            f'are recognised, too ({_figures(others)})'
+            if recognised(others)
+            else f'are not recognised for certain ({_why_lost(others)})'
+        )
+        sentences.append(f'Other photographs of the same people {says}.')
     return ' '.join(sentences)
 
 
-def _turning_points(by_name):
-    """Of each kind, the strongest change up to which all are recognised, and the first that is not."""
-    kept: dict[str, Mapping[str, Any]] = {}
-    lost: dict[str, Mapping[str, Any]] = {}
-    for name, family in _FAMILIES.items():
-        if name not in by_name or family in lost:
-            continue
-        (kept if recognised(by_name[name]) else lost)[family] = by_name[name]
-    return list(kept.values()), list(lost.values())
-
-
-def _listed(entries):
-    parts = [f'{_label(entry)} ({_figures(entry)})' for entry in entries]
+def _listed(parts):
     return ' or '.join([', '.join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _why_lost(entry):
+    """The figures of a copy that is not recognised, and those of its control where that decides."""
+    blind = entry['blind']
+    if entry['auc_ci95'][0] <= 0.5:
+        return _figures(entry)
+    if entry['change'] == OTHERS and blind['auc_ci95'][0] > 0.5:
+        return f'{_figures(entry)}; the blind control fails: {_figures(blind)}'
+    return f'{_figures(entry)}; the blind control alone reaches {blind["auc"]:.2f}'
 
 
 def _label(entry):

@@ -9,8 +9,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from fr_inference.membership import usage
 from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison, first_of
-from fr_inference.report import inversion_verdict, membership_verdict
+from fr_inference.report import inversion_verdict, membership_verdict, wording
 from fr_inference.report.ruling import Reason, Ruling, capital
 
 MEANS = 'What it means'
@@ -274,22 +275,38 @@ def collection(record: Mapping[str, Any]) -> str:
     Returns:
       A sentence; '' where no collection was given.
     """
-    membership = record.get('membership', {})
-    if 'collection' not in membership:
-        return ''
-    if used := membership['collection']:
+    if why := no_answer(record):
+        return (
+            f'Collection: how many of its photographs were trained on is not known, because {why}.'
+        )
+    if used := record.get('membership', {}).get('collection'):
         low, high = used['share_ci95']
         return (
             f'Collection: about {100 * used["share"]:.0f} % of its {used["images"]:,} photographs of '
             f'{used["people"]:,} people were trained on (95 % interval {100 * low:.0f} to '
             f'{100 * high:.0f} %).'
         )
+    return ''
+
+
+def no_answer(record: Mapping[str, Any]) -> str:
+    """Returns why a collection that was given has no answer, behind the word 'because'; else ''.
+
+    Args:
+      record: the contents of `audit.json`.
+    """
+    membership = record.get('membership', {})
+    given = record.get('data', {}).get('collection', {})
+    if not membership or membership.get('collection') or not (given or 'collection' in membership):
+        return ''
     by = first_of(comparisons(record), 'image')
-    if by is not None and by.kind != LEAK:
-        why = 'the attack that would look for them shows no leak'
-    else:
-        why = (
-            'the attack recognises too few members beyond strangers, or the collection holds fewer than '
-            'ten people'
-        )
-    return f'Collection: how many of its photographs were trained on is not known, because {why}.'
+    if by is None:
+        return 'no attack on photographs was run that knows some members'
+    if not by.valid:
+        return f'the attack that would look for them is {wording.NOT_COUNTED}'
+    if by.kind != LEAK:
+        return 'the attack that would look for them shows no leak'
+    people = given.get('people', usage.LEAST_PEOPLE)
+    if people < usage.LEAST_PEOPLE:
+        return f'the collection holds {people} people, and {usage.LEAST_PEOPLE} are needed'
+    return 'the attack recognises too few members beyond strangers'

@@ -27,7 +27,8 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
     """Draws a cell for each access (columns) and knowledge (rows).
 
     A cell holds the AUC with its interval, what that says in a word, and below it the attack and its two
-    controls on one axis, whose dotted line is guessing. Everything is said in words and places, too: the
+    controls on one axis, whose dotted line is guessing. The last line is of the attack on several
+    photographs of a person. Everything is said in words and places, too: the
     colours may be lost.
 
     Args:
@@ -71,6 +72,11 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def _height(row):
+    people = max((len(_of_people(cell)) for cell in row), default=0)
+    return _of_photographs(row) + _LINE * people
+
+
+def _of_photographs(row):
     ran = [cell.comparison for cell in row if cell.comparison is not None]
     if not ran:
         return 0.31 + 0.42
@@ -86,6 +92,15 @@ def _words(one):
     return textwrap.wrap(wording.not_counted(one, short=True), _LETTERS + 2)
 
 
+def _of_people(cell):
+    """The lines on several photographs of a person, none where no such attack was run."""
+    one = cell.people
+    if one is None:
+        return []
+    says = f'{one.figures["auc"]:.2f} {wording.word(one.kind)}' if one.valid else 'not counted'
+    return textwrap.wrap(f'people: {says}', _LETTERS + 2)
+
+
 def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: float) -> None:
     one = cell.comparison
     middle = left + wide / 2
@@ -97,10 +112,14 @@ def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: fl
         box = FancyBboxPatch((left, top), wide, high, boxstyle=_BOX, linewidth=1, **more)
         axes.add_patch(box)
 
+    people = _of_people(cell)
+    for line, text in enumerate(people):
+        tint = COLOUR[cell.people.kind if cell.people and cell.people.valid else 'muted']
+        write(high - 0.1 - _LINE * (len(people) - 1 - line), text, fontsize=9, color=tint)
     if one is None:
         frame(facecolor='none', edgecolor=COLOUR['line'], linestyle='--')
         text = '\n'.join(textwrap.wrap(cell.missing, _LETTERS))
-        write(high / 2, text, fontsize=9, color=COLOUR['muted'])
+        write((high - _LINE * len(people)) / 2, text, fontsize=9, color=COLOUR['muted'])
         return
     tone = COLOUR[one.kind]
     frame(facecolor=COLOUR['soft'], edgecolor=tone)
@@ -115,7 +134,7 @@ def _draw(axes: Axes, cell: Cell, left: float, top: float, wide: float, high: fl
         down += _LINE
     _bars(axes, one, left + 0.07, top + down + 0.03, wide - 0.14)
     if not wording.combines(one):
-        write(high - 0.11, 'one attack', fontsize=9, color=COLOUR['muted'])
+        write(high - 0.11 - _LINE * len(people), 'one attack', fontsize=9, color=COLOUR['muted'])
 
 
 def _bars(axes, one, left, top, wide):

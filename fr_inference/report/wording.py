@@ -79,6 +79,12 @@ def knowing(setting: str) -> str:
     return _SETTINGS[setting][0]
 
 
+def holding(one: Comparison) -> str:
+    """Returns what an attacker holds and knows: for people also that it takes several photographs."""
+    several = 'from several photographs of a person, ' if one.unit == 'person' else ''
+    return f'{several}{knowing(one.setting)}'
+
+
 def judged(unit: str) -> str:
     """Returns what an attack judges.
 
@@ -136,6 +142,11 @@ def combines(one: Comparison) -> bool:
 def combination(one: Comparison) -> str:
     """Returns a combined attack within a sentence: 'the combination of all attacks on the file'."""
     return f'the combination of all attacks {seen(one.access, one.references)}'
+
+
+def called(one: Comparison) -> str:
+    """Returns an attack by its name within a sentence."""
+    return combination(one) if combines(one) else f'the attack "{one.title}"'
 
 
 def seen(access: str, references: bool = False) -> str:

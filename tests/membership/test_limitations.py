@@ -6,6 +6,7 @@ from fr_inference import config
 from fr_inference.membership import attacks, comparing, limitations
 from tests.membership.backbones import Plain, Small, crowd, labelled_of, target_of
 from tests.membership.test_comparing import views_of
+from tests.report.comparisons import BAD_NULL, comparison, on_people
 
 DISTANCES, PEOPLE = attacks.get('bn-distance'), attacks.get('people')
 SETTINGS = config.Settings(replicates=100)
@@ -14,34 +15,32 @@ SETTINGS = config.Settings(replicates=100)
 def test_numbers():
     for people, few in ((8, True), (24, False)):
         views = views_of(crowd(people=people), crowd(people=people, seed=1))
-        comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
-        found = limitations.of_numbers([comparison])
+        one, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
+        found = limitations.of_numbers([one])
         assert any('people on a side' in line for line in found) == few
         assert any('cannot be resolved (10,000 would be needed' in line for line in found)
-    assert limitations.of_numbers(
-        [dataclasses.replace(comparison, blind_scored=None, null_scored=None)]
-    )
+    assert limitations.of_numbers([dataclasses.replace(one, blind_scored=None, null_scored=None)])
 
 
 def test_every_comparison_counts():
     views = views_of(crowd(people=24), crowd(people=24, seed=1))
     few = views_of(crowd(people=8), crowd(people=8, seed=1))
-    comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
+    one, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
     other, _ = comparing.compare(PEOPLE, 'partial', few, SETTINGS)
-    assert len(limitations.of_numbers([comparison])) == 1
-    assert len(limitations.of_numbers([comparison, other])) == 2
+    assert len(limitations.of_numbers([one])) == 1
+    assert len(limitations.of_numbers([one, other])) == 2
 
 
 def test_attacks_that_could_not_be_run():
     views = views_of(crowd(images=1), crowd(images=1, seed=1))
-    comparison, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
-    (said,) = limitations.of_attacks([DISTANCES, PEOPLE], [comparison], references=False)
+    one, _ = comparing.compare(DISTANCES, 'partial', views, SETTINGS)
+    (said,) = limitations.of_attacks([DISTANCES, PEOPLE], [one], references=False)
     assert said.startswith('Agreement of embeddings: not run')
     assert PEOPLE.needs in said
     given = attacks.get('reference')
-    (said,) = limitations.of_attacks([DISTANCES, given], [comparison], references=False)
+    (said,) = limitations.of_attacks([DISTANCES, given], [one], references=False)
     assert said.startswith('No reference network')
-    (said,) = limitations.of_attacks([DISTANCES, given], [comparison], references=True)
+    (said,) = limitations.of_attacks([DISTANCES, given], [one], references=True)
     assert given.needs in said
 
 
@@ -60,3 +59,13 @@ def test_views():
     folded = dataclasses.replace(plain, target=target_of(Small()))
     (said,) = limitations.of_views(folded)
     assert said.startswith('small calls no flax.linen.BatchNorm')
+
+
+def test_that_nothing_was_found_is_no_proof():
+    quiet = comparison(over=(-0.04, 0.04))
+    (alone,) = limitations.of_nothing([quiet, comparison(null=BAD_NULL)])
+    assert alone.startswith('That this attack shows no leak')
+    (several,) = limitations.of_nothing([quiet, on_people(over=(-0.1, 0.1))])
+    assert several.startswith('That none of these 2 attacks shows a leak')
+    assert limitations.of_nothing([quiet, comparison()]) == []
+    assert limitations.of_nothing([comparison(null=BAD_NULL)]) == []

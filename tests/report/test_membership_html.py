@@ -113,7 +113,7 @@ def test_the_auxiliary_attack_shows_its_own_null():
 
 def test_a_newcomers_attack_appears_everywhere():
     text = html.unescape(page.render(demo.with_comparisons('easy', comparison(), brightness())))
-    assert 'nowing images of strangers only, the attack on photographs picks' in text
+    assert 'nowing images of strangers only, the attack on photographs (Brightness) picks' in text
     assert '<summary>Brightness</summary>' in text
     assert '<td class="knows">strangers only</td>' in text
     for name in ('overview', 'roc'):
@@ -164,7 +164,8 @@ def test_how_much_of_a_collection_was_used(used):
     }
     text = re.sub('<[^>]*>', '', page.render(demo.audit_of(record), thumbnails=False))
     if used is None:
-        assert 'Not resolvable: the attack shows no leak' in text
+        why = 'because the attack that would look for them shows no leak.'
+        assert f'How many of its photographs were trained on is not known, {why}' in text
     else:
         said = (
             "About 42 % of the collection's 2,000 photographs of 500 people were trained on (95 % "

@@ -141,15 +141,18 @@ def box_of(text):
 
 
 def test_the_first_screen_is_plain(audit, rendered):
-    """One word, its headline, what it means and the facts, without the field's terms."""
+    """One word, its headline, what it means and the facts; of the terms only attacks' names."""
     box, said = box_of(rendered), verdict(audit.record)
+    unnamed = box
+    for one in audit.comparisons:
+        unnamed = unnamed.replace(f'({one.title})', '')
     ((tone, word),) = re.findall(r'class="badge (\w+)">(\w+)<', rendered)
     assert tone == word == said.kind in ('leak', 'clear', 'open', 'invalid')
     assert f'<section class="verdict {word}"' in rendered
     assert f'{{ --tone: var(--{word})' in rendered
     plain = ('AUC', 'logit', 'TPR', 'cosine', 'Top-1', 'Fréchet', 'BatchNorm', 'fitted', 'gallery')
     for term in plain:
-        assert term not in box
+        assert term not in unnamed
     parts = [said.headline, *(page.labelled(sentence)[1] for sentence in said.sentences)]
     assert all(part.casefold() in box.casefold() for part in parts)
     places = [box.index(text) for text in ('What it means:', 'Given as members', 'Asked:')]
@@ -206,7 +209,7 @@ def test_parts_that_were_not_run_are_absent():
     record['membership'] = {'comparisons': [on_people().to_json()]}
     record['target']['norm_layers'] = []
     text = page.render(demo.audit_of(record))
-    assert text.count('<svg') == 2  # overview and ROC of the attack on people
+    assert text.count('<svg') == 3  # who learns what, overview and ROC of the attack on people
     assert 'Who is compared with whom' not in text
     assert 'How members and strangers differ' not in text
 
@@ -264,8 +267,26 @@ def test_exposed_people_stand_at_a_stated_error_rate():
     exposed = re.sub('<[^>]*>', '', exposed)
     found = demo.record_of('few')['exposed']
     assert f'{found["named"]} of {found["members"]} members' in exposed
-    assert f'beside\n{found["strangers"]} strangers, that at most 10 % of those named' in exposed
+    assert f'beside\n{found["strangers"]} strangers, that of those named at most 10 %' in exposed
+    assert 'are people who were not trained on, if strangers and members are alike other' in exposed
+    assert f'the least that {found["strangers"]} strangers allow' in exposed
     assert exposed.count(f'p = {found["people"][0]["p_value"]:.2g}') == len(found['people'])
+
+
+def test_p_values_are_the_least_only_where_all_are():
+    record = demo.record_of('few')
+    record['exposed']['people'][-1]['p_value'] *= 2
+    assert 'strangers allow' not in page.render(demo.audit_of(record), thumbnails=False)
+
+
+@pytest.mark.parametrize('nobody', [False, True])
+def test_that_a_search_finds_nobody_is_said_only_where_it_does(nobody):
+    record = demo.record_of('few')
+    if nobody:
+        record['inversion']['excess']['hit_rate_ci95'] = [-0.1, 0.1]
+    text = page.render(demo.audit_of(record), thumbnails=False)
+    assert ('this search finds nobody' in text) == nobody
+    assert text.count('does not prove') == nobody  # the limits of an audit say it of its attacks
 
 
 def test_records_without_scores_have_no_curves():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fr_inference.report.verdict import collection, verdict
+from fr_inference.report.verdict import collection, no_answer, verdict
 from tests.report import demo
-from tests.report.comparisons import BAD_NULL, comparison, data, record
+from tests.report.comparisons import BAD_NULL, comparison, data, on_people, record
 from tests.report.searches import search
 
 FITS = {'state': 'fits', 'trusted': True, 'remark': 'Fits.'}
@@ -171,8 +171,31 @@ def test_a_collection_is_answered_in_one_line():
         'Collection: about 42 % of its 2,000 photographs of 500 people were trained on (95 % interval '
         '31 to 55 %).'
     )
+
+
+@pytest.mark.parametrize(
+    ('one', 'people', 'why'),
+    [
+        (comparison(), 500, 'the attack recognises too few members beyond strangers'),
+        (comparison(), 9, 'the collection holds 9 people, and 10 are needed'),
+        (comparison(over=(-0.1, 0.1)), 9, 'the attack that would look for them shows no leak'),
+        (
+            comparison(null=BAD_NULL),
+            500,
+            'the attack that would look for them is not counted because a control failed',
+        ),
+        (on_people(), 500, 'no attack on photographs was run that knows some members'),
+    ],
+)
+def test_a_collection_without_an_answer_has_one_reason(one, people, why):
+    found = record(one) | {'data': {'collection': {'people': people}}}
+    if one.unit == 'image':  # what was not looked for is not in the record
+        found['membership']['collection'] = None
+    assert no_answer(found) == why
+    assert collection(found).endswith(f' is not known, because {why}.')
+
+
+def test_a_collection_of_an_older_record_has_a_reason_too():
+    found = record(comparison())
     found['membership']['collection'] = None
     assert 'recognises too few members' in collection(found)
-    silent = record(comparison(over=(-0.1, 0.1)))
-    silent['membership']['collection'] = None
-    assert collection(silent).endswith('because the attack that would look for them shows no leak.')

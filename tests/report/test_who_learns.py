@@ -68,60 +68,33 @@ def test_at_most_six_are_drawn():
     assert found == [*chosen, answers, *paper, best]
 
 
-LEAK = {'reach': (0.1, 0.5)}
-NONE = {'reach': (-0.1, 0.5)}
+def test_a_single_attack_stands_where_all_together_show_nothing_or_are_not_counted():
+    """The first that shows a leak, in the order of the report: neither the strongest nor by name."""
+    quiet = further('quiet', reach=(-0.1, 0.5))
+    first, strong = further('z'), further('a', figures=block(0.99, 0.98, 1.0), over=(0.4, 0.5))
+    for together in (
+        combined('answers', further=True, null=BAD_NULL),
+        combined('answers', over=(-0.1, 0.1)),
+    ):
+        assert cells(together, quiet, first, strong)[2][0] == 'z/partial'
+        fixed = who_learns.fixed_for([first, strong, together], 'answers', False, 'partial')
+        assert fixed is together  # two audits are compared by the same attack
+        assert cells(quiet, together)[2][0] == together.key
+    sound = combined('answers')
+    assert cells(first, sound)[2][0] == sound.key
+    # Each knowledge is decided by itself.
+    elsewhere = combined('answers', setting='strangers', null=BAD_NULL)
+    assert cells(elsewhere, sound, first)[0][0] == elsewhere.key
 
 
-@pytest.mark.parametrize(
-    ('found', 'words'),
-    [
-        (
-            [combined(), further(**LEAK)],
-            'Somebody who only receives embeddings picks the member in 80 of 100 cases (75 to 85) '
-            'knowing some of the training images. Somebody who holds the file can do the same, and '
-            'picks the member in 80 of 100 cases (75 to 85) knowing some of the training images.',
-        ),
-        (
-            [combined(over=(-0.1, 0.1)), further(**NONE)],
-            'Somebody who only receives embeddings: the attack "The norm" shows no leak; it picks the '
-            'member in 80 of 100 cases (75 to 85). Somebody who holds the file: the combination of all '
-            'attacks on the file shows no leak; it picks the member in 80 of 100 cases (75 to 85).',
-        ),
-        (
-            [combined(over=(-0.1, 0.1)), further(**LEAK)],
-            'Somebody who holds the file can do the same; the combination of all attacks on the file '
-            'shows no leak.',
-        ),
-        (
-            [combined(over=(-0.1, 0.1)), comparison(further=True, headline=False)],
-            'training images. A single attack does so; the combination of all attacks shows no leak.',
-        ),
-        (
-            [combined(), further(null=BAD_NULL)],
-            'Somebody who only receives embeddings: nothing can be said, because a control of each',
-        ),
-        (
-            [combined(), comparison(further=True)],
-            'What is learned by somebody who only receives embeddings was not measured.',
-        ),
-        (
-            [combined(), further(**LEAK), further('reference', references=True, **LEAK)],
-            'knowing some of the training images and in 80 (75 to 85) with a reference network.',
-        ),
-        (
-            [combined(), further(**LEAK), further(setting='strangers', **LEAK)],
-            'some of the training images and in 80 (75 to 85) knowing images of strangers only.',
-        ),
-        (
-            [combined(), further('a', **NONE), further('b', null=BAD_NULL)],
-            'none of 2 attacks on the embeddings shows a leak (1 of them is not counted because a '
-            'control failed); the attack "The a" picks the member in',
-        ),
-    ],
-)
-def test_a_sentence_for_each_access(found, words):
-    assert words in who_learns.to_whom(found)
-
-
-def test_audits_of_before_say_nothing_of_it():
-    assert who_learns.to_whom([comparison(), comparison(setting='auxiliary'), on_people()]) == ''
+def test_attacks_on_people_have_the_access_that_they_were_run_with():
+    rows = who_learns.cells(
+        [on_people(), on_people(access='answers', null=BAD_NULL)],
+        references=False,
+        shadow=False,
+        chosen=False,
+    )
+    found = [cell.people and cell.people.access for cell in rows[2]]
+    assert found == ['answers', None, 'file', None]
+    assert [cell.people for cell in rows[0]] == [None] * 4
+    assert rows[2][2].comparison is None

@@ -4,7 +4,7 @@ import html
 import re
 
 from fr_inference.report import who_learns, who_learns_figure
-from tests.report.comparisons import BAD_NULL, block, combined, further
+from tests.report.comparisons import BAD_NULL, block, combined, further, on_people
 
 
 def words_of(*found):
@@ -32,3 +32,13 @@ def test_a_single_attack_says_so():
     _, words = words_of(further())
     assert 'one attack' in words
     assert 'one attack' not in words_of(combined())[1]
+
+
+def test_the_attack_on_people_is_a_line_of_its_own():
+    _, words = words_of(combined(), on_people())
+    assert 'people: 0.90 leak' in words
+    assert 'one attack' not in words
+    drawn, alone = words_of(on_people(null=BAD_NULL))
+    assert ' '.join(alone).count('people: not counted') == 1
+    assert '0.90' not in ' '.join(alone)
+    assert 'var(--leak)' not in drawn
