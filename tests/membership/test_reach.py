@@ -207,6 +207,6 @@ def test_drawn_people_are_whole_and_bounded(images):
 def test_what_the_planted_leak_says(found):
     said = reach_figure.in_words(found.membership['reach'])
     survived, lost = said.split('It is not recognised')
-    assert 'mirrored (AUC 1.00' in survived
+    assert 'mirrored (1.00)' in survived
     assert 'cropped to 80 %' not in survived
     assert 'cropped to' in lost
