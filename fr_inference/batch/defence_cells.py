@@ -20,7 +20,7 @@ _SETTINGS = ('partial', 'auxiliary')
 
 
 def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
-    """Returns the attack that was fixed for each access and knowledge, and the first one on people.
+    """Returns the attacks that were fixed for each access and knowledge, and the first ones on people.
 
     One that was chosen by what it finds would be another one in another backbone.
     In the file of a backbone without statistics there is nothing more to see than its embeddings show:
@@ -39,9 +39,13 @@ def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
             one = who_learns.fixed_for(found, seen, references, setting)
             if one is not None:
                 several.append(_cell(one) | {'access': access, 'stands_in': stands_in})
-    people = next((one for one in found if (one.unit, one.setting) == ('person', 'partial')), None)
-    if people is not None and people.access in bound:
-        several.append(_cell(people) | {'stands_in': False})
+    for access in bound:
+        stands_in = access == 'file' and not record['target']['norm_layers']
+        place = ('person', 'partial', 'answers' if stands_in else access)
+        of_people = (one for one in found if (one.unit, one.setting, one.access) == place)
+        people = next(of_people, None)
+        if people is not None:
+            several.append(_cell(people) | {'access': access, 'stands_in': stands_in})
     return several
 
 
@@ -60,9 +64,8 @@ def _cell(one: Comparison) -> Cell:
 
 
 def same_place(cell: Cell, others: Sequence[Cell]) -> Cell | None:
-    """Returns the cell of the same access and knowledge; of people that of whatever access."""
-    names = ('unit', 'setting') if cell['unit'] == 'person' else what_helps.PLACE
-    alike = (one for one in others if all(one[name] == cell[name] for name in names))
+    """Returns the cell of the same unit, access and knowledge."""
+    alike = (one for one in others if all(one[name] == cell[name] for name in what_helps.PLACE))
     return next(alike, None)
 
 

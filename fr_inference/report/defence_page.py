@@ -40,22 +40,21 @@ def render(record: Mapping[str, Any]) -> str:
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The attacks in the undefended backbone, one a column: the holder of the file first."""
     cells = rows[0]['cells']
-    found = [
+    return [
         cell
+        for unit in ('image', 'person')
         for access in ('file', 'answers')
         for cell in cells
-        if (cell['unit'], cell['access']) == ('image', access)
+        if (cell['unit'], cell['access']) == (unit, access)
     ]
-    return found + [cell for cell in cells if cell['unit'] == 'person']
 
 
 def _called(column):
-    if column['unit'] == 'person':
-        return ('Attack on people', 'several photographs of each')
     who = capital(wording.somebody(column['access'], column['references']))
-    return who.replace(
-        'Somebody who ', ''
-    ).capitalize(), f'knows {wording.knows(column["setting"])}'
+    who = who.replace('Somebody who ', '').capitalize()
+    if column['unit'] == 'person':
+        return who, 'has several photographs of each person'
+    return who, f'knows {wording.knows(column["setting"])}'
 
 
 def _line(row, columns, numbers):
@@ -67,8 +66,8 @@ def _line(row, columns, numbers):
 def _figure(row, column):
     if column['access'] not in row['binds']:
         return _none('does not bind whoever holds the file')
-    names = ('unit', 'setting') if column['unit'] == 'person' else what_helps.PLACE
-    cell = next((one for one in row['cells'] if all(one[n] == column[n] for n in names)), None)
+    same = (one for one in row['cells'] if all(one[n] == column[n] for n in what_helps.PLACE))
+    cell = next(same, None)
     if cell is None:
         return _none('not run')
     why = '' if cell['excess'] else 'without a control'
