@@ -1,6 +1,5 @@
 """One attack in one setting, beside its own controls: the only place where the two are paired."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -146,8 +145,11 @@ def _auxiliary(attack, views, seed):
     if target is None:
         return None
     blind = null = None
-    with contextlib.suppress(errors.InputError):  # features of another length: no control
+    try:
         blind = transfer_attack(attack, learned, shadow.in_blind, views.in_blind, judged, seed)
+    except errors.InputError as error:
+        if error.field != 'shadow':  # features of another length: no control
+            raise
     if len(labelled.people_in(learned.identities, ~learned.member)) >= 2:
         strangers = controls.null(views.in_target, seed)
         null = transfer_attack(
