@@ -51,6 +51,7 @@ def provenance_of(
         'seed': settings.seed,
         'settings': dataclasses.asdict(settings),
         'target_sha256': target.sha256 or checkpointing.digest(target.variables),
+        **({'target_answers': target.answers.to_json()} if target.answers else {}),
         'blind': {
             'name': blind.name,
             'sha256': blind.sha256 or checkpointing.digest(blind.variables),

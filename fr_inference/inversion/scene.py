@@ -105,7 +105,10 @@ def make(
     """
     errors.one_of('space', space, SPACES)
     # Compiled programs live on: they must not keep the target's weights.
-    return _make(generator, target.apply, target.input, space, psi)
+    scene = _make(generator, target.apply, target.input, space, psi)
+    if target.answers:  # the weights are those of the backbone that answers otherwise
+        scene = dataclasses.replace(scene, kind=f'{scene.kind}, answers: {target.answers}')
+    return scene
 
 
 @functools.lru_cache(maxsize=32)
