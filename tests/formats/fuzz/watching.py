@@ -171,9 +171,16 @@ def _wrong_line(error):
 
 
 def _forget_peak():
+    forgets_peaks()
+    return _peak()
+
+
+def forgets_peaks() -> bool:
+    """Whether this kernel lets a process forget its peak; otherwise only new peaks are seen."""
     with contextlib.suppress(OSError):
         pathlib.Path('/proc/self/clear_refs').write_text('5')
-    return _peak()
+        return True
+    return False
 
 
 def _peak():
