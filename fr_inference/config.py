@@ -413,6 +413,13 @@ class Latents(Config):
         'w', 'Latents that are improved.', 'search', choices='fr_inference.inversion.scene:SPACES'
     )
     psi: float = option(1.0, 'Truncation of the random latents.', 'search', above=0)
+    framing: str | None = option(
+        None,
+        "What the generator's pictures show: face, cut as the backbone expects it, or ffhq, the whole "
+        'head as in FFHQ, of which the search cuts the face (default: ffhq from 256 pixels on).',
+        'search',
+        choices='fr_inference.inversion.framing:FRAMINGS',
+    )
     search_batch: int = option(
         64, 'Candidates computed at a time on each device; bounds memory.', 'machine', low=1
     )

@@ -102,7 +102,13 @@ class Searching:
     @property
     def _scene(self):
         how = self.how
-        return scenes.make(self.generator.module, self.target, space=how.space, psi=how.psi)
+        return scenes.make(
+            self.generator.module,
+            self.target,
+            space=how.space,
+            psi=how.psi,
+            framing=how.framing,
+        )
 
     @property
     def _optimiser(self):
