@@ -406,9 +406,6 @@ class Latents(Config):
         'search',
         choices='fr_inference.inversion.candidate:OPTIMISERS',
     )
-    averaged: bool = option(
-        False, "Keep the mean of the path's last half in place of its best latent.", 'search'
-    )
     space: str = option(
         'w', 'Latents that are improved.', 'search', choices='fr_inference.inversion.scene:SPACES'
     )

@@ -140,7 +140,6 @@ def beginning(scene: Scene, optimiser: Optimiser) -> Program:
             'step': jnp.zeros((), jnp.int32),
             'white': white,
             'memory': transformation.init(white),
-            'average': white,
             'best': white,
             'best_value': jnp.asarray(-jnp.inf),
         }
@@ -174,7 +173,6 @@ def advancing(scene: Scene, pictures: int, term: str, optimiser: Optimiser, coun
             'step': state['step'] + 1,
             'white': white,
             'memory': memory,
-            'average': averaged(state['average'], white, state['step'] + 1 - optimiser.steps // 2),
             'best': jnp.where(better, state['white'], state['best']),
             'best_value': jnp.where(better, found, state['best_value']),
         }
@@ -184,20 +182,6 @@ def advancing(scene: Scene, pictures: int, term: str, optimiser: Optimiser, coun
         return jax.lax.scan(functools.partial(step, constants), state, length=count)
 
     return advance
-
-
-def averaged(average: jax.Array, latest: jax.Array, count: jax.Array) -> jax.Array:
-    """Returns the mean of `count` latents: `average` is that of all but the latest of them.
-
-    Up to the first that counts it is the latest. After ALSUV, arXiv 2407.02403: the mean of a path lies
-    where the objective is flat, and is believed by other backbones as well.
-
-    Args:
-      average: [...] float32.
-      latest: [...] float32.
-      count: [] int32; below 1 while none counts.
-    """
-    return average + (latest - average) / jnp.maximum(count, 1).astype(average.dtype)
 
 
 def first_look(scene: Scene, pictures: int) -> Program:
@@ -211,30 +195,23 @@ def first_look(scene: Scene, pictures: int) -> Program:
     return terms
 
 
-def looking(scene: Scene, pictures: int, term: str, average: bool = False) -> Program:
+def looking(scene: Scene, pictures: int, term: str) -> Program:
     """Returns the program of the last look.
 
-    From a candidate's state to what is kept of the better one of its last latent and its best so far,
-    or of the average: 'objective' [], 'logit' [] of the picture that was not moved (absent without a
-    guide), 'embedding' [D] of it, 'image' [R, R, 3] uint8 and 'latent'.
-
-    Args:
-      scene: generator before target.
-      pictures: moved ones that the objective is averaged over.
-      term: of the goal.
-      average: whether the mean of the path's last half is kept, whatever its objective.
+    From a candidate's state to what is kept of the better one of its last latent and its best so far:
+    'objective' [], 'logit' [] of the picture that was not moved (absent without a guide), 'embedding'
+    [D] of it, 'image' [R, R, 3] uint8 and 'latent'.
     """
 
     def judge(constants, state):
         key = jax.random.fold_in(rng.stream(constants.key, 'last look'), state['draw'])
         # The best so far was called so by its own few pictures; both are judged by new ones.
-        names = ('average',) if average else ('white', 'best')
-        some = jnp.stack([state[name] for name in names])
+        two = jnp.stack([state['white'], state['best']])
         values, _ = jax.vmap(
             lambda white: value(scene, pictures, term, constants, white, state['wanted'], key)
-        )(some)
+        )(two)
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        chosen = some[jnp.argmax(values)]  # of equals the last latent
+        chosen = two[jnp.argmax(values)]  # of equals the last latent
         latent = prior.to_latent(constants.prior, chosen)
         image = scene.render(constants.generator, latent)
         still = scenes.transform(key, image, scene.input, scenes.STILL)

@@ -21,12 +21,11 @@ from fr_inference.runs import Progress
 
 _BLOCK = 4096  # random latents compared with all wanted embeddings at once
 _LONGEST = 10  # steps between two looks at the clock
-_LOOKED_AT = ('draw', 'wanted', 'white', 'average', 'best')
 # Options that leave a search as it is, or that the descriptions of its goal and of its subject hold.
 _NOT_DESCRIBED = {
     *('search_batch', 'untrained', 'sweep', 'targeted'),
     *('membership', 'centres', 'strength', 'prior'),
-    *('space', 'psi', 'framing'),
+    *('space', 'psi'),
 }
 
 
@@ -156,7 +155,7 @@ def run(
         progress=progress,
     )
     seconds = time.monotonic() - started
-    look = mapped(candidate.looking, scene, how.pictures, goal.term, how.averaged)
+    look = mapped(candidate.looking, scene, how.pictures, goal.term)
     found = _select(look, how, state, len(wanted))
     return dataclasses.replace(found, seconds=seconds, candidate_steps=steps_here * count)
 
@@ -211,7 +210,7 @@ def _segment(steps):
 def _select(look, how, state, groups):
     """Looks at the candidates afresh and keeps the best of each group that are not alike."""
     candidates = state['candidates']
-    found = look({name: candidates[name] for name in _LOOKED_AT})
+    found = look({name: candidates[name] for name in ('draw', 'wanted', 'white', 'best')})
     size = how.candidates
     chosen = np.concatenate(
         [

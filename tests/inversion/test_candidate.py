@@ -84,12 +84,3 @@ def test_targets_of_one_module_share_what_is_compiled():
     other = dataclasses.replace(target, name='other', variables={})
     assert scene.make(generator.module, target) is scene.make(generator.module, other)
     assert scene.make(generator.module, target, psi=0.5) is not scene.make(generator.module, target)
-
-
-def test_the_average_is_that_of_the_last_half():
-    path = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
-    average = path[0]
-    for step, latest in enumerate(path):
-        average = candidate.averaged(average, latest, step + 1 - len(path) // 2)
-        kept = path[min(3, step) : step + 1]
-        np.testing.assert_allclose(average, kept.mean(0), rtol=1e-5)
