@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import jax
 
-from fr_inference.kernels import folded, phases, seam, shifted_depthwise
+from fr_inference.kernels import folded_filter, phases, seam, shifted_depthwise
 from fr_inference.kernels.seam import Form
 
 # Name -> operation -> how it is computed.
@@ -23,8 +23,8 @@ FORMS = {
     'folded': {
         'upsample': Form(phases.upsample),
         'downsample': Form(phases.downsample),
-        'upsample_conv': Form(folded.upsample_conv),
-        'downsample_conv': Form(folded.downsample_conv),
+        'upsample_conv': Form(folded_filter.upsample_conv),
+        'downsample_conv': Form(folded_filter.downsample_conv),
     },
     'shifts': {'depthwise': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
 }

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.kernels import folded
+from fr_inference.kernels import folded_filter
 from fr_inference.models import stylegan2_ops as ops
 from tests.kernels.agreement import agree, draw
 
@@ -16,7 +16,7 @@ FEW = settings(max_examples=5)
 
 
 def against_plain(name, *arguments):
-    agree(getattr(folded, name), getattr(ops, name).__wrapped__, *arguments)
+    agree(getattr(folded_filter, name), getattr(ops, name).__wrapped__, *arguments)
 
 
 @FEW
@@ -41,4 +41,4 @@ def test_fold_is_the_full_convolution_with_the_filter():
     for i in range(3):
         for j in range(3):
             expected[i : i + 4, j : j + 4] += taps[..., None, None] * kernel[i, j]
-    np.testing.assert_allclose(folded.fold(kernel, 4.0), 4 * expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(folded_filter.fold(kernel, 4.0), 4 * expected, rtol=1e-5, atol=1e-6)
