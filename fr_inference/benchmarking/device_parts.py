@@ -273,7 +273,7 @@ def search_large_peer(check: Check) -> None:
 
 def search_forms(check: Check) -> None:
     """The same steps with other forms of StyleGAN2's resampling."""
-    for name in ('folded', 'phases'):
+    for name in ('plain', 'phases'):
         with other_forms.taken(name, check.device.platform):
             (task,) = inversion_speed.tasks(
                 _generator(check, 0), check.backbone('iresnet50'), check.sizes.candidates[:1]

@@ -11,9 +11,12 @@ import jax
 
 from fr_inference.kernels import folded_filter, phases, seam, shifted_depthwise
 from fr_inference.kernels.seam import Form
+from fr_inference.models import stylegan2_ops as ops
 
+_RESAMPLING = (ops.upsample, ops.downsample, ops.upsample_conv, ops.downsample_conv)
 # Name -> operation -> how it is computed.
 FORMS = {
+    'plain': {one.__name__: Form(cast(Any, one).__wrapped__) for one in _RESAMPLING},
     'phases': {
         'upsample': Form(phases.upsample),
         'downsample': Form(phases.downsample),

@@ -44,11 +44,8 @@ def measure(
         'downsample_conv, 1x1': (ops.downsample_conv, (large, point)),
     }
     lowered = {}
-    for form in ('as it is', 'phases', 'folded'):
+    for form in ('plain', 'phases', 'folded'):
         for name, (operation, given) in asked.items():
-            if form == 'as it is':
-                lowered[name, form] = _lowered(operation, given)
-                continue
             if form == 'folded' and name in ('upsample', 'downsample'):
                 continue  # the same as in phases
             with other_forms.taken(form, platform):

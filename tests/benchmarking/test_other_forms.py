@@ -18,11 +18,11 @@ def lowered(platform):
 
 @pytest.mark.parametrize('platform', ['cuda', 'gpu'])
 def test_forms_are_taken_and_given_back(platform):
-    assert 'convolution' in lowered('cuda')
-    assert 'convolution' not in lowered('cpu')
-    with other_forms.taken('phases', platform):
-        assert 'convolution' not in lowered('cuda')
-    assert 'convolution' in lowered('cuda')
+    assert 'convolution' in lowered('tpu')
+    assert 'convolution' not in lowered('cuda')
+    with other_forms.taken('plain', platform):
+        assert 'convolution' in lowered('cuda')
+    assert 'convolution' not in lowered('cuda')
 
 
 @pytest.mark.parametrize('name', other_forms.FORMS)
