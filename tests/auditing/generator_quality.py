@@ -52,8 +52,9 @@ def nearness(samples: np.ndarray, training: np.ndarray, strangers: np.ndarray) -
       strangers: [K, D], one photograph a person.
 
     Returns:
-      'sample_P' and 'stranger_P': P % quantile of the cosine to the nearest training photograph; 'nearer_to_training': share of the samples that are nearer to
-      one of K training photographs than to any of the K strangers, 0.5 where nobody is reproduced.
+      'sample_P' and 'stranger_P': P % quantile of the cosine to the nearest training photograph;
+      'nearer_to_training': share of the samples that are nearer to one of K training photographs than
+      to any of the K strangers, 0.5 where nobody is reproduced.
     """
     found = {}
     for name, points in (('sample', samples), ('stranger', strangers)):
