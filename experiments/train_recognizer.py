@@ -15,7 +15,7 @@ from fr_inference.cli import bars, description, folders, options, program
 from fr_inference.data import sources
 from fr_inference.measuring import convention
 from fr_inference.program_config import Network, RecognizerTraining
-from fr_inference.training import held_out, recognizer, records
+from fr_inference.training import held_out, private, recognizer, records
 from fr_inference.weights import native_targets
 
 
@@ -30,6 +30,7 @@ def main(flags: options.Flags) -> None:
     )
     network = flags.read(Network)
     start = recognizer.start(network, how.seed)
+    private.check(how, start)
     if network.init is not None:
         print(description.line(start))
         fit = convention.check(start, faces, seed=how.seed, skip_bad=asked.skip_bad)
