@@ -1,19 +1,24 @@
 """Training with differential privacy: who takes part in a step, and what is guaranteed.
 
-DP-SGD (Abadi et al., arXiv 1607.00133): each unit's gradient is clipped to a norm, their sum gets Gaussian
-noise. A unit is an image, or a person with all images (user-level privacy: McMahan et al., arXiv
-1710.06963; Xu et al., "Learning to Generate Image Embeddings with User-level Differential Privacy", CVPR
-2023, arXiv 2211.10844). Each unit takes part in a step with the same probability, on its own (Poisson
-sampling). The batch is padded to the largest sample that the run will draw, and no sample is cut, so that
-the accountant's assumption holds.
+DP-SGD (Abadi et al., arXiv 1607.00133): the gradient of each unit is clipped to a norm, and their sum
+gets Gaussian noise. A unit is an image, or a person with all images (user-level privacy: McMahan et al.,
+arXiv 1710.06963; for embeddings of faces, Xu et al., arXiv 2211.10844). Each unit takes part in a step
+with the same probability, independently of the others (Poisson sampling). The batch is padded to the
+largest sample that the run will draw, and no sample is cut: the accountant's assumption holds.
 
-What epsilon covers: the weights of the backbone after any step, and of the class centres, which are
-trained alike. Neighbours differ by one unit's images; mirrored and erased copies of an image are the same
-unit, two files with the same photograph are two. It does not cover: the checkpoint that training starts
-from, which is taken as public; the numbers of images and people, and who has a class centre; the loss and
-accuracy shown while training (target.json does not record them); members.csv, which lists the training
-images, and `state/`, which holds the secret of the draws: hand on neither. The draws are pseudo-random
-and the noise is float32, where the theory asks for ideal ones, as in other libraries of the field.
+What epsilon covers: the weights of the backbone after any step, and the class centres, which are trained
+in the same way. Two sets are neighbours when they differ by the images of one unit. Mirrored and erased
+copies of an image belong to its unit; two files of the same photograph are two units.
+
+What it does not cover:
+- the checkpoint that training starts from, which is taken as public;
+- the numbers of images and people, and which people have a class centre;
+- the loss and accuracy shown while training, which target.json does not record;
+- members.csv, which lists the training images, and `state/`, which holds the secret of the draws.
+  Publish neither.
+
+The draws are pseudo-random and the noise is float32, where the theory asks for ideal ones, as in the
+other libraries of the field.
 """
 
 import dataclasses

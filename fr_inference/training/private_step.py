@@ -29,9 +29,9 @@ _GRADIENT_BYTES = 1 << 30
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PrivateState(State):
-    """A state with the secret from which steps draw, [4] uint32: two for the noise, all for the samples."""
+    """A state with the secret of the draws, [4] uint32: the noise uses two words, the samples all."""
 
-    secret: jax.Array
+    secret: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +74,10 @@ def make_step(
       mechanism: how the sum is made private.
 
     Returns:
-      `jax.jit` of (PrivateState, (images [U, M, H, W, 3] uint8, labels [U] int32, example ids [U, M] int32,
-      present [U, M] bool), seed) -> (state, metrics), which takes the state away. U units of M images; U
-      is a multiple of the mesh's devices. A unit without a present image changes nothing. Metrics are
-      means over the units that are there.
+      `jax.jit` of (PrivateState, (images [U, M, H, W, 3] uint8, labels [U] int32, example ids [U, M]
+      int32, present [U, M] bool), seed) -> (state, metrics), which takes the state away. U units of M
+      images; U is a multiple of the mesh's devices. A unit without a present image changes nothing.
+      Metrics are means over the units that are there.
     """
     module = cast(nn.Module, target.module)
     recipe = dataclasses.replace(recipe, seed=0, noise_seed=None)
@@ -97,7 +97,8 @@ def _compiled(module, input, recipe, per_epoch, mesh, mechanism):
         cosine = margins.cosines(embeddings, weights['centres'])
         labels = jnp.full(len(images), label)
         logits = margins.logits(cosine, labels, margin)
-        share = present / jnp.maximum(present.sum(), 1).astype(jnp.float32)
+        share = present.astype(jnp.float32)
+        share /= jnp.maximum(share.sum(), 1)
         losses = margins.cross_entropy(logits, labels, recipe.label_smoothing)
         return share @ losses, share @ (cosine.argmax(-1) == labels).astype(jnp.float32)
 
@@ -167,7 +168,7 @@ def clipped_sum(
             recognizer_step.stay(gradient, still),
             gradient,
         )
-        norm = optax.global_norm(gradient)
+        norm = jnp.sqrt(sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(gradient)))
         factor = jnp.minimum(1.0, clip_norm / jnp.maximum(norm, 1e-12))
         there = unit[2].any().astype(jnp.float32)
         figures = jnp.stack([loss * there, accuracy * there, there])
@@ -181,11 +182,11 @@ def clipped_sum(
     chunks = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), units)
     nothing = jax.tree.map(jnp.zeros_like, weights), jnp.zeros(3)
     total, _ = jax.lax.scan(add, nothing, chunks)
-    return cast(tuple[Any, jax.Array], total)
+    return total
 
 
 def noise_like(tree: Any, secret: jax.Array, step: jax.Array) -> Any:
-    """Returns standard normal numbers in the shape of a pytree, drawn from a secret [4] uint32 and a step."""
+    """Returns standard normal numbers in the shape of a pytree, of a secret [4] uint32 and a step."""
     key = jax.random.wrap_key_data(secret[:2], impl='threefry2x32')
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.fold_in(key, step), len(leaves))

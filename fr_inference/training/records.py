@@ -23,8 +23,8 @@ def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
     """Returns the recipe that a checkpoint records, under another seed.
 
     The default recipe takes the place of None, and of a record with none of a recipe's settings. Earlier
-    versions recorded the margin as its four numbers. A private recipe is that of the recorded noise, with
-    draws of the seed: a shadow is to be like the target, and protects nobody.
+    versions recorded the margin as its four numbers. A private recipe takes the recorded noise, and
+    draws by the seed: a shadow is to be like the target, and protects nobody.
 
     Raises:
       InputError: for settings that are not ours.
