@@ -206,7 +206,7 @@ class Network(Fitting, Part, Pixels):
     embedding: int | None = option(None, 'Length of the embedding.', 'target', low=1)
     norm: str | None = option(
         None,
-        'Normalisation layers (IResNet).',
+        'Normalisation layers (IResNet and MobileFaceNet).',
         'target',
         choices='fr_inference.models.layers:NORMALIZATIONS',
     )
