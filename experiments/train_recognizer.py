@@ -2,6 +2,10 @@
 
   python -m experiments.train_recognizer --faces=FACES --arch=iresnet50 --out=FOLDER
   python -m experiments.train_recognizer --faces=FACES --init=BACKBONE --epochs=3 --out=FOLDER
+  python -m experiments.train_recognizer --faces=FACES --norm=group --epsilon=8 --out=FOLDER
+
+The third trains with differential privacy. Epsilon covers the backbone alone: publish neither members.csv
+nor state/ (fr_inference/training/private.py says what else it leaves out).
 
 Writes a native checkpoint with the list of its training images (members.csv), and prints the accuracy on
 the held-out people. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command continues.
@@ -15,6 +19,7 @@ from fr_inference.cli import bars, description, folders, options, program
 from fr_inference.data import sources
 from fr_inference.measuring import convention
 from fr_inference.program_config import Network, RecognizerTraining
+from fr_inference.report import privacy_words
 from fr_inference.training import held_out, private, recognizer, records
 from fr_inference.weights import native_targets
 
@@ -49,6 +54,8 @@ def main(flags: options.Flags) -> None:
     members = records.training_members(faces, skip_bad=asked.skip_bad)
     native_targets.save_target(out, trained, members=members)
     print(f'{errors.called(str(out))}: {trained.architecture}, {len(members)} training images')
+    if how.private:
+        print(privacy_words.sentences(trained.recipe, ()))
     if others is not None:
         found = held_out.verify(trained, others, seed=how.seed, progress=bars.progress)
         print(f'held-out people: {found}')
