@@ -4,8 +4,8 @@
   python -m experiments.train_recognizer --faces=FACES --init=BACKBONE --epochs=3 --out=FOLDER
   python -m experiments.train_recognizer --faces=FACES --norm=group --epsilon=8 --out=FOLDER
 
-The third trains with differential privacy. Epsilon covers the backbone alone: publish neither members.csv
-nor state/ (fr_inference/training/private.py says what else it leaves out).
+The third trains with differential privacy. Epsilon covers the backbone alone: publish neither
+members.csv nor state/ (fr_inference/training/private.py says what else it leaves out).
 
 Writes a native checkpoint with the list of its training images (members.csv), and prints the accuracy on
 the held-out people. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command continues.

@@ -150,7 +150,7 @@ def train(
 
     def batch_at(done):
         if draws is not None:
-            size = private_step.padded(draws.largest, mesh.size)
+            size = private_step.padded(draws.largest, mesh)
             return devices.batch_on_mesh(draws.reader(done, size, images, labels), size, mesh)
         epoch, within = divmod(done, per_epoch)
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]

@@ -61,7 +61,7 @@ def by_hand(images, labels, present):
     return total, clipped
 
 
-summed = jax.jit(functools.partial(private_step.clipped_sum, squares, CLIP, STILL))
+summed = jax.jit(functools.partial(private_step.clipped_sum, squares, CLIP, STILL, 16))
 
 
 def difference(first, second):
@@ -111,9 +111,12 @@ def test_noise_is_normal_and_of_the_secret_and_the_step():
         assert difference(first, other) > 100
 
 
-@pytest.mark.parametrize(('units', 'devices', 'rows'), [(1, 2, 2), (17, 1, 18), (70, 2, 72)])
-def test_padding_is_small_and_even(units, devices, rows):
-    assert private_step.padded(units, devices) == rows
+@pytest.mark.parametrize(
+    ('units', 'size', 'rows'), [(1, 2, 2), (5, 1, 6), (18, 2, 18), (70, 2, 72)]
+)
+def test_padding_is_small_and_even(units, size, rows):
+    """In chunks of 4, or fewer, on each of the CPUs."""
+    assert private_step.padded(units, devices.training_mesh(size)) == rows
 
 
 SPEC = 'procedural:easy,people=6,images=4,size=16,seed=2'
