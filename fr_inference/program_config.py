@@ -396,7 +396,7 @@ class Benchmark(Profiling):
         'scoring',
         'What is measured.',
         'measured',
-        choices=('scoring', 'inversion', 'training', 'loading'),
+        choices=('scoring', 'inversion', 'training', 'private-training', 'loading'),
     )
     arch: tuple[str, ...] = option(
         ('iresnet50', 'mobilefacenet_prelu'),

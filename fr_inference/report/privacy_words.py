@@ -49,18 +49,14 @@ def sentences(recipe: Mapping[str, Any] | None, found: Sequence[Comparison]) -> 
     privacy = (recipe or {}).get('privacy')
     if not isinstance(privacy, Mapping):
         return ''
-    epsilon, delta, most = (privacy.get(key) for key in ('epsilon', 'delta', 'images_of_a_person'))
-    unit = privacy.get('unit')
-    if epsilon is None:
+    if privacy.get('epsilon') is None:
         return (
             'Gradients were clipped and noised, but the noise can be repeated: no differential privacy '
             'is claimed.'
         )
-    known = isinstance(epsilon, int | float) and isinstance(delta, int | float)
-    if not known or not isinstance(most, int) or unit not in ('image', 'person'):
+    if (known := _known(privacy)) is None:
         return ''
-    if not (0 <= epsilon < math.inf and 0 <= delta <= 1 <= most):
-        return ''
+    epsilon, delta, most, unit = known
     said = [
         f'Trained with differential privacy: epsilon {_up(epsilon)} at delta {_up(delta)} per {unit}.'
     ]
@@ -82,6 +78,16 @@ def sentences(recipe: Mapping[str, Any] | None, found: Sequence[Comparison]) -> 
         said.append('What the checkpoint that training started from had learned is not covered.')
     said += _compared(limit, found) if limit <= 0.99 else []
     return ' '.join(said)
+
+
+def _known(privacy):
+    """Returns (epsilon, delta, images of a person, unit), None where they are not what ours are."""
+    epsilon, delta = (privacy.get(key) for key in ('epsilon', 'delta'))
+    most, unit = privacy.get('images_of_a_person'), privacy.get('unit')
+    if not all(type(one) in (int, float) and math.isfinite(one) for one in (epsilon, delta)):
+        return None
+    fits = type(most) is int and most >= 1 and epsilon >= 0 and 0 <= delta <= 1
+    return (epsilon, delta, most, unit) if fits and unit in ('image', 'person') else None
 
 
 def _up(value):
