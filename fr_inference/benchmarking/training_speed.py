@@ -27,9 +27,8 @@ def task(target: Target, size: int, *, private: bool = False) -> scaling.Task:
       size: images on each device, 2 or more.
       private: with clipping and noise per image; the backbone has no BatchNorm then.
     """
-    recipe = config.Recipe(
-        batch_size=size, **({'noise_multiplier': 1.0, 'noise_seed': 0} if private else {})
-    )
+    noise, seed = (1.0, 0) if private else (None, None)
+    recipe = config.Recipe(batch_size=size, noise_multiplier=noise, noise_seed=seed)
 
     def prepared(on, together=1):
         count = size * len(on) * together
