@@ -39,8 +39,8 @@ from fr_inference.training.private_step import Mechanism
 MOST_OF_A_PERSON = 16
 
 
-def check(recipe: Recipe, target: Target) -> None:
-    """Checks that a backbone can be trained privately.
+def checked(recipe: Recipe, target: Target) -> Target:
+    """Returns the backbone, once it is known that the recipe can train it.
 
     Raises:
       InputError: of 'norm', for a backbone with BatchNorm: its statistics mix the images of a batch, and
@@ -52,6 +52,7 @@ def check(recipe: Recipe, target: Target) -> None:
             f'BatchNorm in {target.name}, whose statistics no noise protects',
             'group, layer or instance, of an architecture that has them (iresnet..., mobilefacenet...)',
         )
+    return target
 
 
 def new_secret(recipe: Recipe) -> np.ndarray:

@@ -100,7 +100,7 @@ def train(
         raise errors.InputError(
             'init', f'{target.name}, whose statistics were folded away', 'a backbone that has them'
         )
-    private.check(recipe, target)
+    private.checked(recipe, target)
     if target.architecture not in registry.VARIANTS or target.module is None:
         raise errors.InputError(
             'target', target.name, 'a registered architecture: only those can be trained'

@@ -131,10 +131,10 @@ class TestOptions:
     def test_batch_statistics_are_refused(self, norm, fits):
         size = InputSpec(height=16, width=16)
         target = recognizer.fresh_target('tiny', {'width': 4, 'norm': norm}, size, seed=0)
-        private.check(Recipe(), target)
+        private.checked(Recipe(), target)
         if fits:
-            private.check(Recipe(epsilon=1.0), target)
+            private.checked(Recipe(epsilon=1.0), target)
             return
         with pytest.raises(InputError) as caught:
-            private.check(Recipe(epsilon=1.0), target)
+            private.checked(Recipe(epsilon=1.0), target)
         assert caught.value.field == 'norm'
