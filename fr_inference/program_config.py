@@ -206,7 +206,7 @@ class Network(Fitting, Part, Pixels):
     embedding: int | None = option(None, 'Length of the embedding.', 'target', low=1)
     norm: str | None = option(
         None,
-        'Normalisation layers (IResNet).',
+        'Normalisation layers (IResNet and MobileFaceNet).',
         'target',
         choices='fr_inference.models.layers:NORMALIZATIONS',
     )
@@ -396,7 +396,7 @@ class Benchmark(Profiling):
         'scoring',
         'What is measured.',
         'measured',
-        choices=('scoring', 'inversion', 'training', 'loading'),
+        choices=('scoring', 'inversion', 'training', 'private-training', 'loading'),
     )
     arch: tuple[str, ...] = option(
         ('iresnet50', 'mobilefacenet_prelu'),

@@ -52,6 +52,12 @@ def results(folder):
             'rate': flags('refused', '--learning_rate=inf', '--holdout=0'),
             'beyond': flags('beyond', '--holdout=0.3', '--save_epochs=2'),
             'digits': flags('refused', f'--save_epochs={"9" * 5000}', '--holdout=0'),
+            'private': flags(
+                *('private', '--holdout=0', '--batch_size=4', '--norm=group', '--epsilon=9'),
+                '--privacy_unit=person',
+            ),
+            'norm': flags('refused', '--holdout=0', '--epsilon=9'),
+            'clip': flags('refused', '--holdout=0', '--norm=group', '--clip_norm=2'),
             'init': flags('refused', '--init=demo_easy', '--holdout=0.3'),
             'taken': flags('taken', '--holdout=0.3'),
             'proc': [f'--faces={FACES}', '--out=/proc', *TINY, '--holdout=0.3'],
@@ -67,6 +73,16 @@ def test_unreadable_images_are_no_members(folder, results):
     assert not any(path.endswith('2.png') for path, _, _ in rows)
     assert '14 training images' in result.out
     assert 'held-out people: accuracy' in result.out
+
+
+def test_a_private_training_says_what_it_guarantees(folder, results):
+    result = results['private']
+    assert result.code == 0, result.err
+    privacy = native_targets.load_target(folder / 'private').recipe['privacy']
+    assert 8.9 < privacy['epsilon'] <= 9
+    assert (privacy['unit'], privacy['delta'], privacy['steps']) == ('person', 0.1, 5)
+    assert 'Trained with differential privacy: epsilon 9 at delta 0.1 per person.' in result.out
+    assert 'epsilon=9' in result.err
 
 
 def test_a_profile_is_a_trace_of_some_steps(folder, results):
@@ -90,6 +106,8 @@ def test_a_training_too_short_to_trace_says_so(folder, results):
         ('seed', '--seed: found -1'),
         ('rate', 'learning_rate: found inf'),
         ('beyond', 'save_epochs: found [2], expected 0 to 1'),
+        ('norm', '--norm: found BatchNorm in tiny'),
+        ('clip', '--clip_norm: found no private training'),
         ('digits', "--save_epochs: found '9999"),
         ('init', '--width: found a checkpoint to start from'),
         ('taken', 'target.json, which is not a file that can be replaced'),
