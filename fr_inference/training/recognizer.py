@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -67,6 +67,7 @@ def train(
     workdir: str | os.PathLike | None = None,
     save_epochs: Sequence[int] = (),
     save_seconds: float = 60.0,
+    audits: Mapping[int, Callable[[Target], None]] | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Target:
@@ -81,6 +82,8 @@ def train(
       workdir: keeps the state for resuming, below `state/`, and `epoch_NNN/` for `save_epochs`.
       save_epochs: after which epochs (0: before the first) to write a native checkpoint.
       save_seconds: how often at most to save the state within an epoch.
+      audits: after which epochs (0: before the first) what is called with the backbone so far; the state
+        is saved before. A training that goes on calls that of the epoch that it goes on from again.
       skip_bad: leave unreadable images out.
       progress: called as progress(label, done, total, loss=, accuracy=).
 
@@ -123,6 +126,10 @@ def train(
         if folder is not None and epoch in save_epochs:
             record.save_epoch(folder, state, epoch)
 
+    def look(state, epoch):
+        if audits and epoch in audits:
+            audits[epoch](record.trained(state, epoch))
+
     def begin(state):
         done = int(state.step)
         record.check_epochs(folder, save_epochs, done / per_epoch)
@@ -136,6 +143,8 @@ def train(
 
     def advance(state, done):
         epoch, within = divmod(done, per_epoch)
+        if not within:
+            look(state, epoch)
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]
 
         def part(rows):
@@ -159,9 +168,11 @@ def train(
         folder=folder,
         place=begin,
         save_seconds=save_seconds,
+        save_at=[epoch * per_epoch for epoch in audits or ()],
         label='training',
         progress=progress,
     )
+    look(state, recipe.epochs)
     return record.trained(state, recipe.epochs)
 
 
