@@ -2,14 +2,16 @@
 
   python -m experiments.train_generator --faces=FACES --resolution=64 --out=FOLDER
 
-FACES may show nobody who is audited later. Writes a native generator, and on the way sheets of samples
-(samples_NNN.png) and with --embedder the Fréchet distance. Exit codes: 2 bad input, 4 stopped by
-SIGTERM: the same command continues.
+FACES may show nobody who is audited later. Every --sample_images images it draws a sheet of samples
+(samples_NNN.png), measures the Fréchet distance with --embedder, and writes the generator so far as a
+native generator, which is there when the run is cut off. Exit codes: 2 bad input, 4 stopped by
+SIGTERM: the same command continues, with more --images for longer and with fewer to end there.
 """
 
 from fr_inference import config, errors
 from fr_inference.cli import bars, folders, options, program
 from fr_inference.data import sources
+from fr_inference.models import stylegan2
 from fr_inference.program_config import GeneratorNetwork, GeneratorTraining
 from fr_inference.training import generator, sample_sheets
 from fr_inference.weights import generators
@@ -17,13 +19,18 @@ from fr_inference.weights.targets import open_target
 
 
 def main(flags: options.Flags) -> None:
-    """Trains, draws sheets on the way, writes the native generator."""
+    """Trains; draws sheets and writes the native generator, on the way and in the end."""
     asked, recipe = flags.read(GeneratorTraining), flags.read(config.GeneratorRecipe)
     module, discriminator = generator.networks(flags.read(GeneratorNetwork))
     faces = sources.open_faces(asked.faces, reading=asked)
     embedder = open_target(asked.embedder, field='embedder') if asked.embedder else None
     out = folders.make(asked.out, 'out')
     sheets = sample_sheets.Sheets(module, faces, out, embedder)
+
+    def keep(seen: int, so_far: stylegan2.Trained) -> None:
+        sheets(seen, so_far.variables)
+        generators.save_generator(out, sheets.recorded(so_far))
+
     trained = generator.train(
         recipe,
         module,
@@ -33,13 +40,11 @@ def main(flags: options.Flags) -> None:
         skip_bad=asked.skip_bad,
         progress=bars.progress,
         sample_images=asked.sample_images,
-        sample=sheets,
+        sample=keep,
     )
     generators.save_generator(out, sheets.recorded(trained))
-    size = module.resolution
-    print(
-        f'{errors.called(str(out))}: StyleGAN2 at {size}x{size}, trained on {recipe.images} images'
-    )
+    size, shown = module.resolution, (trained.recipe or {})['images']
+    print(f'{errors.called(str(out))}: StyleGAN2 at {size}x{size}, trained on {shown} images')
 
 
 PROGRAM = program.Program(

@@ -36,6 +36,7 @@ PARTS: dict[str, Callable[[Check], None]] = {
         device_parts.search_peer,
         device_parts.scoring_large_peer,
         device_parts.search_forms,
+        device_parts.resampling,
         device_parts.batches,
         device_parts.mobile,
         device_parts.training,

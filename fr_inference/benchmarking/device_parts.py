@@ -15,6 +15,7 @@ from fr_inference.benchmarking import (
     loading_speed,
     other_forms,
     random_weights,
+    resampling_speed,
     scaling,
     scoring_speed,
     torch_timed_peer,
@@ -271,12 +272,23 @@ def search_large_peer(check: Check) -> None:
 
 
 def search_forms(check: Check) -> None:
-    """The same steps with StyleGAN2's resampling in phases."""
-    with other_forms.taken('phases', check.device.platform):
-        (task,) = inversion_speed.tasks(
-            _generator(check, 0), check.backbone('iresnet50'), check.sizes.candidates[:1]
-        )
-        check.rate(task, 'candidate-steps', 'in phases')
+    """The same steps with other forms of StyleGAN2's resampling."""
+    for name in ('plain', 'phases'):
+        with other_forms.taken(name, check.device.platform):
+            (task,) = inversion_speed.tasks(
+                _generator(check, 0), check.backbone('iresnet50'), check.sizes.candidates[:1]
+            )
+            check.rate(task, 'candidate-steps', name)
+
+
+def resampling(check: Check) -> None:
+    """StyleGAN2's resampling and its gradient, in every form."""
+    side, width, count = check.sizes.resampled
+    for dtype in ('float32', 'bfloat16'):
+        for row in resampling_speed.measure(
+            side, width, count, dtype, check.device.platform, check.sizes.rounds
+        ):
+            check.record.add(row, f'{row["name"]}: {1e3 * row["seconds"]["median"]:.4g} ms')
 
 
 def mobile(check: Check) -> None:

@@ -19,6 +19,7 @@ class Sizes:
       sweep: other batches, each larger than the one before.
       candidates: at a time before each of the two generators.
       more_candidates: other numbers before the first.
+      resampled: side in pixels, features and images of what is resampled.
       training: images of a training step.
       rounds: timed calls.
       compiled: whether PyTorch uses torch.compile.
@@ -33,6 +34,7 @@ class Sizes:
     sweep: tuple[int, ...]
     candidates: tuple[int, int]
     more_candidates: tuple[int, ...]
+    resampled: tuple[int, int, int]
     training: int
     rounds: int
     compiled: bool
@@ -48,6 +50,7 @@ FULL = Sizes(
     sweep=(256, 1024, 2048),
     candidates=(16, 4),
     more_candidates=(32, 64),
+    resampled=(64, 128, 64),
     training=128,
     rounds=7,
     compiled=True,
@@ -67,6 +70,7 @@ SMALL = Sizes(
     sweep=(8,),
     candidates=(2, 1),
     more_candidates=(4,),
+    resampled=(4, 2, 1),
     training=4,
     rounds=2,
     compiled=False,

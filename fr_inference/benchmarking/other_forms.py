@@ -1,6 +1,6 @@
-"""Lets a platform compute operations in the forms that `kernels/seam.py` keeps for another one.
+"""Lets a platform compute operations in a form that `kernels/seam.py` does not choose for it.
 
-To measure whether they would pay there. Programs themselves never do this.
+To measure whether it would pay there. Programs themselves never do this.
 """
 
 import contextlib
@@ -9,23 +9,39 @@ from typing import Any, cast
 
 import jax
 
-from fr_inference.kernels import seam
+from fr_inference.kernels import folded_filter, phases, seam, shifted_depthwise
+from fr_inference.kernels.seam import Form
+from fr_inference.models import stylegan2_ops as ops
 
-# Name -> (operations, the platform whose forms they take).
+_RESAMPLING = (ops.upsample, ops.downsample, ops.upsample_conv, ops.downsample_conv)
+# Name -> operation -> how it is computed.
 FORMS = {
-    'phases': (('upsample', 'downsample', 'upsample_conv', 'downsample_conv'), 'cpu'),
-    'shifts': (('depthwise',), 'cpu'),
+    'plain': {one.__name__: Form(cast(Any, one).__wrapped__) for one in _RESAMPLING},
+    'phases': {
+        'upsample': Form(phases.upsample),
+        'downsample': Form(phases.downsample),
+        'upsample_conv': Form(phases.upsample_conv),
+        'downsample_conv': Form(phases.downsample_conv),
+    },
+    'folded': {
+        'upsample': Form(phases.upsample),
+        'downsample': Form(phases.downsample),
+        'upsample_conv': Form(folded_filter.upsample_conv),
+        'downsample_conv': Form(folded_filter.downsample_conv),
+    },
+    'shifts': {'depthwise': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
 }
+_GPUS = ('cuda', 'rocm')  # which JAX calls 'gpu' as a device and knows apart as compilers' targets
 
 
 @contextlib.contextmanager
 def taken(name: str, platform: str) -> Iterator[None]:
     """Lets everything that is traced inside take the forms of `name`, in `FORMS`, on `platform`."""
-    operations, owner = FORMS[name]
-    rows = {operation: cast(dict[str, Any], seam.FORMS[operation]) for operation in operations}
+    rows = {operation: cast(dict[str, Any], seam.FORMS[operation]) for operation in FORMS[name]}
     before = {operation: dict(row) for operation, row in rows.items()}
-    for row in rows.values():
-        row[platform] = row[owner]
+    for operation, row in rows.items():
+        for target in _GPUS if platform == 'gpu' else (platform,):
+            row[target] = FORMS[name][operation]
     jax.clear_caches()  # what was traced before holds the forms of before
     try:
         yield

@@ -15,7 +15,13 @@ from typing import Any, ParamSpec
 
 import jax
 
-from fr_inference.kernels import phases, recomputed, shifted_depthwise, winograd
+from fr_inference.kernels import (
+    folded_filter,
+    phases,
+    recomputed,
+    shifted_depthwise,
+    winograd,
+)
 
 P = ParamSpec('P')
 
@@ -42,10 +48,16 @@ FORMS: Mapping[str, Mapping[str, Form]] = {
     'convolve': {'cpu': Form(winograd.convolve, winograd.pays)},
     'depthwise': {'cpu': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
     'finish': {'cuda': Form(recomputed.finish), 'rocm': Form(recomputed.finish)},
-    'upsample': {'cpu': Form(phases.upsample)},
-    'downsample': {'cpu': Form(phases.downsample)},
-    'upsample_conv': {'cpu': Form(phases.upsample_conv)},
-    'downsample_conv': {'cpu': Form(phases.downsample_conv)},
+    'upsample': {'cpu': Form(phases.upsample), 'cuda': Form(phases.upsample)},
+    'downsample': {'cpu': Form(phases.downsample), 'cuda': Form(phases.downsample)},
+    'upsample_conv': {
+        'cpu': Form(phases.upsample_conv),
+        'cuda': Form(folded_filter.upsample_conv),
+    },
+    'downsample_conv': {
+        'cpu': Form(phases.downsample_conv),
+        'cuda': Form(folded_filter.downsample_conv),
+    },
 }
 
 

@@ -64,11 +64,13 @@ def train(
     skip_bad: bool = False,
     progress: Progress | None = None,
     sample_images: int = 0,
-    sample: Callable[[int, dict[str, Any]], None] | None = None,
+    sample: Callable[[int, stylegan2.Trained], None] | None = None,
 ) -> stylegan2.Trained:
     """Trains `generator` against `discriminator` on `faces`.
 
     A batch is shared out over the devices of all processes; the result does not depend on their number.
+    Steps do not depend on how many follow: a run goes on with a larger `recipe.images`, and ends where
+    it stands with a smaller one.
 
     Args:
       recipe: how.
@@ -80,10 +82,11 @@ def train(
       skip_bad: leave unreadable images out.
       progress: called as progress(label, done, total, generator=, discriminator=, sign=).
       sample_images: images between two calls of `sample`; 0 for none but the last.
-      sample: called as sample(images seen, variables of the averaged generator).
+      sample: called as sample(images seen, the averaged generator so far).
 
     Returns:
-      The averaged generator, named after `workdir`; its recipe holds the settings and the faces.
+      The averaged generator, named after `workdir`; its recipe holds the settings, with the images that
+      were shown, and the faces.
 
     Raises:
       Stopped: when that was asked for; the state is saved where there is a `workdir`.
@@ -117,6 +120,17 @@ def train(
     step = generator_step.make_step(shared, generator, discriminator, mesh)
     total, per_epoch = math.ceil(recipe.images / batch_size), len(kept) // batch_size
 
+    def so_far(state, seen):
+        variables = variables_of(state, generator, recipe.seed)
+        described = dataclasses.asdict(dataclasses.replace(recipe, images=seen))
+        return stylegan2.Trained(
+            name=folder.resolve().name if folder is not None else 'generator',
+            module=generator,
+            variables=variables,
+            sha256=checkpointing.digest(variables),
+            recipe={**described, 'faces': faces.name, 'count': len(faces)},
+        )
+
     @functools.lru_cache(maxsize=1)
     def order(epoch):
         return rng.numpy_generator(recipe.seed, f'epoch {epoch}').permutation(len(kept))
@@ -133,7 +147,7 @@ def train(
             _check_finite(metrics, seen, recipe)
         due = sample_images and seen // sample_images != (seen - batch_size) // sample_images
         if sample is not None and (due or done == total):
-            sample(seen, variables_of(state, generator, recipe.seed))
+            sample(seen, so_far(state, seen))
         return state, done, metrics if tell else None
 
     state = runs.resume(
@@ -146,14 +160,7 @@ def train(
         label='training',
         progress=progress,
     )
-    variables = variables_of(state, generator, recipe.seed)
-    return stylegan2.Trained(
-        name=folder.resolve().name if folder is not None else 'generator',
-        module=generator,
-        variables=variables,
-        sha256=checkpointing.digest(variables),
-        recipe={**dataclasses.asdict(recipe), 'faces': faces.name, 'count': len(faces)},
-    )
+    return so_far(state, int(jax.device_get(state.step)) * batch_size)
 
 
 def _check_finite(metrics, seen, recipe):
@@ -166,9 +173,11 @@ def _check_finite(metrics, seen, recipe):
 
 
 def _described(recipe, generator, discriminator, faces):
-    """A state belongs to one recipe, one pair of networks and one set of images."""
+    """A state belongs to one recipe, however long, one pair of networks and one set of images."""
+    described = dataclasses.asdict(recipe)
+    del described['images']
     return {
-        'recipe': dataclasses.asdict(recipe),
+        'recipe': described,
         'generator': stylegan2.options_of(generator),
         'discriminator': stylegan2.options_of(discriminator),
         'faces': training_images.digest(faces),

@@ -16,24 +16,25 @@ def lowered(platform):
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
-def test_forms_are_taken_and_given_back():
-    assert 'convolution' in lowered('cuda')
-    assert 'convolution' not in lowered('cpu')
-    with other_forms.taken('phases', 'cuda'):
-        assert 'convolution' not in lowered('cuda')
-    assert 'convolution' in lowered('cuda')
+@pytest.mark.parametrize('platform', ['cuda', 'gpu'])
+def test_forms_are_taken_and_given_back(platform):
+    assert 'convolution' in lowered('tpu')
+    assert 'convolution' not in lowered('cuda')
+    with other_forms.taken('plain', platform):
+        assert 'convolution' in lowered('cuda')
+    assert 'convolution' not in lowered('cuda')
 
 
 @pytest.mark.parametrize('name', other_forms.FORMS)
 def test_a_failure_gives_them_back_too(name):
-    operations, owner = other_forms.FORMS[name]
-    before = {operation: dict(seam.FORMS[operation]) for operation in operations}
+    forms = other_forms.FORMS[name]
+    before = {operation: dict(seam.FORMS[operation]) for operation in forms}
 
     def fail():
         with other_forms.taken(name, 'cuda'):
-            assert all(seam.FORMS[one]['cuda'] is seam.FORMS[one][owner] for one in operations)
+            assert all(seam.FORMS[one]['cuda'] is form for one, form in forms.items())
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert {operation: dict(seam.FORMS[operation]) for operation in operations} == before
+    assert {operation: dict(seam.FORMS[operation]) for operation in forms} == before

@@ -95,6 +95,17 @@ def test_goes_on_to_the_same_result(trained, faces, tmp_path):
     assert 'recipe.seed (1 there, 2 here)' in caught.value.found
 
 
+def test_a_run_ends_where_it_stands_and_goes_on_for_longer(trained, faces, tmp_path):
+    short = dataclasses.replace(RECIPE, images=32)
+    first = generator.train(short, *NETWORKS, faces, workdir=tmp_path)
+    longer = generator.train(RECIPE, *NETWORKS, faces, workdir=tmp_path)
+    assert same(longer, trained[0])
+    assert not same(first, longer)
+    ended = generator.train(short, *NETWORKS, faces, workdir=tmp_path)
+    assert same(ended, longer)
+    assert ended.recipe['images'] == RECIPE.images
+
+
 def test_path_length_and_augmentation(trained, faces):
     recipe = dataclasses.replace(
         RECIPE, path_length=2.0, path_every=2, augmentation='differentiable'
