@@ -260,10 +260,10 @@ def draw(rows, question) -> str:
             means = [own[:, 0].mean() if len(own) else np.nan for own in found.values()]
             axes.plot(range(len(found)), means, '-', color=tint, linewidth=1)
             for place, own in enumerate(found.values()):
-                for number, (value, low, high) in enumerate(own):
-                    x = place + 0.1 * (number - (len(own) - 1) / 2)
-                    axes.plot([x, x], [low, high], color=tint, alpha=0.4)
-                    axes.plot(x, value, 'o', color=tint, markersize=3)
+                if len(own):
+                    x = place + 0.1 * (np.arange(len(own)) - (len(own) - 1) / 2)
+                    axes.vlines(x, own[:, 1], own[:, 2], color=tint, alpha=0.4)
+                    axes.plot(x, own[:, 0], 'o', color=tint, markersize=3)
             if name in ('file', 'answers', 'leak', 'equal'):
                 axes.axhline(0.5, color=COLOUR['line'], linewidth=1, zorder=0)
             axes.set_title(TITLES[name], loc='left')
