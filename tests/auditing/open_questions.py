@@ -36,7 +36,7 @@ from fr_inference.training import recognizer
 
 EPOCHS = 30
 PEOPLE = 128
-STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+STRENGTHS = (0.0, 0.1, 1.0, 10.0)
 NOISES = ('0', '0.3', '1', '2', '4')
 SIZES = (32, 128, 512)
 RIGHT = 0.62
