@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -70,6 +70,7 @@ def train(
     workdir: str | os.PathLike | None = None,
     save_epochs: Sequence[int] = (),
     save_seconds: float = 60.0,
+    audits: Mapping[int, Callable[[Target], None]] | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Target:
@@ -84,6 +85,8 @@ def train(
       workdir: keeps the state for resuming, below `state/`, and `epoch_NNN/` for `save_epochs`.
       save_epochs: after which epochs (0: before the first) to write a native checkpoint.
       save_seconds: how often at most to save the state within an epoch.
+      audits: after which epochs (0: before the first) what is called with the backbone so far; the state
+        is saved before. A training that goes on calls that of the epoch that it goes on from again.
       skip_bad: leave unreadable images out.
       progress: called as progress(label, done, total, loss=, accuracy=); of a private training also
         epsilon=, what is spent by the end of the epoch.
@@ -132,6 +135,10 @@ def train(
         if folder is not None and epoch in save_epochs:
             record.save_epoch(folder, state, epoch)
 
+    def look(state, epoch):
+        if audits and epoch in audits:
+            audits[epoch](record.trained(state, epoch))
+
     draws: private.Draws | None = None
 
     def begin(state):
@@ -162,7 +169,10 @@ def train(
         return devices.batch_on_mesh(part, batch_size, mesh)
 
     def advance(state, done):
-        epoch, batch = done // per_epoch, batch_at(done)
+        epoch, within = divmod(done, per_epoch)
+        if not within:
+            look(state, epoch)
+        batch = batch_at(done)
         state, metrics = step(state, batch, np.int32(recipe.seed))
         done += 1
         if done % per_epoch == 0:
@@ -182,9 +192,11 @@ def train(
         folder=folder,
         place=begin,
         save_seconds=save_seconds,
+        save_at=[epoch * per_epoch for epoch in audits or ()],
         label='training',
         progress=progress,
     )
+    look(state, recipe.epochs)
     return record.trained(state, recipe.epochs)
 
 

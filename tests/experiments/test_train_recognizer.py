@@ -1,5 +1,7 @@
 """The training program: what it writes with unreadable images, what it refuses before it trains."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,6 +47,8 @@ def results(folder):
             'profiled': flags(
                 *('profiled', '--holdout=0', '--batch_size=4', f'--profile={folder / "traces"}')
             ),
+            'audited': flags('audited', '--holdout=0.4', '--audit_every=1'),
+            'unaudited': flags('refused', '--holdout=0', '--audit_every=1'),
             'profile': flags('refused', '--holdout=0', '--profile=/proc'),
             'damaged': flags('refused', '--holdout=0.3', faces=photographs),
             'few': flags('refused', '--holdout=0.1'),
@@ -97,9 +101,21 @@ def test_a_training_too_short_to_trace_says_so(folder, results):
     assert not list((folder / 'short').iterdir())
 
 
+def test_the_leak_is_measured_on_the_way(folder, results):
+    result = results['audited']
+    assert result.code == 0, result.err
+    rows = json.loads((folder / 'audited' / 'leak.json').read_text())['rows']
+    assert [row['epoch'] for row in rows] == [0, 1]
+    assert [line.partition(':')[0] for line in result.out.splitlines()[:2]] == [
+        'epoch 0',
+        'epoch 1',
+    ]
+
+
 @pytest.mark.parametrize(
     ('case', 'words'),
     [
+        ('unaudited', '--audit_every: found holdout=0'),
         ('profile', '--profile: found /proc, which cannot be written to'),
         ('damaged', '2.png: found an unreadable image'),
         ('few', '--holdout: found 2 images of 1 people, expected two people or more'),
