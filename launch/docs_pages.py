@@ -1,7 +1,7 @@
-"""What MkDocs is told beyond mkdocs.yml: pages made of other files, links that leave docs/, equations, options.
+"""Hooks of MkDocs: pages made of other files, links that leave docs/, equations, tables of options.
 
-A page of docs/ reads well as a file too, so its links name files of the repository. Here they become links
-within the site. A link to a file or an image that does not exist is a warning, which fails the build.
+A page of docs/ is read as a file, too, so its links name files of the repository. Here they become links
+of the site. A link to a file that does not exist is a warning, which fails the build.
 """
 
 import ast
@@ -25,6 +25,8 @@ _MADE_OF = {
     'tutorial.md': 'docs/tutorial.ipynb',
 }
 _PAGES = {source: page for page, source in _MADE_OF.items()}
+# Pages that are being written: until they exist, links to them are plain text.
+_COMING = {'docs/results/inversion.md'}
 
 _LINK = re.compile(r'(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)')
 _CODE = re.compile(r'(^```.*?^```|`[^`\n]+`)', re.DOTALL | re.MULTILINE)
@@ -76,6 +78,8 @@ def _led(found, place):
     folder = posixpath.dirname(_MADE_OF.get(place, f'docs/{place}'))
     file = posixpath.normpath(posixpath.join(folder, path))
     if not (_ROOT / file).exists():
+        if file in _COMING:
+            return label
         _LOG.warning('%s links to %s, which does not exist', place, file)
     if (_ROOT / file).is_dir() and (_ROOT / file / 'README.md').exists():
         file += '/README.md'
@@ -96,7 +100,7 @@ def _table(name):
             if isinstance(field, ast.AnnAssign) and isinstance(field.value, ast.Call):
                 default, text, *_ = field.value.args
                 said = ast.unparse(default)
-                said = '' if said in ('None', "''", '()', 'REQUIRED') else f'`{said}`'
+                said = {'...': 'required', 'None': '', '()': ''}.get(said, f'`{said}`')
                 text = ast.literal_eval(text).replace('|', '\\|').replace('*', '\\*')
                 rows.append(f'| `{field.target.id}` | {said} | {text} |')
     return '\n'.join(rows)
@@ -122,9 +126,11 @@ def _notebook(notebook, name):
             data = output.get('data', {})
             if 'image/png' in data:
                 image = ''.join(data['image/png']).strip()
-                parts.append(f'<img alt="Output of the cell above" src="data:image/png;base64,{image}">')
+                parts.append(
+                    f'<img alt="Output of the cell above" src="data:image/png;base64,{image}">'
+                )
             else:
                 printed = ''.join(output.get('text') or data.get('text/plain') or [])
                 parts.append(f'```text\n{printed.rstrip()}\n```')
-    parts[0] += f'\n\n[The notebook]({name}) itself runs in Jupyter.'
+    parts[0] += f'\n\n<a href="{name}">The notebook</a> itself runs in Jupyter.'
     return '\n\n'.join(parts)
