@@ -63,7 +63,8 @@ def on_page_markdown(markdown, page, config, files):
     place = page.file.src_uri
     markdown = _OPTIONS.sub(lambda found: _table(found[1]), markdown)
     markdown = _BLOCK.sub(lambda found: converter.convert(found[1], display='block'), markdown)
-    markdown = _INLINE.sub(lambda found: converter.convert(found[1]), markdown)
+    # Within a span: Markdown takes a line that begins with an equation for a block.
+    markdown = _INLINE.sub(lambda found: f'<span>{converter.convert(found[1])}</span>', markdown)
     parts = _CODE.split(markdown)  # every second one is code
     parts[::2] = [_LINK.sub(lambda found: _led(found, place), part) for part in parts[::2]]
     return ''.join(parts)
