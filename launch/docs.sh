@@ -23,5 +23,6 @@ print(c["options.extras_require"]["docs"])' >.venv-docs/requirements.txt
   "$python" -m pip install --quiet --disable-pip-version-check -c launch/constraints.txt -r .venv-docs/requirements.txt
   touch "$stamp"
 fi
+export NO_MKDOCS_2_WARNING=1  # an advertisement of what comes after Material for MkDocs
 if [ "${1:-}" = --serve ]; then exec "$python" -m mkdocs serve; fi
 exec "$python" -m mkdocs build --strict --clean

@@ -5,6 +5,7 @@
 
 import ast
 import contextlib
+import importlib
 import io
 import json
 import pathlib
@@ -13,8 +14,11 @@ import re
 import pytest
 
 import fr_inference
+from fr_inference import declaring
+from fr_inference.config import Profiling
 from fr_inference.data.drawn import procedural
 from fr_inference.membership import attacks
+from fr_inference.program_config import Machine
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ROOT / 'docs'
@@ -110,3 +114,24 @@ def test_figures_stand_in_a_study(name):
     known = ' '.join(study.read_text(encoding='utf-8') for study in studies)
     known = set(re.findall(r'\b0\.\d{3,}\b', known))
     assert set(re.findall(r'\b0\.\d{3,}\b', page(name))) <= known
+
+
+def flags_of(program):
+    """The flags of a program, and those that every program has."""
+    made = importlib.import_module(f'experiments.{program}').PROGRAM
+    kinds = (*made.kinds, Machine, Profiling)
+    return {name for kind in kinds for name in declaring.flags_of(kind)} | {'help', 'distributed'}
+
+
+def test_commands_have_their_flags():
+    looked_at = 0
+    for path in [*DOCS.glob('*.md'), ROOT / 'README.md']:
+        text = path.read_text(encoding='utf-8').replace('\\\n', ' ')
+        for program, rest in re.findall(
+            r'^ {4,}(?:fr-inference |python -m experiments\.)(\w+)(.*)$', text, re.M
+        ):
+            flags = {name.removeprefix('no') for name in re.findall(r'--(\w+)', rest)}
+            known = {name.removeprefix('no') for name in flags_of(program)}
+            assert flags <= known, (path.name, program, flags - known)
+            looked_at += 1
+    assert looked_at > 10
