@@ -25,8 +25,6 @@ _MADE_OF = {
     'tutorial.md': 'docs/tutorial.ipynb',
 }
 _PAGES = {source: page for page, source in _MADE_OF.items()}
-# Pages that are being written: until they exist, links to them are plain text.
-_COMING = {'docs/results/inversion.md'}
 
 _LINK = re.compile(r'(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)')
 _CODE = re.compile(r'(^```.*?^```|`[^`\n]+`)', re.DOTALL | re.MULTILINE)
@@ -79,8 +77,6 @@ def _led(found, place):
     folder = posixpath.dirname(_MADE_OF.get(place, f'docs/{place}'))
     file = posixpath.normpath(posixpath.join(folder, path))
     if not (_ROOT / file).exists():
-        if file in _COMING:
-            return label
         _LOG.warning('%s links to %s, which does not exist', place, file)
     if (_ROOT / file).is_dir() and (_ROOT / file / 'README.md').exists():
         file += '/README.md'
