@@ -14,7 +14,7 @@ PROGRAMS = sorted((ROOT / 'experiments').rglob('*.py'))
 
 # From the lowest; modules of one layer do not know each other, files of one package do.
 LAYERS = (
-    ('rng', 'errors', 'files'),
+    ('rng', 'errors', 'files', 'locks'),
     ('addresses',),
     ('local_copies', 'claims'),
     ('mirrored',),
