@@ -40,6 +40,7 @@ PROGRAM = program.Program(
     main=main,
     kinds=(config.Inputs, config.Settings, Studied, config.Output),
     hidden=('generator', 'evaluator', 'strangers', 'advice'),
+    often='auxiliary references seed thumbnails',
 )
 
 if __name__ == '__main__':

@@ -22,12 +22,8 @@ from fr_inference.weights import native_targets
 def main(flags: options.Flags) -> None:
     """Trains, saves, verifies on people never trained on."""
     asked, how = flags.read(RecognizerTraining), flags.read(config.Recipe)
-    faces, others = held_out.split(
-        sources.open_faces(asked.faces, reading=asked),
-        asked.holdout,
-        seed=how.seed,
-        skip_bad=asked.skip_bad,
-    )
+    faces = sources.open_faces(asked.faces, reading=asked)
+    faces, others = held_out.split(faces, asked.holdout, seed=how.seed, skip_bad=asked.skip_bad)
     network = flags.read(Network)
     start = recognizer.start(network, how.seed)
     if network.init is not None:
@@ -53,7 +49,11 @@ def main(flags: options.Flags) -> None:
         print(f'held-out people: {found}')
 
 
-PROGRAM = program.Program(main=main, kinds=(Network, RecognizerTraining, config.Recipe))
+PROGRAM = program.Program(
+    main=main,
+    kinds=(Network, RecognizerTraining, config.Recipe),
+    often='arch init margin epochs batch_size learning_rate holdout mirror save_epochs seed',
+)
 
 if __name__ == '__main__':
     PROGRAM.run()

@@ -41,6 +41,7 @@ LAYERS = (
     ('planning',),
     ('fr_inference',),  # the package itself: names for users
     ('console',),
+    ('__main__',),
     ('experiments',),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
