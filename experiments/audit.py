@@ -38,7 +38,7 @@ PROGRAM = program.Program(
         *(config.Output, config.Gates, config.Profiling),
     ),
     often='auxiliary member_identities shift blind references generator evaluator align seed '
-    'attacks thumbnails pseudonyms fail_above',
+    'attacks thumbnails pseudonyms fail_above card',
 )
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ def main(flags: options.Flags) -> None:
 PROGRAM = program.Program(
     main=main,
     kinds=(config.Inputs, config.Settings, Studied, config.Output),
-    hidden=('generator', 'evaluator', 'strangers', 'advice'),
+    hidden=('generator', 'evaluator', 'strangers', 'advice', 'card'),
     often='auxiliary references seed thumbnails',
 )
 

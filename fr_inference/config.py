@@ -548,6 +548,12 @@ class Output(Report):
         'output',
         names='FOLDER',
     )
+    card: str | None = option(
+        None,
+        'Write the privacy section of a Hugging Face model card: verdict and figures, and no names.',
+        'output',
+        names='FILE',
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
