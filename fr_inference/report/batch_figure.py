@@ -109,7 +109,14 @@ def _draw(entries, labels, left, name):
         if order:
             handles = [named[name] for name in order]
             figure.legend(handles, said, loc='outside upper left', fontsize=9)
-        return svg(figure, name)
+        said = '; '.join(
+            f'{_label(entry)}: {labels[one.key]} {wording.auc(one.figures)}'
+            + (f', {void}' if (void := entry.void(one)) else f', blind {wording.auc(one.blind)}')
+            for entry in entries
+            for one in entry.shown
+            if one.key in labels
+        )
+        return svg(figure, name, f'AUC of each audit, 0.5 is guessing. {said}.')
 
 
 def _label(entry):
