@@ -10,8 +10,9 @@ by an adaptive one, whose shadow and references are defended in the same way, wi
 
 FOLDER/study.html shows leak against verification accuracy, and says what helps; study.json holds the
 same, and audits quote it (--advice). FOLDER/NAME holds the audit of a row. The same command continues a
-study that was stopped. Membership inference alone: what defences do to reconstructed faces is not part
-of this version.
+study that was stopped. With --generator and --evaluator every row is inverted as well, as by
+experiments.audit: from class centres (--centres) or guided by the attack, and from stored templates
+(--targeted).
 
 Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command continues.
 """
@@ -27,8 +28,9 @@ def main(flags: options.Flags) -> None:
     inputs, settings = flags.read(config.Inputs), flags.read(config.Settings)
     output, studied = flags.read(config.Output), flags.read(Studied)
     report = config.Report(thumbnails=output.thumbnails)
-    rows = defence_rows.rows(inputs, settings, report, studied)
-    command = options.command(inputs, settings, studied, output)
+    search = config.search_of(inputs, flags.given(config.Search))
+    rows = defence_rows.rows(inputs, settings, report, studied, search)
+    command = options.command(inputs, settings, search, studied, output)
     out = folders.make(output.out, 'out', defence_study.FILES)
     study = defence_study.Study(rows, out, scores=output.scores, command=command)
     for sentence in study.run()['recommendation']['sentences']:
@@ -38,9 +40,9 @@ def main(flags: options.Flags) -> None:
 
 PROGRAM = program.Program(
     main=main,
-    kinds=(config.Inputs, config.Settings, Studied, config.Output),
-    hidden=('generator', 'evaluator', 'strangers', 'advice', 'card'),
-    often='auxiliary references seed thumbnails',
+    kinds=(config.Inputs, config.Settings, config.Search, Studied, config.Output),
+    hidden=('advice', 'card'),
+    often='auxiliary references generator evaluator seed thumbnails',
 )
 
 if __name__ == '__main__':

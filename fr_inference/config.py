@@ -410,6 +410,13 @@ class Latents(Config):
         'w', 'Latents that are improved.', 'search', choices='fr_inference.inversion.scene:SPACES'
     )
     psi: float = option(1.0, 'Truncation of the random latents.', 'search', above=0)
+    framing: str | None = option(
+        None,
+        "What the generator's pictures show: face, cut as the backbone expects it, or ffhq, the whole "
+        'head as in FFHQ, of which the search cuts the face (default: ffhq from 256 pixels on).',
+        'search',
+        choices='fr_inference.inversion.framing:FRAMINGS',
+    )
     search_batch: int = option(
         64, 'Candidates computed at a time on each device; bounds memory.', 'machine', low=1
     )
@@ -647,7 +654,65 @@ class Recipe(Config):
     cross_replica: bool = option(
         True, "BatchNorm over the whole batch, not over each device's part of it.", 'training'
     )
+    epsilon: float | None = option(
+        None,
+        'Train with differential privacy (DP-SGD) of at most this epsilon in all; needs '
+        'fr_inference[private] and --norm=group, layer or instance.',
+        'training',
+        above=0,
+    )
+    noise_multiplier: float | None = option(
+        None,
+        'In place of --epsilon: deviation of the noise, in multiples of --clip_norm.',
+        'training',
+        above=0,
+    )
+    clip_norm: float = option(
+        1.0, "Private training: largest norm of a unit's gradient.", 'training', above=0
+    )
+    delta: float | None = option(
+        None,
+        'Private training: delta of the guarantee (default: 1 / number of units).',
+        'training',
+        above=0,
+        high=0.5,
+    )
+    privacy_unit: str = option(
+        'image',
+        'Private training: what the guarantee is for, each image or each person with all images.',
+        'training',
+        choices=('image', 'person'),
+    )
+    noise_seed: int | None = option(
+        None,
+        'Private training that can be repeated, for experiments; its noise protects nobody, and no '
+        'epsilon is recorded (default: drawn from the operating system).',
+        'training',
+        flag=False,
+        **SEED,
+    )
     seed: int = option(0, 'Random seed of weights, order and mirroring.', 'training', **SEED)
+
+    def check(self) -> None:
+        """One of two says how much noise there is."""
+        if self.epsilon is not None and self.noise_multiplier is not None:
+            raise errors.InputError(
+                'noise_multiplier', f'{self.noise_multiplier:g} beside epsilon', 'one of the two'
+            )
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Only a private training looks at these."""
+        super().check_given(given)
+        for name in ('clip_norm', 'delta', 'privacy_unit', 'noise_seed'):
+            if name in given and not self.private:
+                raise errors.InputError(
+                    name, 'no private training', hint='also give epsilon or noise_multiplier'
+                )
+
+    @property
+    def private(self) -> bool:
+        """Whether the training is differentially private."""
+        return self.epsilon is not None or self.noise_multiplier is not None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

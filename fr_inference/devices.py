@@ -355,6 +355,22 @@ def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     )
 
 
+def summed_by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """As `by_device`, but returns the sum; the function may take gradients, which stay its device's."""
+
+    def own(shared, batch):
+        return jax.lax.psum(function(shared, batch), 'batch')
+
+    specs = PartitionSpec(), PartitionSpec('batch')
+    # Checked, the gradient of what is shared would be summed over the devices already.
+    return jax.shard_map(own, mesh=mesh, in_specs=specs, out_specs=specs[0], check_vma=False)
+
+
+def is_cpu(mesh: Mesh) -> bool:
+    """Whether the devices are CPUs, whose caches hold few examples at a time."""
+    return bool(mesh.devices.flat[0].platform == 'cpu')
+
+
 def on_mesh(tree: Any, mesh: Mesh) -> Any:
     """Puts a pytree, the same in all processes, on every device of the mesh."""
     everywhere, _ = _shardings(mesh)

@@ -231,7 +231,7 @@ class Network(Fitting, Part, Pixels):
     embedding: int | None = option(None, 'Length of the embedding.', 'target', low=1)
     norm: str | None = option(
         None,
-        'Normalisation layers (IResNet).',
+        'Normalisation layers (IResNet and MobileFaceNet).',
         'target',
         choices='fr_inference.models.layers:NORMALIZATIONS',
     )
@@ -287,6 +287,30 @@ class RecognizerTraining(Training):
     save_epochs: tuple[int, ...] = option(
         (), 'Write OUT/epoch_NNN after these epochs, such as 0,3,10.', 'output', low=0
     )
+    audit_every: int = option(
+        0,
+        'Epochs between two measurements of what the backbone gives away of its training images '
+        '(OUT/leak.json and leak.svg); 0 for none.',
+        'output',
+        low=0,
+    )
+    audit_nonmembers: str | None = option(
+        None,
+        'People never trained on, for these measurements (default: those held out).',
+        'faces',
+        names='FACES',
+    )
+
+    def check(self) -> None:
+        """The measurements need people never trained on, and are asked for where these are given."""
+        if self.audit_nonmembers is not None and not self.audit_every:
+            raise errors.InputError('audit_nonmembers', hint='give audit_every, too')
+        if self.audit_every and not self.holdout and self.audit_nonmembers is None:
+            raise errors.InputError(
+                'audit_every',
+                'holdout=0 and no audit_nonmembers',
+                'people never trained on, whom members are told from',
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -421,7 +445,7 @@ class Benchmark(Profiling):
         'scoring',
         'What is measured.',
         'measured',
-        choices=('scoring', 'inversion', 'training', 'loading'),
+        choices=('scoring', 'inversion', 'training', 'private-training', 'loading'),
     )
     arch: tuple[str, ...] = option(
         ('iresnet50', 'mobilefacenet_prelu'),

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import jax
@@ -157,6 +157,7 @@ def resume(
     folder: str | os.PathLike | None = None,
     place: Callable[[Any], Any] | None = None,
     save_seconds: float = 60.0,
+    save_at: Collection[int] = (),
     label: str = '',
     progress: Progress | None = None,
 ) -> Any:
@@ -178,6 +179,8 @@ def resume(
       place: called once, with the state that the work begins from (NumPy arrays if it was saved);
         returns what `advance` takes, such as the same on all devices.
       save_seconds: seconds between two saves; the end is saved always.
+      save_at: numbers of units that are saved always, such as those before which `advance` does more
+        than a unit, and may be stopped within.
       label: of the progress.
       progress: called as progress(label, done, total, **metrics).
 
@@ -226,7 +229,7 @@ def resume(
             if progress is not None and metrics is not None:
                 told = {name: float(value) for name, value in metrics.items()}
                 progress(label, done, total, **told)
-            if done >= total or time.monotonic() - saved_at >= save_seconds:
+            if done >= total or done in save_at or time.monotonic() - saved_at >= save_seconds:
                 save()
         loop.end()
         return state

@@ -49,6 +49,32 @@ def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
     return several
 
 
+def reconstructed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns how well faces were reconstructed; nothing where the audit was not asked for it.
+
+    Args:
+      record: an `audit.json`.
+
+    Returns:
+      {'inversion': {'goal', 'search', 'templates'}}: shares with their intervals. Of the search those
+      that match a member, and how much more these are than in the strongest control ('excess'); of
+      templates those whose own person is the most similar, and the same without any step
+      ('selected_only').
+    """
+    found = record.get('inversion')
+    if found is None:
+        return {}
+    shares = {name: found[name] for name in ('hit_rate', 'hit_rate_ci95')}
+    entry = {'goal': found['goal'], 'search': {**shares, 'excess': found['excess']}}
+    if (given := found.get('targeted')) is not None:
+        still = given['controls']['selected_only']
+        entry['templates'] = {
+            **{name: given[name] for name in ('people', 'top1', 'top1_ci95')},
+            'selected_only': {name: still[name] for name in ('top1', 'top1_ci95')},
+        }
+    return {'inversion': entry}
+
+
 def _cell(one: Comparison) -> Cell:
     return {
         **{name: getattr(one, name) for name in what_helps.PLACE},

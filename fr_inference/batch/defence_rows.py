@@ -37,7 +37,11 @@ class DefenceRow(Row):
 
 
 def rows(
-    inputs: config.Inputs, settings: config.Settings, report: config.Report, studied: Studied
+    inputs: config.Inputs,
+    settings: config.Settings,
+    report: config.Report,
+    studied: Studied,
+    search: config.Search | None = None,
 ) -> list[DefenceRow]:
     """Returns the audits of a study, the undefended backbone first.
 
@@ -46,6 +50,7 @@ def rows(
       settings: of every audit.
       report: what their reports show.
       studied: the defences.
+      search: how each row is inverted; None for membership inference alone.
 
     Raises:
       InputError: of 'defences' or 'trained', for what cannot be read.
@@ -61,7 +66,7 @@ def rows(
             label=label,
             inputs=own,
             settings=how,
-            search=None,
+            search=search,
             report=report,
             case=config.replace(case, undefended=inputs.target),
             not_run=not_run,

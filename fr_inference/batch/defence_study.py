@@ -100,6 +100,7 @@ class Study:
             'headline': record['headline'],
             'kind': record['verdict'],
             'cells': found,
+            **defence_cells.reconstructed(record),
             'verification': record['input'].get('verification'),
             'remarks': record.get('defence', {}).get('remarks', []),
             'target_sha256': record['provenance']['target_sha256'],
@@ -123,6 +124,9 @@ class Study:
         runs.stop_point()
         run = runs.by_first(lambda: row_folder.claim(folder, row))
         opened, remarks = self._opened(row)
+        guided = row.search is not None and row.search.goal == 'membership'
+        if guided and not layer_names(opened.target):  # nothing is left that could guide a search
+            opened = dataclasses.replace(opened, generator=None, evaluator=None, strangers=None)
         label = f'{number + 1} {row.name[:24]}: '
 
         def shown(name, done, total, **metrics):
@@ -132,6 +136,7 @@ class Study:
             result = auditing.run(
                 opened,
                 row.settings,
+                row.search if opened.generator is not None else None,
                 workdir=folder,
                 scores=self.scores,
                 command=self.command,

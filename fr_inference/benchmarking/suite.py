@@ -20,7 +20,12 @@ from fr_inference.benchmarking import (
 from fr_inference.models import registry
 from fr_inference.runs import Progress
 
-UNITS = {'scoring': 'images', 'inversion': 'candidate-steps', 'training': 'images'}
+UNITS = {
+    'scoring': 'images',
+    'inversion': 'candidate-steps',
+    'training': 'images',
+    'private-training': 'images',
+}
 
 
 def run(
@@ -162,6 +167,21 @@ def _training(options, result, say, progress) -> Iterator[dict[str, Any]]:
     yield {'scaling': _scale(tasks, options, say, progress)}
 
 
+def _private_training(options, result, say, progress) -> Iterator[dict[str, Any]]:
+    config = {'dtype': options.dtype, 'norm': 'group'}
+    tasks = (
+        training_speed.task(random_weights.backbone(name, config), size, private=private)
+        for name in options.arch
+        for size in sorted(set(options.batch_size))
+        for private in (False, True)
+    )
+    scaled = _scale(tasks, options, say, progress)
+    ratios = training_speed.ratios(scaled)
+    yield {'scaling': scaled, 'private_over_plain': ratios}
+    for name, ratio in ratios.items():
+        say(f'{name}: private training at {ratio:.2g} of the rate of plain training')
+
+
 def _loading(options, result, say, progress) -> Iterator[dict[str, Any]]:
     spec = registry.VARIANTS[options.arch[0]].input
     (batch,) = options.batch_size
@@ -183,5 +203,6 @@ _MEASURES = {
     'scoring': _scoring,
     'inversion': _inversion,
     'training': _training,
+    'private-training': _private_training,
     'loading': _loading,
 }

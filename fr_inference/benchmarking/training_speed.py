@@ -1,6 +1,7 @@
 """The training benchmark: steps of the recognizer's training on several devices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,12 +10,13 @@ from fr_inference import config, devices
 from fr_inference.benchmarking import chips, scaling
 from fr_inference.models.target import Target
 from fr_inference.training import recognizer
+from fr_inference.training.private_step import Mechanism
 
 _CLASSES = 1000  # people: the last layer of the training
 _PER_EPOCH = 1000
 
 
-def task(target: Target, size: int) -> scaling.Task:
+def task(target: Target, size: int, *, private: bool = False) -> scaling.Task:
     """Returns the training of a backbone from scratch, with `size` random images on each device.
 
     A call is one step: its images go to the devices, loss, gradient, update; BatchNorm over the whole
@@ -23,17 +25,28 @@ def task(target: Target, size: int) -> scaling.Task:
     Args:
       target: the backbone, of a registered architecture.
       size: images on each device, 2 or more.
+      private: with clipping and noise per image; the backbone has no BatchNorm then.
     """
-    recipe = config.Recipe(batch_size=size)
+    noise, seed = (1.0, 0) if private else (None, None)
+    recipe = config.Recipe(batch_size=size, noise_multiplier=noise, noise_seed=seed)
 
     def prepared(on, together=1):
         count = size * len(on) * together
         with devices.using(on):
             mesh = devices.training_mesh(count)
         step, state = recognizer.first_step(
-            recipe, target, classes=_CLASSES, per_epoch=_PER_EPOCH, mesh=mesh
+            recipe,
+            target,
+            classes=_CLASSES,
+            per_epoch=_PER_EPOCH,
+            mesh=mesh,
+            mechanism=Mechanism(1.0, 1.0, count) if private else None,
         )
-        return step, state, _batch(target.input, count), mesh
+        batch = _batch(target.input, count)
+        if private:  # each image is a unit
+            images, labels, ids = batch
+            batch = images[:, None], labels, ids[:, None], np.ones((count, 1), bool)
+        return step, state, batch, mesh
 
     def build(on: Sequence[jax.Device]) -> scaling.Program:
         step, state, whole, mesh = prepared(on, scaling.several())
@@ -54,17 +67,33 @@ def task(target: Target, size: int) -> scaling.Task:
     # A step is one of all processes; what this one would do alone is not to be had from it.
     if device is not None and scaling.several() == 1:
         step, state, whole, _ = prepared([device])
-        # A step has no loop over images: the whole batch is counted.
-        found = chips.flops(step, state, whole, np.int32(recipe.seed))
+        # A plain step has no loop over images: the whole batch is counted. A private one's loop is not.
+        found = None if private else chips.flops(step, state, whole, np.int32(recipe.seed))
         flops = None if found is None else found / size
     return scaling.Task(
-        name=target.name,
+        name=f'{target.name}, private' if private else target.name,
         size=size,
         items=size,
         build=build,
         flops=flops,
         narrow=target.config.get('dtype') == 'bfloat16',
     )
+
+
+def ratios(scaled: Mapping[str, Any]) -> dict[str, float]:
+    """Returns 'name, size a device, devices' -> images/s of private training over those of plain.
+
+    Args:
+      scaled: what `scaling.measure` found for tasks of both kinds.
+    """
+    rates = {
+        (row['name'], row['size'], row['devices']): row['rate']['median'] for row in scaled['rows']
+    }
+    return {
+        f'{name}, {size} a device, {count} devices': rates[f'{name}, private', size, count] / rate
+        for (name, size, count), rate in rates.items()
+        if (f'{name}, private', size, count) in rates
+    }
 
 
 def _batch(spec, count):

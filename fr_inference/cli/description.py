@@ -1,9 +1,13 @@
 """What a backbone or a generator was recognised as, and how a backbone is fed, in lines."""
 
+import os
+
+from fr_inference import errors
 from fr_inference.measuring import distances
 from fr_inference.models import registry
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
+from fr_inference.report import privacy_words
 
 _MIRRORED = {'none': 'not used', 'add': 'added', 'concat': 'concatenated'}
 
@@ -11,6 +15,16 @@ _MIRRORED = {'none': 'not used', 'add': 'added', 'concat': 'concatenated'}
 def line(target: Target) -> str:
     """Returns name, architecture and input convention, and how each part of that is known."""
     return f'{target.name}: {target.architecture}, input {_input(target)}'
+
+
+def trained(target: Target, out: str | os.PathLike, images: int) -> str:
+    """Returns where a trained backbone was written, and what a private training guarantees."""
+    text = f'{errors.called(str(out))}: {target.architecture}, {images} training images'
+    if not (privacy := privacy_words.sentences(target.recipe, ())):
+        return text
+    return (
+        f'{text}\n{privacy} It covers the backbone alone: publish neither members.csv nor state/.'
+    )
 
 
 def lines(target: Target | Trained) -> list[str]:

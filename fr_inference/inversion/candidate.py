@@ -147,6 +147,13 @@ def beginning(scene: Scene, optimiser: Optimiser) -> Program:
     return fresh
 
 
+def drawing(scene: Scene) -> Program:
+    """Returns the program from a number to the random latent of that number, whitened."""
+    return lambda constants, number: prior.draw(
+        scene, constants.generator, constants.prior, constants.key, number
+    )
+
+
 def advancing(scene: Scene, pictures: int, term: str, optimiser: Optimiser, count: int) -> Program:
     """Returns the program from a candidate's state to (state, [count, 2]) after `count` steps.
 

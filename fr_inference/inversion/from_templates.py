@@ -101,7 +101,7 @@ def run(
             progress=progress,
         )
         judged = judge.judge(judges.embed(found.images), among[people], claims[people])
-        return found, judged, _figures(judged, gallery.threshold)
+        return found, judged, _figures(judged, gallery)
 
     found, judged, figures = attack('templates', each)
     controls = {
@@ -159,10 +159,22 @@ def _shares(judged, threshold):
     }
 
 
-def _figures(judged, threshold):
+def _figures(judged, gallery):
     """Shares of the templates, each of another person, with Wilson's intervals."""
     figures: dict[str, Any] = {}
-    for name, values in _shares(judged, threshold).items():
-        figures[name] = float(values.mean())
-        figures[f'{name}_ci95'] = list(intervals.wilson(figures[name], len(values)))
-    return figures
+    for name, values in _shares(judged, gallery.threshold).items():
+        figures[name], figures[f'{name}_ci95'] = _share(values)
+    rates = {f'{rate:g}': values for rate, values in judge.accepted(judged, gallery).items()}
+    sar = {rate: _share(values) for rate, values in rates.items()}
+    return figures | {
+        'sar_at_fmr': {rate: share for rate, (share, _) in sar.items()},
+        'sar_at_fmr_ci95': {rate: ends for rate, (_, ends) in sar.items()},
+    }
+
+
+def _share(values):
+    """Returns (share, Wilson's interval); None for both where a rate is not resolved."""
+    if values is None:
+        return None, None
+    share = float(values.mean())
+    return share, list(intervals.wilson(share, len(values)))

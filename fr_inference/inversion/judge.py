@@ -8,7 +8,7 @@ among the first five, in the gallery of all members (chance is 1 and 5 over thei
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
 
 FALSE_MATCHES = 1e-3
+FALSE_MATCH_RATES = (1e-2, 1e-3, 1e-4)
+_FEWEST_FALSE = 10  # expected false matches: with fewer a rate is not resolved
 _PERMUTATIONS = 9999
 _AT_ONCE = 100  # of them: memory is this times the gallery
 _REPLICATES = 2000
@@ -33,12 +35,15 @@ class Gallery:
       member: [G] bool.
       centres: [G, D] float64, unit mean of unit embeddings.
       threshold: cosine that `FALSE_MATCHES` of the images of one identity reach with another's centre.
+      thresholds: the same for each of `FALSE_MATCH_RATES`; None where fewer than ten false matches would
+        be expected among the gallery's own.
     """
 
     names: tuple[str, ...]
     member: np.ndarray
     centres: np.ndarray
     threshold: float
+    thresholds: Mapping[float, float | None] = dataclasses.field(default_factory=dict)
 
 
 def gallery(
@@ -82,6 +87,12 @@ def gallery(
         member=np.arange(2 * count) < count,
         centres=centres,
         threshold=float(np.quantile(strangers, 1 - FALSE_MATCHES)),
+        thresholds={
+            rate: float(np.quantile(strangers, 1 - rate))
+            if rate * len(strangers) >= _FEWEST_FALSE
+            else None
+            for rate in FALSE_MATCH_RATES
+        },
     )
 
 
@@ -158,6 +169,25 @@ def judge(
         own_similarity=own,
         rank=(cosines[:, inside] > own[:, None]).sum(1),
     )
+
+
+def accepted(judged: Judged, of_evaluator: Gallery) -> dict[float, np.ndarray | None]:
+    """Returns which reconstructions pass for the person they claim to show, at each false match rate.
+
+    The mean is the field's SAR at FMR (successful attack rate): of type II, because the gallery holds
+    other photographs of the person than the one behind the template.
+
+    Args:
+      judged: M reconstructions.
+      of_evaluator: the gallery that they were compared with.
+
+    Returns:
+      rate of `FALSE_MATCH_RATES` -> [M] bool; None where the gallery does not resolve the rate.
+    """
+    return {
+        rate: None if threshold is None else judged.own_similarity >= threshold
+        for rate, threshold in of_evaluator.thresholds.items()
+    }
 
 
 def most_alike(embeddings: np.ndarray, photographs: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -25,7 +25,8 @@ _SHARES = ('hit_rate', 'nearest_is_member', 'top1', 'top5', 'accepted')
 FIGURES = (
     'reconstructions',
     *(name for share in _SHARES for name in (share, f'{share}_ci95')),
-    *('distinct_identities', 'p_value', 'nearest_p_value', 'median_logit', 'realism'),
+    *('sar_at_fmr', 'sar_at_fmr_ci95', 'distinct_identities'),
+    *('p_value', 'nearest_p_value', 'median_logit', 'realism'),
 )
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from fr_inference import errors
 from fr_inference.config import Latents
+from fr_inference.inversion import framing as framings
 from fr_inference.measuring import distances
 from fr_inference.models import stylegan2
 from fr_inference.models.target import InputSpec, Target
@@ -66,12 +67,13 @@ class Scene:
     """A generator before a target.
 
     Attributes:
-      render: (generator's variables, latent) -> [R, R, 3] float32, 0 to 255.
+      render: (generator's variables, latent) -> [R, R, 3] float32, 0 to 255, the part that the target
+        expects of the generator's picture (`framing.cut`).
       see: (target's variables, image [H, W, 3]) -> `Seen`.
       to_latent: (generator's variables, z [z_dim]) -> the latent that is improved.
       input: what the target expects.
       z_dim: length of z.
-      kind: space and truncation, for the description of a search.
+      kind: space, truncation and framing, for the description of a search.
     """
 
     render: Callable[[Any, jax.Array], jax.Array]
@@ -88,6 +90,7 @@ def make(
     *,
     space: str = Latents.space,
     psi: float = Latents.psi,
+    framing: str | None = Latents.framing,
 ) -> Scene:
     """Puts a generator before a target.
 
@@ -99,20 +102,23 @@ def make(
       target: the backbone.
       space: what is improved: 'w' [w_dim], 'w+' (a w for each layer, [styles, w_dim]) or 'z' [z_dim].
       psi: truncation of the latents that the search starts from ('w', 'w+') or of every image ('z').
+      framing: where the generator's pictures hold the face; `framing.of` its size when None.
 
     Raises:
-      InputError: for another space.
+      InputError: for another space or framing.
     """
     errors.one_of('space', space, SPACES)
+    framing = framings.of(framing, generator.resolution)
+    errors.one_of('framing', framing, framings.FRAMINGS)
     # Compiled programs live on: they must not keep the target's weights.
-    scene = _make(generator, target.apply, target.input, space, psi)
+    scene = _make(generator, target.apply, target.input, space, psi, framing)
     if target.answers:  # the weights are those of the backbone that answers otherwise
         scene = dataclasses.replace(scene, kind=f'{scene.kind}, answers: {target.answers}')
     return scene
 
 
 @functools.lru_cache(maxsize=32)
-def _make(generator, apply, input, space, psi):
+def _make(generator, apply, input, space, psi, framing):
     def styles(variables, z):
         w = generator.apply(variables, z[None], method='mapping')
         return generator.apply(variables, w, psi, method='truncate')[0]
@@ -129,14 +135,14 @@ def _make(generator, apply, input, space, psi):
         noise = stylegan2.constant_noise(variables)
         image: Any = generator.apply(variables, ws[None], noise, method='synthesis')
         # A straight line inside the range and a slope that does not vanish outside it.
-        return _soft_clip(image[0]) * 127.5 + 127.5
+        return framings.cut(_soft_clip(image[0]) * 127.5 + 127.5, framing)
 
     def see(variables, image):
         found, embedding = distances.of_image(apply, variables, input.normalize(image))
         length = jnp.sqrt(jnp.sum(jnp.square(embedding)) + 1e-12)
         return Seen(found, embedding / length)
 
-    kind = f'{space}, psi {psi:g}'
+    kind = f'{space}, psi {psi:g}' + (f', {framing}' if framing != 'face' else '')
     return Scene(render, see, to_latent, input, generator.z_dim, kind)
 
 

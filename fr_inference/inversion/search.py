@@ -1,5 +1,7 @@
 """The search: the best of many random latents, improved step by step, a varied few kept.
 
+Towards a template, the first candidate starts at a mean of random latents (`starts`).
+
 Interrupted, it goes on from the last saved step to the same result.
 """
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from fr_inference import errors, runs
 from fr_inference.config import Search
-from fr_inference.inversion import candidate, goals
+from fr_inference.inversion import candidate, goals, starts
 from fr_inference.inversion.candidate import Optimiser
 from fr_inference.inversion.goals import Goal
 from fr_inference.inversion.subject import Pool, Subject
@@ -39,7 +41,8 @@ class Found:
       logits: [M] float32 membership logits of the pictures that were not moved; None without a guide.
       embeddings: [M, D] float32, the target's unit embeddings of those pictures.
       images: [M, R, R, 3] uint8.
-      draws: [M] number of the random latent that each began as.
+      draws: [M] number of the random latent that each began as; the best one's for a candidate that
+        began near a template (`starts`).
       group: [M] row of the wanted embedding that each is for.
       curve: [steps, 2] float32, mean objective and mean membership logit over the candidates; the logit
         is NaN without a guide.
@@ -117,10 +120,17 @@ def run(
     def fresh():
         numbers = best(goal, how, subject.pool, wanted).reshape(-1)
         begin = mapped(candidate.beginning, scene, optimiser)
-        return {
-            'candidates': begin((numbers, np.repeat(wanted, how.candidates, axis=0))),
-            'curve': np.zeros((how.steps, 2), np.float32),
-        }
+        candidates = begin((numbers, np.repeat(wanted, how.candidates, axis=0)))
+        if goal.name == 'templates' and how.steps:  # what is not improved stays a random latent
+            latents = candidate.mapped(
+                candidate.drawing, (scene,), constants, total=how.draws, most=how.search_batch
+            )
+            white = latents(np.arange(how.draws, dtype=np.int32))
+            seen = subject.pool.embeddings[: how.draws]
+            # Hosts may round differently: process 0's start is used by all.
+            near = runs.by_first(lambda: starts.near(wanted, seen, white))
+            candidates = _with_starts(candidates, near, how.candidates)
+        return {'candidates': candidates, 'curve': np.zeros((how.steps, 2), np.float32)}
 
     one = jax.eval_shape(candidate.beginning(scene, optimiser), constants, (np.int32(0), wanted[0]))
     like = {
@@ -158,6 +168,13 @@ def run(
     look = mapped(candidate.looking, scene, how.pictures, goal.term)
     found = _select(look, how, state, len(wanted))
     return dataclasses.replace(found, seconds=seconds, candidate_steps=steps_here * count)
+
+
+def _with_starts(candidates, near, each):
+    """The first candidate of each wanted embedding starts near it; `draw` still numbers its latent."""
+    white = np.array(candidates['white'])
+    white[::each] = near
+    return {**candidates, 'white': white, 'best': white.copy()}
 
 
 def best(goal: Goal, how: Search, pool: Pool, wanted: np.ndarray) -> np.ndarray:

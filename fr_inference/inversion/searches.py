@@ -17,6 +17,7 @@ from fr_inference.config import Search
 from fr_inference.data.faces import Faces
 from fr_inference.inversion import (
     centres,
+    framing,
     from_templates,
     goals,
     judge,
@@ -353,7 +354,11 @@ def _record(shared, found, main):
             'false_matches': judge.FALSE_MATCHES,
         },
         'gallery': {'members': int(inside.sum()), 'nonmembers': int((~inside).sum())},
-        'generator': {'name': request.generator.name, 'sha256': request.generator.sha256},
+        'generator': {
+            'name': request.generator.name,
+            'sha256': request.generator.sha256,
+            'framing': framing.of(how.framing, request.generator.module.resolution),
+        },
         'strangers': request.strangers.name if request.strangers is not None else None,
         'settings': dataclasses.asdict(how),
         'candidate_steps_per_second': main.found.rate,

@@ -78,7 +78,7 @@ def prepare(
     Args:
       target: the backbone. It needs BatchNorm layers only for a `guide`.
       generator: whose latents are searched.
-      how: `space`, `psi`, `draws`, `pictures` and `search_batch` count here.
+      how: `space`, `psi`, `framing`, `draws`, `pictures` and `search_batch` count here.
       seed: of every draw, here and in the searches.
       guide: the membership attack on the target, for the membership goal; with other goals it is only
         watched (`Found.logits`).
@@ -89,7 +89,7 @@ def prepare(
     Raises:
       Stopped: when that was asked for; what was drawn is kept where there is a `workdir`.
     """
-    scene = scenes.make(generator.module, target, space=how.space, psi=how.psi)
+    scene = scenes.make(generator.module, target, space=how.space, psi=how.psi, framing=how.framing)
     constants = devices.replicated(
         Constants(
             generator=generator.variables,

@@ -225,8 +225,9 @@ def normalization(
 
     Args:
       kind: 'batch'; 'group' (up to 32 groups of channels); 'layer' (all features of one image at
-        once); 'instance' (each channel of one image). Features without height and width get groups of
-        at least 16 channels, or one group, because a group of few channels would erase them.
+        once); 'instance' (each channel of one image). Features without height and width, or
+        of one pixel, get groups of at least 16 channels, or one group, because a group of few numbers
+        would erase them.
       epsilon: added to the variance.
       momentum: share of the old running statistics that a training step keeps (PyTorch's is 1 minus it).
       dtype: of the output.
@@ -253,7 +254,7 @@ def normalization(
             )
 
         def apply(x: jax.Array) -> jax.Array:
-            groups = _group_count(kind, x.shape[-1], flat=x.ndim == 2)
+            groups = _group_count(kind, x.shape[-1], flat=math.prod(x.shape[1:-1]) == 1)
             norm = nn.GroupNorm(
                 num_groups=groups,
                 epsilon=epsilon,

@@ -22,6 +22,7 @@ from fr_inference.membership.logistic import Logistic
 from fr_inference.models.stylegan2 import Trained
 from fr_inference.models.target import Target
 from fr_inference.training import recognizer
+from fr_inference.training.private_step import Mechanism
 
 On = Sequence[jax.Device]
 
@@ -102,7 +103,13 @@ class Searching:
     @property
     def _scene(self):
         how = self.how
-        return scenes.make(self.generator.module, self.target, space=how.space, psi=how.psi)
+        return scenes.make(
+            self.generator.module,
+            self.target,
+            space=how.space,
+            psi=how.psi,
+            framing=how.framing,
+        )
 
     @property
     def _optimiser(self):
@@ -165,10 +172,15 @@ def training(
         classes=classes,
         per_epoch=per_epoch,
         mesh=mesh,
+        mechanism=Mechanism(1.0, 1.0, count) if recipe.private else None,
     )
     spec = target.input
     labels = _shape((count,), jnp.int32)
+    batch: tuple[Any, ...]
     batch = _shape((count, spec.height, spec.width, 3), jnp.uint8), labels, labels
+    if recipe.private:  # as if each were a unit of its own
+        images, ids = (_shape((count, 1, *leaf.shape[1:]), leaf.dtype) for leaf in batch[::2])
+        batch = images, labels, ids, _shape((count, 1), jnp.bool_)
     like = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), state)
     return Program(step, (like, batch, _shape((), jnp.int32)))
 

@@ -7,6 +7,8 @@ over the whole screen, with letters that can be read on both.
 import contextlib
 import html
 import io
+import pathlib
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -88,10 +90,7 @@ def svg(figure: Figure, salt: str, alt: str) -> str:
       salt: the figure's name on the page; parts of two figures must not share names.
       alt: what it shows, with its figures, for people who cannot see it.
     """
-    buffer = io.StringIO()
-    with _DRAWING, matplotlib.rc_context({'svg.hashsalt': salt}):
-        figure.savefig(buffer, format='svg', metadata={'Date': None})
-    text = buffer.getvalue()
+    text = _drawn(figure, salt)
     text = text[text.index('<svg') :]
     for placeholder, variable in _VARIABLES.items():
         text = text.replace(placeholder, f'var({variable})')
@@ -101,3 +100,25 @@ def svg(figure: Figure, salt: str, alt: str) -> str:
         .replace('url(#', f'url(#{salt}-')
     )
     return text.replace('<svg', f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+
+
+def alone(figure: Figure, salt: str) -> str:
+    """Returns the figure as the text of an SVG file, in the light colours of the page's style sheet.
+
+    Args:
+      figure: drawn inside `styled`.
+      salt: the same gives the same file.
+    """
+    text = _drawn(figure, salt, facecolor=COLOUR['paper'])
+    sheet = (pathlib.Path(__file__).parent / 'style.css').read_text(encoding='utf-8')
+    light = dict(re.findall(r'(--[a-z]+): (#[0-9a-f]+)', sheet[: sheet.index('}')]))
+    for placeholder, variable in _VARIABLES.items():
+        text = text.replace(placeholder, light[variable])
+    return text
+
+
+def _drawn(figure, salt, **options):
+    buffer = io.StringIO()
+    with _DRAWING, matplotlib.rc_context({'svg.hashsalt': salt}):
+        figure.savefig(buffer, format='svg', metadata={'Date': None}, **options)
+    return buffer.getvalue()

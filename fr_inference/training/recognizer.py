@@ -1,15 +1,17 @@
 """Trains a face-recognition backbone with a margin softmax; the classification layer is thrown away.
 
+On request with differential privacy (`private`).
+
 Deterministic and resumable: the order of the data and every random choice follow from the seed and the
 step, so that a run that was killed and started again ends in the same weights, bit for bit, on the
-same device.
+same device. The draws of a private training follow from a secret in the place of the seed.
 """
 
 import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +24,8 @@ from fr_inference.models import registry
 from fr_inference.models.target import InputSpec, Target, origins
 from fr_inference.program_config import Network
 from fr_inference.runs import Progress
-from fr_inference.training import recognizer_step, training_images
+from fr_inference.training import private, private_step, recognizer_step, training_images
+from fr_inference.training.private_step import Mechanism
 from fr_inference.training.recognizer_step import State
 from fr_inference.training.records import Record
 from fr_inference.weights.targets import open_target
@@ -67,6 +70,7 @@ def train(
     workdir: str | os.PathLike | None = None,
     save_epochs: Sequence[int] = (),
     save_seconds: float = 60.0,
+    audits: Mapping[int, Callable[[Target], None]] | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Target:
@@ -81,8 +85,11 @@ def train(
       workdir: keeps the state for resuming, below `state/`, and `epoch_NNN/` for `save_epochs`.
       save_epochs: after which epochs (0: before the first) to write a native checkpoint.
       save_seconds: how often at most to save the state within an epoch.
+      audits: after which epochs (0: before the first) what is called with the backbone so far; the state
+        is saved before. A training that goes on calls that of the epoch that it goes on from again.
       skip_bad: leave unreadable images out.
-      progress: called as progress(label, done, total, loss=, accuracy=).
+      progress: called as progress(label, done, total, loss=, accuracy=); of a private training also
+        epsilon=, what is spent by the end of the epoch.
 
     Returns:
       The trained target; its recipe holds the settings and the last epoch's loss and accuracy.
@@ -96,6 +103,7 @@ def train(
         raise errors.InputError(
             'init', f'{target.name}, whose statistics were folded away', 'a backbone that has them'
         )
+    private.checked(recipe, target)
     if target.architecture not in registry.VARIANTS or target.module is None:
         raise errors.InputError(
             'target', target.name, 'a registered architecture: only those can be trained'
@@ -113,8 +121,12 @@ def train(
     mesh = devices.training_mesh(batch_size, fewest=1 if recipe.cross_replica else 2)
     per_epoch = len(labels) // batch_size
     total = recipe.epochs * per_epoch
-    step = recognizer_step.make_step(recipe, target, per_epoch, mesh)
-    record = Record(recipe, target, faces, per_epoch)
+    plan = private.plan(recipe, labels, batch_size, total) if recipe.private else None
+    mechanism = None if plan is None else plan.mechanism
+    step, begun = first_step(
+        recipe, target, classes=classes, per_epoch=per_epoch, mesh=mesh, mechanism=mechanism
+    )
+    record = Record(recipe, target, faces, per_epoch, plan)
     folder = pathlib.Path(workdir) if workdir is not None else None
     if folder is not None:
         runs.claim(folder, _described(recipe, target, faces))
@@ -123,7 +135,16 @@ def train(
         if folder is not None and epoch in save_epochs:
             record.save_epoch(folder, state, epoch)
 
+    def look(state, epoch):
+        if audits and epoch in audits:
+            audits[epoch](record.trained(state, epoch))
+
+    draws: private.Draws | None = None
+
     def begin(state):
+        nonlocal draws
+        if plan is not None:
+            draws = plan.draws(np.asarray(state.secret))
         done = int(state.step)
         record.check_epochs(folder, save_epochs, done / per_epoch)
         if done % per_epoch == 0:
@@ -134,7 +155,10 @@ def train(
     def order(epoch):
         return rng.numpy_generator(recipe.seed, f'epoch {epoch}').permutation(len(labels))
 
-    def advance(state, done):
+    def batch_at(done):
+        if draws is not None:
+            size = private_step.padded(draws.largest, mesh)
+            return devices.batch_on_mesh(draws.reader(done, size, images, labels), size, mesh)
         epoch, within = divmod(done, per_epoch)
         chosen = order(epoch)[within * batch_size : (within + 1) * batch_size]
 
@@ -142,7 +166,13 @@ def train(
             own = chosen[rows]
             return images(own), labels[own], own.astype(np.int32)
 
-        batch = devices.batch_on_mesh(part, batch_size, mesh)
+        return devices.batch_on_mesh(part, batch_size, mesh)
+
+    def advance(state, done):
+        epoch, within = divmod(done, per_epoch)
+        if not within:
+            look(state, epoch)
+        batch = batch_at(done)
         state, metrics = step(state, batch, np.int32(recipe.seed))
         done += 1
         if done % per_epoch == 0:
@@ -150,23 +180,34 @@ def train(
             # Before the state that ends the epoch is saved: a kill in between repeats the epoch's last
             # steps instead of losing the checkpoint.
             save_epoch(state, epoch + 1)
-        return state, done, metrics if done % _TOLD_EVERY == 0 or done == total else None
+        if done % _TOLD_EVERY and done < total:
+            return state, done, None
+        spent = plan.epsilon((epoch + 1) * per_epoch) if plan is not None else None
+        return state, done, metrics if spent is None else {**metrics, 'epsilon': spent}
 
     state = runs.resume(
-        recognizer_step.initial_state(recipe, target, classes),
+        begun,
         total,
         advance,
         folder=folder,
         place=begin,
         save_seconds=save_seconds,
+        save_at=[epoch * per_epoch for epoch in audits or ()],
         label='training',
         progress=progress,
     )
+    look(state, recipe.epochs)
     return record.trained(state, recipe.epochs)
 
 
 def first_step(
-    recipe: Recipe, target: Target, *, classes: int, per_epoch: int, mesh: Any
+    recipe: Recipe,
+    target: Target,
+    *,
+    classes: int,
+    per_epoch: int,
+    mesh: Any,
+    mechanism: Mechanism | None = None,
 ) -> tuple[Any, State]:
     """Returns (the compiled step, the state before the first one): `train` without its data.
 
@@ -176,12 +217,16 @@ def first_step(
       classes: people to be told apart.
       per_epoch: steps in an epoch.
       mesh: the devices, from `devices.training_mesh`.
+      mechanism: of a private training.
 
     Returns:
-      (see `recognizer_step.make_step`; the state, on no device yet).
+      (see `recognizer_step.make_step` and `private_step.make_step`; the state, on no device yet).
     """
-    step = recognizer_step.make_step(recipe, target, per_epoch, mesh)
-    return step, recognizer_step.initial_state(recipe, target, classes)
+    state = recognizer_step.initial_state(recipe, target, classes)
+    if mechanism is None:
+        return recognizer_step.make_step(recipe, target, per_epoch, mesh), state
+    step = private_step.make_step(recipe, target, per_epoch, mesh, mechanism)
+    return step, private_step.PrivateState(**vars(state), secret=private.new_secret(recipe))
 
 
 def _check_finite(state, epoch, recipe):

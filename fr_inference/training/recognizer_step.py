@@ -13,7 +13,7 @@ import optax
 
 from fr_inference import devices, rng
 from fr_inference.config import Recipe
-from fr_inference.models.target import Target
+from fr_inference.models.target import InputSpec, Target
 from fr_inference.training import augment
 from fr_inference.training import margin as margins
 
@@ -56,7 +56,7 @@ def initial_state(recipe: Recipe, target: Target, classes: int) -> State:
 @functools.lru_cache(maxsize=8)
 def _beginning(recipe, classes, width):
     """One program: one for each shape of a parameter takes a small network longer than its training."""
-    optimiser = _optimiser(recipe, optax.constant_schedule(0.0))
+    made = optimiser(recipe, optax.constant_schedule(0.0))
 
     def begin(params, batch_stats, key):
         centres = 0.01 * jax.random.normal(rng.stream(key, 'class centres'), (classes, width))
@@ -64,7 +64,7 @@ def _beginning(recipe, classes, width):
             params=params,
             batch_stats=batch_stats,
             centres=centres,
-            momentum=optimiser.init({**params, 'centres': centres}),
+            momentum=made.init({**params, 'centres': centres}),
             step=jnp.zeros((), jnp.int32),
             totals=jnp.zeros(2),
         )
@@ -94,8 +94,8 @@ def make_step(
 @functools.lru_cache(maxsize=8)
 def _compiled(module, input, recipe, per_epoch, mesh):
     """Compiles once for all shadows of one architecture and recipe."""
-    still = _first_layers(module, input, recipe.frozen)
-    optimiser = _optimiser(recipe, _schedule(recipe, per_epoch), still)
+    still = first_layers(module, input, recipe.frozen)
+    sgd = optimiser(recipe, schedule(recipe, per_epoch), still)
     margin = margins.chosen(recipe)
 
     def forward(shared, batch):
@@ -120,19 +120,12 @@ def _compiled(module, input, recipe, per_epoch, mesh):
     def step(state: State, batch, seed):
         """One step: (state, (images uint8, labels, example ids), seed) -> (state, metrics)."""
         images, labels, ids = batch
-        key = jax.random.fold_in(rng.stream(jax.random.key(seed), 'training'), state.step)
-        images = input.normalize(images)
-        if recipe.mirror:
-            flips = jax.vmap(jax.random.bernoulli)(rng.per_example(key, ids))
-            images = jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
-        if recipe.erasing:
-            keys = rng.per_example(rng.stream(key, 'erasing'), ids)
-            images = jax.vmap(augment.erased, (0, 0, None))(keys, images, recipe.erasing)
+        images = augmented(recipe, input, images, ids, seed, state.step)
         weights = {**state.params, 'centres': state.centres}
         (loss, (batch_stats, accuracy)), gradient = jax.value_and_grad(loss_function, has_aux=True)(
             weights, state.batch_stats, images, labels
         )
-        updates, momentum = optimiser.update(gradient, state.momentum, weights)
+        updates, momentum = sgd.update(gradient, state.momentum, weights)
         weights = dict(optax.apply_updates(weights, updates))
         centres = weights.pop('centres')
         earlier = jnp.where(state.step % per_epoch == 0, 0.0, state.totals)
@@ -143,7 +136,35 @@ def _compiled(module, input, recipe, per_epoch, mesh):
     return devices.data_parallel(step, mesh)
 
 
-def _schedule(recipe, per_epoch):
+def augmented(
+    recipe: Recipe, input: InputSpec, images: jax.Array, ids: jax.Array, seed: Any, step: jax.Array
+) -> jax.Array:
+    """Returns what a step is given of some images, mirrored and erased at random.
+
+    Args:
+      recipe: how.
+      input: of the backbone.
+      images: [B, H, W, 3] uint8.
+      ids: [B] int32; with the seed and the step they draw what happens to an image.
+      seed: of the training.
+      step: so far.
+
+    Returns:
+      [B, H, W, 3] float32, normalised.
+    """
+    key = jax.random.fold_in(rng.stream(jax.random.key(seed), 'training'), step)
+    images = input.normalize(images)
+    if recipe.mirror:
+        flips = jax.vmap(jax.random.bernoulli)(rng.per_example(key, ids))
+        images = jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
+    if recipe.erasing:
+        keys = rng.per_example(rng.stream(key, 'erasing'), ids)
+        images = jax.vmap(augment.erased, (0, 0, None))(keys, images, recipe.erasing)
+    return images
+
+
+def schedule(recipe: Recipe, per_epoch: int) -> optax.Schedule:
+    """Returns the learning rate by step: a rise, then a cosine down to 0."""
     total = max(2, recipe.epochs * per_epoch)  # one step to rise, one to fall
     cosine = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, max(1, round(recipe.warmup * total)), total
@@ -152,8 +173,8 @@ def _schedule(recipe, per_epoch):
     return lambda count: cosine(jnp.asarray(count, jnp.float32))
 
 
-def _first_layers(module, input, share):
-    """Paths of the first `share` of the layers that have weights, in the order they are called."""
+def first_layers(module: nn.Module, input: InputSpec, share: float) -> frozenset[tuple[str, ...]]:
+    """Returns the paths of the first `share` of the layers with weights, in the order of their calls."""
     found: dict[tuple[str, ...], None] = {}
 
     def intercept(call, arguments, keywords, context):
@@ -187,23 +208,41 @@ def _with_own_statistics(still, call, arguments, keywords, context):
     return y.astype(layer.dtype or given.dtype)
 
 
-def _optimiser(recipe, schedule, still=frozenset()):
+def stay(tree: Any, still: frozenset[tuple[str, ...]]) -> Any:
+    """Returns which leaves of the weights a training leaves as they are, as a tree of booleans.
+
+    Args:
+      tree: of the weights.
+      still: paths of layers, of `first_layers`.
+    """
+
+    # The reference keeps the last normalisation's scale at 1.
+    def stays(path, _):
+        names = tuple(part.key for part in path)
+        return names[-2:] == ('features', 'scale') or names[:-1] in still
+
+    return jax.tree_util.tree_map_with_path(stays, tree)
+
+
+def optimiser(
+    recipe: Recipe, schedule: optax.Schedule, still: frozenset[tuple[str, ...]] = frozenset()
+) -> optax.GradientTransformation:
+    """Returns SGD with momentum and weight decay.
+
+    Args:
+      recipe: how.
+      schedule: of the learning rate.
+      still: paths of layers that stay as they are.
+    """
+
     def decays(tree):
         return jax.tree_util.tree_map_with_path(
             lambda path, _: path[-1].key in ('kernel', 'centres'), tree
         )
 
-    def frozen(tree):
-        # The reference keeps the last normalisation's scale at 1.
-        def stays(path, _):
-            names = tuple(part.key for part in path)
-            return names[-2:] == ('features', 'scale') or names[:-1] in still
-
-        return jax.tree_util.tree_map_with_path(stays, tree)
-
     return optax.chain(
         optax.add_decayed_weights(recipe.weight_decay, mask=decays),
         optax.trace(decay=recipe.momentum),
         optax.scale_by_learning_rate(schedule),
-        optax.masked(optax.set_to_zero(), frozen),
+        optax.masked(optax.set_to_zero(), functools.partial(stay, still=still)),
     )

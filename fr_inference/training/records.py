@@ -14,6 +14,7 @@ from fr_inference.data.faces import Faces
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.training import margin as margins
+from fr_inference.training.private import Plan
 from fr_inference.training.recognizer_step import State
 from fr_inference.weights import native_targets
 
@@ -22,7 +23,8 @@ def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
     """Returns the recipe that a checkpoint records, under another seed.
 
     The default recipe takes the place of None, and of a record with none of a recipe's settings. Earlier
-    versions recorded the margin as its four numbers.
+    versions recorded the margin as its four numbers. A private recipe takes the recorded noise, and
+    draws by the seed: a shadow is to be like the target, and protects nobody.
 
     Raises:
       InputError: for settings that are not ours.
@@ -32,6 +34,9 @@ def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
     try:
         if isinstance(values.get('margin'), Mapping):
             values |= margins.options_of(margins.Margin(**values['margin']))
+        if isinstance(privacy := (record or {}).get('privacy'), Mapping):
+            noise = privacy.get('noise_multiplier')
+            values |= {'epsilon': None, 'noise_multiplier': noise, 'noise_seed': seed}
         return Recipe(**{**values, 'seed': seed})
     except (TypeError, errors.InputError) as error:
         raise errors.InputError(
@@ -60,12 +65,14 @@ class Record:
       target: where it started.
       faces: the training images.
       per_epoch: steps in an epoch.
+      plan: of a private training.
     """
 
     recipe: Recipe
     target: Target
     faces: Faces
     per_epoch: int
+    plan: Plan | None = None
 
     def trained(self, state: State, epochs: int) -> Target:
         """Returns the target after some epochs, on the host."""
@@ -73,6 +80,8 @@ class Record:
         if state.batch_stats:
             variables['batch_stats'] = state.batch_stats
         variables = jax.device_get(variables)
+        # Of a private training neither is recorded: no noise protects them.
+        shown = epochs and self.plan is None
         return registry.make_target(
             self.target.architecture,
             variables,
@@ -88,10 +97,16 @@ class Record:
                 'images': len(self.faces),
                 'identities': len(set(self.faces.identities)),
                 'start': {'sha256': self.target.sha256, 'recipe': self.target.recipe},
-                'loss': float(state.totals[0]) / self.per_epoch if epochs else None,
-                'accuracy': float(state.totals[1]) / self.per_epoch if epochs else None,
+                'loss': float(state.totals[0]) / self.per_epoch if shown else None,
+                'accuracy': float(state.totals[1]) / self.per_epoch if shown else None,
+                **self._privacy(epochs),
             },
         )
+
+    def _privacy(self, epochs):
+        if self.plan is None:
+            return {}
+        return {'privacy': self.plan.guarantee(epochs * self.per_epoch)}
 
     def save_epoch(self, workdir: pathlib.Path, state: State, epoch: int) -> None:
         """Writes the native checkpoint `workdir`/epoch_NNN."""

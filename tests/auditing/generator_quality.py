@@ -7,6 +7,7 @@ For each generator and each face backbone: the Fréchet distance, precision, rec
 of its samples beside its training images; and how near samples come to training photographs. Strangers,
 whose photographs the generator never saw, stand beside the samples: a generator that reproduces people
 draws faces which are nearer to training photographs than strangers are, and nearer than to strangers.
+So may other people of the training photographs' collection: they are the row "photographs".
 All figures are cosines or distances in the backbone's embedding. docs/results/inversion.md has them.
 """
 
@@ -73,7 +74,7 @@ def main() -> None:
     flags = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    flags.add_argument('--generators', required=True, help='separated by commas')
+    flags.add_argument('--generators', default='', help='separated by commas')
     flags.add_argument('--faces', required=True, help='what they were trained on')
     flags.add_argument('--strangers', required=True, help='faces of nobody among them')
     flags.add_argument('--backbones', required=True, help='separated by commas')
@@ -95,7 +96,19 @@ def main() -> None:
         people = one_each(training.identities, draw)
         apart = others[one_each(strangers.identities, draw)]
         some = draw.permutation(len(training))[: given.samples]
-        for name in given.generators.split(','):
+        half = len(people) // 2
+        row = {
+            'generator': 'photographs',
+            'backbone': target.name,
+            'samples': half,
+            'frechet': realism.frechet_distance(
+                trained_on[people[:half]], trained_on[people[half:]]
+            ),
+            **realism.coverage(trained_on[people[:half]], trained_on[people[half:]]),
+            **nearness(trained_on[people[half:]], trained_on[people[:half]], apart),
+        }
+        print(json.dumps(row), flush=True)
+        for name in given.generators.split(',') if given.generators else ():
             samples = embedded(drawn(open_generator(name), given.samples, given.seed))
             row = {
                 'generator': name,

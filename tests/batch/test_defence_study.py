@@ -9,7 +9,7 @@ from fr_inference import auditing, checkpointing, config, processes
 from fr_inference.batch import defence_cells, defence_rows, defence_study
 from fr_inference.cli import bars
 from fr_inference.program_config import Studied
-from tests.experiments import targets
+from tests.experiments import networks, targets
 from tests.experiments.targets import MEMBERS, OTHERS
 
 DEFENCES = 'noise:0.5;strip'
@@ -129,3 +129,32 @@ def test_a_defence_that_does_not_fit_is_said_and_stops_no_other(folder):
     statuses = {row['name']: row['status'] for row in record['rows']}
     assert [*statuses.values()] == ['done', 'not run', 'not run']
     assert 'no BatchNorm statistics' in record['rows'][1]['why']
+
+
+def test_rows_are_inverted_where_a_search_was_asked_for(tmp_path):
+    """And a row that no statistics guide is audited all the same."""
+    networks.save(tmp_path)
+    faces = 'procedural:easy,images=2,size=16,people=8'
+    inputs = config.Inputs(
+        target=str(tmp_path / 'target'),
+        members=faces,
+        nonmembers=f'{faces},first=8',
+        generator=str(tmp_path / 'generator'),
+        evaluator=str(tmp_path / 'evaluator'),
+    )
+    settings = config.Settings(batch_size=16, replicates=100, attacks=('bn-distance', 'norm'))
+    search = config.Search(
+        **{'draws': 8, 'candidates': 6, 'keep': 6, 'steps': 1, 'pictures': 2},
+        untrained=False,
+        targeted=2,
+    )
+    wanted, report = Studied(defences='strip'), config.Report(thumbnails=False)
+    rows = defence_rows.rows(inputs, settings, report, wanted, search)
+    record = defence_study.Study(rows, tmp_path / 'out').run()
+    base, strip = record['rows']
+    audit = json.loads((tmp_path / 'out' / 'undefended' / 'audit.json').read_text())['inversion']
+    assert base['inversion']['search']['hit_rate'] == audit['hit_rate']
+    assert base['inversion']['search']['excess'] == audit['excess']
+    assert base['inversion']['templates']['top1'] == audit['targeted']['top1']
+    assert (strip['status'], 'inversion' in strip) == ('done', False)
+    assert 'no statistics guide the search' in (tmp_path / 'out' / 'study.html').read_text()

@@ -85,6 +85,15 @@ def test_training_over_devices(tmp_path):
     assert 2.5 < found['scaling']['rows'][0]['flops_per_item'] / scored.flops < 4
 
 
+def test_private_training_beside_plain(tmp_path):
+    found, said = run(tmp_path, what='private-training', devices=(2,))
+    plain, private = found['scaling']['rows']
+    assert (plain['name'], private['name']) == ('tiny', 'tiny, private')
+    ratio = private['rate']['median'] / plain['rate']['median']
+    assert found['private_over_plain'] == {'tiny, 2 a device, 2 devices': pytest.approx(ratio)}
+    assert f'private training at {ratio:.2g} of the rate' in said
+
+
 def test_inversion_on_two_devices(tmp_path, monkeypatch):
     sizes = {'z_dim': 4, 'w_dim': 4, 'channel_base': 32, 'channel_max': 4, 'mapping_layers': 1}
     small = functools.partial(stylegan2.Generator, **sizes)

@@ -130,3 +130,21 @@ def test_bad_galleries(faces):
     with pytest.raises(errors.InputError) as few:
         judge.gallery(embeddings[:8], names[:8], np.arange(8) < 4, seed=0)
     assert (few.value.field, few.value.found) == ('gallery', '1 members and 1 non-members')
+
+
+def test_acceptance_at_false_match_rates(faces, people):
+    """By counting: at each rate that share of strangers passes, and what is not resolved is not said."""
+    units = judge.unit(faces[0])
+    cosines = units @ people.centres.T
+    own = np.array(faces[1])[:, None] == np.array(people.names)
+    strangers = cosines[~own]
+    for rate in (1e-2, 1e-3):
+        assert (strangers >= people.thresholds[rate]).mean() == pytest.approx(rate, rel=0.2)
+    assert 1e-4 * len(strangers) < 10
+    assert people.thresholds[1e-4] is None
+    claims = np.array([0, 1, 2])
+    near = people.centres[claims]
+    judged = judge.judge(near * [[1], [1], [-1]], people, claims)
+    passed = judge.accepted(judged, people)
+    assert passed[1e-3].tolist() == [True, True, False]
+    assert passed[1e-4] is None

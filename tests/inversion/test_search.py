@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fr_inference import config, errors, processes, profiling
-from fr_inference.inversion import goals, prior, search, searches
+from fr_inference.inversion import goals, prior, search, searches, starts
 from tests import traces
 from tests.experiments import programs
 from tests.inversion import worlds
@@ -168,6 +168,39 @@ def test_templates_are_come_closer_to():
     assert np.isnan(unguided.curve[:, 1]).all()
     np.testing.assert_array_equal(unguided.draws, after.draws)
     np.testing.assert_allclose(unguided.embeddings, after.embeddings, atol=1e-3)
+
+
+def test_the_first_candidate_of_a_template_starts_between_random_latents():
+    made = subject_of()
+    goal = goals.templates(
+        run(config.replace(HOW, steps=0), subject=subject_of(seed=99)).embeddings[:2]
+    )
+    how = config.replace(HOW, candidates=2, keep=2, steps=1, learning_rate=1e-9, apart=1.0)
+    found, drawn = run(how, goal), run(config.replace(how, steps=0), goal)
+    numbers = np.arange(how.draws, dtype=np.int32)
+    constants = made.constants
+    white = np.stack(
+        [
+            prior.draw(made.scene, constants.generator, constants.prior, constants.key, n)
+            for n in numbers
+        ]
+    )
+    expected = np.asarray(
+        prior.to_latent(constants.prior, starts.near(goal.wanted, made.pool.embeddings, white))
+    )
+    for group in range(2):
+        best, latents = (
+            search.best(goal, how, made.pool, goal.wanted)[group],
+            found.latents[found.group == group],
+        )
+        distance = np.abs(latents - expected[group]).max(1)
+        assert distance.min() < 1e-3
+        assert sorted(found.draws[found.group == group]) == sorted(best)
+        assert distance.max() > 0.01  # the second one starts at a random latent
+    # Without steps all are random latents.
+    np.testing.assert_allclose(
+        prior.to_white(constants.prior, drawn.latents), white[drawn.draws], atol=1e-3
+    )
 
 
 def test_membership_needs_an_attack():

@@ -141,7 +141,10 @@ def test_norms_keep_flat_features(kind, channels):
     """Groups of one or two numbers would leave zeros or signs of an embedding."""
     x = draw(0, 3, channels)
     norm = Normed(kind)
-    found = np.asarray(norm.apply(norm.init(jax.random.key(0), x), x))
+    variables = norm.init(jax.random.key(0), x)
+    found = np.asarray(norm.apply(variables, x))
+    of_one_pixel = norm.apply(variables, x[:, None, None])
+    np.testing.assert_allclose(of_one_pixel[:, 0, 0], found, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.std(axis=1), 1, rtol=1e-3)
     assert [len(set(np.abs(row).round(4))) > channels // 2 for row in found] == [True] * 3
 

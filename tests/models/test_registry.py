@@ -61,9 +61,16 @@ def test_batch_norms_of_ir(name):
     assert len(batch_norms(name)) == 2 * 24 + 3 + 1 + 2
 
 
+NARROW = {'expanded': [16, 16], 'channels': [16, 16], 'strides': [2, 2], 'stem_channels': 16}
+
+
+@pytest.mark.parametrize(
+    ('name', 'config'),
+    [('tiny', {}), ('mobilefacenet_prelu', {**NARROW, 'last_channels': 32, 'embedding': 32})],
+)
 @pytest.mark.parametrize('norm', layers.NORMALIZATIONS)
-def test_every_norm_runs(norm):
-    module = registry.build('tiny', norm=norm)
+def test_every_norm_runs(name, config, norm):
+    module = registry.build(name, norm=norm, **config)
     variables = drawn(module)
     x = images()
     apply = jax.jit(module.apply)

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from fr_inference.report import defence_page
 from tests.report import studies
 
@@ -34,7 +36,39 @@ def test_every_row_has_its_figures_or_says_why_not():
     assert 'not run: target: &lt;none&gt;' in fold[1]
     assert '93.0 %' in noise[1]
     assert 'study &lt;it&gt;' in html
-    assert 'Model inversion is not part of this version' in html
+    assert 'Model inversion was not asked for' in html
+    assert 'Reconstructions' not in html
+
+
+def shares(name, value):
+    return {name: value, f'{name}_ci95': [value - 0.1, value + 0.1]}
+
+
+@pytest.mark.parametrize('templates', [True, False])
+def test_reconstructions_stand_beside_leak_and_utility(templates):
+    found = {
+        'goal': 'centres',
+        'search': {
+            **shares('hit_rate', 0.7),
+            'excess': {**shares('hit_rate', 0.4), 'over': 'selected_only', 'p_value': 0.01},
+        },
+    }
+    if templates:
+        found['templates'] = {
+            'people': 10,
+            **shares('top1', 0.6),
+            'selected_only': shares('top1', 0.2),
+        }
+    rows = [{**ROWS[0], 'inversion': found}, *ROWS[1:]]  # as where no statistics are left
+    html = defence_page.render(studies.record(rows))
+    first, noise, _, _ = table_of(html)
+    assert 'from class centres' in html
+    assert 'Model inversion was not asked for' not in html
+    assert '70.0 %' in first[2]
+    assert 'over selected only +40.0' in first[2]
+    assert 'no statistics guide the search' in noise[2]
+    assert ('60.0 %' in first[3]) == templates
+    assert len(first) == len(noise) == (6 if templates else 5)
 
 
 def test_the_figure_has_a_panel_for_each_access():

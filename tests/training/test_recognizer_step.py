@@ -24,7 +24,7 @@ def test_the_first_layers_stay(faces):
     """Their weights and statistics; of the others the weights and statistics move."""
     begun = recognizer.fresh_target('tiny', {}, InputSpec(height=16, width=16), seed=1)
     trained = recognizer.train(RECIPE, begun, faces)
-    still = recognizer_step._first_layers(begun.module, begun.input, 0.5)
+    still = recognizer_step.first_layers(begun.module, begun.input, 0.5)
     moved, stayed = set(), set()
     for kind in ('params', 'batch_stats'):
         paths = jax.tree_util.tree_leaves_with_path(begun.variables[kind])

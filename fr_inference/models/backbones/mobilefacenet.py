@@ -72,6 +72,7 @@ class MobileFaceNet(nn.Module):
       use_bias: of the linear head.
       unit_length: whether embeddings are scaled to unit length.
       embedding: length D of the embedding.
+      norm: 'batch', 'group', 'layer' or 'instance'.
       dtype: of the arithmetic (parameters and embeddings are float32).
       axis_name: mapped axis over which BatchNorm averages its statistics while training.
     """
@@ -89,6 +90,7 @@ class MobileFaceNet(nn.Module):
     use_bias: bool = False
     unit_length: bool = False
     embedding: int = 128
+    norm: str = hyperparameter('batch', choices=layers.NORMALIZATIONS)
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
@@ -96,7 +98,7 @@ class MobileFaceNet(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Maps [N, H, W, 3] normalised images to [N, D] float32 embeddings."""
         self._check()
-        norm = layers.normalization('batch', dtype=self.dtype, axis_name=self.axis_name)
+        norm = layers.normalization(self.norm, dtype=self.dtype, axis_name=self.axis_name)
 
         def normed(x, name, activate=True):
             x = norm(train=train, name=f'{name}_bn')(x)
@@ -139,7 +141,8 @@ class MobileFaceNet(nn.Module):
             x = jnp.mean(x, axis=(1, 2), keepdims=True)
         x = x.astype(jnp.float32)
         x = layers.conv(self.embedding, 1, use_bias=self.use_bias, name='embed')(x)
-        x = layers.normalization('batch', axis_name=self.axis_name)(train=train, name='embed_bn')(x)
+        norm = layers.normalization(self.norm, axis_name=self.axis_name)
+        x = norm(train=train, name='embed_bn')(x)
         x = x.reshape(x.shape[0], -1)
         return layers.unit(x) if self.unit_length else x
 

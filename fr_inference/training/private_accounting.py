@@ -1,0 +1,95 @@
+"""How much privacy a training by noised steps spends, by Google's `dp-accounting`.
+
+A step is the Gaussian mechanism on a Poisson sample; neighbours differ by one unit that is there or
+absent. The accountant composes privacy loss distributions (Koskela et al., arXiv 1906.03049; Doroshenko
+et al., arXiv 2207.04380), rounded so that epsilon is never too small.
+"""
+
+import functools
+import importlib
+import importlib.metadata
+from typing import Any
+
+from fr_inference import errors
+
+_INSTALL = "pip install 'fr_inference[private]'"
+
+# Of the privacy loss. A finer one changes epsilon by 0.5 % at most where it was compared (1e-4, up to
+# 100,000 steps), and takes ten times as long.
+_INTERVAL = 1e-3
+
+
+@functools.lru_cache(maxsize=64)
+def epsilon(*, noise_multiplier: float, sampling: float, steps: int, delta: float) -> float:
+    """Returns the epsilon that some steps have spent.
+
+    Args:
+      noise_multiplier: deviation of the noise over the largest norm of a unit's gradient.
+      sampling: probability that a unit takes part in a step, above 0, at most 1.
+      steps: so far, 0 or more.
+      delta: above 0, below 1.
+
+    Raises:
+      InputError: of 'epsilon', when dp-accounting is not installed.
+    """
+    package = _package()
+    if not steps:
+        return 0.0
+    accountant = _accountant()
+    accountant.compose(_event(package, noise_multiplier, sampling, steps))
+    return float(accountant.get_epsilon(delta))
+
+
+def noise_for(epsilon: float, *, sampling: float, steps: int, delta: float) -> float:
+    """Returns the least noise multiplier with which some steps spend at most `epsilon`.
+
+    Args:
+      epsilon: above 0.
+      sampling: as in `epsilon`.
+      steps: as in `epsilon`; without a step it is that of one.
+      delta: as in `epsilon`.
+
+    Raises:
+      InputError: of 'epsilon', when dp-accounting is not installed, or when no noise reaches it.
+    """
+    package = _package()
+    try:
+        return float(
+            package.calibrate_dp_mechanism(
+                _accountant,
+                lambda noise: _event(package, noise, sampling, max(1, steps)),
+                epsilon,
+                delta,
+                tol=1e-4,
+            )
+        )
+    except (ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        raise errors.InputError(
+            'epsilon',
+            f'{epsilon:g} at delta {delta:g} over {steps} steps, which the accountant cannot reach',
+            'another one, or noise_multiplier in its place',
+        ) from error
+
+
+def name() -> str:
+    """Returns what computes epsilon, with its version."""
+    return f'dp-accounting {importlib.metadata.version("dp-accounting")}, PLD'
+
+
+def _event(package, noise_multiplier, sampling, steps):
+    gaussian = package.GaussianDpEvent(noise_multiplier)
+    return package.SelfComposedDpEvent(package.PoissonSampledDpEvent(sampling, gaussian), steps)
+
+
+def _accountant() -> Any:
+    module = importlib.import_module('dp_accounting.pld')
+    return module.PLDAccountant(value_discretization_interval=_INTERVAL)
+
+
+def _package() -> Any:
+    try:
+        return importlib.import_module('dp_accounting')
+    except ImportError as error:
+        raise errors.InputError(
+            'epsilon', 'dp-accounting, which is not installed', hint=_INSTALL
+        ) from error
