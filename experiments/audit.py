@@ -2,6 +2,10 @@
 
   python -m experiments.audit --target=BACKBONE --members=FACES --nonmembers=FACES --out=FOLDER
 
+  python -m experiments.audit --target=backbone.pth --members=train/ --nonmembers=others/ --out=runs/mine
+  python -m experiments.audit --target=demo_easy --members=procedural:easy,images=8,seed=1,people=128 \\
+      --nonmembers=procedural:easy,images=8,seed=1,people=128,first=512 --out=runs/easy
+
 Runs membership inference, and model inversion where --generator and --evaluator are given. Exit codes:
 2 bad input, 3 a gate of --fail_above was not passed (docs/gates.md), 4 stopped by SIGTERM: the same
 command continues.
@@ -33,6 +37,8 @@ PROGRAM = program.Program(
         *(config.Inputs, config.Settings, config.Search),
         *(config.Output, config.Gates, config.Profiling),
     ),
+    often='auxiliary member_identities shift blind references generator evaluator align seed '
+    'attacks thumbnails pseudonyms fail_above card',
 )
 
 if __name__ == '__main__':

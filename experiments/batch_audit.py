@@ -43,6 +43,8 @@ PROGRAM = program.Program(
     main=main,
     kinds=(Batch, config.Inputs, config.Settings, config.Search, config.Output, config.Gates),
     optional=('target', 'members', 'nonmembers'),
+    hidden=('card',),
+    often='target members nonmembers auxiliary per_device seed fail_above',
 )
 
 if __name__ == '__main__':

@@ -36,7 +36,12 @@ def main(flags: options.Flags) -> None:
     suite.run(asked, command=options.command(asked), progress=bars.progress)
 
 
-PROGRAM = program.Program(main=main, kinds=(Benchmark,), saves=False)
+PROGRAM = program.Program(
+    main=main,
+    kinds=(Benchmark,),
+    saves=False,
+    often='what arch target generator faces devices batch_size peer out',
+)
 
 if __name__ == '__main__':
     PROGRAM.run()

@@ -44,6 +44,7 @@ PROGRAM = program.Program(
     ),
     required=('generator', 'evaluator'),
     hidden=('attacks', 'reach', 'member_identities', 'shift', 'collection', 'references'),
+    often='auxiliary strangers centres targeted keep draws candidates steps search_batch seed',
 )
 
 if __name__ == '__main__':

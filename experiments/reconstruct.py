@@ -27,7 +27,11 @@ def main(flags: options.Flags) -> None:
     print(f'{made}: {asked.out}/reconstructions.png')
 
 
-PROGRAM = program.Program(main=main, kinds=(Templates,))
+PROGRAM = program.Program(
+    main=main,
+    kinds=(Templates,),
+    often='templates photographs evaluator candidates steps search_batch seed',
+)
 
 if __name__ == '__main__':
     PROGRAM.run()

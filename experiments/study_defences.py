@@ -41,7 +41,8 @@ def main(flags: options.Flags) -> None:
 PROGRAM = program.Program(
     main=main,
     kinds=(config.Inputs, config.Settings, config.Search, Studied, config.Output),
-    hidden=('advice',),
+    hidden=('advice', 'card'),
+    often='auxiliary references generator evaluator seed thumbnails',
 )
 
 if __name__ == '__main__':

@@ -48,7 +48,9 @@ def main(flags: options.Flags) -> None:
 
 
 PROGRAM = program.Program(
-    main=main, kinds=(GeneratorNetwork, GeneratorTraining, config.GeneratorRecipe)
+    main=main,
+    kinds=(GeneratorNetwork, GeneratorTraining, config.GeneratorRecipe),
+    often='resolution images batch_size embedder seed',
 )
 
 if __name__ == '__main__':

@@ -54,7 +54,11 @@ def main(flags: options.Flags) -> None:
         print(f'held-out people: {found}')
 
 
-PROGRAM = program.Program(main=main, kinds=(Network, RecognizerTraining, config.Recipe))
+PROGRAM = program.Program(
+    main=main,
+    kinds=(Network, RecognizerTraining, config.Recipe),
+    often='arch init margin epochs batch_size learning_rate holdout mirror save_epochs seed',
+)
 
 if __name__ == '__main__':
     PROGRAM.run()

@@ -149,6 +149,8 @@ def _is_here(held):
 
 
 def _is_alive(pid):
+    if os.name == 'nt':  # where signal 0 is Ctrl-C
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

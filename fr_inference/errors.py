@@ -105,15 +105,20 @@ def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
         raise InputError(field, repr(value)[:200], f'one of {listed}', near(value, allowed))
 
 
-def near(value: object, allowed: Iterable[object]) -> str | None:
+def near(value: object, allowed: Iterable[object], prefix: str = '') -> str | None:
     """Returns a "did you mean" with the allowed text that is nearest, None where none is near.
+
+    Args:
+      value: what was given.
+      allowed: the alternatives.
+      prefix: shown before the nearest one, such as the dashes of a flag.
 
     >>> near('demo_leeky', ['demo_easy', 'demo_leaky'])
     "did you mean 'demo_leaky'?"
     """
     texts = [choice for choice in allowed if isinstance(choice, str)]
     found = difflib.get_close_matches(value[:200], texts, 1) if isinstance(value, str) else []
-    return f'did you mean {found[0]!r}?' if found else None
+    return f'did you mean {prefix + found[0]!r}?' if found else None
 
 
 def positive(field: str, value: float) -> None:

@@ -58,6 +58,11 @@ def user_cache() -> pathlib.Path:
     return pathlib.Path(os.path.abspath(base)) / 'fr_inference'
 
 
+def is_ours(found: os.stat_result) -> bool:
+    """Whether a file or folder belongs to this user; Windows keeps no user ids, and homes private."""
+    return not hasattr(os, 'getuid') or found.st_uid == os.getuid()
+
+
 def write_text(path: str | os.PathLike, text: str, errors: str = 'strict') -> None:
     """Writes UTF-8 text in the place of a file.
 

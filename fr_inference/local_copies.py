@@ -7,13 +7,13 @@ again.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 
-from fr_inference import addresses, errors, files
+from fr_inference import addresses, errors, files, locks
 from fr_inference.addresses import Entry
 
 _MOST_FILES = 10_000
@@ -31,7 +31,7 @@ def cache(kind: str) -> pathlib.Path:
     """
     folder = files.user_cache() / kind
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    if not files.is_ours(folder.stat()):
         raise PermissionError(1, 'a folder of another user', str(folder))
     folder.chmod(0o700)
     return folder
@@ -102,8 +102,7 @@ def _copied(address, entries, field, whole=False):
     with locked(base):
         wanted = {name: one for name, one in entries.items() if not _is_copied(folder, name, one)}
         needed = sum(entry.size for entry in wanted.values())
-        space = os.statvfs(base)
-        free = space.f_bavail * space.f_frsize
+        free = shutil.disk_usage(base).free
         if wanted and needed > free - _ROOM:
             found = f'{needed} bytes to copy to this machine, and {free} free in {base}'
             raise errors.InputError(field, found, inside=address, hint='set XDG_CACHE_HOME')
@@ -187,5 +186,5 @@ def place(address: str, field: str, kind: str) -> pathlib.Path:
 def locked(folder: pathlib.Path) -> Iterator[None]:
     """Lets one process of this machine in at a time; a killed one leaves no lock."""
     with open(folder / 'lock', 'a', encoding='utf-8') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.hold(lock)
         yield

@@ -28,6 +28,31 @@ ATTACKERS = ('plain', 'adaptive', 'both')
 either, where there is no shadow and no reference: such an attack is fitted on the defended backbone."""
 
 
+DEMONSTRATED = ('leaky', 'easy', 'few')
+"""The embedded backbones that the demonstration audits: demo_leaky, demo_easy, demo_few."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Demonstration(Config):
+    """What the demonstration audits, and where it writes."""
+
+    audits: tuple[str, ...] = option(
+        DEMONSTRATED, 'Which backbones are audited.', 'target', choices=DEMONSTRATED
+    )
+    backbones: str | None = option(
+        None,
+        'Folder with demo_leaky, demo_easy and demo_few trained anew (default: the embedded ones).',
+        'target',
+        names='FOLDER',
+    )
+    out: str = option(
+        'runs/demo',
+        'Folder of the results, which holds those of easy and few.',
+        'output',
+        names='FOLDER',
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch(Config):
     """Which backbones a batch audits, and how."""

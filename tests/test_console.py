@@ -2,6 +2,9 @@
 
 import configparser
 import importlib
+import os
+import subprocess
+import sys
 
 from fr_inference import __version__, config, console
 from fr_inference.cli import options
@@ -26,8 +29,10 @@ def test_entry_point_is_this_function():
 def test_help_lists_every_program_with_one_line():
     result = call('--help')
     assert result.code == 0
-    lines = [line.split(maxsplit=1) for line in result.out.splitlines() if line.startswith('  ')]
+    listed = result.out.partition('\nPrograms\n')[2].splitlines()
+    lines = [line.split(maxsplit=1) for line in listed]
     assert {name for name, _ in lines} == PROGRAMS
+    assert [name for name, _ in lines[:2]] == ['demo', 'audit']
     assert ['verify', 'Verifies'] in [[name, line.split()[0]] for name, line in lines]
     assert call().out == result.out
 
@@ -56,4 +61,20 @@ def test_records_the_command_it_was_called_by(monkeypatch):
 def test_another_name_is_one_line():
     result = call('audits')
     assert (result.code, result.out, result.err.count('\n')) == (2, '', 1)
-    assert 'audit, ' in result.err
+    assert result.err.endswith("did you mean 'audit'?\n")
+    assert call('batch-audit').err.endswith("did you mean 'batch_audit'?\n")
+    assert 'did you mean' not in call('xyzzy').err
+
+
+def test_is_a_module_too(tmp_path):
+    """From any folder, and where no path leads to the installed command."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'fr_inference', 'verify', '--help'],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(programs.ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    assert '  fr-inference verify --target=' in done.stdout

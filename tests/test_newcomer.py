@@ -115,7 +115,7 @@ def python(root, *arguments):
 )
 def test_is_a_choice_of_the_flag(copy, program, flag, choice):
     done = subprocess.run(
-        [sys.executable, '-m', f'experiments.{program}', '--helpshort'],
+        [sys.executable, '-m', f'experiments.{program}', '--help'],
         cwd=copy,
         env={**os.environ, 'PYTHONPATH': str(copy)},
         capture_output=True,

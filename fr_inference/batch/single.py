@@ -10,7 +10,7 @@ from fr_inference import addresses, auditing, checking, config, errors, runs
 from fr_inference.cli import bars, description, folders
 from fr_inference.data import pseudonyms
 from fr_inference.measuring import distances
-from fr_inference.report import gate_needs, gating, verdict, what_helps
+from fr_inference.report import gate_needs, gating, model_card, verdict, what_helps
 from fr_inference.report.gate import Gate
 from fr_inference.runs import Progress
 
@@ -47,6 +47,8 @@ def run(
     gate_needs.check(gates, settings, given=inputs.parts, membership=membership)
     if output.advice is not None:  # before anything is measured
         runs.by_first(functools.partial(what_helps.read, output.advice))
+    if output.card is not None:
+        model_card.check(output.card)
     if inputs.pseudonyms is not None:
         pseudonyms.check_apart(inputs.pseudonyms, output.out)
     opened = auditing.open_inputs(inputs)
@@ -78,6 +80,8 @@ def run(
         progress=progress,
     )
     result.save(out, thumbnails=output.thumbnails, advice=output.advice)
+    if output.card is not None:
+        model_card.write(result.record, output.card)
     return result
 
 

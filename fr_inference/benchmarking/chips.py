@@ -1,12 +1,13 @@
 """What data sheets say of a device, memory that it has held, and the work of a program."""
 
 import dataclasses
-import resource
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+
+from fr_inference import errors
 
 _NVIDIA = 'https://www.nvidia.com/en-us/data-center'
 _GOOGLE = 'https://cloud.google.com/tpu/docs'
@@ -92,10 +93,18 @@ def find(kind: str) -> Chip | None:
 
 
 def peak_bytes(devices: Sequence[jax.Device]) -> tuple[int, str]:
-    """Returns (most bytes held so far, by what: 'device', the fullest one, or this 'process')."""
+    """Returns (most bytes held so far, by what: 'device', the fullest one, or this 'process').
+
+    Raises:
+      InputError: where neither the devices nor the system say it (Windows).
+    """
     held = [(device.memory_stats() or {}).get('peak_bytes_in_use') for device in devices]
     if all(value is not None for value in held):
         return max(int(value) for value in held if value is not None), 'device'
+    try:
+        import resource
+    except ImportError as error:
+        raise errors.InputError('platform', sys.platform, 'Linux or macOS') from error
     unit = 1 if sys.platform == 'darwin' else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 'process'
 

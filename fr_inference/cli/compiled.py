@@ -107,18 +107,18 @@ def _private(folder):
     """Whether it is ours, and nobody else may write in it or in what we made above it."""
     for path in (folder, folder.parent, folder.parent.parent):
         found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        if not stat.S_ISDIR(found.st_mode) or not files.is_ours(found):
             return False
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if os.name == 'posix' and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return False
     return True
 
 
 def _prune(folder):
     """Removes the oldest files beyond the limit."""
-    files = [(path.stat(), path) for path in folder.iterdir()]
-    total = sum(found.st_size for found, _ in files)
-    for found, path in sorted(files, key=lambda one: one[0].st_mtime):
+    kept = [(path.stat(), path) for path in folder.iterdir()]
+    total = sum(found.st_size for found, _ in kept)
+    for found, path in sorted(kept, key=lambda one: one[0].st_mtime):
         if total <= _MOST_BYTES:
             return
         path.unlink(missing_ok=True)

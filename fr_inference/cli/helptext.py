@@ -1,7 +1,8 @@
-"""The text of `--help`: flags by what they are for, the required ones first."""
+"""The text of `--help`, flags by what they are for, and of `--helpshort`, the most used ones."""
 
 import textwrap
 import typing
+from collections.abc import Sequence
 
 from fr_inference import config, declaring
 from fr_inference.cli.options import Flags, called
@@ -10,6 +11,7 @@ from fr_inference.program_config import Machine
 WIDTH = 100
 OF_SEVERAL = [name for name in declaring.flags_of(Machine) if name != 'verbosity']
 _LEFT = 30  # columns of a flag and its kind of value
+_MOST_CHOICES = 8  # in the short text
 
 
 def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
@@ -20,14 +22,7 @@ def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
       flags: of the program.
       shared: whether it shows the flags of several processes.
     """
-    program = called()
-    name = program.rpartition('.')[2].rpartition(' ')[2]
-    lines = [doc.replace(f'python -m experiments.{name}', program).strip()]
-    used = {known.names for *_, known in flags.options.values()}
-    explained = [(named, said) for named, said in config.NAMES.items() if named in used and said]
-    lines += [''] if explained else []
-    for named, said in explained:
-        lines += _columns(f'  {named}', said)
+    lines = _head(doc, flags, flags.options)
     for group, title in config.GROUPS.items():
         names = [
             name
@@ -43,9 +38,40 @@ def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
     )
 
 
-def _flag(name, flags):
+def short(doc: str, flags: Flags, often: Sequence[str]) -> str:
+    """Returns what a program does, and its most used flags, the required ones first.
+
+    Args:
+      doc: what it does, and how to call it.
+      flags: of the program.
+      often: the flags besides the required ones, in this order.
+    """
+    shown = [*flags.required, *(name for name in often if name not in flags.required)]
+    lines = [*_head(doc, flags, shown), '', 'Most used flags']
+    for name in shown:
+        lines += _flag(name, flags, brief=True)
+    more = len(flags.options) - len(shown)
+    return '\n'.join([*lines, '', f'{more} more flags, by what they are for: {called()} --help'])
+
+
+def _head(doc, flags, names):
+    """What the program does, and what the values of some flags name."""
+    program = called()
+    name = program.rpartition('.')[2].rpartition(' ')[2]
+    lines = [doc.replace(f'python -m experiments.{name}', program).strip()]
+    used = {flags.options[name][2].names for name in names}
+    explained = [(named, said) for named, said in config.NAMES.items() if named in used and said]
+    lines += [''] if explained else []
+    for named, said in explained:
+        lines += _columns(f'  {named}', said)
+    return lines
+
+
+def _flag(name, flags, brief=False):
     kind, default, known = flags.options[name]
-    said = [known.help, *_remarks(kind, name, default, known)]
+    said = [known.help]
+    if not brief or len(known.allowed() or ()) <= _MOST_CHOICES:
+        said += _remarks(kind, name, default, known)
     if name in flags.required:
         said = ['(required)', known.help]
     return _columns(f'  {_spelled(kind, name, known)}', ' '.join(said))

@@ -22,8 +22,8 @@ class Flags:
 
     >>> from fr_inference import config
     >>> flags = Flags([config.Settings])
-    >>> flags.parse(['--seed=3', '--skip_bad'])  # whether help was asked for
-    False
+    >>> flags.parse(['--seed=3', '--skip_bad'])  # the kind of help that was asked for
+    ''
     >>> flags.read(config.Settings).seed, flags.given(config.Settings)
     (3, {'seed': 3, 'skip_bad': True})
     >>> flags.parse(['--seed=three'])
@@ -92,8 +92,8 @@ class Flags:
     def __contains__(self, name: object) -> bool:
         return name in self.options or (self.following is not None and name in self.following)
 
-    def parse(self, arguments: Sequence[str]) -> bool:
-        """Reads the command line; returns whether help was asked for.
+    def parse(self, arguments: Sequence[str]) -> str:
+        """Reads the command line; returns which of `HELP` was asked for, '' for none.
 
         Raises:
           InputError: one line, for whatever is wrong with it.
@@ -105,10 +105,13 @@ class Flags:
             if isinstance(error.__context__, errors.InputError):
                 raise error.__context__ from None
             raise
+        except flags.UnrecognizedFlagError as error:
+            raise self._unknown(error.flagname) from None
         except (flags.Error, ValueError) as error:
             raise errors.InputError('flags', str(error)) from None
-        if any(self._values[name].value for name in HELP):
-            return True
+        for name in HELP:
+            if self._values[name].value:
+                return name
         self.rest = rest[1:]
         if self.rest and not self._names_program:
             raise errors.InputError('arguments', f'{rest[1]!r:.80}', 'only --flag=value')
@@ -122,7 +125,13 @@ class Flags:
         for name in self.options:
             if self._values[name].present and self._values[name].value in ('', ()):
                 raise errors.InputError(name, 'an empty value', 'one, or leave the flag out')
-        return False
+        return ''
+
+    def _unknown(self, name):
+        """Returns the error of a flag that the program lacks; --fail-above means --fail_above."""
+        near = errors.near(name.replace('-', '_'), self.options, prefix='--')
+        hint = near or '--help shows all flags'
+        return errors.InputError('flags', f'{f"--{name}"!r:.80}', 'a flag of this program', hint)
 
     def follow(self, kinds: Sequence[type[Config]], hidden: Iterable[str] = ()) -> 'Flags':
         """Reads what stands behind another program's name as its flags, none of them required.

@@ -51,6 +51,8 @@ class Program:
       required: options that it needs although they have a default.
       optional: options that it does not need although they have none.
       hidden: options that have no flag.
+      often: the options that people need most besides the required ones, separated by spaces: what
+        `--helpshort` shows; '' for all of them.
       shared: whether several processes can do it together.
       names_program: whether another program's name and flags follow its own.
       saves: whether it saves a state when SIGTERM stops it; without one it ends at once.
@@ -61,6 +63,7 @@ class Program:
     required: Iterable[str] = ()
     optional: Iterable[str] = ()
     hidden: Iterable[str] = ()
+    often: str = ''
     names_program: bool = False
     shared: bool = True
     saves: bool = True
@@ -87,8 +90,11 @@ class Program:
         _collect_less()
         flags = self.flags()
         try:
-            if flags.parse(sys.argv[1:]):
-                _show(helptext.text(self.doc, flags, shared=self.shared))
+            if asked := flags.parse(sys.argv[1:]):
+                if asked == 'helpshort' and self.often:
+                    _show(helptext.short(self.doc, flags, self.often.split()))
+                else:
+                    _show(helptext.text(self.doc, flags, shared=self.shared))
                 return
             machine = flags.read(Machine)
         except errors.InputError as error:

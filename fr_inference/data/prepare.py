@@ -5,7 +5,6 @@ under another name until it is complete: work that is killed at any moment conti
 """
 
 import dataclasses
-import fcntl
 import hashlib
 import logging
 import os
@@ -15,7 +14,7 @@ from typing import Any
 
 import jax
 
-from fr_inference import errors, files, program_config, runs
+from fr_inference import errors, files, locks, program_config, runs
 from fr_inference.data import shards, sources, workers
 from fr_inference.data.faces import Faces
 from fr_inference.runs import Progress
@@ -139,7 +138,7 @@ def _open(options: program_config.Preparation) -> Faces:
 def _lock(file, place):
     """Two processes at once would rename what the other removes. A killed process holds no lock."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.hold(file, wait=False)
     except BlockingIOError as error:
         raise errors.InputError(
             'out', f'{place.unfinished}, which another process is writing', hint='wait for its end'

@@ -26,13 +26,21 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
       BadImageError: at an unreadable image, unless `skip_bad`.
       OSError: when it cannot be written, on a full disk for instance.
     """
-    from array_record.python import array_record_module
-
+    array_record_module = _array_record()
     with files.replacing(path, synced=True) as part:
         try:
             _write(faces, rows, part, array_record_module.ArrayRecordWriter, skip_bad)
         except RuntimeError as error:  # whatever is wrong with the disk
             raise OSError(errno.EIO, str(error).partition(';')[0], str(path)) from error
+
+
+def _array_record():
+    try:
+        from array_record.python import array_record_module
+    except ImportError as error:
+        hint = 'it has no package for Windows'
+        raise errors.InputError('array_record', 'none installed', hint=hint) from error
+    return array_record_module
 
 
 def _write(faces, rows, path, writer_of, skip_bad):
@@ -82,9 +90,7 @@ def features() -> Any:
 
 def count(path: pathlib.Path) -> int:
     """Returns the number of records of a complete file."""
-    from array_record.python import array_record_module
-
-    reader = array_record_module.ArrayRecordReader(str(path))
+    reader = _array_record().ArrayRecordReader(str(path))
     try:
         return reader.num_records()
     finally:

@@ -17,6 +17,7 @@ import pathlib
 import re
 import stat
 import struct
+import threading
 import weakref
 
 import numpy as np
@@ -30,6 +31,9 @@ _PART = struct.Struct('<II')
 _HEADER = struct.Struct('<IfQQ')
 _MAGIC_BYTES = struct.pack('<I', MAGIC)
 _INDEX_ALPHABET = b'0123456789\t\n\r '
+# Opening a pipe does not wait for a writer. Windows lacks this mode, and has one for text.
+_READING = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+_SEEKING = threading.Lock()
 _ALONE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
@@ -86,8 +90,7 @@ class RecordFile:
 
     def _open(self):
         try:
-            # Non-blocking: opening a pipe does not wait for a writer.
-            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            file = os.open(self.path, _READING)
         except OSError as error:
             raise errors.InputError(
                 self.path, f'a file that cannot be opened ({error.strerror})', 'a .rec'
@@ -184,7 +187,7 @@ class RecordFile:
 
     def _bytes(self, count, offset):
         try:
-            return os.pread(self._file, count, offset)
+            return _read_at(self._file, count, offset)
         except OSError as error:
             raise RecordError(
                 self.path,
@@ -240,3 +243,12 @@ def _read_index(path):
     if len(twice):
         raise errors.InputError(str(path), f'record {keys[twice[0]]} twice', 'each record once')
     return keys, offsets
+
+
+def _read_at(file, count, offset):
+    """Threads read one file at several places; Windows has no call for it."""
+    if hasattr(os, 'pread'):
+        return os.pread(file, count, offset)
+    with _SEEKING:
+        os.lseek(file, offset, os.SEEK_SET)
+        return os.read(file, count)

@@ -109,7 +109,22 @@ def _draw(entries, labels, left, name):
         if order:
             handles = [named[name] for name in order]
             figure.legend(handles, said, loc='outside upper left', fontsize=9)
-        return svg(figure, name)
+        alt = '; '.join(_in_words(entry, labels) for entry in entries)
+        return svg(figure, name, f'AUC of each audit, 0.5 is guessing. {alt}.')
+
+
+def _in_words(entry, labels):
+    each = [
+        f'{labels[one.key]} {wording.auc(one.figures)}'
+        + (
+            f', {void}'
+            if (void := entry.void(one))
+            else f', blind control {wording.auc(one.blind)}'
+        )
+        for one in entry.shown
+        if one.key in labels
+    ]
+    return f'{_label(entry)}: {", ".join(each) or "no figure"}'
 
 
 def _label(entry):

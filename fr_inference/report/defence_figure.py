@@ -40,7 +40,20 @@ def leak_and_utility(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, in
             axes.set_title(f'{_TITLES[access]}{_KNOWS[setting]}', loc='left', fontweight='bold')
             axes.set_ylabel('leak (excess of the AUC)')
         several[-1].set_xlabel('verification of strangers, % right')
-        return svg(figure, 'leak_and_utility')
+        said = '; '.join(
+            f'{_TITLES[access]}{_KNOWS[setting]}: '
+            + ', '.join(_in_words(*point) for point in _points(rows, access, setting))
+            for access, setting in panels
+        )
+        alt = f'Excess of the AUC (leak) and verification of strangers. {said}.'
+        return svg(figure, 'leak_and_utility', alt)
+
+
+def _in_words(row, cell):
+    void = '' if cell['valid'] else ', not counted'
+    who = f'{row["label"]}, {row["attacker"]} attacker'
+    right = 100 * row['verification']['accuracy']
+    return f'{who} {cell["excess"]["auc"]:+.3f} at {right:.1f} %{void}'
 
 
 def _points(rows, access, setting):

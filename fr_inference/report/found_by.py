@@ -164,4 +164,12 @@ def draw(found: Overlap) -> str:
             if strangers:
                 said += f' ({strangers:,} stranger{"s" if strangers != 1 else ""})'
             axes.text(start + wide + 0.06, down, said, va='center', fontsize=9.5)
-        return svg(figure, 'found-by')
+        said = '; '.join(
+            f'{wording.name(one)}: {number:,}'
+            for one, number in zip(found.attacks, found.found, strict=True)
+        )
+        alt = (
+            f'Which of {found.members:,} members are found by which attacks. {said}; by none of them: '
+            f'{found.missed:,}.'
+        )
+        return svg(figure, 'found-by', alt)

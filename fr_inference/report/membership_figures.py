@@ -75,7 +75,19 @@ def overview(found: Sequence[Comparison]) -> str:
         axes.set(ylim=(bottom, -0.7), xlim=(min(0.35, lowest - 0.02), 1.02))
         figure.supxlabel(wording.AUC_AXIS, fontsize=9.5)
         axes.grid(axis='x', linewidth=0.6)
-        return svg(figure, 'overview')
+        said = '; '.join(map(_beside_controls, found))
+        return svg(figure, 'overview', f'AUC of each attack, 0.5 is guessing. {said}.')
+
+
+def _beside_controls(one):
+    blocks = (
+        ('', one.figures),
+        ('blind control ', one.blind),
+        ('null control ', one.null),
+        ('pictures alone ', one.pictures),
+    )
+    said = ', '.join(f'{name}{wording.auc(block)}' for name, block in blocks if block is not None)
+    return ', '.join([f'{wording.label(one)}: {said}', *_void(one)])
 
 
 def roc(found: Sequence[Comparison], seed: int) -> str:
@@ -129,7 +141,18 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
         axes.minorticks_off()
         axes.grid(linewidth=0.6)
         figure.legend(loc='outside lower left', fontsize=9)
-        return svg(figure, 'roc')
+        said = '; '.join(_found_at_rates(one) for one in found if one.scored is not None)
+        alt = f'Share of the members found, by the share of strangers taken for members. {said}.'
+        return svg(figure, 'roc', alt)
+
+
+def _found_at_rates(one):
+    rates = [
+        f'{100 * share:.1f} % found at {100 * float(rate):g} %'
+        for rate, share in one.figures['tpr_at_fpr'].items()
+        if share is not None
+    ]
+    return ', '.join([f'{wording.label(one)}: {", ".join(rates)}', *_void(one)])
 
 
 def _void(one):
@@ -145,7 +168,12 @@ def scores(scored: Scored) -> str:
         axes.axvline(0, color=COLOUR['ink'], linestyle=':', linewidth=1)
         axes.set_xlabel('membership logit: right of 0 the attack says "member"')
         figure.legend(loc='outside upper right', ncols=2, fontsize=9)
-        return svg(figure, 'scores')
+        sides = (('members', scored.member), ('strangers', ~scored.member))
+        said = ', '.join(
+            f'{side.sum():,} {name} with a median of {np.median(scored.scores[side]):.2f}'
+            for name, side in sides
+        )
+        return svg(figure, 'scores', f'Histograms of the membership logit: {said}.')
 
 
 def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[str, Any]]) -> str:
@@ -169,7 +197,11 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
         panels[-1].set_xlabel('distance, in powers of ten')
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=9, loc='outside upper right', ncols=2)
-        return svg(figure, 'distances')
+        said = ', '.join(
+            f'{layers[layer]["name"]} (AUC {layers[layer]["auc"]:.2f})' for layer in sorted(order)
+        )
+        alt = f'Histograms of the distances of members and strangers in the layers {said}.'
+        return svg(figure, 'distances', alt)
 
 
 def layers(found: Sequence[Mapping[str, Any]]) -> str:
@@ -187,7 +219,12 @@ def layers(found: Sequence[Mapping[str, Any]]) -> str:
         axes.set(ylabel='AUC of this layer alone')
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis='y', linewidth=0.6)
-        return svg(figure, 'layers')
+        best = found[int(values.argmax())]
+        alt = (
+            f'AUC of each of {len(found)} layers alone, from {values.min():.2f} to {values.max():.2f}; '
+            f'the highest is that of {best["name"]}; 0.5 is guessing.'
+        )
+        return svg(figure, 'layers', alt)
 
 
 def _two_histograms(axes: Axes, values: np.ndarray, member: np.ndarray) -> None:

@@ -49,7 +49,12 @@ def success(search: Outcome) -> str:
                 label.set_horizontalalignment(side)
         names = [textwrap.fill(label, _LETTERS) for label, _ in rows]
         panels[0, 0].set_yticks(range(len(rows)), names)
-        return svg(figure, 'success')
+        said = '; '.join(
+            f'{label}: '
+            + ', '.join(f'{title} {100 * of[name]:.0f} %' for name, title in _SHARES if name in of)
+            for label, of in rows
+        )
+        return svg(figure, 'success', f'Shares of the reconstructions. {said}.')
 
 
 def sweep(found: Sequence[Mapping[str, Any]], search: Outcome) -> str:
@@ -81,7 +86,15 @@ def sweep(found: Sequence[Mapping[str, Any]], search: Outcome) -> str:
             axes.set_xticks(places, [f'{strength:g}' for strength in strengths])
             axes.set_xlabel('strength of the guidance')
             axes.grid(linewidth=0.6)
-        return svg(figure, 'sweep')
+        said = '; '.join(
+            f'{strength:g}: {100 * one["hit_rate"]:.0f} %, Fréchet distance {distance:.3g}'
+            for strength, one, distance in zip(strengths, found, quality, strict=True)
+        )
+        alt = (
+            'Share of the reconstructions that match a member, and their quality, by the strength of '
+            f'the guidance. {said}. Strongest control: {100 * highest:.0f} %.'
+        )
+        return svg(figure, 'sweep', alt)
 
 
 def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
@@ -111,4 +124,13 @@ def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
             axes.grid(linewidth=0.6)
         lines, labels = panels[-1].get_legend_handles_labels()
         figure.legend(lines, labels, fontsize=9, loc='outside lower left')
-        return svg(figure, 'curves')
+        said = '; '.join(
+            f'{SEARCH_CONTROLS.get(name, name)}: '
+            + ', '.join(
+                f'{label} from {values[0, column]:.3g} to {values[-1, column]:.3g}'
+                for column, label in enumerate(names)
+            )
+            for name, values in found.items()
+            if len(values)
+        )
+        return svg(figure, 'curves', f'Means over the candidates, step by step. {said}.')

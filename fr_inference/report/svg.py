@@ -82,13 +82,13 @@ def look(place: int, *, counted: bool = True) -> tuple[str, str, str]:
     return COLOUR[_TINTS[tint]], _LINES[place % len(_LINES)], _MARKERS[tint]
 
 
-def svg(figure: Figure, salt: str, alt: str = '') -> str:
+def svg(figure: Figure, salt: str, alt: str) -> str:
     """Returns the figure as an SVG element for the page, coloured by its variables.
 
     Args:
       figure: drawn inside `styled`.
       salt: the figure's name on the page; parts of two figures must not share names.
-      alt: what it shows, for people who cannot see it; its own words stand for it when ''.
+      alt: what it shows, with its figures, for people who cannot see it.
     """
     text = _drawn(figure, salt)
     text = text[text.index('<svg') :]
@@ -99,9 +99,7 @@ def svg(figure: Figure, salt: str, alt: str = '') -> str:
         .replace('href="#', f'href="#{salt}-')
         .replace('url(#', f'url(#{salt}-')
     )
-    if alt:
-        text = text.replace('<svg', f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
-    return text
+    return text.replace('<svg', f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
 
 
 def alone(figure: Figure, salt: str) -> str:

@@ -68,7 +68,25 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
             fontsize=9,
             color=COLOUR['muted'],
         )
-        return svg(figure, 'who_learns')
+        said = '; '.join(_in_words(cell) for row in rows for cell in row)
+        return svg(figure, 'who_learns', f'Who learns what; 0.5 is guessing. {said}.')
+
+
+def _in_words(cell):
+    """A cell for those who cannot see it."""
+    one = cell.comparison
+    who = f'{wording.somebody(cell.access, cell.references)}, {wording.knowing(cell.setting)}'
+    said = cell.missing
+    if one is not None:
+        controls = (('blind control', one.blind), ('null control', one.null))
+        said = ', '.join(
+            [
+                f'AUC {wording.auc(one.figures)}',
+                wording.word(one.kind),
+                *(f'{name} {wording.auc(block)}' for name, block in controls if block),
+            ]
+        )
+    return ', '.join([f'{who}: {said}', *_of_people(cell)])
 
 
 def _height(row):

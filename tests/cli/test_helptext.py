@@ -13,7 +13,7 @@ from tests.experiments import programs
 NAMES = sorted(path.stem for path in (programs.ROOT / 'experiments').glob('[!_]*.py'))
 
 
-def shown(name, flag='--helpshort'):
+def shown(name, flag='--help'):
     module = importlib.import_module(f'experiments.{name}')
     return programs.call(module.PROGRAM.run, f'experiments/{name}.py', flag)
 
@@ -38,8 +38,33 @@ def test_every_program_shows_its_flags(name):
     hidden = () if module.PROGRAM.shared else helptext.OF_SEVERAL
     names = [name for name in module.PROGRAM.flags().options if name not in hidden]
     assert sorted(spelled) == sorted([*(f'--{name}' for name in names), '--flagfile'])
-    for other in ('--help', '--helpfull'):
-        assert shown(name, other).out == result.out
+    assert shown(name, '--helpfull').out == result.out
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_short_text_fits_a_screen_and_a_half(name):
+    result = shown(name, '--helpshort')
+    assert (result.code, result.err) == (0, '')
+    lines = result.out.splitlines()
+    assert len(lines) <= 60
+    assert max(map(len, lines)) <= 105
+    assert any(line.startswith(f'  python -m experiments.{name} --') for line in lines)
+    program = importlib.import_module(f'experiments.{name}').PROGRAM
+    flags = program.flags()
+    spelled = [re.split('[=]', flag)[0].replace('[no]', '') for flag, _ in flag_lines(result.out)]
+    # The required ones first, and none that the program lacks.
+    assert (
+        spelled[: len(flags.required)] == [f'--{one}' for one in flags.required]
+        or not program.often
+    )
+    if program.often:
+        often = program.often.split()
+        assert len({*often}) == len(often)
+        assert {*spelled} == {f'--{one}' for one in (*flags.required, *often)}
+        assert f'{len(flags.options) - len(spelled)} more flags' in lines[-1]
+        assert lines[-1].endswith(f'python -m experiments.{name} --help')
+    else:
+        assert result.out == shown(name).out
 
 
 def test_audit_groups_in_order_and_required_first():

@@ -198,7 +198,7 @@ def test_required_optional_and_hidden():
     assert 'shift' not in flags
     with pytest.raises(InputError) as caught:
         flags.parse(['--out=o', '--generator=g', '--shift=s'])
-    assert "'shift'" in caught.value.found
+    assert "'--shift'" in caught.value.found
 
 
 @given(

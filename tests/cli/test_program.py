@@ -78,7 +78,11 @@ def test_unknown_flags_are_one_line():
     result = run('--what=nothing', '--siz=1')
     assert result.code == 2
     assert result.err.count('\n') == 1
-    assert "'siz'" in result.err
+    assert result.err.endswith("did you mean '--size'?\n")
+    for flag, meant in (('--skip-bad', '--skip_bad'), ('--batchsize=3', '--batch_size')):
+        assert run('--what=nothing', flag).err.endswith(f'did you mean {meant!r}?\n')
+    assert 'did you mean' not in run('--what=nothing', '--xyzzy').err
+    assert "'--siz'" in result.err
     assert 'size' in result.err  # did you mean
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fr_inference.cli import program
+from fr_inference.report import model_card
 from fr_inference.report.verdict import verdict
 from fr_inference.weights import native_targets
 from fr_inference.weights.targets import open_target
@@ -48,7 +49,9 @@ def results(folder):
     return programs.run_all(
         'audit',
         {
-            'plain': arguments('plain_out', '--nothumbnails', target='plain'),
+            'plain': arguments(
+                'plain_out', '--nothumbnails', f'--card={folder / "card.md"}', target='plain'
+            ),
             'gate': arguments(
                 'gate_out',
                 '--fail_above=auc:0.001,people/partial.auc_high:0.999999',
@@ -87,6 +90,7 @@ def results(folder):
             'centres_alone': arguments('refused', '--centres=3'),
             'out_is_a_file': arguments('file'),
             'out_is_proc': [*arguments('refused')[:-2], '--out=/proc'],
+            'card_of_another': arguments('refused', f'--card={folder / "file"}'),
             'record_is_a_folder': arguments('taken'),
             'seed': arguments('refused', f'--seed={2**31}'),
             'long': arguments('refused', members='x' * 5000),
@@ -104,6 +108,7 @@ def test_done(folder, results):
     comparisons = record['membership']['comparisons']
     assert {one['access'] for one in comparisons} == {'answers'}  # it has no BatchNorm
     assert {one['unit'] for one in comparisons} == {'image', 'person'}
+    assert (folder / 'card.md').read_text(encoding='utf-8') == model_card.render(record)
     assert record['provenance']['command'].startswith('python -m experiments.audit --')
     assert result.out.splitlines()[-1] == f'report: {out / "report.html"}'
     assert len(result.out.splitlines()) >= 3
@@ -179,6 +184,7 @@ def test_wrong_input_stops_or_is_warned_of(folder, results):
         ('centres_alone', '--centres: needs a generator'),
         ('out_is_a_file', '--out: '),
         ('out_is_proc', '--out: found /proc, which cannot be written to'),
+        ('card_of_another', 'which an audit did not write'),
         ('record_is_a_folder', 'audit.json, which is not a file that can be replaced'),
         ('seed', '--seed: found 2147483648, expected 0 to 2147483647'),
         ('long', "--members: found 'xxxx"),

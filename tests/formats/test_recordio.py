@@ -42,6 +42,11 @@ def test_records(path):
     check(recordio.RecordFile(path))
 
 
+def test_where_files_are_read_after_seeking(path, monkeypatch):
+    monkeypatch.delattr(os, 'pread')
+    check(recordio.RecordFile(path))
+
+
 def test_sent_to_another_process(path):
     check(pickle.loads(pickle.dumps(recordio.RecordFile(path))))
 

@@ -34,3 +34,34 @@ def test_contrast(mode):
             for ground in ('paper', 'soft'):
                 ends = sorted(luminance(found[key]) + 0.05 for key in (name, ground))
                 assert ends[1] / ends[0] >= least, (name, ground)
+
+
+@pytest.mark.parametrize('mode', ['light', 'dark'])
+def test_contrast_of_words_on_colours_and_of_paler_words(mode):
+    """Badges and tips have the paper's colour on a tone, captions a mixture of ink and paper."""
+    found = colours()[mode]
+
+    def ratio(one, other):
+        low, high = sorted((one + 0.05, other + 0.05))
+        return high / low
+
+    paper = luminance(found['paper'])
+    for ground in ('leak', 'clear', 'open', 'invalid', 'muted', 'ink'):
+        assert ratio(paper, luminance(found[ground])) >= 4.5, ground
+    css = resources.files('fr_inference').joinpath('report/style.css').read_text()
+    (share,) = map(
+        int, re.findall(r'color-mix\(in srgb, var\(--ink\) (\d+)%, var\(--paper\)\)', css)
+    )
+    channels = [
+        round(
+            (
+                share * int(found['ink'][at : at + 2], 16)
+                + (100 - share) * int(found['paper'][at : at + 2], 16)
+            )
+            / 100
+        )
+        for at in (1, 3, 5)
+    ]
+    mixed = '#' + ''.join(f'{channel:02x}' for channel in channels)
+    for ground in ('paper', 'soft'):
+        assert ratio(luminance(mixed), luminance(found[ground])) >= 4.5
