@@ -2,7 +2,8 @@
 
 On a face the eyes, the nostrils and the mouth are darker than around them, the cheeks and the bridge of
 the nose brighter. The score of an image is the correlation of that pattern with the image's grey levels,
-whose local brightness and contrast are taken out first. BUILD_NOTES.md (Alignment) has the measurements.
+whose local brightness and contrast are taken out first. Measurements:
+docs/results/notebook/checkpoints.md.
 """
 
 import logging

@@ -23,7 +23,7 @@ _MOST_FEATURES = 2**20
 
 
 def pays(x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0) -> bool:
-    """Whether it was the faster one on CPU, of features [N, H, W, C] (BUILD_NOTES.md, Speed)."""
+    """Whether it was the faster one on CPU, of features [N, H, W, C] (results/notebook/speed.md)."""
     same = kernel.shape[:2] == (3, 3) and (stride, padding) == (1, 1)
     wide = min(kernel.shape[2:]) >= 128 and min(x.shape[1:3]) >= 8
     return same and x.dtype == jnp.float32 and wide and x.size <= _MOST_FEATURES

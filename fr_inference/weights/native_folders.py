@@ -103,8 +103,8 @@ def load_variables(
       expected: abstract variables of the module; nothing is allocated for what does not fit them.
 
     Returns:
-      (variables as NumPy arrays in the structure of `expected`, their SHA-256, notes about the
-      format).
+      (variables as NumPy arrays in the structure and dtypes of `expected`, the SHA-256 of what is
+      stored, notes about the format). float16 may be stored where float32 is expected.
 
     Raises:
       InputError: whose field is the file: absent, damaged, other numbers than described, or other
@@ -127,7 +127,7 @@ def load_variables(
             'the file that was written with it',
             'copy or download the folder again',
         )
-    return jax.tree.map(np.array, views), digest, ()
+    return jax.tree.map(lambda view, like: np.array(view, like.dtype), views, expected), digest, ()
 
 
 def check_beside(path: pathlib.Path, record: dict[str, Any]) -> None:
@@ -166,9 +166,14 @@ def _compare(found, expected, source):
         misshaped=[
             f'{key} is {_form(found[key])} instead of {_form(expected[key])}'
             for key in sorted(found.keys() & expected.keys())
-            if _form(found[key]) != _form(expected[key])
+            if not _serves(found[key], expected[key])
         ],
     )
+
+
+def _serves(found, expected):
+    halved = (found.dtype, expected.dtype) == (np.float16, np.float32)
+    return found.shape == expected.shape and (found.dtype == expected.dtype or halved)
 
 
 def _form(leaf):

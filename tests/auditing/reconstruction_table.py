@@ -22,6 +22,7 @@ from fr_inference.data import sources
 from fr_inference.data.faces import from_arrays
 from fr_inference.inversion import goals, judge, search, subject
 from fr_inference.measuring import measurements
+from fr_inference.membership import controls
 from fr_inference.metrics import intervals
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
@@ -144,6 +145,10 @@ def main():
     flags.add_argument('--evaluators', required=True, help='separated by commas')
     flags.add_argument('--faces', required=True)
     flags.add_argument('--searches', required=True, help='separated by semicolons')
+    flags.add_argument('--templates', type=int, help='that many, drawn by the seed; all by default')
+    flags.add_argument(
+        '--untrained', action='store_true', help='with random weights in the target, as a control'
+    )
     flags.add_argument('--seed', type=int, default=0)
     given = flags.parse_args()
     target, generator = open_target(given.target), open_generator(given.generator)
@@ -151,14 +156,18 @@ def main():
     for evaluator in evaluators.values():
         judge.check_evaluator(evaluator, target)
     faces = sources.open_faces(given.faces, 'faces')
+    if given.untrained:
+        target = controls.blind_target(target, faces, seed=given.seed)
     seen = {name: measurements.measure(one, faces) for name, one in evaluators.items()}
     in_target = measurements.measure(target, faces)
     names = np.array(in_target.identities)
     who = people(names, {name: one.embeddings for name, one in seen.items()}, seed=given.seed)
+    chosen = rng.numpy_generator(given.seed, 'templates').permutation(who.templates)
+    templates = np.sort(chosen[: given.templates])
     first = None
     for label, how in parsed(given.searches):
         goal = goals.templates(
-            in_target.embeddings[who.templates], strength=how.strength, prior=how.prior
+            in_target.embeddings[templates], strength=how.strength, prior=how.prior
         )
         made = subject.prepare(target, generator, how, seed=given.seed)
         found = search.run(made, goal, how)
@@ -166,7 +175,7 @@ def main():
         judged = {
             name: measurements.measure(one, images).embeddings for name, one in evaluators.items()
         }
-        rows = shown(judged, names[who.templates].tolist(), who.galleries)
+        rows = shown(judged, names[templates].tolist(), who.galleries)
         cosine = float((found.embeddings * goal.wanted).sum(1).mean())
         print(
             f'{label}: {how.candidates * how.steps} candidate-steps for each of {len(goal.wanted)} '

@@ -5,7 +5,7 @@
 Prints, for each convention: its misfit, how the audit ends as it is given, and how it ends where the
 misfit is allowed. Exit code 1 where a wrong convention is not stopped, the stop names another convention
 than the right one, or an audit ends in an all-clear. Without the two options the real network is left
-out. BUILD_NOTES.md has the results.
+out. docs/results/notebook/ has the results.
 """
 
 import argparse

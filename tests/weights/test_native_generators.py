@@ -1,5 +1,6 @@
 """Native generators: what is written is read, and what is damaged or hostile is one line."""
 
+import dataclasses
 import json
 
 import jax
@@ -44,6 +45,16 @@ def test_round_trip(trained, folder):
         jax.tree.leaves(found.variables), jax.tree.leaves(trained.variables), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_of_half_the_size(trained, tmp_path):
+    half = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), trained.variables)
+    generators.save_generator(tmp_path, dataclasses.replace(trained, variables=half))
+    found = generators.open_generator(tmp_path)
+    assert found.sha256 == checkpointing.digest(half)
+    for ours, stored in zip(jax.tree.leaves(found.variables), jax.tree.leaves(half), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, stored.astype(np.float32))
 
 
 def change(folder, **values):

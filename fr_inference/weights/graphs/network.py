@@ -2,7 +2,7 @@
 
 Maps have their channels last while operators follow each other that slide over them or treat every
 element by itself. For all others they have the graph's order, [N, C, H, W]. So a reshape means what the
-file says, and convolutions have the form that is fast (measured: BUILD_NOTES.md).
+file says, and convolutions have the form that is fast (measured: docs/results/notebook).
 """
 
 import dataclasses

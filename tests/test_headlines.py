@@ -1,0 +1,52 @@
+"""README's figures are those of the studies' JSON."""
+
+import json
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / 'docs' / 'results'
+
+
+def comparison(file, **wanted):
+    """Returns the comparison that a study's JSON holds of one attack."""
+    found = [
+        one
+        for one in json.loads((RESULTS / file).read_text())['comparisons']
+        if all(one[key] == value for key, value in wanted.items())
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def auc(block):
+    low, high = block['auc_ci95']
+    return f'{block["auc"]:.3f} ({low:.3f} to {high:.3f})'
+
+
+@pytest.mark.parametrize(
+    ('file', 'attack'),
+    [
+        ('2026-11-27-demo/leaky.json', 'combined-file'),
+        ('2026-11-27-defences/undefended.json', 'combined-answers-references'),
+    ],
+)
+def test_membership(file, attack):
+    found = comparison(file, attack=attack, setting='partial')
+    readme = (ROOT / 'README.md').read_text()
+    assert f'AUC {auc(found)}' in readme
+    assert f': {auc(found["blind"])}' in readme
+
+
+def test_reconstruction():
+    study = json.loads((RESULTS / '2026-11-27-templates/photographs.json').read_text())
+    readme = (ROOT / 'README.md').read_text()
+    for search in ('steps', 'best random'):
+        value, low, high = study['casia'][search]['top-1']
+        assert f'{value} % ({low} to {high})' in readme
+
+
+def test_length():
+    assert len((ROOT / 'README.md').read_text().split()) <= 600
+    assert len((ROOT / 'BUILD_NOTES.md').read_text().split()) <= 1500
