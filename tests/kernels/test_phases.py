@@ -1,10 +1,10 @@
-"""Resampling in phases equals the plain operations, at odd and even sizes."""
+"""Resampling in phases, or with the filter in the kernel, equals the plain one at any size."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_inference.kernels import phases
+from fr_inference.kernels import folded_filter, phases
 from fr_inference.models import stylegan2_ops as ops
 from tests.kernels.agreement import agree, draw
 
@@ -14,8 +14,11 @@ SHAPES = st.tuples(COUNTS, SIDES, SIDES, WIDTHS)
 FEW = settings(max_examples=5)
 
 
-def against_plain(name, *arguments):
-    agree(getattr(phases, name), getattr(ops, name).__wrapped__, *arguments)
+BOTH = pytest.mark.parametrize('form', [phases, folded_filter])
+
+
+def against_plain(name, *arguments, form=phases):
+    agree(getattr(form, name), getattr(ops, name).__wrapped__, *arguments)
 
 
 @FEW
@@ -31,16 +34,18 @@ def test_downsample(shape):
     against_plain('downsample', draw(count, 2 * height, 2 * width, features))
 
 
+@BOTH
 @FEW
 @given(SHAPES, WIDTHS)
-def test_upsample_conv(shape, features):
-    against_plain('upsample_conv', draw(*shape), draw(3, 3, shape[-1], features))
+def test_upsample_conv(form, shape, features):
+    against_plain('upsample_conv', draw(*shape), draw(3, 3, shape[-1], features), form=form)
 
 
+@BOTH
 @pytest.mark.parametrize('size', [1, 3])
 @FEW
 @given(SHAPES, WIDTHS)
-def test_downsample_conv(size, shape, features):
+def test_downsample_conv(form, size, shape, features):
     count, height, width, inputs = shape
     x, kernel = draw(count, 2 * height, 2 * width, inputs), draw(size, size, inputs, features)
-    against_plain('downsample_conv', x, kernel)
+    against_plain('downsample_conv', x, kernel, form=form)
