@@ -9,7 +9,7 @@ BatchNorm layers.
 """
 
 from fr_inference.cli import bars, description, folders, options, program
-from fr_inference.inversion import templates
+from fr_inference.inversion import framing, templates
 from fr_inference.program_config import Templates
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
@@ -21,6 +21,8 @@ def main(flags: options.Flags) -> None:
     target = open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part)
     generator = open_generator(asked.generator)
     print(description.line(target))
+    if asked.framing is None and framing.of(None, generator.module.resolution) == 'ffhq':
+        print('generator: taken for one of whole heads, as FFHQ; the face is cut out (--framing)')
     out = folders.make(asked.out, 'out', templates.FILES)
     made = templates.run(asked, target, generator, workdir=out / 'search', progress=bars.progress)
     made.save(out)

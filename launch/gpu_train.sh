@@ -19,9 +19,10 @@ if [ -z "${PYTHON:-}" ] && [ -x "$root/.venv/bin/python" ]; then python=$root/.v
 # This checkout is what runs, whatever the caller's folder holds (-P).
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 code=0
-# SIGTERM lets it save the state.
-timeout --signal=TERM --kill-after=30 "$seconds" "$python" -P -m experiments.train_generator "$@" || code=$?
-if [ "$code" = 4 ] || [ "$code" = 124 ]; then
+# SIGTERM lets it save the state and end with code 4; any other code is its own and goes on to the caller.
+timeout --preserve-status --signal=TERM --kill-after=30 "$seconds" \
+  "$python" -P -m experiments.train_generator "$@" || code=$?
+if [ "$code" = 4 ]; then
   echo "gpu_train.sh: stopped after $seconds s; the same command goes on, with fewer --images it ends there"
   exit 0
 fi

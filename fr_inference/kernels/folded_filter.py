@@ -3,7 +3,7 @@
 A filter of one channel at a time does four multiplications for each number it reads and writes, which no
 matrix unit takes. Folded into the kernel, a transposed 3x3 convolution at stride 2 becomes one 3x3
 convolution to four times as many features, one for each place in a square of two pixels, and a
-convolution at stride 2 becomes one with a 6x6 or 4x4 kernel. On an H200 that is 8 to 12 times as fast,
+convolution at stride 2 becomes one with a 6x6 or 4x4 kernel. On an H200 that is 4 to 12 times as fast,
 with its gradient (`bash launch/gpu_check.sh --parts=resampling`). The plain operations are in
 `models/stylegan2_ops.py`.
 """

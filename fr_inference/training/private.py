@@ -13,9 +13,10 @@ copies of an image belong to its unit; two files of the same photograph are two 
 What it does not cover:
 - the checkpoint that training starts from, which is taken as public;
 - the numbers of images and people, and which people have a class centre;
-- the loss and accuracy shown while training, which target.json does not record;
+- the loss and accuracy shown while training, which target.json does not record, and the figures of
+  `--audit_every` (leak.json), which are measured on the training images;
 - members.csv, which lists the training images, and `state/`, which holds the secret of the draws.
-  Publish neither.
+  Publish none of these files.
 
 The draws are pseudo-random and the noise is float32, where the theory asks for ideal ones, as in the
 other libraries of the field.

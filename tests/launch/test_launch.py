@@ -1,5 +1,6 @@
 """What all launch scripts share: bash and shellcheck read them, and they tell their usage."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -38,3 +39,19 @@ def test_help_begins_with_the_usage(project, script):
     result = project.run(f'launch/{script}', '--help')
     assert result.returncode == 0
     assert result.stdout.startswith('usage: ')
+
+
+@pytest.mark.parametrize(('ends_with', 'code'), [(4, 0), (1, 1)])
+def test_a_lent_gpu_ends_in_time_and_hides_no_failure(tmp_path, ends_with, code):
+    python = tmp_path / 'python'
+    python.write_text(f'#!/bin/bash\ntrap "exit {ends_with}" TERM\nsleep 30 & wait\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ['bash', ROOT / 'launch/gpu_train.sh', '--seconds=1', '--faces=F', '--out=O'],
+        env={**os.environ, 'PYTHON': str(python)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == code
+    assert ('stopped after 1 s' in done.stdout) == (code == 0)

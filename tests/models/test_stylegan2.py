@@ -67,7 +67,7 @@ def test_parameters_of_the_discriminator(resolution):
 
 
 def test_parameters_of_small_ones():
-    """As numbers, so that the formulas above can not be wrong with the module."""
+    """As numbers, so that the formulas above cannot be wrong with the module."""
     assert count(abstract(Generator(resolution=32))) == PINNED['generator', 32]
     assert count(abstract(Generator(resolution=64))) == PINNED['generator', 64]
     assert count(abstract(Discriminator(resolution=32))) == PINNED['discriminator', 32]
