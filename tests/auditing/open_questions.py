@@ -38,7 +38,7 @@ EPOCHS = 30
 PEOPLE = 128
 STRENGTHS = (0.0, 0.1, 1.0, 10.0)
 NOISES = ('0', '0.3', '1', '2', '4')
-SIZES = (32, 128, 512)
+SIZES = (32, 128, 512, 2048)
 RIGHT = 0.62
 """Verification at which sizes are compared, chosen on seed 0."""
 
