@@ -7,11 +7,14 @@
 One photograph of each person in the first half of the faces is the template; the evaluators compare with
 the other photographs, in the gallery of that half. Prints for each search top-1, top-5 and SAR at each
 false match rate, with 95 % intervals, and how much each differs from the first search, on the same
-people. Several evaluators must agree in the last rows. docs/results/inversion.md has the results.
+people. Several evaluators must agree in the last rows. With --out the figures are kept as JSON.
+docs/results/inversion.md has the results.
 """
 
 import argparse
 import dataclasses
+import json
+import pathlib
 
 import numpy as np
 from scipy import stats
@@ -110,21 +113,21 @@ def shown(
     return {f'{name}: {figure}': hit for name, one in rows.items() for figure, hit in one.items()}
 
 
-def share(hit: np.ndarray) -> str:
+def share(hit: np.ndarray) -> list[int]:
     """Returns a share of people with Wilson's interval, in percent.
 
     >>> share(np.arange(10) < 5)
-    '50 (24 to 76)'
+    [50, 24, 76]
     """
     value = float(hit.mean())
-    low, high = intervals.wilson(value, len(hit))
-    return f'{100 * value:.0f} ({100 * low:.0f} to {100 * high:.0f})'
+    return [round(100 * one) for one in (value, *intervals.wilson(value, len(hit)))]
 
 
-def difference(hit: np.ndarray, other: np.ndarray, *, seed: int) -> str:
-    """Returns how many points more people are hit than by another search, with p of the exact sign test.
+def difference(hit: np.ndarray, other: np.ndarray, *, seed: int) -> tuple[list[int], float]:
+    """Returns how many points more people are hit than by another search, with its interval, and p.
 
-    The interval resamples the people; the test is one-sided, of the people whom one search alone hits.
+    The interval resamples the people; p is that of the exact sign test, one-sided, of the people whom one
+    search alone hits.
     """
     paired = hit.astype(float) - other
     draw = rng.numpy_generator(seed, 'difference').integers(
@@ -133,7 +136,7 @@ def difference(hit: np.ndarray, other: np.ndarray, *, seed: int) -> str:
     low, high = np.percentile(paired[draw].mean(1), [2.5, 97.5])
     wins, losses = int((paired > 0).sum()), int((paired < 0).sum())
     p = stats.binomtest(wins, wins + losses, alternative='greater').pvalue if wins + losses else 1.0
-    return f'{100 * paired.mean():+.0f} ({100 * low:+.0f} to {100 * high:+.0f}), p = {p:.2g}'
+    return [round(100 * one) for one in (paired.mean(), low, high)], float(f'{p:.2g}')
 
 
 def main():
@@ -150,6 +153,7 @@ def main():
         '--untrained', action='store_true', help='with random weights in the target, as a control'
     )
     flags.add_argument('--seed', type=int, default=0)
+    flags.add_argument('--out', type=pathlib.Path, help='a JSON file')
     given = flags.parse_args()
     target, generator = open_target(given.target), open_generator(given.generator)
     evaluators = {name: open_target(name) for name in given.evaluators.split(',')}
@@ -164,7 +168,7 @@ def main():
     who = people(names, {name: one.embeddings for name, one in seen.items()}, seed=given.seed)
     chosen = rng.numpy_generator(given.seed, 'templates').permutation(who.templates)
     templates = np.sort(chosen[: given.templates])
-    first = None
+    first, kept = None, {}
     for label, how in parsed(given.searches):
         goal = goals.templates(
             in_target.embeddings[templates], strength=how.strength, prior=how.prior
@@ -181,10 +185,18 @@ def main():
             f'{label}: {how.candidates * how.steps} candidate-steps for each of {len(goal.wanted)} '
             f'templates, {found.rate or 0:.1f} a second; cosine with the template {cosine:.3f}'
         )
+        kept[label] = {'cosine': round(cosine, 3)}
         for row, hit in rows.items():
-            less = difference(hit, first[row], seed=given.seed) if first else ''
-            print(f'  {row:40s} {share(hit):>18s} {less}', flush=True)
+            kept[label][row] = found_share = share(hit)
+            text = '{} ({} to {})'.format(*found_share)
+            if first:
+                more, p = difference(hit, first[row], seed=given.seed)
+                kept[label] |= {f'{row}, change': more, f'{row}, p': p}
+                text += ' {:+d} ({:+d} to {:+d}), p = {}'.format(*more, p)
+            print(f'  {row:40s} {text}', flush=True)
         first = first or rows
+    if given.out is not None:
+        given.out.write_text(json.dumps(kept, indent=1) + '\n')
 
 
 if __name__ == '__main__':
