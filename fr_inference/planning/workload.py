@@ -120,7 +120,7 @@ def of_reconstruction(flags: Flags) -> list[Part]:
 
 
 def of_training(flags: Flags) -> list[Part]:
-    """Returns the part of `train_recognizer`; IMAGES:PEOPLE may stand in for the faces."""
+    """Returns the parts of `train_recognizer`; IMAGES:PEOPLE may stand in for faces."""
     given = _given(flags, RecognizerTraining, 'faces')
     asked = declaring.explicit(RecognizerTraining, {'out': '.', **given})
     network, recipe = flags.read(Network), flags.read(Recipe)
@@ -133,7 +133,16 @@ def of_training(flags: Flags) -> list[Part]:
     else:
         arch = network.arch or 'iresnet18'
         target = stand_ins.of_architecture(arch, network.config, network.input)
-    return [training('training', recipe, target, trained)]
+    parts = [training('training', recipe, target, trained)]
+    if asked.audit_every:
+        others = Amount(faces.images - trained.images, faces.people - trained.people)
+        if asked.audit_nonmembers is not None:
+            others = stand_ins.faces(asked.audit_nonmembers, 'audit_nonmembers', asked)
+        looks = len({*range(0, recipe.epochs, asked.audit_every), recipe.epochs})
+        members = round(trained.images * min(1, others.people / trained.people))
+        seen = looks * (members + others.images)
+        parts.append(_scoring('measuring the leak', target, seen, Settings()))
+    return parts
 
 
 def _given(flags: Flags, kind: type[Config], *needed: str) -> dict[str, Any]:

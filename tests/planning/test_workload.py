@@ -105,6 +105,14 @@ def test_training_leaves_the_held_out_people_out():
     assert part.size(machine()) == 16
 
 
+def test_measuring_the_leak_takes_as_many_members_as_others_at_every_look():
+    flags = {'faces': '1000:100', 'arch': 'tiny', 'epochs': 5, 'audit_every': 2}
+    _, measured = parts('train_recognizer', **flags)
+    assert measured.amount == (3 + 1) * (100 + 100)  # epochs 0, 2 and 4, and the last
+    _, measured = parts('train_recognizer', **flags, holdout=0, audit_nonmembers='300:200')
+    assert measured.amount == 4 * (1000 + 300)
+
+
 @pytest.mark.parametrize(
     ('program', 'given', 'field'),
     [
