@@ -3,8 +3,9 @@
   python -m tests.auditing.open_questions --question=margins --out=runs/questions
 
 margins, norms: what leaks by the margin of training, and by its normalisation. perturbation: by noise on
-the embeddings that are answered. size, epochs: by how many people a backbone is trained on, and how
-long. guidance: how good reconstructions are, by the strength of the guidance.
+the embeddings that are answered. private: by the epsilon of a private fine-tuning. size, epochs: by how
+many people a backbone is trained on, and how long. guidance: how good reconstructions are, by the
+strength of the guidance.
 
 Every seed has a backbone and people of its own. Trainings are kept in OUT and gone on with. Writes
 OUT/QUESTION.json and OUT/QUESTION.svg, and prints a table: the mean of the seeds, in brackets the least
@@ -66,16 +67,26 @@ def strangers(seed):
     return drawn(100_000 * (seed + 1) + 50_000, PEOPLE)
 
 
-def trained(out, seed, *, norm='batch', margin='arcface', count=PEOPLE, audits=None):
-    """Returns a backbone that was trained on the seed's members."""
+def recipe_of(seed, **options):
+    plain = {'margin': 'arcface', 'scale': 16.0, 'mirror': False, 'weight_decay': 0.0}
+    return Recipe(**{**plain, 'epochs': EPOCHS, 'seed': seed, **options})
+
+
+def fresh(seed, norm):
     shape = {'depths': [1, 1, 1, 1], 'width': 10, 'embedding': 32, 'norm': norm}
-    start = recognizer.fresh_target('iresnet18', shape, InputSpec(height=32, width=32), seed)
-    recipe = Recipe(
-        margin=margin, scale=16.0, epochs=EPOCHS, mirror=False, weight_decay=0.0, seed=seed
-    )
-    folder = out / 'trained' / f'{norm}-{margin}-{count}-{seed}'
+    return recognizer.fresh_target('iresnet18', shape, InputSpec(height=32, width=32), seed)
+
+
+def trained(out, seed, *, norm='batch', margin='arcface', count=PEOPLE, audits=None, rate=0.1):
+    """Returns a backbone that was trained on the seed's members."""
+    recipe = recipe_of(seed, margin=margin, learning_rate=rate)
+    name = f'{norm}-{margin}-{count}-{seed}' + f'-{rate:g}' * (rate != Recipe.learning_rate)
+    return _train(out / 'trained' / name, recipe, fresh(seed, norm), members(seed, count), audits)
+
+
+def _train(folder, recipe, start, faces, audits=None):
     print(f'{folder.name} ...', flush=True)
-    return recognizer.train(recipe, start, members(seed, count), workdir=folder, audits=audits)
+    return recognizer.train(recipe, start, faces, workdir=folder, audits=audits)
 
 
 def attacked(target, seed):
@@ -118,10 +129,19 @@ def margins(out, seed):
     return rows_of({one: attacked(trained(out, seed, margin=one), seed) for one in names}, seed)
 
 
-def norms(out, seed):
+def norms(out, seed, rate=0.1):
     """Without BatchNorm there are no statistics: the file shows no more than embeddings do."""
     names = ('batch', 'group', 'layer', 'instance')
-    return rows_of({one: attacked(trained(out, seed, norm=one), seed) for one in names}, seed)
+    made = {one: trained(out, seed, norm=one, rate=rate) for one in names}
+    rows = rows_of({one: attacked(target, seed) for one, target in made.items()}, seed)
+    for row in rows:
+        row['fitted'] = made[row['variant']].recipe['accuracy']
+    return rows
+
+
+def slow_norms(out, seed):
+    """With a learning rate at which all four learn their training images."""
+    return norms(out, seed, rate=0.01)
 
 
 def perturbation(out, seed):
@@ -217,7 +237,10 @@ def guidance(out, seed):
     ]
 
 
-QUESTIONS = {one.__name__: one for one in (margins, norms, perturbation, size, epochs, guidance)}
+QUESTIONS = {
+    one.__name__: one
+    for one in (margins, norms, slow_norms, perturbation, private, size, epochs, guidance)
+}
 
 
 def by_variant(rows, name):
