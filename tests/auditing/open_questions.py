@@ -39,6 +39,8 @@ EPOCHS = 30
 PEOPLE = 128
 STRENGTHS = (0.0, 0.1, 1.0, 10.0)
 NOISES = ('0', '0.3', '1', '2', '4')
+EPSILONS = (64.0, 8.0, 1.0)
+PUBLIC = 512  # people
 SIZES = (32, 128, 512, 2048)
 RIGHT = 0.62
 """Verification at which sizes are compared, chosen on seed 0."""
@@ -65,6 +67,10 @@ def members(seed, count=PEOPLE):
 
 def strangers(seed):
     return drawn(100_000 * (seed + 1) + 50_000, PEOPLE)
+
+
+def public(seed):
+    return drawn(100_000 * (seed + 1) + 60_000, PUBLIC)
 
 
 def recipe_of(seed, **options):
@@ -144,8 +150,22 @@ def slow_norms(out, seed):
     return norms(out, seed, rate=0.01)
 
 
+def private(out, seed):
+    """Fine-tuned on the members from a backbone of other, public people, with and without privacy."""
+    recipe = recipe_of(seed, learning_rate=0.03, epochs=20)
+    folder = out / 'trained' / f'public-{seed}'
+    before = _train(folder, recipe, fresh(seed, 'group'), public(seed))
+    found = {'not trained on them': attacked(before, seed)}
+    for epsilon in (None, *EPSILONS):
+        recipe = recipe_of(seed, learning_rate=0.003, epochs=20, epsilon=epsilon)
+        name = f'epsilon {epsilon:g}' if epsilon else 'no privacy'
+        tuned = _train(out / 'trained' / f'{name}-{seed}', recipe, before, members(seed))
+        found[name] = attacked(tuned, seed)
+    return rows_of(found, seed)
+
+
 def perturbation(out, seed):
-    """Noise on answers. Private training has its place here once there is some."""
+    """Noise on answers."""
     target, found = trained(out, seed), {}
     for noise in NOISES:
         wanted = defences.parse(f'answers-noise:{noise}')

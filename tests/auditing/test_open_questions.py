@@ -23,6 +23,7 @@ def test_no_two_seeds_share_people():
         for faces in (
             open_questions.members(seed, max(open_questions.SIZES)),
             open_questions.strangers(seed),
+            open_questions.public(seed),
         )
     ]
     assert len(set.union(*parts)) == sum(map(len, parts))
