@@ -110,7 +110,8 @@ class Defending(Reading, Backbone):
     defence: str = option(
         ...,
         'What is done, in this order: refresh:FACES, noise:S, round:bits=N, fold, strip, '
-        'answers-noise:S, answers-largest:N, answers-round:bits=N; several separated by commas.',
+        'answers-noise:S, answers-largest:N, answers-round:bits=N, answers-unit; several separated by '
+        'commas.',
         'attack',
     )
     seed: int = option(0, 'Random seed of noise and orders.', 'attack', **SEED)

@@ -87,9 +87,9 @@ def strip(target: Target, nothing: str, seed: int) -> Defended:
 def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
     def change(target: Target, value: str, seed: int) -> Defended:
         """Changes embeddings before anybody sees them, see `answers.Answers`."""
-        number = _number(name, value)
+        given = True if name in _VALUELESS else _number(name, value)
         with naming('defence'):
-            answers = dataclasses.replace(target.answers, **{field: number})
+            answers = dataclasses.replace(target.answers, **{field: given})
         return registry.remade(target, answers=answers), [
             'who only asks sees the changed embeddings; who holds the file is not bound by that'
         ]
@@ -106,8 +106,9 @@ DEFENCES: Mapping[str, Callable[..., Defended]] = {
     'answers-noise': _answers('noise', 'answers-noise'),
     'answers-largest': _answers('largest', 'answers-largest'),
     'answers-round': _answers('bits', 'answers-round'),
+    'answers-unit': _answers('unit', 'answers-unit'),
 }
-_VALUELESS = ('fold', 'strip')
+_VALUELESS = ('fold', 'strip', 'answers-unit')
 # Of those whose value is a number: the smallest, the largest, whether it is whole.
 _RANGES = {
     'noise': (0, float('inf'), False),

@@ -1,4 +1,4 @@
-"""Answers that are made less exact: noise on embeddings, fewer of their numbers, coarser numbers."""
+"""Answers that say less: noise on embeddings, fewer of their numbers, coarser numbers, no length."""
 
 import dataclasses
 from typing import Any
@@ -21,6 +21,7 @@ class Answers:
         square; 0 for none.
       largest: how many numbers are kept, those largest in size; the others become 0. 0 keeps all.
       bits: of each number, 2 to 16, on a scale that ends at the embedding's largest number; 0 for all.
+      unit: whether embeddings are scaled to unit length. Cosines stay as they are.
 
     Raises:
       InputError: for values outside these ranges.
@@ -29,6 +30,7 @@ class Answers:
     noise: float = 0.0
     largest: int = 0
     bits: int = 0
+    unit: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise < float('inf'):
@@ -37,6 +39,8 @@ class Answers:
             raise errors.InputError('largest', self.largest, '0 or more')
         if self.bits and not 2 <= self.bits <= 16:
             raise errors.InputError('bits', self.bits, '2 to 16')
+        if not isinstance(self.unit, bool):
+            raise errors.InputError('unit', self.unit, 'true or false')
 
     def __bool__(self) -> bool:
         return self != Answers()
@@ -46,6 +50,7 @@ class Answers:
             f'noise of {self.noise:g} times the root mean square' if self.noise else '',
             f'the {self.largest} largest numbers only' if self.largest else '',
             f'{self.bits} bits a number' if self.bits else '',
+            'unit length' if self.unit else '',
         )
         return ', '.join(one for one in said if one)
 
@@ -71,6 +76,8 @@ class Answers:
             step = jnp.max(jnp.abs(shown)) / (2 ** (self.bits - 1) - 1)
             coarse = jnp.round(shown / jnp.maximum(step, 1e-30)) * step
             shown = shown + jax.lax.stop_gradient(coarse - shown)
+        if self.unit:
+            shown = shown * jax.lax.rsqrt(jnp.maximum(jnp.sum(shown**2), 1e-30))
         return shown.reshape(embedding.shape)
 
 

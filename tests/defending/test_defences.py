@@ -61,15 +61,16 @@ def test_rounded_statistics_have_few_values(target):
 
 
 def test_answers_belong_to_the_record(target, tmp_path):
-    made = defended(target, 'answers-noise:0.3,answers-largest:9,answers-round:bits=6')
+    made = defended(target, 'answers-noise:0.3,answers-largest:9,answers-round:bits=6,answers-unit')
     native_targets.save_target(tmp_path / 'made', made)
     read = native_targets.load_target(tmp_path / 'made')
-    assert read.answers.to_json() == {'noise': 0.3, 'largest': 9, 'bits': 6}
+    assert read.answers.to_json() == {'noise': 0.3, 'largest': 9, 'bits': 6, 'unit': True}
     faces = open_faces(FACES)
     plain = measurements.measure(target, faces)
     for one in (made, read):
         found = measurements.measure(one, faces)
         assert (np.count_nonzero(found.embeddings, axis=1) <= 9).all()
+        np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, rtol=1e-4)
         np.testing.assert_allclose(found.distances, plain.distances, rtol=1e-5)
 
 
@@ -85,6 +86,7 @@ def test_the_recipe_names_all_that_was_done(target):
         *('', 'nothing', 'noise', 'noise:', 'noise:-1', 'noise:inf', 'noise:x', 'fold:1'),
         *('round:bits=0', 'round:bits=2.5', 'round:bits=17', 'answers-round:bits=1', 'strip,fold'),
         *('refresh:nowhere', 'fold,noise:1', 'answers-noise:nan', 'answers-largest:2.5'),
+        'answers-unit:1',
     ],
 )
 def test_wrong_defences(target, text):

@@ -51,6 +51,16 @@ def test_bits(embeddings):
     assert all(len(np.unique(np.round(row))) <= 15 for row in whole)
 
 
+def test_unit_length_leaves_cosines(embeddings):
+    shown = np.asarray(Answers(unit=True, bits=8)(embeddings))
+    np.testing.assert_allclose(np.linalg.norm(shown, axis=1), 1, rtol=1e-5)
+    longer = np.asarray(Answers(bits=8)(embeddings))
+    np.testing.assert_allclose(
+        shown, longer / np.linalg.norm(longer, axis=1, keepdims=True), atol=1e-6
+    )
+    assert np.isfinite(Answers(unit=True)(jnp.zeros((1, 64)))).all()
+
+
 def test_gradients_pass_rounding(embeddings):
     grad = jax.grad(lambda one: Answers(bits=2)(one[None])[0, 3])(embeddings[0])
     np.testing.assert_array_equal(grad, np.eye(64)[3])
@@ -58,7 +68,14 @@ def test_gradients_pass_rounding(embeddings):
 
 @pytest.mark.parametrize(
     ('field', 'value'),
-    [('noise', -1), ('noise', float('nan')), ('largest', -1), ('bits', 1), ('bits', 17)],
+    [
+        ('noise', -1),
+        ('noise', float('nan')),
+        ('largest', -1),
+        ('bits', 1),
+        ('bits', 17),
+        ('unit', 2),
+    ],
 )
 def test_wrong_values(field, value):
     with pytest.raises(errors.InputError) as raised:
