@@ -132,6 +132,7 @@ def audit(
     references: Sequence[TargetSource] = (),
     generator: Trained | str | os.PathLike | None = None,
     evaluator: TargetSource | None = None,
+    second_evaluator: TargetSource | None = None,
     strangers: FacesSource | None = None,
     settings: config.Settings | None = None,
     search: config.Search | None = None,
@@ -191,6 +192,7 @@ def audit(
         them may have seen the members.
       generator: a StyleGAN2 trained on none of these people, whose latents are searched for members.
       evaluator: a backbone of another architecture and other training people, which judges that search.
+      second_evaluator: another one: a reconstruction counts only for what both agree on.
       strangers: faces of anybody else, from which the search estimates class centres.
       settings: how the audit is done.
       search: how the search is done.
@@ -225,11 +227,13 @@ def audit(
         references=opening.as_references(references),
         generator=opening.as_generator(generator),
         evaluator=opening.as_target(evaluator, 'evaluator'),
+        second_evaluator=opening.as_target(second_evaluator, 'second_evaluator'),
         strangers=None
         if strangers is None
         else opening.as_faces(strangers, 'strangers', backbone.input),
         trained_on=opening.training_lists(
-            {'target': target, 'blind': blind, 'evaluator': evaluator}, references
+            dict(zip(opening.LISTED, (target, blind, evaluator, second_evaluator), strict=True)),
+            references,
         ),
     )
     return run(
@@ -377,6 +381,7 @@ def _request(opened, search):
     return searches.Request(
         generator=opened.generator,
         evaluator=opened.evaluator,
+        second_evaluator=opened.second_evaluator,
         search=search,
         strangers=opened.strangers,
     )

@@ -21,7 +21,7 @@ def wanted_search(
     Raises:
       InputError: when there is nothing to do, or what the search needs is not there.
     """
-    parts = ('shadow', 'shadow_init', 'generator', 'evaluator', 'strangers')
+    parts = ('shadow', 'shadow_init', 'generator', 'evaluator', 'second_evaluator', 'strangers')
     given = {*opened.faces, *(name for name in parts if getattr(opened, name) is not None)}
     config.check_parts(given)
     if opened.generator is None:
@@ -138,7 +138,7 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
         ('shadow', opened.shadow and opened.shadow.digests),
         ('blind', opened.trained_on.get('blind')),
         ('references', opened.trained_on.get('references')),
-        ('evaluator', opened.trained_on.get('evaluator')),
+        *((name, opened.trained_on.get(name)) for name in ('evaluator', 'second_evaluator')),
     ):
         limits += _check_unseen(field, trained_on, faces, digests, settings.allow_overlap)
     faces = spellings.unified(faces)
@@ -152,8 +152,8 @@ def misfits(
     """Checks the input convention of every backbone that was given beside the target.
 
     Returns:
-      'shadow', 'blind', 'evaluator' or 'references NAME' -> a sentence, for each that the images do not
-      surely fit.
+      'shadow', 'blind', 'evaluator', 'second_evaluator' or 'references NAME' -> a sentence, for each
+      that the images do not surely fit.
 
     Raises:
       InputError: for one whose images clearly fit another convention better, unless that is allowed.
@@ -163,6 +163,7 @@ def misfits(
         'shadow': opened.shadow.target if opened.shadow is not None else None,
         'blind': opened.blind,
         'evaluator': opened.evaluator,
+        'second_evaluator': opened.second_evaluator,
         **{f'references {name}': one for name, one in opened.references.items()},
     }
     for field, backbone in given.items():

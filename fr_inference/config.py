@@ -257,6 +257,12 @@ class Inputs(Aligning, Backbone):
         'judge',
         names='BACKBONE',
     )
+    second_evaluator: str | None = option(
+        None,
+        'Another one: a reconstruction counts only for what both evaluators agree on.',
+        'judge',
+        names='BACKBONE',
+    )
     pseudonyms: str | None = option(
         None,
         'File with a secret key, made where there is none: results name people and images by a keyed '
@@ -295,7 +301,7 @@ def check_parts(given: Collection[str]) -> None:
             'a backbone of another architecture, trained on other people, which judges the '
             'reconstructions',
         )
-    for name in ('evaluator', 'strangers'):
+    for name in ('evaluator', 'second_evaluator', 'strangers'):
         if name in given and 'generator' not in given:
             raise errors.InputError(name, hint=_NEEDS_GENERATOR)
     for name, was in (('shadow', 'was trained'), ('shadow_init', 'is to be trained')):

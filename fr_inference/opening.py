@@ -21,6 +21,8 @@ from fr_inference.weights.targets import locate, open_target
 
 _LOG = logging.getLogger(__name__)
 
+# Backbones whose own list of training images is looked at.
+LISTED = ('target', 'blind', 'evaluator', 'second_evaluator')
 FACES = ('members', 'nonmembers', 'auxiliary', 'member_identities', 'shift', 'collection')
 
 FacesSource = Faces | str | os.PathLike | tuple[np.ndarray, Sequence[object]]
@@ -43,11 +45,12 @@ class Opened:
         when None.
       generator: trained on none of these people; None for membership inference alone.
       evaluator: a backbone of another architecture and other training people.
+      second_evaluator: another one, which must agree; None for one evaluator.
       strangers: faces of anybody else, from which class centres are estimated; pictures of random
         latents when None.
       references: name -> networks that the training may have started from, or that resemble the target.
-      trained_on: 'target', 'blind', 'evaluator' or 'references' -> SHA-256 of its training images, where
-        known.
+      trained_on: 'target', 'blind', 'evaluator', 'second_evaluator' or 'references' -> SHA-256 of its
+        training images, where known.
       pseudonymous: whether `faces` and `strangers` are named by pseudonyms.
     """
 
@@ -59,6 +62,7 @@ class Opened:
     references: Mapping[str, Target] = dataclasses.field(default_factory=dict)
     generator: Trained | None = None
     evaluator: Target | None = None
+    second_evaluator: Target | None = None
     strangers: Faces | None = None
     trained_on: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     pseudonymous: bool = False
@@ -113,9 +117,10 @@ def _open(inputs):
         references=as_references(inputs.references, inputs.dtype),
         generator=as_generator(inputs.generator),
         evaluator=as_target(inputs.evaluator, 'evaluator'),
+        second_evaluator=as_target(inputs.second_evaluator, 'second_evaluator'),
         strangers=faces('strangers'),
         trained_on=training_lists(
-            {'target': inputs.target, 'blind': inputs.blind, 'evaluator': inputs.evaluator},
+            {name: getattr(inputs, name) for name in LISTED},
             inputs.references,
         ),
     )

@@ -126,7 +126,9 @@ class Study:
         opened, remarks = self._opened(row)
         guided = row.search is not None and row.search.goal == 'membership'
         if guided and not layer_names(opened.target):  # nothing is left that could guide a search
-            opened = dataclasses.replace(opened, generator=None, evaluator=None, strangers=None)
+            opened = dataclasses.replace(
+                opened, generator=None, evaluator=None, second_evaluator=None, strangers=None
+            )
         label = f'{number + 1} {row.name[:24]}: '
 
         def shown(name, done, total, **metrics):

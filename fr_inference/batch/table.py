@@ -25,7 +25,7 @@ _REQUIRED = [
     if declaring.is_required(declaring.options_of(kind)[name][0])
 ]
 # Options that mean something only where a generator is searched.
-_OF_SEARCH = ('evaluator', 'strangers', *declaring.flags_of(config.Search))
+_OF_SEARCH = ('evaluator', 'second_evaluator', 'strangers', *declaring.flags_of(config.Search))
 _FILE_TYPES = ('.pth', '.pt', '.ckpt', '.safetensors', '.onnx', '.pkl')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,99}')
 _RESERVED = (*batch_page.FILES, SCORES)

@@ -23,13 +23,13 @@ class Verdicts:
 
     Attributes:
       found: the reconstructions.
-      embeddings: [M, D] of them, by the evaluator.
+      embeddings: [M, D] of them, by each evaluator.
       judged: they compared with the gallery.
       figures: of `judge.figures`, with the median logit where there is an attack, and realism.
     """
 
     found: Found
-    embeddings: np.ndarray
+    embeddings: tuple[np.ndarray, ...]
     judged: Judged
     figures: dict[str, Any]
 
@@ -44,6 +44,7 @@ class Evaluator:
       embeddings: [N, D] of them, by the evaluator.
       judging: [N] bool, the images of people on whom no attack was fitted.
       seed: of galleries and intervals.
+      second: another evaluator, which must agree.
     """
 
     backbone: Target
@@ -51,6 +52,12 @@ class Evaluator:
     embeddings: np.ndarray
     judging: np.ndarray
     seed: int
+    second: 'Evaluator | None' = None
+
+    @property
+    def all(self) -> tuple['Evaluator', ...]:
+        """This one, and the second where there is one."""
+        return (self,) if self.second is None else (self, self.second)
 
     @functools.cached_property
     def gallery(self) -> Gallery:
@@ -85,15 +92,19 @@ class Evaluator:
 
     def look(self, side: Side, found: Found) -> Verdicts:
         """Judges what a search of one backbone found."""
-        embeddings = self.embed(found.images)
         # The backbone's own nearest member is what a reconstruction claims to show.
         claims = judge.claim(found.embeddings, self.gallery_of(side.embeddings))
-        judged = judge.judge(embeddings, self.gallery, claims)
+        seen = [one.embed(found.images) for one in self.all]
+        several = [
+            judge.judge(embeddings, one.gallery, claims)
+            for one, embeddings in zip(self.all, seen, strict=True)
+        ]
+        embeddings, judged = seen[0], functools.reduce(judge.agreed, several)
         figures = judge.figures(judged, self.gallery, seed=self.seed)
         if found.logits is not None:
             figures['median_logit'] = float(np.median(found.logits))
         figures['realism'] = self._realism(embeddings)
-        return Verdicts(found=found, embeddings=embeddings, judged=judged, figures=figures)
+        return Verdicts(found=found, embeddings=tuple(seen), judged=judged, figures=figures)
 
     def _realism(self, embeddings):
         """How far the images look like the members' photographs, to the evaluator."""
@@ -109,26 +120,47 @@ class Evaluator:
         }
 
 
-def evaluator(backbone: Target, audited: Audited, *, judging: np.ndarray, seed: int) -> Evaluator:
-    """Measures the audit's images in the backbone that is to judge.
+def evaluator(
+    backbone: Target,
+    audited: Audited,
+    *,
+    judging: np.ndarray,
+    seed: int,
+    second: Target | None = None,
+    field: str = 'evaluator',
+) -> Evaluator:
+    """Measures the audit's images in the backbones that are to judge.
 
     Args:
       backbone: of another architecture and other training people than the target.
       audited: the audit's images.
       judging: [N] bool, the images of people on whom no attack was fitted.
       seed: of galleries and intervals.
+      second: another backbone, which must agree.
+      field: named in errors.
 
     Raises:
-      InputError: for the target itself, and a backbone that cannot read the same images.
+      InputError: for the target itself, a second one with the weights of the first, and a backbone that
+        cannot read the same images.
     """
-    judge.check_evaluator(backbone, audited.target.target)
-    embeddings = audited.embed(backbone, audited.faces, 'evaluator')
+    judge.check_evaluator(backbone, audited.target.target, field)
+    if second is not None:
+        judge.check_evaluator(second, backbone, 'second_evaluator')
+    embeddings = audited.embed(backbone, audited.faces, field.replace('_', ' '))
     if len(embeddings) != len(audited.identities):
         raise errors.InputError(
-            'evaluator',
+            field,
             f'{len(embeddings)} images that it could read',
             f'the {len(audited.identities)} that the target could read',
         )
+    also = None
+    if second is not None:
+        also = evaluator(second, audited, judging=judging, seed=seed, field='second_evaluator')
     return Evaluator(
-        backbone=backbone, audited=audited, embeddings=embeddings, judging=judging, seed=seed
+        backbone=backbone,
+        audited=audited,
+        embeddings=embeddings,
+        judging=judging,
+        seed=seed,
+        second=also,
     )

@@ -1,8 +1,9 @@
 """The attack on stored templates in an audit: members' faces from one embedding each, with controls."""
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ class FromTemplates:
       record: what `audit.json` holds under 'targeted'.
       found: the reconstructions.
       photographs: [P] row, among the audit's images, of the image behind each template.
-      similarity: [P] cosine, by the evaluator, with other photographs of the same person.
-      rank: [P] 0 where that person is the most similar of all members.
+      similarity: [P] cosine, by the (first) evaluator, with other photographs of the same person.
+      rank: [P] 0 where that person is the most similar of all members, for each evaluator.
     """
 
     record: dict[str, Any]
@@ -48,7 +49,7 @@ def run(
     subjects: Mapping[str, Subject],
     how: Search,
     *,
-    random: np.ndarray,
+    random: Sequence[np.ndarray],
     workdir: pathlib.Path | None = None,
     progress: Progress | None = None,
 ) -> FromTemplates:
@@ -63,7 +64,7 @@ def run(
       sides: 'target', and 'untrained_target' for that control.
       subjects: the same, to be searched.
       how: the options of the audit; `targeted` members are reconstructed at most.
-      random: [M, D] embeddings of random latents' images, by the evaluator.
+      random: [M, D] embeddings of random latents' images, by each evaluator.
       workdir: where the searches keep their states.
       progress: called as progress(label, done, total).
 
@@ -78,12 +79,14 @@ def run(
     }
     others = np.ones(len(names), bool)
     others[np.concatenate(list(rows.values()))] = False
-    gallery = judge.gallery(
-        judges.embeddings[others], names[others].tolist(), member[others], seed=seed
-    )
+    galleries = [
+        judge.gallery(one.embeddings[others], names[others].tolist(), member[others], seed=seed)
+        for one in judges.all
+    ]
+    gallery = galleries[0]  # the people are those of all
     among = {
-        'members': gallery,
-        'nonmembers': dataclasses.replace(gallery, member=~gallery.member),
+        'members': galleries,
+        'nonmembers': [dataclasses.replace(one, member=~one.member) for one in galleries],
     }
     place = {name: position for position, name in enumerate(gallery.names)}
     rows = {side: [row for row in found if names[row] in place] for side, found in rows.items()}
@@ -100,8 +103,11 @@ def run(
             label=name.replace('_', ' '),
             progress=progress,
         )
-        judged = judge.judge(judges.embed(found.images), among[people], claims[people])
-        return found, judged, _figures(judged, gallery)
+        judged = [
+            judge.judge(one.embed(found.images), beside, claims[people])
+            for one, beside in zip(judges.all, among[people], strict=True)
+        ]
+        return found, judged, _figures(judged, galleries)
 
     found, judged, figures = attack('templates', each)
     controls = {
@@ -114,11 +120,12 @@ def run(
         ]
     # Every random latent is taken for a reconstruction of every member.
     count = len(rows['members'])
-    anybody = judge.judge(
-        np.repeat(random, count, axis=0), gallery, np.tile(claims['members'], len(random))
-    )
+    anybody = [
+        judge.judge(np.repeat(one, count, axis=0), beside, np.tile(claims['members'], len(one)))
+        for one, beside in zip(random, galleries, strict=True)
+    ]
     controls['random_latents'] = {
-        name: float(values.mean()) for name, values in _shares(anybody, gallery.threshold).items()
+        name: float(values.mean()) for name, values in _shares(anybody, galleries).items()
     }
     return FromTemplates(
         record={
@@ -131,8 +138,8 @@ def run(
         },
         found=found,
         photographs=np.array(rows['members'], int),
-        similarity=judged.own_similarity,
-        rank=judged.rank,
+        similarity=judged[0].own_similarity,
+        rank=functools.reduce(judge.agreed, judged).rank,
     )
 
 
@@ -151,25 +158,39 @@ def _templates(names, side, people, seed):
     return sorted(first[name] for name in order[:people])
 
 
-def _shares(judged, threshold):
-    return {
-        'top1': judged.rank == 0,
-        'top5': judged.rank < 5,
-        'accepted': judged.own_similarity >= threshold,
-    }
+def _shares(judged, galleries):
+    """Of each reconstruction, whether it succeeds with every evaluator."""
+    rank = functools.reduce(judge.agreed, judged).rank
+    accepted = [
+        one.own_similarity >= gallery.threshold
+        for one, gallery in zip(judged, galleries, strict=True)
+    ]
+    return {'top1': rank == 0, 'top5': rank < 5, 'accepted': np.all(accepted, axis=0)}
 
 
-def _figures(judged, gallery):
+def _figures(judged, galleries):
     """Shares of the templates, each of another person, with Wilson's intervals."""
     figures: dict[str, Any] = {}
-    for name, values in _shares(judged, gallery.threshold).items():
+    for name, values in _shares(judged, galleries).items():
         figures[name], figures[f'{name}_ci95'] = _share(values)
-    rates = {f'{rate:g}': values for rate, values in judge.accepted(judged, gallery).items()}
-    sar = {rate: _share(values) for rate, values in rates.items()}
+    sar = {
+        f'{rate:g}': _share(_accepted(rate, judged, galleries)) for rate in judge.FALSE_MATCH_RATES
+    }
     return figures | {
         'sar_at_fmr': {rate: share for rate, (share, _) in sar.items()},
         'sar_at_fmr_ci95': {rate: ends for rate, (_, ends) in sar.items()},
     }
+
+
+def _accepted(rate, judged, galleries):
+    """Which are accepted by every evaluator; None where one of them does not resolve the rate."""
+    passed = np.ones(len(judged[0].rank), bool)
+    for one, gallery in zip(judged, galleries, strict=True):
+        own = judge.accepted(one, gallery)[rate]
+        if own is None:
+            return None
+        passed &= own
+    return passed
 
 
 def _share(values):

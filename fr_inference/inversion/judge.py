@@ -96,12 +96,16 @@ def gallery(
     )
 
 
-def check_evaluator(evaluator: Target, target: Target) -> None:
-    """Raises `InputError` for an evaluator with the target's own weights: it would judge itself."""
-    if checkpointing.digest(evaluator.variables) == checkpointing.digest(target.variables):
+def check_evaluator(evaluator: Target, other: Target, field: str = 'evaluator') -> None:
+    """Checks that an evaluator is not the backbone that it judges, nor the evaluator that it joins.
+
+    Raises:
+      InputError: of `field`, for one with the weights of `other`.
+    """
+    if checkpointing.digest(evaluator.variables) == checkpointing.digest(other.variables):
         raise errors.InputError(
-            'evaluator',
-            f'{evaluator.name}, which has the weights of the target',
+            field,
+            f'{evaluator.name}, which has the weights of {other.name}',
             'a backbone of another architecture and other training people',
         )
 
@@ -168,6 +172,22 @@ def judge(
         other_similarity=cosines[rows, other],
         own_similarity=own,
         rank=(cosines[:, inside] > own[:, None]).sum(1),
+    )
+
+
+def agreed(first: Judged, second: Judged) -> Judged:
+    """Returns what two evaluators agree on, with the first one's similarities.
+
+    A reconstruction matches where it matches the same person for both; the worse of its two ranks counts.
+
+    Args:
+      first: M reconstructions.
+      second: the same ones, compared with a gallery of the same people.
+    """
+    return dataclasses.replace(
+        first,
+        matched=first.matched & second.matched & (first.nearest == second.nearest),
+        rank=np.maximum(first.rank, second.rank),
     )
 
 

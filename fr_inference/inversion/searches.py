@@ -106,6 +106,7 @@ class Request:
     Attributes:
       generator: trained on none of the people.
       evaluator: a backbone of another architecture and other training people.
+      second_evaluator: another one, which must agree.
       search: how.
       strangers: faces of anybody else, from whose embeddings class centres are estimated; images of
         random latents when None.
@@ -113,6 +114,7 @@ class Request:
 
     generator: Trained
     evaluator: Target
+    second_evaluator: Target | None = None
     search: Search = dataclasses.field(default_factory=Search)
     strangers: Faces | None = None
 
@@ -179,6 +181,7 @@ def invert(
         audited,
         judging=~target.fitted_on | (how.goal == 'centres'),
         seed=seed,
+        second=request.second_evaluator,
     )
     sides = {'target': target} | ({'untrained_target': audited.untrained} if how.untrained else {})
     shared = _Shared(
@@ -212,7 +215,7 @@ def invert(
         )
         record['targeted'] = attack.record
     alike = [
-        judge.most_alike(main.embeddings, judges.units, rows)
+        judge.most_alike(main.embeddings[0], judges.units, rows)
         for rows in (judges.members, judges.nonmembers)
     ]
     return Inversion(
@@ -347,11 +350,14 @@ def _record(shared, found, main):
         'goal': how.goal,
         'setting': 'strangers' if how.goal == 'centres' else target.setting,
         **found.to_json(),
-        'evaluator': {
-            'name': request.evaluator.name,
-            'sha256': request.evaluator.sha256,
-            'threshold': judges.gallery.threshold,
-            'false_matches': judge.FALSE_MATCHES,
+        **{
+            name: {
+                'name': one.backbone.name,
+                'sha256': one.backbone.sha256,
+                'threshold': one.gallery.threshold,
+                'false_matches': judge.FALSE_MATCHES,
+            }
+            for name, one in zip(('evaluator', 'second_evaluator'), judges.all, strict=False)
         },
         'gallery': {'members': int(inside.sum()), 'nonmembers': int((~inside).sum())},
         'generator': {

@@ -83,10 +83,11 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
     assert inputs.generator is not None  # else there is no search
     parts += _searched(search, target, inputs.generator, amounts)
     if judged:
-        assert inputs.evaluator is not None
-        evaluator = stand_ins.backbone(inputs.evaluator, 'evaluator')
         everyone = amounts['members'].images + amounts['nonmembers'].images
-        parts.append(_scoring('evaluator', evaluator, everyone, settings))
+        for name in ('evaluator', 'second_evaluator'):
+            if (source := getattr(inputs, name)) is not None:
+                judge = stand_ins.backbone(source, name)
+                parts.append(_scoring(name.replace('_', ' '), judge, everyone, settings))
     return parts
 
 

@@ -30,7 +30,7 @@ def of(inversion: Mapping[str, Any]) -> Ruling:
     search = Outcome.from_json(inversion)
     if search.excess is None:
         raise errors.InputError('inversion', 'a search without an excess', 'one over its controls')
-    said = [_asked(inversion), _finding(search), _sure(search)]
+    said = [_asked(inversion), _finding(search, inversion), _sure(search)]
     if 'targeted' in inversion:
         said.append(_from_templates(inversion['targeted']))
     state, reasons = _state(search, inversion)
@@ -151,7 +151,7 @@ def _asked(inversion):
     )
 
 
-def _finding(search):
+def _finding(search, inversion):
     figures, excess = search.figures, search.excess
     low, high = figures['hit_rate_ci95']
     left, most = excess['hit_rate_ci95']
@@ -162,11 +162,16 @@ def _finding(search):
         if round(points) == 0
         else f'{points:.0f} points {"above" if excess["hit_rate"] > 0 else "below"} it'
     )
+    judges = (
+        'two further backbones, which had to agree and which the search never used'
+        if 'second_evaluator' in inversion
+        else 'a second backbone that the search never used'
+    )
     return (
         f'Found: of {figures["reconstructions"]} reconstructions, {percent(figures["hit_rate"])} match '
         f'a member (95 % interval {percent(low)} to {percent(high)}; {people} '
-        f'{"person" if people == 1 else "people"} in all), judged by a second backbone that the search '
-        f'never used. The strongest control, {wording.SEARCH_CONTROLS[excess["over"]]}, reaches '
+        f'{"person" if people == 1 else "people"} in all), judged by {judges}. '
+        f'The strongest control, {wording.SEARCH_CONTROLS[excess["over"]]}, reaches '
         f'{percent(search.controls[excess["over"]]["hit_rate"])}: the search is {difference} '
         f'(interval of the difference {100 * left:+.0f} to {100 * most:+.0f}).'
     )

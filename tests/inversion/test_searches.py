@@ -113,6 +113,42 @@ def test_centres_need_neither_batchnorm_nor_an_attack(request_of):
     assert caught.value.field == 'target'
 
 
+def test_two_evaluators_must_agree(by_membership, guided, request_of):
+    other = target_of(Small(embedding=20), size=16, seed=6, name='other')
+    asked = dataclasses.replace(request_of(targeted=2), second_evaluator=other)
+    both = searches.invert(guided, asked, seed=worlds.SEED)
+    swapped = dataclasses.replace(asked, evaluator=other, second_evaluator=asked.evaluator)
+    alone = searches.invert(
+        guided, dataclasses.replace(swapped, second_evaluator=None), seed=worlds.SEED
+    )
+    first, second = by_membership.judged, alone.judged
+    same = first.nearest == second.nearest
+    np.testing.assert_array_equal(both.judged.matched, first.matched & second.matched & same)
+    np.testing.assert_array_equal(both.judged.rank, np.maximum(first.rank, second.rank))
+    assert both.record['top1'] == np.mean((first.rank == 0) & (second.rank == 0))
+    assert both.record['second_evaluator']['name'] == 'other'
+    assert 'second_evaluator' not in by_membership.record
+    turned = searches.invert(guided, swapped, seed=worlds.SEED)
+    for found in ('hit_rate', 'top1', 'top5'):
+        assert turned.record[found] == both.record[found]
+        assert both.record[found] <= min(by_membership.record[found], alone.record[found])
+    template = both.record['targeted']
+    for control in (template, template['controls']['random_latents']):
+        single = by_membership.record['targeted'], alone.record['targeted']
+        if control is not template:
+            single = tuple(one['controls']['random_latents'] for one in single)
+        for share in ('top1', 'top5', 'accepted'):
+            assert control[share] <= min(one[share] for one in single)
+
+
+def test_the_second_evaluator_is_another_one(guided, request_of):
+    for same in (request_of().evaluator, guided.target.target):
+        with pytest.raises(errors.InputError) as caught:
+            request = dataclasses.replace(request_of(), second_evaluator=same)
+            searches.invert(guided, request, seed=worlds.SEED)
+        assert caught.value.field == 'second_evaluator'
+
+
 def test_the_target_does_not_judge_itself(guided, request_of):
     request = dataclasses.replace(request_of(), evaluator=guided.target.target)
     with pytest.raises(errors.InputError) as caught:
