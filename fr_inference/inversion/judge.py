@@ -178,7 +178,7 @@ def judge(
 def agreed(first: Judged, second: Judged) -> Judged:
     """Returns what two evaluators agree on, with the first one's similarities.
 
-    A reconstruction matches where it matches the same person for both; the worse of its two ranks counts.
+    A reconstruction matches where it matches one person for both; the worse of its two ranks counts.
 
     Args:
       first: M reconstructions.

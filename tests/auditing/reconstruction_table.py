@@ -126,8 +126,8 @@ def share(hit: np.ndarray) -> list[int]:
 def difference(hit: np.ndarray, other: np.ndarray, *, seed: int) -> tuple[list[int], float]:
     """Returns how many points more people are hit than by another search, with its interval, and p.
 
-    The interval resamples the people; p is that of the exact sign test, one-sided, of the people whom one
-    search alone hits.
+    The interval resamples the people; p is that of the exact sign test, one-sided, of the people whom
+    one search alone hits.
     """
     paired = hit.astype(float) - other
     draw = rng.numpy_generator(seed, 'difference').integers(

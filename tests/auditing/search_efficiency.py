@@ -5,10 +5,11 @@
       --generator=demo_generator --evaluator=demo_evaluator \\
       --faces=procedural:easy,images=5,seed=11,people=48,first=9000 --steps=5,15,60 --out=runs/efficiency
 
-One photograph of each person is the template, and one candidate is searched for each. Prints, and writes
-to OUT/efficiency.json, how many people the evaluator finds first by their other photographs, after each
-number of steps, and candidate-steps per second, of the checkouts in turn: the median of the rounds, whose
-programs are compiled. Each search runs in a process of its own, so that checkouts do not mix.
+One photograph of each person is the template, and one candidate is searched for each. Prints, and
+writes to OUT/efficiency.json, how many people the evaluator finds first by their other photographs,
+after each number of steps, and candidate-steps per second, of the checkouts in turn: the median of the
+rounds, whose programs are compiled. Each search runs in a process of its own, so that checkouts do not
+mix.
 """
 
 import argparse

@@ -143,8 +143,8 @@ def test_two_evaluators_must_agree(by_membership, guided, request_of):
 
 def test_the_second_evaluator_is_another_one(guided, request_of):
     for same in (request_of().evaluator, guided.target.target):
+        request = dataclasses.replace(request_of(), second_evaluator=same)
         with pytest.raises(errors.InputError) as caught:
-            request = dataclasses.replace(request_of(), second_evaluator=same)
             searches.invert(guided, request, seed=worlds.SEED)
         assert caught.value.field == 'second_evaluator'
 
