@@ -41,7 +41,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
       [count, D] float32 of unit length.
 
     Raises:
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
       InputError: for more centres than the embeddings have dimensions, or can tell apart.
     """
     unit = judge.unit(embeddings)

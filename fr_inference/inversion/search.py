@@ -90,7 +90,7 @@ def run(
       progress: called as progress(label, done, total, objective=...).
 
     Raises:
-      Stopped: when that was asked for; the state is saved where there is a `workdir`.
+      Stopped: when a stop was requested; the state is saved where there is a `workdir`.
       InputError: for a goal that needs a guide where there is none, when `workdir` holds another
         search, or nothing finite was found.
     """

@@ -63,7 +63,7 @@ def search_faces(
 
     Raises:
       InputError: for a goal that lacks what it needs, or where nothing finite is found.
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
 
     One face for each of two embeddings, by a backbone and a generator with random weights:
 
@@ -163,7 +163,7 @@ def invert(
 
     Raises:
       InputError: one line, for anything that is wrong with the input.
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
     """
     how = request.search
     target = audited.target

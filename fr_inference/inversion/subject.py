@@ -87,7 +87,7 @@ def prepare(
       progress: called as progress(label, done, total).
 
     Raises:
-      Stopped: when that was asked for; what was drawn is kept where there is a `workdir`.
+      Stopped: when a stop was requested; what was drawn is kept where there is a `workdir`.
     """
     scene = scenes.make(generator.module, target, space=how.space, psi=how.psi, framing=how.framing)
     constants = devices.replicated(

@@ -129,7 +129,7 @@ def reconstruct(
 
     Raises:
       InputError: for embeddings of another length than the target's, or where nothing finite is found.
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
     """
     how = config.replace(how, keep=1, apart=1.0)
     folder = pathlib.Path(workdir) if workdir is not None else None

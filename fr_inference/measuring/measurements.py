@@ -89,7 +89,7 @@ def measure(
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
-      Stopped: when that was asked for; what was measured is in `scores`.
+      Stopped: when a stop was requested; what was measured is in `scores`.
       InputError: when nothing could be read, or the backbone gives numbers that are not finite.
     """
     layers = distances.layer_names(target)

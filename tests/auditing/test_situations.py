@@ -140,7 +140,7 @@ SITUATIONS = {
     ),
     'very few people': (
         lambda: audited(faces(8, seed=1, name='m'), faces(8, seed=2, name='n'), IMAGES),
-        *('open', 'no-control', 3, 'which takes 32 of them or more'),
+        *('open', 'no-control', 3, 'which takes 32 or more of them'),
     ),
     'no BatchNorm': (
         lambda: audited(UNMARKED(), OTHERS(), target=planted.plain()),
@@ -172,7 +172,7 @@ SITUATIONS = {
     ),
     'members who were not trained on, and a difference': (
         lambda: audited(MARKED(), OTHERS(), listed=0.0),
-        *('invalid', 'members', 3, 'none of those given as members'),
+        *('invalid', 'members', 3, 'no image given as a member'),
     ),
     'wrong order of colours, allowed': (
         lambda: audited(UNMARKED(), OTHERS(), MISFIT, planted.target(**BGR)),

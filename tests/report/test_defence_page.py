@@ -32,7 +32,7 @@ def test_every_row_has_its_figures_or_says_why_not():
     assert 'change -0.300' in noise[2]
     assert 'lower' in noise[2]
     assert 'as it was' in noise[3]
-    assert 'does not bind whoever holds the file' in answers[2]
+    assert 'the holder of the file can leave it out' in answers[2]
     assert 'not run: target: &lt;none&gt;' in fold[1]
     assert '93.0 %' in noise[1]
     assert 'study &lt;it&gt;' in html
@@ -74,8 +74,8 @@ def test_reconstructions_stand_beside_leak_and_utility(templates):
 def test_the_figure_has_a_panel_for_each_access():
     html = defence_page.render(studies.record(ROWS))
     drawing = html[html.index('<svg') : html.index('</svg>')]
-    assert 'Whoever holds the file' in drawing
-    assert 'Whoever receives embeddings' in drawing
+    assert 'An attacker with the file' in drawing
+    assert 'An attacker with embeddings' in drawing
     assert 'knowing no member' not in drawing
     # Without verification there is nothing to draw, and the page says all else.
     bare = [{**row, 'verification': None} for row in ROWS]
