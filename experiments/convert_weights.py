@@ -2,7 +2,7 @@
 
   python -m experiments.convert_weights --source=FILE --out=FOLDER
 
-No code in the file is run. Weights that do not belong to the backbone are left out and listed;
+No code in the file is run. Weights that do not belong to the backbone are set aside and listed;
 missing, unexpected or misshaped weights are an error. Native folders of earlier versions, including
 generators, are rewritten in the current format; --out may be the same folder.
 """

@@ -176,7 +176,7 @@ SITUATIONS = {
     ),
     'wrong order of colours, allowed': (
         lambda: audited(UNMARKED(), OTHERS(), MISFIT, planted.target(**BGR)),
-        *('invalid', 'input', 3, 'were not fed as the backbone expects'),
+        *('invalid', 'input', 3, 'were not given to the backbone as it expects them'),
     ),
     'wrong range, allowed': (
         lambda: audited(UNMARKED(), OTHERS(), MISFIT, planted.target(**ZERO)),
@@ -193,7 +193,7 @@ SITUATIONS = {
             IMAGES,
             planted.target(how='assumed', hidden=True),
         ),
-        *('open', 'input-unknown', 3, 'may not have been fed as the backbone expects'),
+        *('open', 'input-unknown', 3, 'may not have been given to the backbone as it expects them'),
     ),
     'images that are not aligned': (
         lambda: unaligned(UNMARKED(), OTHERS()),

@@ -114,7 +114,7 @@ def test_an_open_answer_says_how_many_people_and_reconstructions_would_settle_it
     assert 'A difference below 16 % could have been missed' in ' '.join(said.sentences)
     lost = inversion_verdict.of(search(0.1, 0.07, 0.2, 0.5, targeted=NOT_DRAWN, untrained=False))
     settle = next(text for text in lost.sentences if text.startswith('What would settle it: '))
-    assert 'a generator that draws people like these' in settle
+    assert 'a generator that is shown to draw such people' in settle
     assert '(--untrained)' in settle
 
 
