@@ -3,8 +3,8 @@
   python -m experiments.align_faces --faces=FOLDER --out=FOLDER
   python -m experiments.align_faces --faces=FOLDER --landmarks=landmarks.csv --out=FOLDER
 
-The first finds the landmarks (pip install 'fr_inference[align]') and writes them to OUT/landmarks.csv,
-where they can be corrected for the second.
+The first command finds the landmarks (pip install 'fr_inference[align]') and writes them to
+OUT/landmarks.csv, where they can be corrected for the second command.
 """
 
 import sys
@@ -16,12 +16,12 @@ from fr_inference.program_config import Alignment
 
 
 def main(flags: options.Flags) -> None:
-    """Writes OUT/PATH.png for each photograph; lists those that gave none and those of several faces."""
+    """Writes OUT/PATH.png for each photograph; lists photographs with no face or several faces."""
     asked = flags.read(Alignment)
     out = folders.make(asked.out, 'out').resolve()
     made = landmarks.align_files(config.replace(asked, out=out))
     for path, count in made.several:
-        print(errors.shown(f'{path}: {count} faces, the main one was taken'), file=sys.stderr)
+        print(errors.shown(f'{path}: {count} faces, the main one was used'), file=sys.stderr)
     for _, reason in made.left_out:
         print(f'left out: {errors.shown(reason)}', file=sys.stderr)
     print(f'{errors.called(str(out))}: {made}')

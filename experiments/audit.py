@@ -6,7 +6,7 @@
   python -m experiments.audit --target=demo_easy --members=procedural:easy,images=8,seed=1,people=128 \\
       --nonmembers=procedural:easy,images=8,seed=1,people=128,first=512 --out=runs/easy
 
-Runs membership inference, and model inversion where --generator and --evaluator are given. Exit codes:
+Runs membership inference, and model inversion if --generator and --evaluator are given. Exit codes:
 2 bad input, 3 a gate of --fail_above was not passed (docs/gates.md), 4 stopped by SIGTERM: the same
 command continues.
 """

@@ -1,4 +1,4 @@
-"""Audits many backbones, and compares them in comparison.html and comparison.csv.
+"""Audits many backbones and compares them in comparison.html and comparison.csv.
 
   python -m experiments.batch_audit --targets=targets.csv --out=FOLDER [flags of experiments.audit]
 
@@ -8,17 +8,19 @@ targets.csv has one row per audit, such as
   first,epoch_3.pth,train/,others/,
   second,epoch_9.pth,train/,others/,1
 
-Any option of experiments.audit may be a column, named as its flag. A flag given here holds for all rows
-whose cell is empty or absent. Relative paths are looked for beside the table, then here.
+Any option of experiments.audit may be a column, named like its flag. A flag given here applies to
+all rows whose cell is empty or absent. Relative paths are resolved from the folder of the table,
+then from the current folder.
 
 Each row is audited into FOLDER/NAME on all devices in turn, or with --per_device one row on each device
-at a time. A row that fails is recorded and the others continue. The same command again audits the rows
-that are missing, failed, or changed (options, checkpoint, list of faces); the state of an interrupted
-row is kept. FOLDER/scores holds the measurements of all rows; it may be removed.
+at a time. A row that fails is recorded and the others continue. Running the same command again
+audits the rows that are missing, failed, or changed (options, checkpoint, list of faces), and
+continues an interrupted row. FOLDER/scores holds the measurements of all rows; it may be removed.
 
-Exit codes: 0 all rows are done; 1 a row failed by a bug (FOLDER/NAME/error.txt); otherwise 3 a finished
-row has not passed a gate of --fail_above (docs/gates.md); otherwise 2 a row failed by its input, or the
-table or a flag is bad, and then nothing was audited; 4 stopped by SIGTERM: the same command continues.
+Exit codes: 0 all rows are done; 1 a row failed by a bug (FOLDER/NAME/error.txt); otherwise 3 a
+finished row did not pass a gate of --fail_above (docs/gates.md); otherwise 2 a row failed by its
+input, or the table or a flag is bad (then nothing was audited); 4 stopped by SIGTERM: the same
+command continues.
 """
 
 from fr_inference import config

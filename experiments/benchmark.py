@@ -1,14 +1,14 @@
-"""Measures speed: over numbers of devices, and side by side with peers on one.
+"""Measures speed on different numbers of devices, and in comparison with peers on one device.
 
   python -m experiments.benchmark --what=scoring --out=scoring.json
   python -m experiments.benchmark --what=inversion --batch_size=2 --out=inversion.json
   python -m experiments.benchmark --what=loading --faces=FOLDER --feed=9000
 
-Peers: PyTorch, flaxmodels 0.1.3 and NVIDIA's StyleGAN2 networks, each where it is installed; --peer=none
+Peers: PyTorch, flaxmodels 0.1.3 and NVIDIA's StyleGAN2 networks, if they are installed; --peer=none
 leaves them out. A plot is written beside --out. Each device gets a batch of --batch_size.
 
-On several GPUs or TPU chips. Of several batch sizes the best is compared with PyTorch, which uses
-torch.compile on CUDA and needs memory that XLA_PYTHON_CLIENT_PREALLOCATE=false leaves:
+On several GPUs or TPU chips, the best of several batch sizes is compared with PyTorch, which uses
+torch.compile on CUDA. XLA_PYTHON_CLIENT_PREALLOCATE=false leaves it the memory that it needs:
 
   B='python -m experiments.benchmark --dtype=bfloat16'
   export XLA_PYTHON_CLIENT_PREALLOCATE=false

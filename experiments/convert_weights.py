@@ -1,10 +1,10 @@
-"""Converts a checkpoint (.pth, .pt, .ckpt, .safetensors, .onnx) to a native folder, and says what it is.
+"""Converts a checkpoint (.pth, .pt, .ckpt, .safetensors, .onnx) to a native folder and describes it.
 
   python -m experiments.convert_weights --source=FILE --out=FOLDER
 
-No code in the file is run. Weights that do not belong to the backbone are set aside and named; missing,
-superfluous or misshaped weights stop the conversion. Native folders of earlier versions, also those of
-generators, are rewritten in the current form; --out may be the same folder.
+No code in the file is run. Weights that do not belong to the backbone are set aside and listed;
+missing, unexpected or misshaped weights are an error. Native folders of earlier versions, including
+generators, are rewritten in the current format; --out may be the same folder.
 """
 
 from fr_inference.cli import description, folders, options, program

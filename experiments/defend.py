@@ -1,4 +1,4 @@
-"""Makes a backbone less exact about its training before it is released. What that helps, an audit says.
+"""Applies defences to a backbone before it is released. An audit shows how much they help.
 
   python -m experiments.defend --target=BACKBONE --defence=refresh:FACES --out=FOLDER
   python -m experiments.defend --target=BACKBONE --defence=fold,answers-round:bits=8 --out=FOLDER

@@ -1,10 +1,10 @@
-"""Audits three embedded backbones of drawn faces: what an audit shows, without any file of yours.
+"""Audits three embedded backbones, trained on drawn faces: shows an audit without needing any files.
 
   python -m experiments.demo --audits=easy    (the shortest)
   python -m experiments.demo --out=FOLDER
 
 Writes FOLDER/report.html, FOLDER/easy/report.html and FOLDER/few/report.html, and prints the command of
-each audit. All three take some ten minutes on two cores. The same command continues after a stop.
+each audit. All three take about ten minutes on two cores. The same command continues after a stop.
 """
 
 from fr_inference.batch import demonstration, single
@@ -13,7 +13,7 @@ from fr_inference.program_config import Demonstration
 
 
 def main(flags: options.Flags) -> None:
-    """Runs one audit after the other."""
+    """Runs the audits one after the other."""
     for said, audit in demonstration.audits(flags.read(Demonstration)):
         command = options.command(*audit, program='audit')
         bars.say(said)

@@ -1,13 +1,13 @@
-"""Inverts a backbone: searches a generator for faces it was trained on, and judges what was found.
+"""Inverts a backbone: searches a generator for faces it was trained on, and judges the results.
 
   python -m experiments.invert --target=BACKBONE --generator=GENERATOR --evaluator=BACKBONE \\
       --members=FACES --nonmembers=FACES --out=FOLDER
 
 Runs only the model inversion of experiments.audit. Writes the same files, and reconstructions.csv,
-reconstructions.png and every reconstruction below FOLDER. With --auxiliary the attack that guides the
-search is fitted on a shadow, and the gallery holds all members and non-members; without it, the half
-that the attack was not fitted on. Exit codes: 2 bad input, 3 a gate of --fail_above was not passed
-(docs/gates.md), 4 stopped by SIGTERM: the same command continues.
+reconstructions.png and every reconstruction below FOLDER. With --auxiliary, the attack that guides
+the search is fitted on a shadow, and the gallery holds all members and non-members; otherwise it
+holds the half on which the attack was not fitted. Exit codes: 2 bad input, 3 a gate of --fail_above
+was not passed (docs/gates.md), 4 stopped by SIGTERM: the same command continues.
 """
 
 from fr_inference import config

@@ -1,13 +1,14 @@
-"""Plans a program for machines that are not here: does it fit, how long does it take, what does it cost?
+"""Plans a program for machines that you do not have yet: does it fit, how long will it take, what
+will it cost?
 
   python -m experiments.plan --topology=v5e-8,a100x8 --price_per_hour=1.2,2.5 \\
       audit --target=iresnet50 --dtype=bfloat16 --members=4096 --generator=256
 
-The flags of the program that is planned (audit, invert, reconstruct or train_recognizer) stand behind
-its name. A number of images, or IMAGES:PEOPLE, may stand in for faces, the name of an architecture for a
-backbone, a resolution for a generator, a number for templates. Every part of the program is compiled by
-the compilers of TPUs and GPUs, which launch/plan.sh installs in an environment of its own. Times are
-bounds: no run is faster (docs/plan.md).
+The flags of the planned program (audit, invert, reconstruct or train_recognizer) follow its name.
+Faces may be replaced by a number of images or IMAGES:PEOPLE, a backbone by the name of an
+architecture, a generator by a resolution, templates by a number. Every part of the program is
+compiled by the compilers for TPUs and GPUs, which launch/plan.sh installs in a separate
+environment. Times are lower bounds: no run is faster (docs/plan.md).
 """
 
 from fr_inference.cli import bars, options, program

@@ -1,10 +1,10 @@
-"""Turns faces into a TensorFlow Datasets set of ArrayRecord files, which many programs read fast.
+"""Turns faces into a TensorFlow Datasets set of ArrayRecord files, which many programs can read fast.
 
   python -m experiments.prepare_faces --faces=train.rec --out=FOLDER --name=webface
   python -m experiments.split_faces --faces=tfds:webface:train --data_dir=FOLDER --out=SPLIT
 
-Stopped or killed at any moment, the same command continues with the rest. Encoded images are kept byte
-by byte.
+After a stop or kill at any moment, the same command continues with the rest. Encoded images are
+copied byte for byte.
 """
 
 from fr_inference import config, errors

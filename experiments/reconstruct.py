@@ -22,7 +22,7 @@ def main(flags: options.Flags) -> None:
     generator = open_generator(asked.generator)
     print(description.line(target))
     if asked.framing is None and framing.of(None, generator.module.resolution) == 'ffhq':
-        print('generator: taken for one of whole heads, as FFHQ; the face is cut out (--framing)')
+        print('generator: assumed to draw whole heads, as in FFHQ; the face is cropped (--framing)')
     out = folders.make(asked.out, 'out', templates.FILES)
     made = templates.run(asked, target, generator, workdir=out / 'search', progress=bars.progress)
     made.save(out)

@@ -1,4 +1,4 @@
-"""Splits the people of a source into manifests that share nobody.
+"""Splits the people of a source into manifests with no person in common.
 
   python -m experiments.split_faces --faces=FACES --parts=members:0.5,nonmembers:0.5 --out=FOLDER
 

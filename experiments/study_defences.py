@@ -1,18 +1,19 @@
-"""Studies defences: what each leaves of the leak, what it costs, whether an attacker gets round it.
+"""Studies defences: how much each lowers the leak, what it costs, and whether an attacker can evade it.
 
   python -m experiments.study_defences --target=BACKBONE --members=FACES --nonmembers=FACES \\
     --out=FOLDER --defences="noise:0.1;noise:0.3;round:bits=4;fold;refresh:FACES;answers-noise:0.5"
 
 Every defence is one of experiments.defend (several with commas), or a backbone that was trained with one
 (--trained). Each is audited on the same people as the undefended backbone. With --auxiliary or
---references it is audited twice: by a plain attacker, whose shadow and references are as they are, and
-by an adaptive one, whose shadow and references are defended in the same way, with noise of another seed.
+--references it is audited twice: by a plain attacker, whose shadow and references are undefended,
+and by an adaptive one, whose shadow and references are defended in the same way, with noise from
+another seed.
 
-FOLDER/study.html shows leak against verification accuracy, and says what helps; study.json holds the
-same, and audits quote it (--advice). FOLDER/NAME holds the audit of a row. The same command continues a
-study that was stopped. With --generator and --evaluator every row is inverted as well, as by
-experiments.audit: from class centres (--centres) or guided by the attack, and from stored templates
-(--targeted).
+FOLDER/study.html shows leak against verification accuracy, and says what helps; study.json holds
+the same, and audits can quote it (--advice). FOLDER/NAME holds the audit of a row. The same command
+continues a study that was stopped. With --generator and --evaluator, every row is also inverted, as
+in experiments.audit: from class centres (--centres) or guided by the attack, and from stored
+templates (--targeted).
 
 Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command continues.
 """

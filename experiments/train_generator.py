@@ -2,10 +2,11 @@
 
   python -m experiments.train_generator --faces=FACES --resolution=64 --out=FOLDER
 
-FACES may show nobody who is audited later. Every --sample_images images it draws a sheet of samples
-(samples_NNN.png), measures the Fréchet distance with --embedder, and writes the generator so far as a
-native generator, which is there when the run is cut off. Exit codes: 2 bad input, 4 stopped by
-SIGTERM: the same command continues, with more --images for longer and with fewer to end there.
+FACES must not contain anyone who is audited later. Every --sample_images images it draws a sheet of
+samples (samples_NNN.png), measures the Fréchet distance with --embedder, and writes the current
+generator as a native generator, so that one exists if the run is cut off. Exit codes: 2 bad input,
+4 stopped by
+SIGTERM: the same command continues; --images may then be larger or smaller.
 """
 
 from fr_inference import config, errors
@@ -19,7 +20,7 @@ from fr_inference.weights.targets import open_target
 
 
 def main(flags: options.Flags) -> None:
-    """Trains; draws sheets and writes the native generator, on the way and in the end."""
+    """Trains; draws sheets and writes the native generator, during training and at the end."""
     asked, recipe = flags.read(GeneratorTraining), flags.read(config.GeneratorRecipe)
     module, discriminator = generator.networks(flags.read(GeneratorNetwork))
     faces = sources.open_faces(asked.faces, reading=asked)

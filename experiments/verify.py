@@ -1,10 +1,11 @@
-"""Verifies a backbone on pairs of faces: is it loaded right? Ends with its LFW-protocol accuracy.
+"""Verifies a backbone on pairs of faces, to check that it is loaded correctly. Prints its
+LFW-protocol accuracy.
 
   python -m experiments.verify --target=BACKBONE --faces=FOLDER --pairs=CSV
   python -m experiments.verify --target=BACKBONE --pairs=lfw.bin
 
-Each fold's threshold is chosen on the others. Only images that the pairs name are read. The exit code is
-2 where they clearly fit another input convention better, unless --allow_misfit is given.
+Each fold's threshold is chosen on the others. Only images that the pairs name are read. The exit
+code is 2 if they clearly fit another input convention better, unless --allow_misfit is given.
 """
 
 from fr_inference.cli import bars, description, options, program
@@ -19,7 +20,7 @@ def main(flags: options.Flags) -> None:
     """Embeds each image that the pairs name once, and runs the protocol."""
     asked = flags.read(Verification)
     if asked.faces is None:
-        listed = verification_bin.open_bin(asked.pairs)  # it holds its images
+        listed = verification_bin.open_bin(asked.pairs)  # a verification set brings its own images
     else:
         listed = pairs.open_pairs(asked.pairs, asked.faces, reading=asked)
     target = open_target(asked.target, dtype=asked.dtype, input=asked.input, part=asked.part)
@@ -30,7 +31,7 @@ def main(flags: options.Flags) -> None:
     )
     fit = convention.check(target, listed.faces, seed=0, same=listed.twins(convention.PEOPLE))
     print(f'{len(listed.faces)} images, mirror {target.input.mirror}')
-    if fit.state == convention.FITS and fit.trusted:  # else `demand` says it
+    if fit.state == convention.FITS and fit.trusted:  # otherwise `demand` reports it
         print(fit.remark)
     found = verification.verify(scores, listed.same, listed.folds)
     print(found)

@@ -1,6 +1,6 @@
-"""Does a face-recognition backbone still give away the faces it was trained on?
+"""Audits whether a face-recognition backbone gives away the faces it was trained on.
 
-The whole audit is one call, `audit`; every step of it can be called alone:
+`audit` runs the whole audit in one call. Every step can also be called by itself:
 
 >>> import fr_inference as fr
 >>> from fr_inference.training import recognizer
@@ -26,7 +26,7 @@ The whole audit is one call, `audit`; every step of it can be called alone:
 A search for faces is `search_faces(target, generator, goals.centres(...), seed=0)`; `Audit.save` writes
 the report.
 
-Names are imported when they are first used, so that importing the package takes no time.
+Names are imported when they are first used, so that importing the package is fast.
 """
 
 import importlib

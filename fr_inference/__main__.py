@@ -1,4 +1,4 @@
-"""`python -m fr_inference PROGRAM --flags`: the command `fr-inference`, wherever Python is found."""
+"""`python -m fr_inference PROGRAM --flags`: the same as the command `fr-inference`."""
 
 from fr_inference import console
 

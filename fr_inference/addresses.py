@@ -1,8 +1,8 @@
 """Objects of a store, named by an address (`gs://bucket/faces`): the only module that knows fsspec.
 
-An address is `scheme://` and a path, of any scheme that fsspec has a driver for. Drivers are installed
-separately: `pip install fr_inference[cloud]` brings those of Google Cloud Storage and S3. A driver finds
-credentials and endpoint in the environment, and tries again after transient errors.
+An address is `scheme://` and a path, with any scheme for which fsspec has a driver. Drivers are
+installed separately: `pip install fr_inference[cloud]` brings those of Google Cloud Storage and S3. A
+driver finds credentials and endpoint in the environment, and retries after transient errors.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ from typing import Any
 
 from fr_inference import errors
 
-_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+://[^:]*')  # a drive of Windows has one letter
+_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+://[^:]*')  # a Windows drive has one letter
 _EXTRA = 'pip install "fr_inference[cloud]"'
-# What tells versions of an object apart, the first that a store has.
+# The fields that tell versions of an object apart; the first that a store has is used.
 _VERSIONS = ('generation', 'ETag', 'etag', 'md5Hash', 'mtime', 'LastModified', 'updated', 'created')
-_PIECE = 4 << 20  # of one object that is read together with others
-_BLOCK = 16 << 20  # of a large object; several are under way at once
+_PIECE = 4 << 20  # largest size of an object that is read together with others
+_BLOCK = 16 << 20  # part of a large object; several parts are read at the same time
 _BLOCKS = 4
 _DENIED = re.compile(
     r'\b40[13]\b|forbidden|access ?denied|credential|not authorized', re.IGNORECASE
@@ -29,11 +29,11 @@ _DENIED = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What a listing says of an object.
+    """An object as it is listed by a store.
 
     Attributes:
       size: bytes.
-      stamp: changes with the content; '' where the store tells no version.
+      stamp: changes with the content; '' if the store has no versions.
     """
 
     size: int
@@ -50,7 +50,7 @@ def is_address(source: object) -> bool:
 
 
 def joined(address: str, name: str) -> str:
-    """Returns the address of what is called `name` below another; `name` may be an address itself.
+    """Returns the address of `name` below another address; `name` may be an address itself.
 
     >>> joined('gs://b/faces/', 'ann/1.jpg'), joined('memory://', '1.jpg')
     ('gs://b/faces/ann/1.jpg', 'memory://1.jpg')
@@ -89,7 +89,7 @@ def suffix(address: str) -> str:
 
 
 def find(address: str, field: str) -> Entry | None:
-    """Returns what is known of the object at an address, None where a folder or nothing is there.
+    """Returns the entry of the object at an address, None for a folder or if nothing is there.
 
     Raises:
       InputError: of `field`, when the store cannot be asked.
@@ -152,7 +152,7 @@ def read(address: str, field: str, most: int) -> bytes:
     """Returns an object of at most `most` bytes.
 
     Raises:
-      InputError: of `field`, when it is longer, absent, or cannot be read.
+      InputError: of `field`, when it is longer or absent, or cannot be read.
     """
     (found,) = read_some([address], field, most)
     if isinstance(found, FileNotFoundError):
@@ -163,10 +163,10 @@ def read(address: str, field: str, most: int) -> bytes:
 
 
 def read_some(addresses: Sequence[str], field: str, most: int) -> list[bytes | FileNotFoundError]:
-    """Returns the objects at some addresses of one store, which are read at the same time.
+    """Returns the contents of several objects of one store, which are read concurrently.
 
-    Of one that is longer than `most` bytes, one byte more than that is returned. Where nothing is,
-    the error stands.
+    For an object longer than `most` bytes, the first `most` + 1 bytes are returned; for an absent
+    one, the error.
 
     Raises:
       InputError: of `field`, when the store cannot be asked or refuses.
@@ -197,13 +197,13 @@ def _absent_or_empty(error, address, field):
 
 
 def download(address: str, entry: Entry, path: str | os.PathLike, field: str) -> None:
-    """Copies an object to a file, or what the file does not have yet of it.
+    """Copies an object to a file, or the part of it that the file does not have yet.
 
     Args:
-      address: of the object.
-      entry: of the version that is wanted.
-      path: of the file, which holds a beginning of that version or nothing.
-      field: of errors.
+      address: the address of the object.
+      entry: the version that is wanted.
+      path: the file, which is empty or holds the beginning of that version.
+      field: the field of errors.
 
     Raises:
       InputError: of `field`, when the store cannot be asked, or the object changes meanwhile.
@@ -225,19 +225,19 @@ def download(address: str, entry: Entry, path: str | os.PathLike, field: str) ->
     if find(address, field) != entry or done != entry.size:
         os.unlink(path)
         raise errors.InputError(
-            field, f'{address}, which changes while it is read', hint='try again'
+            field, f'{address}, which changed while it was read', hint='try again'
         )
 
 
 def write(address: str, content: bytes, field: str, *, new: bool = False) -> bool:
-    """Writes a small object whole.
+    """Writes a small object.
 
     Args:
-      address: of the object.
-      content: of it.
-      field: of errors.
-      new: only where there is none. S3, Google Cloud Storage and fsspec's memory decide that
-        themselves; for other stores it is looked up before.
+      address: the address of the object.
+      content: its bytes.
+      field: the field of errors.
+      new: only if there is no such object. S3, Google Cloud Storage and fsspec's memory check that
+        atomically; for other stores it is checked beforehand.
 
     Returns:
       Whether it was written.
@@ -271,7 +271,7 @@ def upload(path: str | os.PathLike, address: str, field: str) -> None:
 
 
 def remove(address: str, field: str) -> None:
-    """Removes an object, which need not be there.
+    """Removes an object if it is there.
 
     Raises:
       InputError: of `field`, when the store cannot be asked or refuses.
@@ -282,23 +282,23 @@ def remove(address: str, field: str) -> None:
 
 
 def _opened(address: str, field: str) -> tuple[Any, str]:
-    """Returns (the file system of an address, the path that it knows it by)."""
+    """Returns (the file system of an address, the path in that file system)."""
     with _asking(address, field):
         import fsspec
 
-        # Another machine may write at the same time: what was listed once is asked for again.
+        # Another machine may write at the same time, so listings are not cached.
         files, path = fsspec.core.url_to_fs(address, use_listings_cache=False)
     return files, path
 
 
 @contextlib.contextmanager
 def _asking(address: str, field: str) -> Iterator[None]:
-    """Turns what goes wrong with a store into one line."""
+    """Turns errors of a store into one line."""
     try:
         yield
     except errors.InputError:
         raise
-    except Exception as error:  # drivers raise whatever their HTTP libraries do
+    except Exception as error:  # drivers raise the errors of their HTTP libraries
         raise _told(error, address, field) from error
 
 
@@ -310,7 +310,7 @@ def _told(error: BaseException, address: str, field: str) -> errors.InputError:
         return errors.InputError(field, f'{shown!r}, which does not exist')
     if isinstance(error, ImportError):
         hint = _EXTRA if scheme in ('gs', 'gcs', 's3', 's3a') else 'install that package'
-        found = f'{shown!r}, for which a driver is missing ({said})'
+        found = f'{shown!r}, but its driver is missing ({said})'
         return errors.InputError(field, found, hint=hint)
     if isinstance(error, ValueError) and 'Protocol not known' in said:
         return errors.InputError(
@@ -320,11 +320,11 @@ def _told(error: BaseException, address: str, field: str) -> errors.InputError:
     if isinstance(error, PermissionError) or _DENIED.search(f'{kind} {said}'):
         return errors.InputError(
             field,
-            f'{shown!r}, to which access is denied ({said})',
-            hint=f'give the credentials of {scheme}:// that its driver looks for',
+            f'{shown!r}, but access was denied ({said})',
+            hint=f'set the credentials for {scheme}:// where its driver looks for them',
         )
     return errors.InputError(
         field,
-        f'{shown!r}, whose store does not answer as it should ({kind}: {said})',
-        hint='the same command goes on once it does',
+        f'{shown!r}, but its store does not respond properly ({kind}: {said})',
+        hint='run the same command again later; it continues where it stopped',
     )

@@ -1,6 +1,6 @@
-"""The audit: checks what was opened, measures, attacks, searches, and records what came of it.
+"""The audit: checks the inputs, measures, attacks, searches, and records the results.
 
-`run(open_inputs(...), ...)` is what the programs do; `audit` is the same for a Python user's own module
+The programs call `run(open_inputs(...), ...)`; `audit` does the same for a Python user's own module
 and arrays. (The module is not called `audit`: the function `fr_inference.audit` would shadow it.)
 """
 
@@ -40,17 +40,17 @@ FILES = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Audit:
-    """The result.
+    """The result of an audit.
 
     Attributes:
-      record: what `audit.json` holds.
-      comparisons: every attack with its controls, in the order of the report; empty where membership
+      record: the contents of `audit.json`.
+      comparisons: every attack with its controls, in the order of the report; empty if membership
         inference was not run.
       columns: name -> one value for each of the N images: path, identity, member, evaluation, and a
         logit for each comparison of an attack on images.
       distances: [N, L] float32.
       faces: the N images, for the report's pictures.
-      inversion: the reconstructions, where a generator was given.
+      inversion: the reconstructions, if a generator was given.
       pseudonymous: whether people are named by pseudonyms.
     """
 
@@ -64,7 +64,7 @@ class Audit:
 
     @property
     def verdict(self) -> Verdict:
-        """The one word, why it is this one, and what is said first."""
+        """The verdict: a word, a headline, sentences and reasons."""
         return verdict(self.record)
 
     def __repr__(self) -> str:
@@ -80,18 +80,18 @@ class Audit:
     ) -> None:
         """Writes audit.json, scores.csv, distances.npz and report.html, and the reconstructions.
 
-        Of several processes only process 0 writes.
+        With several processes, only process 0 writes.
 
         Args:
-          folder: made where it does not exist.
-          thumbnails: whether the report shows the faces of the most exposed people; by default it does
-            unless people are named by pseudonyms, for a face gives its name away.
+          folder: created if it does not exist.
+          thumbnails: whether the report shows the faces of the most exposed people; by default it
+            does, unless people are named by pseudonyms: a face identifies its person.
           advice: study.json of a study of defences, which the report quotes.
 
         Raises:
-          InputError: of 'advice', for a file that is no study.
+          InputError: of 'advice', for a file that is not a study.
         """
-        from fr_inference.report import page  # here, for matplotlib takes a second to import
+        from fr_inference.report import page  # imported here because matplotlib takes a second
 
         study = None if advice is None else what_helps.read(advice)
         folder = local_copies.here(folder, 'folder')
@@ -169,37 +169,37 @@ def audit(
       target: a path or the name of an embedded target, a `Target`, or a function
         `apply(variables, images)`: [N, H, W, 3] float32 normalised -> [N, D] embeddings, with
         `use_running_average=True`. The function must call Linen modules (not a compiled export).
-      variables: of the function: {'params': ..., 'batch_stats': ...}; without BatchNorm (none there, or
-        folded into the weights) {'params': ...}, any pytree of arrays: then attacks on embeddings alone
-        can be run.
+      variables: of the function: {'params': ..., 'batch_stats': ...}. Without BatchNorm layers
+        (none, or folded into the weights) {'params': ...} with any pytree of arrays: then only
+        attacks on embeddings can be run.
       members: training images. Folders and files are resized to the input; arrays must have its size.
-      nonmembers: images of people who were not trained on, of the same source.
-      input: size, order of colours and normalisation of the images that a function expects. Without it
-        the size is that of the members' arrays (of files 112x112), RGB and (v - 127.5) / 127.5 are
-        assumed, and a warning says so. A checkpoint has its own.
-      name: how the report calls a function's model.
+      nonmembers: images from the same source, of people who were not trained on.
+      input: size, order of colours and normalisation of the images that a function expects. A
+        checkpoint has its own. By default a warning is logged, and the size of the members' arrays
+        (112x112 for files), RGB and (v - 127.5) / 127.5 are assumed.
+      name: the name of a function's model in the report.
       member_identities: other images of the members' people.
       shift: faces of another source.
-      collection: faces of which nobody knows whether they were used; how many were is estimated.
+      collection: faces that may or may not have been trained on; the audit estimates how many were.
       auxiliary: faces of people who are neither members nor non-members, for the setting without any
         known member.
       shadow: a backbone trained on part of `auxiliary`; for a registered architecture one is trained
         when None.
-      shadow_init: what that starts from; random weights when None.
+      shadow_init: the checkpoint that its training starts from; random weights when None.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
       references: networks that the training may have started from, or that resemble the target; none of
         them may have seen the members.
       generator: a StyleGAN2 trained on none of these people, whose latents are searched for members.
-      evaluator: a backbone of another architecture and other training people, which judges that search.
-      second_evaluator: another one: a reconstruction counts only for what both agree on.
-      strangers: faces of anybody else, from which the search estimates class centres.
-      settings: how the audit is done.
+      evaluator: a backbone with another architecture, trained on other people, which judges the search.
+      second_evaluator: another such backbone; a reconstruction counts only if both agree.
+      strangers: faces of other people, from which the search estimates class centres.
+      settings: how the audit is run.
       search: how the search is done.
-      workdir: folder where the training of a shadow and searches keep their state, and go on from it.
+      workdir: folder for the state of shadow trainings and searches, from which they resume.
       scores: folder of measurements shared among audits; `workdir`/scores by default.
-      pseudonyms: file with a secret key, made where there is none, under which people and images are
-        named by a keyed hash (`data.pseudonyms`).
+      pseudonyms: file with a secret key (created if it does not exist); people and images are named
+        by a hash under that key (`data.pseudonyms`).
       progress: called as progress(label, done, total).
 
     Raises:
@@ -257,23 +257,21 @@ def run(
     command: str = '',
     progress: Progress | None = None,
 ) -> Audit:
-    """Audits a backbone: membership inference, and inversion where a generator was opened.
+    """Audits a backbone: membership inference, and inversion if a generator was opened.
 
     Args:
       opened: by `open_inputs`.
       settings: how.
-      search: how the generator is searched; by the defaults when None.
-      membership: whether the figures of membership inference are wanted; inversion needs only its
-        measurements.
+      search: how the generator is searched; the defaults when None.
+      membership: whether to report membership inference; inversion needs only its measurements.
       workdir: where the training of a shadow (`shadow/`) and searches (`search/`) keep their state.
-      scores: folder where measurements are kept and taken from, whichever audit made them;
-        `workdir`/scores by default.
-      command: for the record.
+      scores: folder for measurements, which audits may share; `workdir`/scores by default.
+      command: the command to record.
       progress: called as progress(label, done, total).
 
     Raises:
       InputError: for anything that is wrong with the input.
-      Stopped: when that was asked for; what was done is kept in `workdir`.
+      Stopped: when a stop was requested; finished work is kept in `workdir`.
     """
     started = time.monotonic()
     folder = local_copies.here(workdir, 'workdir') if workdir is not None else None
@@ -305,8 +303,8 @@ def run(
     if 'auxiliary' in faces and shadow is None and membership:
         limits.append(
             'The auxiliary faces were not used for membership inference: without BatchNorm statistics, '
-            'a shadow is trained only for a registered architecture and attacks that can use it. One '
-            'that you trained yourself can be given (shadow).'
+            'a shadow is trained only for a registered architecture and for attacks that can use '
+            'it. You can give one that you trained yourself (shadow).'
         )
     views = measure_views(
         opened.target,
@@ -338,8 +336,9 @@ def run(
     limits += limitations.of_members(subject['data']['members'])
     if opened.pseudonymous:
         limits.append(
-            'People and images are named by a keyed hash; the owner of the key can look them up. What '
-            "the manifests say of an image beside stands as it is, unless somebody's name is in it."
+            'People and images are named by a keyed hash; the owner of the key can look them up. '
+            'Further columns of the manifests are kept unchanged, unless they contain the name of '
+            'somebody.'
         )
     record = {
         'schema': SCHEMA,
@@ -377,7 +376,7 @@ def _trained_shadow(opened, faces, settings, folder, progress):
 
 
 def _request(opened, search):
-    """What the search needs."""
+    """The inputs of the search."""
     return searches.Request(
         generator=opened.generator,
         evaluator=opened.evaluator,

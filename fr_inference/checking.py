@@ -1,4 +1,4 @@
-"""What must hold before anything is measured: the inputs fit each other, and nobody is on two sides."""
+"""Checks before anything is measured: the inputs fit each other, and nobody is on two sides."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from fr_inference.opening import Opened
 def wanted_search(
     opened: Opened, search: config.Search | None, membership: bool
 ) -> config.Search | None:
-    """Returns how the generator is searched, None where there is none.
+    """Returns how the generator is searched, None without a generator.
 
     Raises:
-      InputError: when there is nothing to do, or what the search needs is not there.
+      InputError: when there is nothing to do, or the search lacks an input.
     """
     parts = ('shadow', 'shadow_init', 'generator', 'evaluator', 'second_evaluator', 'strangers')
     given = {*opened.faces, *(name for name in parts if getattr(opened, name) is not None)}
     config.check_parts(given)
     if opened.generator is None:
         if search is not None or not membership:
-            raise errors.InputError('generator', expected='the StyleGAN2 that is to be searched')
+            raise errors.InputError('generator', expected='the StyleGAN2 to search')
         return None
     search = search or config.Search()
     config.check_strangers(given, search)
@@ -34,11 +34,11 @@ def wanted_search(
 
 
 def check_attacks(opened: Opened, settings: config.Settings, search: config.Search | None) -> None:
-    """Checks that the chosen attacks use all faces and references that are given, and lack none.
+    """Checks that the chosen attacks use all given faces and references, and have all they need.
 
     Raises:
-      InputError: for those that no attack uses (auxiliary faces may also be there for the search), and
-        for an attack that was asked for by its name and needs a reference where there is none.
+      InputError: for faces or references that no attack uses (auxiliary faces may also serve the
+        search), and for an attack that was requested by name and needs a reference that is not given.
     """
     chosen = study.chosen(settings)
     using = [attack.name for attack in chosen if attack.references]
@@ -52,7 +52,7 @@ def check_attacks(opened: Opened, settings: config.Settings, search: config.Sear
         raise errors.InputError(
             'attacks',
             f'{",".join(attack.name for attack in chosen)} alone',
-            'also the attacks that are to be combined',
+            'also the attacks to combine',
         )
     _check_references(opened)
     if named := [name for name in using if name in settings.attacks and not opened.references]:
@@ -72,7 +72,7 @@ def check_attacks(opened: Opened, settings: config.Settings, search: config.Sear
 
 
 def check_reach(settings: config.Settings, membership: bool) -> None:
-    """Checks that there can be a leak to follow, where the settings ask for that.
+    """Checks that there is an attack whose leak can be followed, if the settings ask for that.
 
     Raises:
       InputError: without an attack on images that knows some members.
@@ -90,7 +90,7 @@ def check_reach(settings: config.Settings, membership: bool) -> None:
 
 
 def _check_references(opened):
-    """Rejects a reference that is the target, or given twice: compared with itself it says nothing."""
+    """Rejects a reference that is the target or was given twice: there is nothing to compare."""
     if not opened.references:
         return
     digests = {'the target': checkpointing.digest(opened.target.variables)}
@@ -105,9 +105,9 @@ def _check_references(opened):
 
 
 def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, Faces], list[str]]:
-    """Returns the faces, whose content is read only once, and what is to be said of their overlaps.
+    """Returns the faces, whose files are read only once here, and remarks on their overlaps.
 
-    Remarks on their files are added to theirs; each person has one spelling on all sides.
+    Remarks on files are added to those of the faces; each person gets one spelling on all sides.
 
     Raises:
       InputError: for an overlap, unless the settings allow it, and for too few people.
@@ -149,14 +149,14 @@ def checked_faces(opened: Opened, settings: config.Settings) -> tuple[dict[str, 
 def misfits(
     opened: Opened, faces: Mapping[str, Faces], settings: config.Settings
 ) -> dict[str, str]:
-    """Checks the input convention of every backbone that was given beside the target.
+    """Checks the input convention of every other backbone than the target.
 
     Returns:
       'shadow', 'blind', 'evaluator', 'second_evaluator' or 'references NAME' -> a sentence, for each
-      that the images do not surely fit.
+      that the images may not fit.
 
     Raises:
-      InputError: for one whose images clearly fit another convention better, unless that is allowed.
+      InputError: if the images clearly fit another convention better, unless that is allowed.
     """
     found: dict[str, str] = {}
     given: dict[str, Target | None] = {
@@ -187,7 +187,7 @@ def _digested(faces, digests, remarks):
 
 
 def _check_unseen(field, trained_on, faces, digests, allow):
-    """Rejects a backbone beside the target that was trained on anyone in the evaluation set."""
+    """Rejects any other backbone than the target that was trained on anyone in the evaluation set."""
     notes = []
     known = set(trained_on or ()) - {''}  # '' stands for images that could not be read
     for part in ('members', 'nonmembers'):
@@ -204,7 +204,7 @@ def _check_unseen(field, trained_on, faces, digests, allow):
                 field,
                 found,
                 'a backbone that never saw them',
-                'take another, or go on with allow_overlap=True',
+                'give another backbone, or allow it with allow_overlap=True',
             )
         notes.append(f'{field}: {found}; allow_overlap was given, so the figures may mislead.')
     return notes
@@ -213,8 +213,8 @@ def _check_unseen(field, trained_on, faces, digests, allow):
 def shadow_is_missing(opened: Opened, settings: config.Settings, *, membership: bool) -> bool:
     """Returns whether a shadow must be trained.
 
-    For a backbone without BatchNorm statistics only attacks on its embeddings use one, and only that of
-    a registered architecture can be trained.
+    For a backbone without BatchNorm statistics, only attacks on embeddings use a shadow, and it can
+    be trained only for a registered architecture.
     """
     if opened.shadow is not None or 'auxiliary' not in opened.faces:
         return False
@@ -228,5 +228,5 @@ def shadow_is_missing(opened: Opened, settings: config.Settings, *, membership: 
 
 
 def shadow_can_be_had(opened: Opened) -> bool:
-    """Returns whether a shadow was given, or can be trained from auxiliary faces."""
+    """Returns whether a shadow was given or can be trained from auxiliary faces."""
     return opened.shadow is not None or opened.target.architecture in registry.VARIANTS

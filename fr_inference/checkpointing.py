@@ -1,4 +1,4 @@
-"""Trees of arrays on disk, checkpoints and training states: the only file that knows Orbax."""
+"""Trees of arrays on disk (checkpoints, training states): the only file that knows Orbax."""
 
 import asyncio
 import contextlib
@@ -20,11 +20,11 @@ import orbax.checkpoint as ocp
 from fr_inference import devices, errors
 
 _LOG = logging.getLogger(__name__)
-MAX_JSON_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
-# Orbax compresses; a restored tree this many times larger than its files is a bomb, not a backbone.
+MAX_JSON_BYTES = 4 << 20  # a list of lists takes thirty times as much memory as its text
+# Orbax compresses. A tree that is this many times larger than its files is a decompression bomb.
 _MAX_EXPANSION = 64
 _SETTLE_SECONDS = 5
-# One thread at a time: the logger and the event loop are changed meanwhile for the whole process.
+# One thread at a time: the logger and the event loop are changed for the whole process.
 _ORBAX = threading.Lock()
 
 
@@ -39,14 +39,14 @@ def digest(variables: Any) -> str:
 
 
 class States:
-    """The newest two states of a run, each with its digest, so that damage is noticed.
+    """The newest two states of a run, each with a digest that reveals damage.
 
-    A kill at any moment leaves the last complete state usable. One process uses it; `runs.resume` sends
-    what it reads to the others.
+    A kill at any moment leaves the last complete state usable. Only one process uses this class;
+    `runs.resume` sends what it reads to the others.
     """
 
     def __init__(self, folder: str | os.PathLike):
-        """Makes the folder where it is absent.
+        """Creates the folder if it does not exist.
 
         Args:
           folder: holds one sub-folder for each step, and nothing else.
@@ -77,15 +77,15 @@ class States:
             self._manager.close()
 
     def latest(self, like: Any) -> tuple[int, Any] | None:
-        """Returns (step, state) of the newest whole state, None where none was ever saved.
+        """Returns (step, state) of the newest intact state, None if none was ever saved.
 
-        A damaged state is removed where the one before it is whole.
+        A damaged state is removed if the one before it is intact.
 
         Args:
           like: pytree of arrays or `jax.ShapeDtypeStruct`s of the expected structure.
 
         Raises:
-          InputError: when there are states and none can be used; says what to remove.
+          InputError: when there are states but none can be used; says what to remove.
         """
         expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), like)
         wrong: list[tuple[int, errors.InputError]] = []
@@ -96,7 +96,7 @@ class States:
                 wrong.append((step, error))
                 continue
             for damaged, why in wrong:
-                _LOG.warning('%s; going on from step %d', why, step)
+                _LOG.warning('%s; continuing from step %d', why, step)
                 with _silence():
                     self._manager.delete(damaged)
             return step, found
@@ -107,14 +107,14 @@ class States:
         return None
 
     def save(self, step: int, state: Any) -> None:
-        """Saves a state, and removes those before the newest two.
+        """Saves a state and removes all but the newest two.
 
         Args:
           step: whole number, larger than all before.
           state: pytree of arrays and numbers.
 
         Raises:
-          OSError: that names the folder, on a full disk for instance.
+          OSError: names the folder, for example when the disk is full.
         """
         held = jax.device_get(state)
         parts = ocp.args.Composite(
@@ -138,7 +138,7 @@ class States:
 
 
 def save_tree(path: str | os.PathLike, tree: Any) -> None:
-    """Writes a pytree of arrays to the folder `path`; a reader sees all of it or nothing.
+    """Writes a pytree of arrays to the folder `path` atomically: a reader sees all of it or nothing.
 
     Called by one process.
     """
@@ -153,30 +153,30 @@ def restore_tree(path: str | os.PathLike, expected: Any) -> Any:
       expected: pytree of `jax.ShapeDtypeStruct`s.
 
     Raises:
-      InputError: when it is missing, damaged, or does not fit; all that differs is listed.
+      InputError: when it is missing or damaged or does not fit; lists all differences.
     """
     return _restore(pathlib.Path(path).resolve(), expected)
 
 
 def is_tree(path: pathlib.Path) -> bool:
-    """Whether a folder holds a whole tree."""
+    """Whether a folder holds a complete tree."""
     return (path / '_CHECKPOINT_METADATA').is_file()
 
 
 def _save(path, tree):
     with _naming(path), _silence(), _checkpointer() as checkpointer:
         checkpointer.save(path, tree, force=True)
-    # It holds the path on this machine, and checkpoints are handed on.
+    # It contains a path of this machine, and checkpoints are passed on.
     (path / 'commit_success.txt').unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _naming(path):
-    """Lets what fails for a full disk and the like say which files it is about."""
+    """Adds the name of the files to errors such as a full disk."""
     try:
         yield
     except Exception as error:
-        # TensorStore gives the code in its text; Python often gives no file name.
+        # TensorStore gives the error code only in its text; Python often gives no file name.
         code = re.search(r"os_error_code='(\d+)'", str(error))
         if code is not None:
             number = int(code[1])
@@ -214,7 +214,8 @@ def _restore(path, expected):
             str(path), ', '.join(large[:3]), f'files of at most {MAX_JSON_BYTES} bytes there'
         )
     with _silence(), _checkpointer() as checkpointer:
-        # For a damaged checkpoint Orbax and TensorStore raise anything, even a bare Exception.
+        # For a damaged checkpoint, Orbax and TensorStore raise all kinds of errors, even a bare
+        # Exception.
         try:
             metadata = checkpointer.metadata(path).item_metadata
             if metadata is None:
@@ -240,20 +241,20 @@ def _restore(path, expected):
 
 
 def brief(error: Exception) -> str:
-    """Returns what an error says, on one line."""
+    """Returns the message of an error, on one line."""
     return ' '.join(str(error).split())[:300] or repr(error)
 
 
 @contextlib.contextmanager
 def _silence():
-    """Keeps Orbax and TensorStore from printing errors, which are raised and told in one line."""
+    """Keeps Orbax and TensorStore from printing errors that are also raised, and shown in one line."""
     with _ORBAX:
         logger, new_loop = logging.getLogger('absl'), asyncio.new_event_loop
         disabled, logger.disabled = logger.disabled, True
         asyncio.new_event_loop = _PatientLoop
         try:
             with warnings.catch_warnings():
-                # Of a damaged checkpoint Orbax drops what it has begun to read.
+                # Orbax abandons the reads of a damaged checkpoint that it has begun.
                 warnings.filterwarnings('ignore', 'coroutine .* was never awaited', RuntimeWarning)
                 yield
         finally:
@@ -262,14 +263,14 @@ def _silence():
 
 
 class _PatientLoop(asyncio.SelectorEventLoop):
-    """Closes when all is done, and keeps quiet.
+    """Closes the loop once all reads are done, without printing anything.
 
-    Orbax raises at the first damaged array and closes its loop. Each read still under way would print
-    a traceback when it ends, because its loop is closed.
+    Orbax raises at the first damaged array and closes its loop. Each read still in progress would
+    print a traceback when it ends, because its loop is closed.
     """
 
     def close(self) -> None:
-        """Waits for what is under way, then closes."""
+        """Waits for all reads in progress, then closes."""
         tasks = set() if self.is_closed() else asyncio.all_tasks(self)
         if tasks:
             self.run_until_complete(asyncio.wait(tasks, timeout=_SETTLE_SECONDS))
@@ -287,7 +288,7 @@ def _on_one_device(expected):
 
 
 def _compare(path, found, expected):
-    """Raises InputError that lists what a checkpoint lacks, has too much of, or has misshaped."""
+    """Raises an InputError that lists the missing, unexpected and misshaped arrays of a checkpoint."""
 
     def flat(tree):
         leaves = jax.tree_util.tree_leaves_with_path(tree)
@@ -306,7 +307,7 @@ def _compare(path, found, expected):
         misshaped=shapes,
     )
     for key, leaf in found.items():
-        # A chunk is allocated whole even if one number of it is read.
+        # A chunk is allocated as a whole even if only one number of it is read.
         chunk = getattr(getattr(leaf, 'storage', None), 'chunk_shape', None) or ()
         if math.prod(chunk) > math.prod(leaf.shape):
             raise errors.InputError(

@@ -1,10 +1,10 @@
-"""A claim on an address: one run at a time writes there, as far as a store can tell.
+"""A claim on an address: one run at a time writes there, as far as the store can ensure it.
 
-The claim is an object that the run writes again and again. Where a store can write an object only if
-there is none (S3, Google Cloud Storage), one of two runs that begin together comes in; elsewhere
-both may. A run that was killed writes no more: after two silent minutes the next one takes over. A run
-that was only halted that long finds its claim gone before its next upload; the upload that it was halted
-in goes on. These two gaps no object store closes.
+The claim is an object that the run rewrites regularly. If the store can create an object only when
+there is none (S3, Google Cloud Storage), just one of two runs that start together gets the claim;
+with other stores both may. A killed run stops writing: after two minutes of silence the next run
+takes over. A run that was merely suspended that long notices the loss of its claim before its next
+upload, but an upload in progress continues. No object store can close these two gaps.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from fr_inference import addresses, errors
 _LOG = logging.getLogger(__name__)
 NAME = '.running.json'
 _BEAT_SECONDS = 20.0
-_SILENT_SECONDS = 120.0  # after which a run counts as dead
-_OLD_SECONDS = 3600.0  # by its own clock: nobody waits for such a claim
+_SILENT_SECONDS = 120.0  # silence after which a run counts as dead
+_OLD_SECONDS = 3600.0  # a claim older than this, by its own clock, is not waited for
 _LOOK_SECONDS = 2.0
 _MOST_BYTES = 1 << 16
 
@@ -32,7 +32,7 @@ class Claim:
     """The claim of this process, held until `release`."""
 
     def __init__(self, address: str, field: str):
-        """Takes it, after a wait where another run may be dead.
+        """Takes the claim, after waiting if another run may be dead.
 
         Raises:
           InputError: when another run writes there, or the store refuses.
@@ -60,7 +60,7 @@ class Claim:
             )
 
     def release(self) -> None:
-        """Lets others in; where the store does not answer, they wait."""
+        """Releases the claim; if the store does not answer, others have to wait."""
         self._ended.set()
         self._thread.join()
         with contextlib.suppress(errors.InputError):
@@ -72,13 +72,13 @@ class Claim:
             held = self._held()
             if held and self._is_dead(held):
                 addresses.write(self._object, self._said(), self._field)
-                if not _is_here(held):  # of two that take over, one stays
+                if not _is_here(held):  # of two runs that take over, one remains
                     time.sleep(_LOOK_SECONDS)
                 if self._held().get('id') == self._id:
                     return
 
     def _is_dead(self, held):
-        """Whether the run of a claim is over; waits for a sign of it."""
+        """Whether the run of a claim has ended; waits for a sign of life."""
         if _is_here(held):
             if _is_alive(held['pid']):
                 raise self._taken(held)
@@ -94,7 +94,7 @@ class Claim:
             time.sleep(_LOOK_SECONDS)
             now = self._held()
             if not now:
-                return False  # it ended: try to be the first
+                return False  # it ended: try to get the claim first
             if now != held:
                 raise self._taken(now)
         return True
@@ -108,7 +108,7 @@ class Claim:
         )
 
     def _held(self):
-        """Returns what the claim at the address says, {} where there is none."""
+        """Returns the contents of the claim at the address, {} if there is none."""
         (content,) = addresses.read_some([self._object], self._field, _MOST_BYTES)
         if isinstance(content, FileNotFoundError):
             return {}
@@ -135,7 +135,7 @@ class Claim:
 
     def _beat(self):
         while not self._ended.wait(_BEAT_SECONDS):
-            with contextlib.suppress(errors.InputError):  # it may answer again soon
+            with contextlib.suppress(errors.InputError):  # the store may answer again soon
                 if self._held().get('id') != self._id:
                     self._lost = True
                     return
@@ -144,7 +144,7 @@ class Claim:
 
 
 def _is_here(held):
-    """Whether a claim is of a process that this one could see."""
+    """Whether a claim belongs to a process that this one could see."""
     return held.get('machine') == _machine() and isinstance(held.get('pid'), int)
 
 
@@ -161,7 +161,7 @@ def _is_alive(pid):
 
 
 def _machine():
-    """What is the same for processes that see each other: machine, its start, and their container."""
+    """A value shared by processes that see each other: machine, boot and container."""
     said = [socket.gethostname()]
     with contextlib.suppress(OSError):
         with open('/proc/sys/kernel/random/boot_id', encoding='utf-8') as file:

@@ -1,8 +1,9 @@
-"""Every option once: its default, its range and one line of help.
+"""The options: default, range and one line of help for each.
 
-Library functions take these classes; `program_config` has those of the other programs. The flags of
-the programs, the columns of a batch table, the command that an audit records and the arguments of the
-Python API are all made from their fields (`cli.options`), so that an option is written down once.
+Library functions take these classes; `program_config` has the options of the other programs. The
+flags of the programs, the columns of a batch table, the command that an audit records and the
+arguments of the Python API are all made from their fields (`cli.options`), so that each option is
+defined once.
 
 >>> Settings(batch_size=0)
 Traceback (most recent call last):
@@ -21,7 +22,7 @@ from fr_inference.declaring import Config, Option, explicit, kind_of, option, op
 
 __all__ = ['Config', 'Option', 'explicit', 'kind_of', 'option', 'options_of', 'replace']
 
-# What options are for, in the order in which people need them; `--helpshort` shows them so.
+# Groups of options, in the order in which users need them and `--helpshort` shows them.
 GROUPS = {
     'target': 'The backbone',
     'faces': 'Faces',
@@ -34,19 +35,19 @@ GROUPS = {
     'machine': 'Speed, memory and processes',
 }
 
-# What a text may name, and what it looks like.
+# The kinds of things that a text option may name, and how they are written.
 NAMES = {
     'BACKBONE': (
-        'a checkpoint file or a native folder, here or at an address (gs://..., s3://...), or the name '
-        'of an embedded backbone'
+        'a checkpoint file or a native folder, local or at an address (gs://..., s3://...), or the '
+        'name of an embedded backbone'
     ),
     'GENERATOR': (
-        'a StyleGAN2: .pkl, .pt or a native folder, here or at an address, or the name of an embedded '
-        'generator'
+        'a StyleGAN2: .pkl, .pt or a native folder, local or at an address, or the name of an '
+        'embedded generator'
     ),
     'FACES': (
         'a folder with one sub-folder per person, a CSV manifest (path,identity) or an insightface '
-        '.rec, here or at an address; tfds:NAME:SPLIT or procedural:SPEC'
+        '.rec, local or at an address; tfds:NAME:SPLIT or procedural:SPEC'
     ),
     'FOLDER': 'a folder, or an address (gs://BUCKET/NAME)',
     'FILE': '',
@@ -67,7 +68,7 @@ class Reading(Config):
     )
 
     def check_given(self, given: Mapping[str, Any]) -> None:
-        """Only a tfds set looks at these two."""
+        """These two options need a tfds set."""
         super().check_given(given)
         faces = [
             name for name, (_, known) in options_of(type(self)).items() if known.names == 'FACES'
@@ -81,7 +82,7 @@ class Reading(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Aligning(Reading):
-    """How faces are opened that may be photographs."""
+    """How faces are opened if they may be unaligned photographs."""
 
     align: bool = option(
         False,
@@ -97,15 +98,15 @@ class Part(Config):
 
     part: str | None = option(
         None,
-        'Which backbone to take from a file that holds several: a prefix that the error lists; of an '
-        'ONNX graph, the tensor that is the embedding.',
+        'Which backbone to take from a file that holds several: a prefix that the error lists; for '
+        'an ONNX graph, the tensor with the embedding.',
         'target',
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pixels(Config):
-    """How a backbone expects its images, in place of what its file says."""
+    """How a backbone expects its images, overriding its file."""
 
     colour: str | None = option(
         None,
@@ -121,7 +122,7 @@ class Pixels(Config):
     )
     std: tuple[float, ...] | None = option(
         None,
-        'What each channel is divided by, in the order of --colour, on the scale 0 to 255 (default: '
+        'Divisor of each channel, in the order of --colour, on the scale 0 to 255 (default: '
         "the file's).",
         'target',
         above=0,
@@ -131,7 +132,7 @@ class Pixels(Config):
     )
 
     def check(self) -> None:
-        """Sizes are whole numbers of pixels, channels come in threes."""
+        """Sizes must be whole numbers of pixels; mean and std must have three values."""
         for name in ('mean', 'std'):
             values = getattr(self, name)
             if values is not None and len(values) != 3:
@@ -174,7 +175,7 @@ class Convention(Pixels):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Backbone(Part, Convention):
-    """A backbone, as it was given."""
+    """A backbone, and how it is read."""
 
     target: str = option(..., 'The backbone.', 'target', names='BACKBONE')
     dtype: str | None = option(
@@ -194,7 +195,7 @@ class Inputs(Aligning, Backbone):
         'Images that the backbone was trained on.',
         'faces',
         names='FACES',
-        absent='no audit can be made without training images (docs/verdicts.md, A public checkpoint)',
+        absent='an audit needs training images (docs/verdicts.md, A public checkpoint)',
     )
     nonmembers: str = option(
         ..., 'Images of other people from the same source.', 'faces', names='FACES'
@@ -205,13 +206,14 @@ class Inputs(Aligning, Backbone):
     shift: str | None = option(None, 'Faces from another source.', 'faces', names='FACES')
     collection: str | None = option(
         None,
-        'Faces of which nobody knows whether they were used: how many were is estimated.',
+        'Faces that may or may not have been trained on: estimates how many were.',
         'faces',
         names='FACES',
     )
     auxiliary: str | None = option(
         None,
-        'Faces of further people: adds the attack that knows no member (it trains a shadow).',
+        'Faces of further people: adds attacks that know no member (they use a shadow, trained on '
+        'these).',
         'faces',
         names='FACES',
     )
@@ -235,13 +237,13 @@ class Inputs(Aligning, Backbone):
     )
     references: tuple[str, ...] = option(
         (),
-        'Networks that training may have started from, or like the target: adds attacks that use them.',
+        'Networks that training may have started from, or similar ones: adds attacks that use them.',
         'attack',
         names='BACKBONE',
     )
     generator: str | None = option(
         None,
-        'StyleGAN2 generator that was trained on none of these people; model inversion needs it.',
+        'StyleGAN2 generator that was not trained on any of these people; model inversion needs it.',
         'search',
         names='GENERATOR',
     )
@@ -265,20 +267,20 @@ class Inputs(Aligning, Backbone):
     )
     pseudonyms: str | None = option(
         None,
-        'File with a secret key, made where there is none: results name people and images by a keyed '
-        'hash, and write further columns of manifests as they are (docs/verdicts.md, Pseudonyms).',
+        'File with a secret key, created if it does not exist: results name people and images by a '
+        'keyed hash; further columns of manifests stay as they are (docs/verdicts.md, Pseudonyms).',
         'output',
         names='FILE',
     )
 
     def check(self) -> None:
-        """A search needs its judge, a shadow its faces."""
+        """A search needs an evaluator, a shadow needs faces."""
         super().check()
         check_parts(self.parts)
 
     @property
     def parts(self) -> set[str]:
-        """Names of what was given."""
+        """Names of the parts that were given."""
         return {name for name in options_of(Inputs) if getattr(self, name) not in (None, ())}
 
 
@@ -286,13 +288,13 @@ _NEEDS_GENERATOR = 'needs a generator: also give generator=GENERATOR'
 
 
 def check_parts(given: Collection[str]) -> None:
-    """Checks that no part of an audit lacks the one without which it is ignored.
+    """Checks that no part of an audit is given without another part that it needs.
 
     Args:
-      given: names of the parts that are there, as in `Inputs`.
+      given: names of the parts that are given, as in `Inputs`.
 
     Raises:
-      InputError: that names the part.
+      InputError: names the part.
     """
     if 'generator' in given and 'evaluator' not in given:
         raise errors.InputError(
@@ -316,7 +318,7 @@ def check_parts(given: Collection[str]) -> None:
 
 
 def check_strangers(given: Collection[str], search: 'Search') -> None:
-    """Checks that strangers are given to a search for class centres only; arguments as `check_parts`."""
+    """Checks that strangers are given only for class centres; `given` as in `check_parts`."""
     if 'strangers' in given and not search.centres:
         raise errors.InputError(
             'strangers', 'centres=0', hint='set centres above 0 to use strangers'
@@ -332,17 +334,17 @@ class Measuring(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fitting(Config):
-    """What happens to images that do not fit the input convention of the backbone."""
+    """What to do if images do not fit the input convention of the backbone."""
 
     allow_misfit: bool = option(
         False,
-        'Continue when the images clearly fit another input convention better, and report it.',
+        'Continue if the images clearly fit another input convention better, and report it.',
         'target',
     )
 
 
 def _named(attack):
-    """'module:name' of a function or class that its module knows by its name; a text as it is."""
+    """Returns 'module:name' of a function or class that can be imported so, else the argument."""
     name = getattr(attack, '__qualname__', None)
     module = sys.modules.get(getattr(attack, '__module__', None) or '')
     if name is None or getattr(module, name, None) is not attack:
@@ -352,14 +354,14 @@ def _named(attack):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Fitting, Measuring):
-    """How an audit is done."""
+    """How an audit is run."""
 
     seed: int = option(
         0, 'Random seed of splits, searches, controls and intervals.', 'attack', **SEED
     )
     attacks: tuple[str, ...] = option(
         (),
-        'Attacks that are run, or MODULE:NAME of your own (default: all that take one pass).',
+        'Attacks to run, or MODULE:NAME of your own (default: all that take one pass).',
         'attack',
         choices='fr_inference.membership.attacks:NAMES',
         own=True,
@@ -367,7 +369,7 @@ class Settings(Fitting, Measuring):
 
     reach: bool = option(
         False,
-        'Follow a leak to mirrored, shifted, cropped and recompressed copies (takes further passes).',
+        'Test a leak on mirrored, shifted, cropped and recompressed copies too (takes further passes).',
         'attack',
     )
     replicates: int = option(
@@ -379,7 +381,7 @@ class Settings(Fitting, Measuring):
         flag=False,
     )
     allow_overlap: bool = option(
-        False, 'Continue when the parts share people or images, and report it.', 'faces'
+        False, 'Continue if the parts share people or images, and report it.', 'faces'
     )
     skip_bad: bool = option(False, 'Leave unreadable images out and list them.', 'faces')
     decoders: int = option(
@@ -387,7 +389,7 @@ class Settings(Fitting, Measuring):
     )
 
     def __post_init__(self) -> None:
-        """In Python a function or a class may stand for the text that names it."""
+        """In Python, an attack may be given as a function or class instead of its name."""
         if isinstance(self.attacks, (list, tuple)):
             object.__setattr__(self, 'attacks', tuple(map(_named, self.attacks)))
         super().__post_init__()
@@ -395,16 +397,16 @@ class Settings(Fitting, Measuring):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents(Config):
-    """How latents are searched, for any goal."""
+    """How latents are searched, whatever the goal."""
 
     draws: int = option(4096, 'Random latents that are scored first.', 'search', low=1)
-    candidates: int = option(256, 'The best of them, which are improved.', 'search', low=1)
+    candidates: int = option(256, 'How many of the best are improved.', 'search', low=1)
     steps: int = option(60, 'Improvements of each candidate; 0 for none.', 'search', low=0)
     pictures: int = option(
-        4, 'Randomly moved pictures that each gradient is averaged over.', 'search', low=2
+        4, 'Randomly shifted pictures over which each gradient is averaged.', 'search', low=2
     )
     learning_rate: float = option(
-        0.1, 'Size of a step in whitened coordinates; falls to 0 along a cosine.', 'search', above=0
+        0.1, 'Step size in whitened coordinates; decays to 0 along a cosine.', 'search', above=0
     )
     optimiser: str = option(
         'adam',
@@ -413,13 +415,13 @@ class Latents(Config):
         choices='fr_inference.inversion.candidate:OPTIMISERS',
     )
     space: str = option(
-        'w', 'Latents that are improved.', 'search', choices='fr_inference.inversion.scene:SPACES'
+        'w', 'Which latents are improved.', 'search', choices='fr_inference.inversion.scene:SPACES'
     )
     psi: float = option(1.0, 'Truncation of the random latents.', 'search', above=0)
     framing: str | None = option(
         None,
-        "What the generator's pictures show: face, cut as the backbone expects it, or ffhq, the whole "
-        'head as in FFHQ, of which the search cuts the face (default: ffhq from 256 pixels on).',
+        "What the generator's pictures show: face (cropped as the backbone expects) or ffhq (the whole "
+        'head as in FFHQ, from which the search crops the face); default: ffhq from 256 pixels on.',
         'search',
         choices='fr_inference.inversion.framing:FRAMINGS',
     )
@@ -428,7 +430,7 @@ class Latents(Config):
     )
 
     def check_given(self, given: Mapping[str, Any]) -> None:
-        """Without a step there is no way to go it."""
+        """Without steps, these options would be ignored."""
         super().check_given(given)
         for name in ('learning_rate', 'optimiser'):
             if self.steps == 0 and name in given:
@@ -439,8 +441,9 @@ class Latents(Config):
 class Search(Latents):
     """How a generator is searched for members' faces.
 
-    The goal is membership (the paper's: the attack guides), or with `centres` class centres that are
-    estimated from faces of strangers. Inverting stored templates (`targeted`) is separate from both.
+    The goal is membership (as in the paper: the attack guides the search) or, with `centres`, class
+    centres that are estimated from faces of strangers. Inverting stored templates (`targeted`) is
+    separate from both.
     """
 
     membership: str | None = option(
@@ -452,26 +455,26 @@ class Search(Latents):
     )
     centres: int = option(
         0,
-        'Class centres that are estimated from strangers; the --keep most reliable ones are the goal '
-        'of the search in place of the attack; 0 for none.',
+        'Class centres to estimate from strangers; the --keep most reliable ones replace the '
+        'attack as the goal of the search; 0 for none.',
         'search',
         low=0,
     )
     strength: float = option(1.0, 'Weight of the guidance.', 'search', low=0)
     sweep: tuple[float, ...] = option(
-        (), 'Further strengths, each searched as well, such as 0,0.3,3.', 'search', low=0
+        (), 'Further strengths, each with a search of its own, such as 0,0.3,3.', 'search', low=0
     )
     prior: float = option(
         0.3, 'Weight of the penalty for leaving the region of random latents.', 'search', low=0
     )
     targeted: int = option(
         0,
-        'Members whose stored template is inverted as well; strength and prior have values of their own '
-        'there, which audit.json records.',
+        'Number of members whose stored template is inverted as well (with its own strength and '
+        'prior, recorded in audit.json).',
         'search',
         low=0,
     )
-    keep: int = option(64, 'Reconstructions that are kept and judged.', 'search', low=1)
+    keep: int = option(64, 'Number of reconstructions that are kept and judged.', 'search', low=1)
     apart: float = option(
         0.6,
         'Largest cosine between two reconstructions that are kept; 1 for any.',
@@ -484,7 +487,7 @@ class Search(Latents):
     )
 
     def check(self) -> None:
-        """Each stage keeps some of the one before; nothing is given that would be ignored."""
+        """Each stage keeps some of the previous one; no option may be given that would be ignored."""
         if not self.keep <= self.candidates <= self.draws:
             raise errors.InputError(
                 'candidates',
@@ -501,7 +504,7 @@ class Search(Latents):
             raise errors.InputError('sweep', self.sweep, 'different strengths')
 
     def check_given(self, given: Mapping[str, Any]) -> None:
-        """Class centres are apart by themselves."""
+        """With class centres, `apart` would be ignored."""
         super().check_given(given)
         if self.centres and 'apart' in given:
             raise errors.InputError(
@@ -517,11 +520,11 @@ class Search(Latents):
 
 
 def search_of(inputs: Inputs, given: Mapping[str, Any]) -> Search | None:
-    """Returns the search that an audit is asked for, None without a generator.
+    """Returns the search of an audit, None without a generator.
 
     Args:
-      inputs: of the audit.
-      given: options of `Search` that were given explicitly.
+      inputs: the inputs of the audit.
+      given: the options of `Search` that were given explicitly.
 
     Raises:
       InputError: for an option that would be ignored.
@@ -544,7 +547,7 @@ class Report(Config):
     )
     advice: str | None = option(
         None,
-        'study.json of study_defences, whose recommendation the report quotes under "What helps".',
+        'study.json of study_defences; the report quotes its recommendation under "What helps".',
         'output',
         names='FILE',
     )
@@ -552,18 +555,18 @@ class Report(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Output(Report):
-    """Where an audit writes."""
+    """Where an audit writes its results."""
 
     out: str = option(..., 'Folder for the results.', 'output', names='FOLDER')
     scores: str | None = option(
         None,
-        'Measurements, which audits may share (default: OUT/scores).',
+        'Folder for measurements, which audits may share (default: OUT/scores).',
         'output',
         names='FOLDER',
     )
     card: str | None = option(
         None,
-        'Write the privacy section of a Hugging Face model card: verdict and figures, and no names.',
+        'Write the privacy section of a Hugging Face model card: verdict and figures, no names.',
         'output',
         names='FILE',
     )
@@ -587,8 +590,8 @@ class Gates(Config):
 
     fail_above: tuple[str, ...] = option(
         (),
-        'Exit with 3 unless these are passed: verdict (only a clear one passes), or figures that must '
-        'not be above a limit, such as auc_high:0.6,hit_rate_high:0.1 (docs/gates.md has them all).',
+        'Exit with code 3 unless these gates pass: verdict (must be clear), or figures with their '
+        'largest allowed value, such as auc_high:0.6,hit_rate_high:0.1 (docs/gates.md lists all).',
         'output',
     )
 
@@ -645,31 +648,31 @@ class Recipe(Config):
     )
     label_smoothing: float = option(
         0.0,
-        'Share of the label that all people get alike; a negative one sharpens it.',
+        'Share of the label that is spread evenly over all people; negative values sharpen it.',
         'training',
         low=-1,
         high=0.99,
     )
     frozen: float = option(
         0.0,
-        'Share of the layers, from the first, that stay as they are, with their statistics.',
+        'Share of the layers, from the first, whose weights and statistics are not trained.',
         'training',
         low=0,
         high=0.99,
     )
     cross_replica: bool = option(
-        True, "BatchNorm over the whole batch, not over each device's part of it.", 'training'
+        True, "BatchNorm over the whole batch instead of each device's part of it.", 'training'
     )
     epsilon: float | None = option(
         None,
-        'Train with differential privacy (DP-SGD) of at most this epsilon in all; needs '
+        'Train with differential privacy (DP-SGD) with at most this epsilon in total; needs '
         'fr_inference[private] and --norm=group, layer or instance.',
         'training',
         above=0,
     )
     noise_multiplier: float | None = option(
         None,
-        'In place of --epsilon: deviation of the noise, in multiples of --clip_norm.',
+        'Instead of --epsilon: standard deviation of the noise, in multiples of --clip_norm.',
         'training',
         above=0,
     )
@@ -685,14 +688,14 @@ class Recipe(Config):
     )
     privacy_unit: str = option(
         'image',
-        'Private training: what the guarantee is for, each image or each person with all images.',
+        'Private training: whether the guarantee protects each image, or each person with all images.',
         'training',
         choices=('image', 'person'),
     )
     noise_seed: int | None = option(
         None,
-        'Private training that can be repeated, for experiments; its noise protects nobody, and no '
-        'epsilon is recorded (default: drawn from the operating system).',
+        'Makes private training repeatable, for experiments. Its noise then protects nobody, and '
+        'no epsilon is recorded (default: noise seeded by the operating system).',
         'training',
         flag=False,
         **SEED,
@@ -700,14 +703,14 @@ class Recipe(Config):
     seed: int = option(0, 'Random seed of weights, order and mirroring.', 'training', **SEED)
 
     def check(self) -> None:
-        """One of two says how much noise there is."""
+        """The noise is given by epsilon or by noise_multiplier, not both."""
         if self.epsilon is not None and self.noise_multiplier is not None:
             raise errors.InputError(
                 'noise_multiplier', f'{self.noise_multiplier:g} beside epsilon', 'one of the two'
             )
 
     def check_given(self, given: Mapping[str, Any]) -> None:
-        """Only a private training looks at these."""
+        """These options need private training."""
         super().check_given(given)
         for name in ('clip_norm', 'delta', 'privacy_unit', 'noise_seed'):
             if name in given and not self.private:
@@ -744,10 +747,14 @@ class GeneratorRecipe(Config):
         8, 'Steps between path-length penalties.', 'training', low=1, flag=False
     )
     style_mixing: float = option(
-        0.9, 'Share of images with w from two latents.', 'training', low=0, high=1, flag=False
+        0.9, 'Share of images whose w mixes two latents.', 'training', low=0, high=1, flag=False
     )
     ema_images: int = option(
-        10_000, 'Half-life of the mean of the weights, images.', 'training', low=1, flag=False
+        10_000,
+        'Half-life of the moving average of the weights, in images.',
+        'training',
+        low=1,
+        flag=False,
     )
     augmentation: str = option(
         'none',

@@ -1,7 +1,7 @@
-"""The command `fr-inference PROGRAM --flags`, which an installed package brings.
+"""The command `fr-inference PROGRAM --flags` of an installed package.
 
-The programs are the files of `experiments/` in a checkout; `fr_inference.programs` is the same folder
-under the name by which it is installed.
+In a checkout, the programs are the files of `experiments/`; that folder is installed as
+`fr_inference.programs`.
 """
 
 import ast
@@ -33,12 +33,12 @@ def summaries() -> dict[str, str]:
 
 
 def main() -> None:
-    """Runs the program that is named first; ends with code 2 and one line for another name."""
+    """Runs the program named by the first argument; an unknown name ends with code 2 and one line."""
     name, *arguments = sys.argv[1:] or ['--help']
     programs = summaries()
     if name in ('--help', '--helpshort', '-h', 'help'):
         lines = [f'  {program:<18}{line}' for program, line in programs.items()]
-        first = (fr_inference.__doc__ or '').partition('\n')[0]  # then come examples
+        first = (fr_inference.__doc__ or '').partition('\n')[0]  # examples follow
         print('\n'.join([first, '', _USAGE, '', 'Programs', *lines]))
     elif name == '--version':
         print(fr_inference.__version__)
@@ -46,7 +46,9 @@ def main() -> None:
         sys.argv = [f'{CONSOLE} {name}', *arguments]
         importlib.import_module(f'{_PACKAGE}.{name}').PROGRAM.run()
     else:
-        hint = errors.near(name, programs) or f'{CONSOLE} alone lists the programs'
+        hint = (
+            errors.near(name, programs) or f'run {CONSOLE} without arguments to list the programs'
+        )
         error = errors.InputError(CONSOLE, f'{name!r:.80}', 'the name of a program', hint)
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,6 @@
 """How an option is declared: a dataclass field with its range and one line of help.
 
-`config` declares every option with it; `cli.options` makes flags of the declarations.
+`config` declares every option with it; `cli.options` turns the declarations into flags.
 """
 
 import dataclasses
@@ -20,20 +20,20 @@ Kind = TypeVar('Kind', bound='Config')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is known of one option besides its name, type and default.
+    """The properties of an option besides its name, type and default.
 
     Attributes:
       help: one line.
-      group: what it is for, in `config.GROUPS`.
+      group: a key of `config.GROUPS`.
       low: smallest value.
-      above: what the value must exceed.
+      above: exclusive lower limit.
       high: largest value.
-      choices: the allowed values: a tuple of texts, or 'module:name' of a table that a higher module
-        holds, read when it is needed.
+      choices: the allowed values: a tuple of texts, or 'module:name' of a table in a higher module,
+        which is imported when needed.
       own: whether 'module:name' of the user's own is allowed beside the choices.
-      names: what a text names, in `config.NAMES`, such as FACES; '' for other texts.
-      flag: whether the programs have it; otherwise it is an option of the Python API only.
-      absent: what to say to people who leave it out where it is required.
+      names: what the text names, a key of `config.NAMES` such as FACES; '' for other texts.
+      flag: whether the programs have it as a flag; otherwise only the Python API has it.
+      absent: a hint for users who leave out a required option.
     """
 
     help: str
@@ -48,7 +48,7 @@ class Option:
     absent: str = ''
 
     def allowed(self) -> tuple[str, ...] | None:
-        """Returns the choices, None where any value in the range will do."""
+        """Returns the choices, None if any value in the range is allowed."""
         if not isinstance(self.choices, str):
             return self.choices
         module, _, name = self.choices.partition(':')
@@ -116,10 +116,10 @@ class Config:
 
 
 def explicit(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
-    """Returns the options of a class of which some were given explicitly.
+    """Returns an instance of an options class from the explicitly given values.
 
     Raises:
-      InputError: also for those that would be ignored.
+      InputError: also for given values that would be ignored.
     """
     made = kind(**given)
     made.check_given(given)
@@ -136,7 +136,7 @@ def options_of(kind: type[Config]) -> dict[str, tuple[dataclasses.Field, Option]
 
 
 def flags_of(kind: type[Config]) -> list[str]:
-    """Returns the names of the options that the programs have: a class's own, then its bases'."""
+    """Returns the names of the options with flags: the class's own, then those of its bases."""
     known = options_of(kind)
     names = [name for part in kind.__mro__ for name in inspect.get_annotations(part)]
     return [name for name in dict.fromkeys(names) if name in known and known[name][1].flag]
@@ -193,10 +193,10 @@ _TRUTH = {'true': True, 't': True, '1': True, 'false': False, 'f': False, '0': F
 
 
 def parse(kind: type[Config], name: str, text: str) -> Any:
-    """Returns the value of an option that a text stands for; several are separated by commas.
+    """Returns the value of an option that a text gives; several values are separated by commas.
 
     Raises:
-      InputError: for a text that is no value of the option's type.
+      InputError: for a text that is not a value of the option's type.
     """
     inner, several = _inner(kind_of(kind, name))
     read = (lambda one: _TRUTH[one.lower()]) if inner is bool else inner
@@ -215,7 +215,7 @@ def replace(config: Any, **changes: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """Returns what `parse` reads back as the same value."""
+    """Returns the text that `parse` reads back as the same value."""
     if isinstance(value, tuple):
         return ','.join(text_of(one) for one in value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The only file that knows devices: functions of one example over batches, devices and processes.
+"""The only file that knows devices: maps functions of one example over batches, devices and processes.
 
 Measuring and inversion run on the devices of one process, and each process computes its share of the
 examples; a training step runs on the devices of all processes at once.
@@ -37,7 +37,7 @@ def local() -> tuple[jax.Device, ...]:
 
 @contextlib.contextmanager
 def using(chosen: Sequence[jax.Device]) -> Iterator[None]:
-    """Lets everything inside, in this thread, compute on the chosen devices of this process."""
+    """Makes everything inside, in this thread, run on the chosen devices of this process."""
     token = _CHOSEN.set(tuple(chosen))
     try:
         with jax.default_device(chosen[0]):
@@ -51,8 +51,9 @@ class Batched:
     """A function of (constants, batch) that `per_example` compiles.
 
     Attributes:
-      program: of (constants, batch that `share_out` has put on the devices), by `jax.jit`.
-      split: where each part of a batch belongs.
+      program: function of (constants, batch placed on the devices by `share_out`), compiled by
+        `jax.jit`.
+      split: the sharding of a batch.
     """
 
     program: Any
@@ -60,11 +61,11 @@ class Batched:
 
     def share_out(self, batch: Any) -> Any:
         """Puts each part of a batch on its device."""
-        # With several processes `jit` may not be left to share out NumPy arrays.
+        # With several processes, `jit` cannot distribute NumPy arrays itself.
         return jax.device_put(batch, self.split)
 
     def __call__(self, constants: Any, batch: Any) -> Any:
-        """Computes a batch, [B, ...] arrays from anywhere."""
+        """Computes a batch of [B, ...] arrays, on the host or on devices."""
         return self.program(constants, self.share_out(batch))
 
 
@@ -78,8 +79,8 @@ def per_example(
       on: which devices; `local()` by default.
 
     Returns:
-      (function of (constants, batch [B, ...]) -> pytree of [B, ...] arrays; what puts the constants
-      on every device, once; the number of devices, by which B must be divisible).
+      (function of (constants, batch [B, ...]) -> pytree of [B, ...] arrays; function that puts the
+      constants on every device, to be called once; number of devices, by which B must be divisible).
     """
     shared = tuple(on or local())
     everywhere, split = _shardings(Mesh(np.array(shared), ('batch',)))
@@ -98,22 +99,22 @@ def per_candidate(
 ) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any], int]:
     """Compiles a function of one candidate: `pmap` over the devices, `vmap` within each.
 
-    No device ever waits for another, and what all candidates share is placed once.
+    No device ever waits for another. The constants, which all candidates share, are placed once.
 
     Args:
       function: (constants, candidate) -> pytree of arrays. Pure.
       on: which devices; `local()` by default.
 
     Returns:
-      (function of (constants, candidates [D, B, ...]) -> pytree of [D, B, ...] arrays; what puts the
-      constants on every device, once; the number D of devices).
+      (function of (constants, candidates [D, B, ...]) -> pytree of [D, B, ...] arrays; function
+      that puts the constants on every device, to be called once; number D of devices).
     """
     shared = tuple(on or local())
     everywhere, _ = _shardings(Mesh(np.array(shared), ('batch',)))
     batched = _batched(function, shared)
     if len(shared) > 1:
         mapped: Any = jax.pmap(batched, in_axes=(None, 0), devices=shared)
-    else:  # the same without an axis to map over, and with the compiler's options
+    else:  # on one device: without a mapped axis, and with the compiler's options
 
         def alone(constants, parts):
             found = batched(constants, jax.tree.map(lambda leaf: leaf[0], parts))
@@ -134,8 +135,8 @@ class Mapped:
 
     Attributes:
       program: from `per_candidate`.
-      constants: what all examples share, on every device.
-      count: devices of this process that take part.
+      constants: shared by all examples, placed on every device.
+      count: number of devices of this process that are used.
       width: examples at a time on each device.
     """
 
@@ -166,7 +167,7 @@ class Mapped:
             return jax.tree.map(lambda leaf: np.zeros((0, *leaf.shape[2:]), leaf.dtype), shapes)
         parts = []
         for start in range(0, total, chunk):
-            # The last chunk is filled up with the last example: one program for any number.
+            # The last chunk is padded with the last example, so that one program serves any number.
             index = np.minimum(np.arange(start, start + chunk), total - 1)
             index = index.reshape(self.count, self.width)
             batch = jax.tree.map(lambda leaf, index=index: np.asarray(leaf)[index], examples)
@@ -180,7 +181,7 @@ class Mapped:
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def __call__(self, examples: Any) -> Any:
-        """Computes on the devices of all processes: each its share, and all get the whole.
+        """Computes on the devices of all processes: each takes a share, all get the whole result.
 
         Args:
           examples: pytree of NumPy arrays [N, ...], the same in all processes.
@@ -194,7 +195,7 @@ class Mapped:
 
 
 def largest_share(total: int) -> int:
-    """Returns how many of `total` examples a process gets at most."""
+    """Returns the largest number of the `total` examples that a process may get."""
     return -(-total // processes.count())
 
 
@@ -208,10 +209,10 @@ def over(
     """Applies a compiled one-candidate function to any number of candidates.
 
     Args:
-      program: what `per_candidate` returned; programs that differ in constants alone share it.
-      constants: what all candidates share; put on every device here, once.
-      total: how many there will be at a time, all processes together, or N of them block by block. It
-        sets how many a device computes at once, so that a few are not padded to `most`.
+      program: the result of `per_candidate`; programs that differ only in their constants share it.
+      constants: shared by all candidates; they are put on every device here, once.
+      total: number of candidates per call, of all processes together. It sets how many a device
+        computes at once, so that a few are not padded to `most`.
       most: examples at a time on each device, which bounds its memory.
     """
     compiled, place, count = program
@@ -227,7 +228,7 @@ def _batched(function, shared):
 
 
 def _in_chunks(batched, size):
-    """`batched` a few examples at a time, where they can be shared out evenly."""
+    """`batched` with a few examples at a time, if they can be divided evenly."""
 
     def chunked(constants, batch):
         count = len(jax.tree.leaves(batch)[0])
@@ -242,7 +243,7 @@ def _in_chunks(batched, size):
 
 @functools.cache
 def _compiler_options(device: jax.Device) -> dict[str, Any] | None:
-    """Options of XLA for programs on the device; None where its version does not know them."""
+    """Options of XLA for programs on the device; None if this version does not know them."""
     if device.platform != 'cpu':
         return None
     try:
@@ -259,7 +260,7 @@ def replicated(tree: Any) -> Any:
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """`jax.jit` with what is fast on this process's devices; `options` are its own."""
+    """`jax.jit` with the fastest options for this process's devices; `options` as for `jax.jit`."""
     return jax.jit(function, compiler_options=_compiler_options(local()[0]), **options)
 
 
@@ -273,14 +274,14 @@ def _shardings(mesh):
 
 
 def training_mesh(batch_size: int, fewest: int = 1) -> Mesh:
-    """Returns the devices that batches of this size can be shared out over evenly.
+    """Returns the devices over which batches of this size can be divided evenly.
 
     Each process takes the largest number of its devices that divides its part: a batch of 30 on 8
     devices is computed on 6. No result depends on how many there are.
 
     Args:
       batch_size: images of a batch.
-      fewest: images of it that a device may get.
+      fewest: the smallest number of images that a device may get.
 
     Raises:
       InputError: when the batch is not a multiple of the number of processes.
@@ -306,8 +307,8 @@ def data_parallel(
 ) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
     """Compiles a training step (state, batch [B, ...], seed) -> (state, metrics) for the mesh.
 
-    It means what it means on one device: sums and means are over the whole batch, those of
-    BatchNorm too. The state is the same on all devices, and given away.
+    The step gives the same result as on one device: sums and means, also those of BatchNorm, are
+    over the whole batch. The state is replicated on all devices, and donated.
     """
     everywhere, split = _shardings(mesh)
     compiled = jax.jit(
@@ -322,8 +323,8 @@ def data_parallel(
 
     @functools.cache
     def together(shapes):
-        # Devices of several processes connect when they first meet in a program, and wait for each
-        # other half a minute at most: less than one may compile longer than another.
+        # Devices of several processes connect in their first common program, and wait for each
+        # other at most # half a minute. Compilation times of the processes may differ by more than that.
         made = compiled.lower(*jax.tree.unflatten(*shapes)).compile()
         multihost_utils.sync_global_devices('compiled')
         return made
@@ -333,15 +334,15 @@ def data_parallel(
         shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
         return together((structure, shapes))(*arguments)
 
-    vars(run)['lower'] = compiled.lower  # for the benchmark, which times compilation apart
+    vars(run)['lower'] = compiled.lower  # for the benchmark, which times compilation separately
     return run
 
 
 def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """Lets each device compute a function of (shared, batch [B, ...]) for its own part of the batch.
+    """Makes each device compute a function of (shared, batch [B, ...]) on its own part of the batch.
 
     Returns:
-      The function of the same arguments that returns the mean over the devices.
+      A function of the same arguments that returns the mean over the devices.
     """
 
     def own(shared, batch):
@@ -356,18 +357,18 @@ def by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
 
 
 def summed_by_device(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """As `by_device`, but returns the sum; the function may take gradients, which stay its device's."""
+    """As `by_device`, but returns the sum. Gradients inside the function are those of its own part."""
 
     def own(shared, batch):
         return jax.lax.psum(function(shared, batch), 'batch')
 
     specs = PartitionSpec(), PartitionSpec('batch')
-    # Checked, the gradient of what is shared would be summed over the devices already.
+    # With the check, gradients of the shared arguments would already be summed over the devices.
     return jax.shard_map(own, mesh=mesh, in_specs=specs, out_specs=specs[0], check_vma=False)
 
 
 def is_cpu(mesh: Mesh) -> bool:
-    """Whether the devices are CPUs, whose caches hold few examples at a time."""
+    """Whether the devices are CPUs, whose caches hold only a few examples."""
     return bool(mesh.devices.flat[0].platform == 'cpu')
 
 
@@ -383,11 +384,11 @@ def on_mesh(tree: Any, mesh: Mesh) -> Any:
 
 
 def batch_on_mesh(read: Callable[[slice], Any], size: int, mesh: Mesh) -> Any:
-    """Puts a batch on the mesh; each process reads its own part alone.
+    """Puts a batch on the mesh; each process reads only its own part.
 
     Args:
       read: rows of the batch -> pytree of arrays [len(rows), ...].
-      size: of the batch.
+      size: size of the batch.
       mesh: of `training_mesh`.
     """
     _, split = _shardings(mesh)

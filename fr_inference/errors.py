@@ -9,12 +9,12 @@ _CALLED: dict[str, str] = {}
 
 
 def call(path: str, name: str) -> None:
-    """Lets errors call a path on this machine, and all below it, by the address that it is a copy of."""
+    """Makes errors name a local path, and all below it, by the address that it is a copy of."""
     _CALLED[path] = name
 
 
 def called(text: str) -> str:
-    """Returns a text with the addresses that people know in place of the paths of local copies.
+    """Returns a text in which paths of local copies are replaced by the addresses that users know.
 
     >>> call('/cache/7f', 'gs://bucket/nets')
     >>> called('/cache/7f/a.pth, /cache/7f0')
@@ -30,9 +30,8 @@ def called(text: str) -> str:
 class InputError(ValueError):
     """Bad input: an argument, a file or a line of a table that cannot be used.
 
-    The text is one line of printable characters, whatever a file holds, that this class alone puts
-    together. Programs print it with the field as a flag (`--members`) and exit with code 2; Python
-    callers read the attributes.
+    The message is one line of printable characters, whatever a file contains. Programs print it
+    with the field as a flag (`--members`) and exit with code 2; Python callers can read the attributes.
 
     >>> print(InputError('epochs', found=-1, expected='0 or more'))
     epochs: found -1, expected 0 or more
@@ -41,11 +40,11 @@ class InputError(ValueError):
     target: b.pth: found a truncated archive; download it again
 
     Attributes:
-      field: the argument, or the file where no argument is known.
-      found: what was given, as text or a number; None where nothing was.
+      field: the argument, or the file if no argument is known.
+      found: what was given, as text or a number; None if nothing was.
       expected: what would have been accepted.
       hint: what to do about it.
-      inside: the file, line or tensor below `field` where it was found, '' for the field itself.
+      inside: the file, line or tensor within `field` that is wrong, '' for the field itself.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class InputError(ValueError):
         super().__init__(self.message(self.field))
 
     def message(self, field: str) -> str:
-        """Returns the line with another name for the field, such as its flag."""
+        """Returns the message with another name for the field, such as its flag."""
         said = [f'found {self.found}'] * (self.found is not None)
         said += [f'expected {self.expected}'] * (self.expected is not None)
         rest = '; '.join(part for part in (', '.join(said), self.hint) if part)
@@ -72,22 +71,22 @@ class InputError(ValueError):
         return shown(' '.join(text.splitlines()))
 
     def within(self, field: str) -> 'InputError':
-        """Returns the same error as one of `field`, the argument that named this one's file."""
+        """Returns the same error for `field`, the argument that named the file of this error."""
         inside = ': '.join(part for part in (self.field, self.inside) if part)
         return type(self)(field, self.found, self.expected, self.hint, inside=inside)
 
     def to_json(self) -> list[str | None]:
-        """Returns what `from_json` makes the same error of, in another process."""
+        """Returns a form from which `from_json` makes the same error in another process."""
         return [self.field, self.found, self.expected, self.hint, self.inside]
 
     @classmethod
     def from_json(cls, parts: Sequence[str | None]) -> 'InputError':
-        """Returns the error that another process met."""
+        """Returns the error that another process raised."""
         field, found, expected, hint, inside = parts
         return cls(field or '', found, expected, hint, inside=inside or '')
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self).from_json, (self.to_json(),)  # decoders run in processes of their own
+        return type(self).from_json, (self.to_json(),)  # decoders run in separate processes
 
 
 def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
@@ -106,12 +105,12 @@ def one_of(field: str, value: object, allowed: Iterable[object]) -> None:
 
 
 def near(value: object, allowed: Iterable[object], prefix: str = '') -> str | None:
-    """Returns a "did you mean" with the allowed text that is nearest, None where none is near.
+    """Returns a "did you mean" with the nearest allowed text, None if none is near.
 
     Args:
       value: what was given.
       allowed: the alternatives.
-      prefix: shown before the nearest one, such as the dashes of a flag.
+      prefix: shown before the nearest text, such as the dashes of a flag.
 
     >>> near('demo_leeky', ['demo_easy', 'demo_leaky'])
     "did you mean 'demo_leaky'?"
@@ -130,8 +129,8 @@ def positive(field: str, value: float) -> None:
 def report_mismatch(
     source: str, *, unmatched: list[str], missing: list[str], misshaped: list[str]
 ) -> None:
-    """Raises one `InputError` that names unmatched, missing and misshaped weights, some of each."""
-    most = 12  # a stranger's file may hold any number
+    """Raises one `InputError` that names some of the unmatched, missing and misshaped weights."""
+    most = 12  # a file from outside may hold any number
     parts = [
         f'{len(keys)} {kind} ({", ".join(key[:80] for key in keys[:most])}'
         f'{f" and {len(keys) - most} more" if len(keys) > most else ""})'
@@ -147,7 +146,7 @@ def report_mismatch(
 
 
 def shown(text: str) -> str:
-    r"""Returns a stranger's text without the control characters that a terminal obeys.
+    r"""Returns a text from outside with control characters escaped, which a terminal would obey.
 
     >>> shown('a\x1b[2J')
     'a\\x1b[2J'

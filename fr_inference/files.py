@@ -1,6 +1,6 @@
-"""Whole files: a reader sees the old file or the new one, also after a kill at any moment.
+"""Atomic writing of files: a reader sees the old file or the new one, even after a kill at any moment.
 
-The only module that renames. What a kill leaves behind is a hidden file that `is_unfinished` knows.
+Only this module renames files. A kill leaves behind a hidden file that `is_unfinished` recognises.
 A JSON record that is read again carries its own digest, so that a changed byte is noticed.
 """
 
@@ -15,24 +15,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _UNFINISHED = re.compile(r'\..*\.\d+\.\d+\.part(\.[^.]*)?')
-_MOST_CHARACTERS = 40  # kept of a name, because file systems bound its length
+_MOST_CHARACTERS = 40  # characters of a name that are kept, because file systems limit its length
 _SEAL = 'sha256'
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, *, synced: bool = False) -> Iterator[pathlib.Path]:
-    """Yields a path to write to, which takes the place of `path` when the block ends well.
+    """Yields a path to write to, which replaces `path` when the block ends without an error.
 
     Args:
-      path: a file; its folder is made. The yielded path has the same suffix.
-      synced: wait until the disk holds what was written, so that a machine that loses its power leaves
-        no empty file; for what is never looked into again.
+      path: a file; its folder is created. The yielded path has the same suffix.
+      synced: wait until the content is on the disk, so that a power failure leaves no empty file;
+        for files that are not checked when they are read.
 
     Raises:
-      OSError: that names `path`, on a full disk for instance.
+      OSError: names `path`, for example when the disk is full.
     """
     path = pathlib.Path(path)
-    # A name of its own, so that two runs in one folder do not write to one file.
+    # A unique name, so that two runs in one folder do not write to the same file.
     mark = f'{os.getpid()}.{threading.get_ident()}.part'
     own = f'.{path.stem[:_MOST_CHARACTERS]}.{mark}{path.suffix}'
     temporary = path.with_name(own)
@@ -53,23 +53,23 @@ def replacing(path: str | os.PathLike, *, synced: bool = False) -> Iterator[path
 
 
 def user_cache() -> pathlib.Path:
-    """Returns the folder below the user's cache folder in which everything of ours is kept."""
+    """Returns this package's folder in the user's cache folder."""
     base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
     return pathlib.Path(os.path.abspath(base)) / 'fr_inference'
 
 
 def is_ours(found: os.stat_result) -> bool:
-    """Whether a file or folder belongs to this user; Windows keeps no user ids, and homes private."""
+    """Whether a file or folder belongs to this user; always on Windows, which has no user ids."""
     return not hasattr(os, 'getuid') or found.st_uid == os.getuid()
 
 
 def write_text(path: str | os.PathLike, text: str, errors: str = 'strict') -> None:
-    """Writes UTF-8 text in the place of a file.
+    """Writes a UTF-8 text file atomically.
 
     Args:
       path: as in `replacing`.
       text: all of it.
-      errors: what is done about characters that UTF-8 lacks, as `open` takes it.
+      errors: how to handle characters that UTF-8 lacks, as for `open`.
 
     Raises:
       OSError: as `replacing`.
@@ -79,7 +79,7 @@ def write_text(path: str | os.PathLike, text: str, errors: str = 'strict') -> No
 
 
 def sha256(*paths: str | os.PathLike) -> str:
-    """Returns the SHA-256 (hex) of a file; of several that of what `sha256sum` prints of them.
+    """Returns the SHA-256 (hex) of a file; for several files, that of the output of `sha256sum`.
 
     Raises:
       OSError: for a file that cannot be read.
@@ -95,7 +95,7 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a record with the digest of its entries, as the last one.
 
     Args:
-      record: as JSON can hold it.
+      record: JSON-compatible.
     """
     entries = {name: value for name, value in record.items() if name != _SEAL}
     return {**entries, _SEAL: _digest(entries)}
@@ -108,10 +108,10 @@ def unsealed(record: Any) -> dict[str, Any]:
     {'seed': 1}
 
     Args:
-      record: what was read as JSON.
+      record: the parsed JSON.
 
     Raises:
-      ValueError: when it is not a record, or its digest is not that of its entries.
+      ValueError: when it is not a record, or its digest does not match its entries.
     """
     if not isinstance(record, dict):
         raise ValueError('not a JSON object')
@@ -124,12 +124,12 @@ def unsealed(record: Any) -> dict[str, Any]:
 def _digest(entries):
     text = json.dumps(
         json.loads(json.dumps(entries)), sort_keys=True
-    )  # keys as JSON will have them
+    )  # keys as they will be in JSON
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a file of this name is what a killed `replacing` left.
+    """Whether a file of this name was left by a killed `replacing`.
 
     >>> is_unfinished('.table.17.42.part.csv'), is_unfinished('table.csv')
     (True, False)
@@ -138,5 +138,5 @@ def is_unfinished(name: str) -> bool:
 
 
 def move(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Gives a complete file or folder its name, or moves one out of the way."""
+    """Renames a complete file or folder to its final name, or moves one out of the way."""
     os.replace(source, target)

@@ -1,9 +1,8 @@
-"""Copies on this machine of objects of a store, made once for each version of an object.
+"""Local copies of the objects of a store, made once for each version of an object.
 
-Whatever reads checkpoints and tables reads files, within bounds; these are the files. They lie below the
-user's cache folder, one folder for each folder of a store, under the names that they have there. Several
-processes of one machine share them: one copies, the others wait. What a killed one copied is not copied
-again.
+Readers of checkpoints and tables need local files; these are the files. They are in the user's
+cache folder, with one folder for each folder of a store, and keep their names. The processes of a
+machine share them: one copies, the others wait. After a kill, a copy continues where it stopped.
 """
 
 import contextlib
@@ -17,17 +16,17 @@ from fr_inference import addresses, errors, files, locks
 from fr_inference.addresses import Entry
 
 _MOST_FILES = 10_000
-_ROOM = 1 << 28  # bytes that stay free on the disk
+_ROOM = 1 << 28  # bytes to leave free on the disk
 
 
 def cache(kind: str) -> pathlib.Path:
-    """Returns a folder below the user's cache folder that nobody else can look into.
+    """Returns a folder in the user's cache folder that nobody else can read.
 
     Args:
       kind: its name.
 
     Raises:
-      OSError: when it cannot be made.
+      OSError: when it cannot be created.
     """
     folder = files.user_cache() / kind
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,10 +40,10 @@ def here(path: str | os.PathLike, field: str) -> pathlib.Path:
     """Returns the path of a folder of this machine.
 
     Raises:
-      InputError: of `field`, for an address, which would become a folder called `s3:`.
+      InputError: of `field`, for an address, which would otherwise create a folder called `s3:`.
     """
     if addresses.is_address(path):
-        hint = 'the programs take addresses for what they write'
+        hint = 'only the programs can write to addresses'
         raise errors.InputError(field, path, 'a folder of this machine', hint)
     return pathlib.Path(path)
 
@@ -55,13 +54,14 @@ def path_of(
     beside: Callable[[pathlib.Path], Sequence[str]] | None = None,
     depth: int = 1,
 ) -> pathlib.Path:
-    """Returns a path as it is, and of an address the path of a copy on this machine.
+    """Returns a path unchanged, and for an address the path of a local copy.
 
     Args:
       source: a path or an address.
       field: of errors.
-      beside: what else belongs to a file: its copy -> names of files in the same folder.
-      depth: of a folder, how many folders below it a file is copied from.
+      beside: function from the copy of a file to the names of files in the same folder that belong
+        to it.
+      depth: for a folder, the number of levels of sub-folders to copy files from.
 
     Raises:
       InputError: of `field`, when nothing is there, or it cannot be copied.
@@ -76,7 +76,7 @@ def path_of(
         more = {}
         for other in beside(folder / name) if beside is not None else ():
             found = addresses.find(addresses.joined(addresses.parent(address), other), field)
-            if found is not None:  # what is missing, its reader says
+            if found is not None:  # the reader reports files that are missing
                 more[other] = found
         _copied(addresses.parent(address), more, field)
         return folder / name
@@ -137,7 +137,7 @@ def _said(entry: Entry) -> str:
 
 def _copy(address, name, entry, folder, field):
     stamp = _stamp(folder, name)
-    # What a killed process copied of this version.
+    # The part of this version that a killed process has copied.
     begun = stamp.with_name(
         f'{stamp.name}.{hashlib.sha256(_said(entry).encode()).hexdigest()[:16]}.part'
     )
@@ -158,7 +158,7 @@ def _copy(address, name, entry, folder, field):
 
 
 def place(address: str, field: str, kind: str) -> pathlib.Path:
-    """Returns the folder below the cache that belongs to an address.
+    """Returns the folder in the cache for an address.
 
     Args:
       address: of a folder.
@@ -169,7 +169,7 @@ def place(address: str, field: str, kind: str) -> pathlib.Path:
       InputError: of `field`, when it cannot be made.
     """
     try:
-        # The base name is kept, for programs name things after files.
+        # The base name is kept because programs name things after files.
         folder = cache(kind) / hashlib.sha256(address.encode()).hexdigest()[:32]
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
@@ -184,7 +184,7 @@ def place(address: str, field: str, kind: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Lets one process of this machine in at a time; a killed one leaves no lock."""
+    """Admits one process of this machine at a time; a killed process leaves no lock."""
     with open(folder / 'lock', 'a', encoding='utf-8') as lock:
         locks.hold(lock)
         yield

@@ -1,6 +1,6 @@
-"""A lock on an open file: of the processes of one machine, one holds it.
+"""A lock on an open file, held by at most one process of a machine.
 
-`fcntl` does it on Linux and macOS, `msvcrt` on Windows.
+Uses `fcntl` on Linux and macOS, `msvcrt` on Windows.
 """
 
 import importlib
@@ -21,7 +21,7 @@ def hold(file: IO[str], *, wait: bool = True) -> None:
 
     Args:
       file: open for writing.
-      wait: until another process has let go of it.
+      wait: whether to wait until another process has released it.
 
     Raises:
       BlockingIOError: without `wait`, when another process holds it.
@@ -32,7 +32,7 @@ def hold(file: IO[str], *, wait: bool = True) -> None:
         return
     msvcrt = importlib.import_module('msvcrt')
     while True:
-        file.seek(0)  # it locks from here
+        file.seek(0)  # locks from the current position
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             return

@@ -1,11 +1,12 @@
-"""A folder of results at an address: a run works in a folder of this machine, which is brought there.
+"""A folder of results at an address: a run works in a local folder that is uploaded to it.
 
-At the beginning this folder becomes what is at the address, so that another machine goes on where one
-ended. After a state was saved, and at the end, what changed is uploaded. The list of whole files comes
-last, and what it lists no more is removed after it: a machine that ends at any moment leaves the states
-of the upload before. Rows (`row_cache`) go their own way.
+At the start, the local folder is made equal to the one at the address, so that another machine can
+continue a run. After each saved state, and at the end, changed files are uploaded. The list of
+complete files is uploaded last, and only then are files removed that it no longer lists: a machine
+that dies at any moment leaves the state of the previous upload intact. Rows (`row_cache`) are
+uploaded separately.
 
-One process uses it: the first.
+Only process 0 uses this module.
 """
 
 import contextlib
@@ -27,8 +28,8 @@ LIST = '.files.json'
 _OWN = (LIST, claims.NAME)
 _ROWS = '.sqlite'
 _TEMPORARY = 'orbax-checkpoint-tmp'
-_LEAST_SECONDS = 20.0  # between two uploads
-_SHARE = 10  # times as long as an upload took, work goes on before the next
+_LEAST_SECONDS = 20.0  # seconds between two uploads
+_SHARE = 10  # the work continues for this many times the duration of an upload before the next one
 _MOST_LIST_BYTES = 64 << 20
 _MOST_FILES = 1_000_000
 
@@ -36,7 +37,7 @@ _OPEN: dict[str, 'Mirror'] = {}
 
 
 class Mirror:
-    """One folder at an address, claimed by this process.
+    """A folder at an address, claimed by this process.
 
     Attributes:
       address: of the folder.
@@ -67,8 +68,8 @@ class Mirror:
         """Uploads what changed.
 
         Args:
-          due: only where the last upload is long enough ago; a store that does not answer is then
-            tried again later.
+          due: only if the last upload was long enough ago. If the store then does not answer, the
+            upload is retried later.
 
         Raises:
           InputError: when another run took over; unless `due`, when the store cannot be asked.
@@ -83,12 +84,12 @@ class Mirror:
             except errors.InputError as error:
                 if not due or self._claim.lost:
                     raise
-                _LOG.warning('%s; not uploaded yet, the work goes on', error)
+                _LOG.warning('%s; not uploaded yet, continuing', error)
         ended = time.monotonic()
         self._next = ended + max(_LEAST_SECONDS, _SHARE * (ended - began))
 
     def close(self) -> None:
-        """Uploads the rest and gives the claim up.
+        """Uploads the rest and releases the claim.
 
         Raises:
           InputError: when that fails; everything is still in the folder on this machine.
@@ -96,7 +97,7 @@ class Mirror:
         try:
             self.push()
         except errors.InputError as error:
-            hint = f'all results are in {self._record.parent}; the same command uploads them'
+            hint = f'all results are in {self._record.parent}; run the same command again to upload them'
             raise errors.InputError(
                 error.field, error.found, error.expected, hint, inside=error.inside
             ) from error
@@ -111,14 +112,14 @@ class Mirror:
         if listed is not None:
             whole = set(listed['files'])
             for name in set(listed['unfinished']) - whole:
-                if name in there:  # of an upload that a kill ended
+                if name in there:  # left by an upload that was killed
                     addresses.remove(addresses.joined(self.address, name), self._field)
             missing = whole - there.keys()
             names = [name for name in names if name in whole]
         serial = listed and listed['serial']
         if kept and serial in kept['serials'] and not missing and (names or serial):
             self._serial, self._held = serial, kept['files']
-            return  # nobody else wrote: this folder is as far, or further
+            return  # nobody else wrote: the local folder is at least as recent
         if kept is None or names or serial or kept['serials'] != [None]:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +131,7 @@ class Mirror:
         self._keep([serial])
 
     def _listed(self, there):
-        """Returns the list of whole files, None where there is none: all files are."""
+        """Returns the list of complete files, None if there is no list: then all files are complete."""
         if LIST not in there:
             return None
         where = addresses.joined(self.address, LIST)
@@ -154,7 +155,9 @@ class Mirror:
             return
         if changed:
             self._write_list(self._serial, self._held, [*changed, *removed])
-        for name in sorted(changed, key=lambda name: local[name][1]):  # as they were written
+        for name in sorted(
+            changed, key=lambda name: local[name][1]
+        ):  # the names as they were written
             self._upload_one(name)
         serial = secrets.token_hex(8)
         self._keep([self._serial, serial])
@@ -169,7 +172,7 @@ class Mirror:
         try:
             addresses.upload(path, addresses.joined(self.address, name), self._field)
         except errors.InputError:
-            if path.exists():  # a thread may remove what is not needed any more
+            if path.exists():  # another thread may remove a file that is no longer needed
                 raise
 
     def _write_list(self, serial, names, unfinished):
@@ -178,7 +181,7 @@ class Mirror:
         addresses.write(addresses.joined(self.address, LIST), content, self._field)
 
     def _keep(self, serials):
-        """Notes which uploads this folder knows, and the files at the address."""
+        """Records which uploads this folder has seen, and the files at the address."""
         record = {'serials': serials, 'files': self._held}
         files.write_text(self._record, json.dumps(files.sealed(record)))
 
@@ -198,7 +201,7 @@ class Mirror:
 
 
 def _is_left_out(name):
-    """Whether it is a file that is being written, or rows."""
+    """Whether a file is unfinished, or holds rows."""
     parts = name.split('/')
     return (
         any(files.is_unfinished(part) or _TEMPORARY in part for part in parts) or _ROWS in parts[-1]
@@ -213,7 +216,7 @@ def _read_json(path) -> dict[str, Any] | None:
 
 
 def folder_of(address: str, field: str) -> pathlib.Path:
-    """Returns the folder of this machine that stands for an address until `kept` ends.
+    """Returns the local folder that stands for an address until `kept` ends.
 
     Raises:
       InputError: of `field`, when another run writes there, or the store cannot be asked.
@@ -228,7 +231,7 @@ def folder_of(address: str, field: str) -> pathlib.Path:
 
 
 def address_of(path: str | os.PathLike) -> str | None:
-    """Returns the address that a folder of this machine stands for, None for any other."""
+    """Returns the address that a local folder stands for, None for any other folder."""
     for folder, mirror in _OPEN.items():
         if os.fspath(path) == folder:
             return mirror.address
@@ -239,7 +242,7 @@ def address_of(path: str | os.PathLike) -> str | None:
 
 
 def push(path: str | os.PathLike) -> None:
-    """Uploads what changed in a folder that stands for an address, unless it was done a moment ago.
+    """Uploads the changes in a folder that stands for an address, unless that was done a moment ago.
 
     Raises:
       InputError: when another run took over.
@@ -251,17 +254,17 @@ def push(path: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """A context at whose end, whatever ends it, all folders are uploaded.
+    """A context that uploads all folders at its end, even after an error.
 
     Raises:
-      InputError: when that fails and nothing else did.
+      InputError: when the upload fails and nothing else did.
     """
     try:
         yield
     except BaseException:
         try:
             _close()
-        except errors.InputError as error:  # what ended the work is said first
+        except errors.InputError as error:  # the error that ended the work takes priority
             _LOG.warning('%s', error)
         raise
     _close()

@@ -1,4 +1,4 @@
-"""What an audit works on: backbones, faces and generator, opened from names or taken from Python."""
+"""The inputs of an audit: backbones, faces and generator, opened from names or taken from Python."""
 
 import dataclasses
 import logging
@@ -33,24 +33,25 @@ TargetSource = Target | str | os.PathLike
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What an audit works on.
+    """The opened inputs of an audit.
 
     Attributes:
       target: the backbone.
-      faces: 'members' and 'nonmembers', and where there are any 'auxiliary', 'member_identities' and
-        'shift', as in `config.Inputs`.
+      faces: 'members', 'nonmembers' and, if given, 'auxiliary', 'member_identities' and 'shift', as
+        in `config.Inputs`.
       shadow: trained on part of 'auxiliary'; trained by the audit when None.
-      shadow_init: what a shadow that the audit trains starts from; random weights when None.
+      shadow_init: the checkpoint from which the audit starts training a shadow; random weights when
+        None.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
       generator: trained on none of these people; None for membership inference alone.
-      evaluator: a backbone of another architecture and other training people.
-      second_evaluator: another one, which must agree; None for one evaluator.
-      strangers: faces of anybody else, from which class centres are estimated; pictures of random
+      evaluator: a backbone with another architecture, trained on other people.
+      second_evaluator: another such backbone, which must agree; None for a single evaluator.
+      strangers: faces of other people, from which class centres are estimated; pictures of random
         latents when None.
       references: name -> networks that the training may have started from, or that resemble the target.
       trained_on: 'target', 'blind', 'evaluator', 'second_evaluator' or 'references' -> SHA-256 of its
-        training images, where known.
+        training images, if known.
       pseudonymous: whether `faces` and `strangers` are named by pseudonyms.
     """
 
@@ -69,7 +70,7 @@ class Opened:
 
 
 def open_inputs(inputs: config.Inputs) -> Opened:
-    """Opens everything that an audit is about.
+    """Opens all inputs of an audit.
 
     >>> opened = open_inputs(config.Inputs(
     ...     target='demo_few',
@@ -80,20 +81,20 @@ def open_inputs(inputs: config.Inputs) -> Opened:
     ('iresnet18', 16)
 
     Raises:
-      InputError: in every process, for what any of them cannot open.
+      InputError: in every process, for an input that any process cannot open.
     """
     return under_pseudonyms(processes.each_its_share(lambda: _open(inputs)), inputs.pseudonyms)
 
 
 def under_pseudonyms(opened: Opened, key_file: str | os.PathLike | None) -> Opened:
-    """Returns the same with all faces named by pseudonyms, or as they are where there is no key file.
+    """Returns the inputs with all faces named by pseudonyms, or unchanged without a key file.
 
     Raises:
       InputError: as `pseudonyms.read_key` and `pseudonyms.renamed`.
     """
     if key_file is None:
         return opened
-    # A key that is made is the same in all processes, whichever disk they see.
+    # A new key is the same in all processes, even if they see different disks.
     key = bytes.fromhex(runs.by_first(lambda: pseudonyms.read_key(key_file).hex()))
     given = dict(opened.faces)
     if opened.strangers is not None:
@@ -141,11 +142,11 @@ def _open_shadow(inputs):
 def training_lists(
     given: Mapping[str, Any], references: Sequence[Any] = ()
 ) -> Mapping[str, Sequence[str]]:
-    """Returns field -> SHA-256 of the training images that a native checkpoint lists, where one does.
+    """Returns field -> SHA-256 of the training images, for native checkpoints that list them.
 
     Args:
-      given: field -> what was given for a backbone; only paths and names have a list.
-      references: what was given for each of them; one list of all.
+      given: field -> source of a backbone; only paths and names can have a list.
+      references: the source of each reference; their lists are joined.
     """
     lists: dict[str, list[str]] = {}
     for field, one in [*given.items(), *(('references', one) for one in references)]:
@@ -157,7 +158,7 @@ def training_lists(
 
 
 def as_references(sources: Sequence[TargetSource], dtype: str | None = None) -> dict[str, Target]:
-    """Returns name -> backbone of each source; a name that comes again is numbered."""
+    """Returns name -> backbone for each source; repeated names are numbered."""
     found: dict[str, Target] = {}
     if isinstance(sources, str | os.PathLike | Target):
         raise errors.InputError('references', f'one {type(sources).__name__}', 'several, in a list')
@@ -177,10 +178,10 @@ def as_backbone(
     name: str,
     members: FacesSource | None = None,
 ) -> Target:
-    """Returns the target of `auditing.audit`, whose arguments these are.
+    """Returns the target for the arguments of `auditing.audit`.
 
-    Without an `input` a function gets images of the size of the members' arrays, and what is assumed of
-    their colours, or of their size, is logged as a warning.
+    Without `input`, a function gets images of the size of the members' arrays, and the assumptions
+    on colours and size are logged as a warning.
     """
     if isinstance(target, Target | str | os.PathLike):
         for field, value in (('variables', variables), ('input', input)):
@@ -206,7 +207,7 @@ def as_backbone(
             input = InputSpec(height=height, width=width)
         how |= origins('given', known)
         _LOG.warning(
-            '%s: nothing says what its images are like; assumed: %d high x %d wide, %s; pass '
+            '%s: no input convention was given; assumed: height %d, width %d, %s; pass '
             'input=InputSpec(...)',
             name,
             input.height,
@@ -227,7 +228,7 @@ def as_target(
 @typing.overload
 def as_target(source: None, field: str, dtype: str | None = None) -> None: ...
 def as_target(source, field, dtype=None, input=None, part=None):
-    """Returns the backbone of any source, None for None; errors call it `field`."""
+    """Returns the backbone of any source, None for None; `field` is its name in errors."""
     if source is None or isinstance(source, Target):
         return source
     if not isinstance(source, str | os.PathLike):
@@ -247,8 +248,8 @@ def as_faces(source: FacesSource, field: str, input: InputSpec | None = None) ->
 
     Args:
       source: `Faces`, a path or name for `open_faces`, or (uint8 images [N, H, W, 3], N identities).
-      field: how errors call it.
-      input: whose size arrays must have, where it is known.
+      field: its name in errors.
+      input: the input convention, if known; arrays must have its size.
 
     Raises:
       InputError: for anything else.

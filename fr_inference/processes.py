@@ -1,8 +1,8 @@
 """Several processes (`jax.distributed`) that run the same program on the same input.
 
-Each process computes its share and gets the whole result. Process 0 alone reads and writes the disk,
-and sends what it reads to the others. So the processes need no common disk for their state, and work
-resumes with any number of them.
+Each process computes its share and gets the whole result. Only process 0 reads and writes the disk;
+it sends what it reads to the others. So the processes need no shared disk for their state, and work
+can be resumed with any number of them.
 """
 
 import itertools
@@ -17,11 +17,11 @@ from jax.experimental import multihost_utils
 
 from fr_inference import errors
 
-_MESSAGE_BYTES = 64 << 20  # sent at a time from one process to another
+_MESSAGE_BYTES = 64 << 20  # bytes sent at a time from one process to another
 
 
 class Stopped(Exception):
-    """The work was asked to stop, and its state is saved: the same command goes on."""
+    """The work was asked to stop and its state is saved: the same command continues it."""
 
 
 def is_first() -> bool:
@@ -35,7 +35,7 @@ def count() -> int:
 
 
 def meet() -> None:
-    """Returns when all processes have called it; the first time they connect."""
+    """Returns when all processes have called it; at the first call they connect."""
     gather_rows(np.zeros(1, np.uint8))
 
 
@@ -59,7 +59,7 @@ def gather_rows(tree: Any) -> Any:
         counts = multihost_utils.process_allgather(np.int32(len(leaf)))
         padded = np.zeros((int(counts.max()), *leaf.shape[1:]), leaf.dtype)
         padded[: len(leaf)] = leaf
-        # As bytes: what is computed with is 32 bits wide at most.
+        # As bytes, because JAX computes with at most 32 bits.
         parts = multihost_utils.process_allgather(padded.reshape(-1).view(np.uint8))
         parts = np.ascontiguousarray(parts).view(leaf.dtype).reshape(-1, *padded.shape)
         return np.concatenate([part[:count] for part, count in zip(parts, counts, strict=True)])
@@ -68,7 +68,7 @@ def gather_rows(tree: Any) -> Any:
 
 
 def gather_json(value: Any) -> list[Any]:
-    """Returns the values of all processes, in their order; anything that JSON can hold."""
+    """Returns the values of all processes, in their order; values must be JSON-compatible."""
     if jax.process_count() == 1:
         return [value]
     data = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -79,7 +79,7 @@ def gather_json(value: Any) -> list[Any]:
 
 
 def each_its_share(work: Callable[[], Any]) -> Any:
-    """Returns what this process's `work` returns; bad input in one process stops all of them.
+    """Returns the result of this process's `work`; bad input in one process stops all of them.
 
     Raises:
       InputError: in all processes, when `work` raises it in one: the error of the first such process.
@@ -148,7 +148,7 @@ def _with_arrays(value, arrays):
 
 
 def _send(data):
-    """Bytes of process 0 to all."""
+    """Sends the bytes of process 0 to all processes."""
     mine = np.array([len(data)], np.int64).view(np.uint8)  # as bytes: JAX computes with 32 bits
     size = int(multihost_utils.broadcast_one_to_all(mine).view(np.int64)[0])
     parts = []
@@ -173,13 +173,13 @@ def ask_to_stop() -> None:
 
 
 def stop_point(save: Callable[[], None] | None = None) -> None:
-    """A point at which work can be stopped; all processes pass the same points and stop at the same.
+    """A point at which work can be stopped; all processes pass the same points and stop at the same one.
 
     Args:
       save: called before the work is stopped here.
 
     Raises:
-      Stopped: when a stop was asked for.
+      Stopped: when a stop was requested.
     """
     if not _stopping():
         return

@@ -1,7 +1,8 @@
 """A trace of a few steps of each loop, for XProf and Perfetto.
 
-A program asks for it (`into`); the loops of `runs` hand their steps to a `Loop`, which only calls them
-where nothing was asked for. Each loop is traced once, under its label, after the steps that compile.
+A program requests it with `into`. The loops of `runs` pass their steps to a `Loop`, which just
+calls them if no trace was requested. Each loop is traced once, under its label, after the steps
+that compile.
 """
 
 import contextlib
@@ -15,16 +16,16 @@ import jax
 
 Result = TypeVar('Result')
 
-_WARM = 2  # steps before the trace: the first compiles, the second may once more
+_WARM = 2  # steps before the trace: the first compiles, and the second may compile again
 _TRACED = 3
 
 _FOLDER: pathlib.Path | None = None
-_LABELS: list[str] = []  # of the loops that were traced
+_LABELS: list[str] = []  # labels of the traced loops
 
 
 @contextlib.contextmanager
 def into(folder: str | os.PathLike | None) -> Iterator[list[str]]:
-    """Has loops traced while it lasts.
+    """Traces the loops that run inside this context.
 
     Args:
       folder: each loop's trace is written to a folder of its label in here; None traces nothing.
@@ -39,7 +40,7 @@ def into(folder: str | os.PathLike | None) -> Iterator[list[str]]:
         yield _LABELS
     finally:
         _FOLDER = None
-        if Loop.traced is not None:  # stopped or failed within
+        if Loop.traced is not None:  # the loop stopped or failed during the trace
             Loop.traced.end()
 
 
@@ -55,19 +56,19 @@ class Loop:
     traced: ClassVar['Loop | None'] = None  # JAX traces one thing at a time
 
     def __init__(self, label: str):
-        """Traces nothing yet.
+        """Prepares the loop; traces nothing yet.
 
         Args:
-          label: as in the progress of the loop.
+          label: the label of the loop's progress.
         """
         self._label, self._steps = label, 0
 
     def step(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Returns what `function` returns, traced where it is this step's turn.
+        """Returns the result of `function`; traces the call if it is this step's turn.
 
         Args:
           function: one step.
-          *arguments: of it.
+          *arguments: its arguments.
         """
         if _FOLDER is None:
             return function(*arguments)
@@ -78,14 +79,16 @@ class Loop:
             result = function(*arguments)
         self._steps += 1
         if self._steps in (_WARM, _WARM + _TRACED):
-            jax.block_until_ready(result)  # the trace holds its own steps whole, and no others
+            jax.block_until_ready(
+                result
+            )  # the trace contains its own steps completely, and no others
             if Loop.traced is self:
                 self.end()
         return result
 
     def _begin(self, folder):
         how = jax.profiler.ProfileOptions()
-        how.python_tracer_level = 0  # millions of calls, which hide the rest
+        how.python_tracer_level = 0  # millions of Python calls would hide everything else
         name = re.sub(r'\W+', '_', self._label).strip('_')
         jax.profiler.start_trace(
             str(folder / name), create_perfetto_trace=True, profiler_options=how
@@ -94,14 +97,14 @@ class Loop:
         _LABELS.append(self._label)
 
     def end(self) -> None:
-        """Writes the trace where the loop ended within it."""
+        """Writes the trace if the loop ended during it."""
         if Loop.traced is self:
             Loop.traced = None
             jax.profiler.stop_trace()
 
 
 def repeated(label: str, function: Callable[[], object]) -> None:
-    """Traces calls of `function` where that was asked for; calls it not even once otherwise.
+    """Traces calls of `function` if a trace was requested; otherwise does not call it at all.
 
     Args:
       label: of the trace.

@@ -1,4 +1,4 @@
-"""The options of all programs but the audit, which `config` has."""
+"""The options of all programs except the audit, whose options are in `config`."""
 
 import dataclasses
 import pathlib
@@ -24,8 +24,9 @@ from fr_inference.config import (
 from fr_inference.declaring import Config, option
 
 ATTACKERS = ('plain', 'adaptive', 'both')
-"""Whose shadow and references are as they are; whose are defended in the same way as the backbone;
-either, where there is no shadow and no reference: such an attack is fitted on the defended backbone."""
+"""The attacker's shadow and references are undefended (plain) or defended like the backbone
+(adaptive). 'both': there is no shadow and no reference; the attack is fitted on the defended
+backbone itself."""
 
 
 DEMONSTRATED = ('leaky', 'easy', 'few')
@@ -37,17 +38,17 @@ class Demonstration(Config):
     """What the demonstration audits, and where it writes."""
 
     audits: tuple[str, ...] = option(
-        DEMONSTRATED, 'Which backbones are audited.', 'target', choices=DEMONSTRATED
+        DEMONSTRATED, 'Which backbones to audit.', 'target', choices=DEMONSTRATED
     )
     backbones: str | None = option(
         None,
-        'Folder with demo_leaky, demo_easy and demo_few trained anew (default: the embedded ones).',
+        'Folder with newly trained demo_leaky, demo_easy and demo_few (default: the embedded ones).',
         'target',
         names='FOLDER',
     )
     out: str = option(
         'runs/demo',
-        'Folder of the results, which holds those of easy and few.',
+        'Folder of the results, with sub-folders for easy and few.',
         'output',
         names='FOLDER',
     )
@@ -57,7 +58,7 @@ class Demonstration(Config):
 class Batch(Config):
     """Which backbones a batch audits, and how."""
 
-    targets: str = option(..., 'CSV table, one backbone a row.', 'target', names='FILE')
+    targets: str = option(..., 'CSV table with one backbone per row.', 'target', names='FILE')
     per_device: bool = option(False, 'Audit one row on each device at a time.', 'machine')
 
 
@@ -67,15 +68,15 @@ class Verification(Measuring, Aligning, Fitting, Backbone):
 
     pairs: str = option(
         ...,
-        'CSV fold,first,second,same (paths below --faces, same 1 or 0), or a verification set like '
-        "insightface's lfw.bin, which holds its images.",
+        'CSV with columns fold,first,second,same (paths below --faces; same is 1 or 0), or a '
+        "verification set with its own images, such as insightface's lfw.bin.",
         'faces',
         names='FILE',
     )
     faces: str | None = option(None, 'The images that the CSV names.', 'faces', names='FACES')
 
     def check(self) -> None:
-        """A CSV names images of faces; a verification set holds its images."""
+        """A CSV names images in `faces`; a verification set brings its own images."""
         super().check()
         if not self.brings_images and self.faces is None:
             raise errors.InputError('faces', 'none', 'the images that the CSV names')
@@ -91,7 +92,7 @@ class Verification(Measuring, Aligning, Fitting, Backbone):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conversion(Part, Convention):
-    """What is converted, and what overrides what the checkpoint says of itself."""
+    """What is converted, and options that override the checkpoint's own convention."""
 
     source: str = option(..., 'The checkpoint.', 'target', names='BACKBONE')
     arch: str | None = option(
@@ -109,16 +110,16 @@ class Defending(Reading, Backbone):
 
     defence: str = option(
         ...,
-        'What is done, in this order: refresh:FACES, noise:S, round:bits=N, fold, strip, '
-        'answers-noise:S, answers-largest:N, answers-round:bits=N, answers-unit; several separated by '
-        'commas.',
+        'Defences, separated by commas and applied in this order: refresh:FACES, noise:S, '
+        'round:bits=N, fold, strip, answers-noise:S, answers-largest:N, answers-round:bits=N, '
+        'answers-unit.',
         'attack',
     )
     seed: int = option(0, 'Random seed of noise and orders.', 'attack', **SEED)
     state_dict: str | None = option(
         None,
-        "Also writes the weights under the names of the backbone's own family, for PyTorch "
-        '(.safetensors).',
+        'Also write the weights for PyTorch (.safetensors), with the parameter names of the '
+        "backbone's family.",
         'output',
         names='FILE',
     )
@@ -131,7 +132,8 @@ class Studied(Config):
 
     defences: str | None = option(
         None,
-        'Defences separated by semicolons, each as --defence of defend: "noise:0.1;noise:0.3;fold".',
+        'Defences separated by semicolons, each written as for --defence of defend: '
+        '"noise:0.1;noise:0.3;fold".',
         'attack',
     )
     trained: str | None = option(
@@ -149,17 +151,20 @@ class Studied(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case(Config):
-    """How the backbone of a row is defended, and what its attacker does likewise.
+    """How the backbone of a row is defended, and whether its attacker adapts.
 
-    These are no flags: they say, beside the options of the audit, what the result of a row belongs to.
+    These are not flags: together with the options of the audit they identify the result of a row.
     """
 
     defence: str = option('', 'As `defences.parse` reads it; empty for none.', 'attack')
-    attacker: str = option('plain', 'Who attacks.', 'attack', choices=ATTACKERS)
+    attacker: str = option('plain', 'The attacker.', 'attack', choices=ATTACKERS)
     undefended: str | None = option(
-        None, 'The backbone that a shadow is trained like.', 'target', names='BACKBONE'
+        None,
+        'The undefended backbone, whose training a shadow imitates.',
+        'target',
+        names='BACKBONE',
     )
-    refreshed: str | None = option(None, 'Faces that a defence looks at.', 'faces', names='FACES')
+    refreshed: str | None = option(None, 'Faces that the defence uses.', 'faces', names='FACES')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,7 +172,7 @@ class Templates(Latents, Aligning, Fitting, Backbone):
     """Which stored templates are inverted, and how."""
 
     candidates: int = option(
-        4, 'Improved for each template; the best one is kept.', 'search', low=1
+        4, 'Candidates improved for each template; the best one is kept.', 'search', low=1
     )
     steps: int = option(100, 'Improvements of each candidate; 0 for none.', 'search', low=0)
     templates: str | None = option(
@@ -182,7 +187,7 @@ class Templates(Latents, Aligning, Fitting, Backbone):
     generator: str = option(..., 'StyleGAN2 generator.', 'search', names='GENERATOR')
     evaluator: str | None = option(
         None,
-        'Another backbone, which compares the reconstructions with --photographs.',
+        'Another backbone, to compare the reconstructions with --photographs.',
         'judge',
         names='BACKBONE',
     )
@@ -207,7 +212,7 @@ class Templates(Latents, Aligning, Fitting, Backbone):
 
     @property
     def search(self) -> Search:
-        """The same as options of a search, which keeps the best candidate of each template."""
+        """These options as options of a search that keeps the best candidate of each template."""
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(Latents)}
         return Search(**shared, keep=1, apart=1.0)
 
@@ -216,7 +221,7 @@ class Templates(Latents, Aligning, Fitting, Backbone):
 class Network(Fitting, Part, Pixels):
     """The backbone that is trained: an architecture with its hyper-parameters, or a checkpoint.
 
-    Both take the images as these options say, else as the architecture or the checkpoint does.
+    The input convention is given by these options, else by the architecture or checkpoint.
     """
 
     arch: str | None = option(
@@ -241,7 +246,7 @@ class Network(Fitting, Part, Pixels):
     )
 
     def check(self) -> None:
-        """A checkpoint brings its architecture."""
+        """A checkpoint has its own architecture."""
         super().check()
         if self.allow_misfit and self.init is None:
             raise errors.InputError('allow_misfit', 'no checkpoint to start from', hint='give init')
@@ -290,7 +295,7 @@ class RecognizerTraining(Training):
     )
     audit_every: int = option(
         0,
-        'Epochs between two measurements of what the backbone gives away of its training images '
+        'Epochs between measurements of what the backbone gives away about its training images '
         '(OUT/leak.json and leak.svg); 0 for none.',
         'output',
         low=0,
@@ -303,14 +308,14 @@ class RecognizerTraining(Training):
     )
 
     def check(self) -> None:
-        """The measurements need people never trained on, and are asked for where these are given."""
+        """The measurements need people never trained on; giving such people requires audit_every."""
         if self.audit_nonmembers is not None and not self.audit_every:
-            raise errors.InputError('audit_nonmembers', hint='give audit_every, too')
+            raise errors.InputError('audit_nonmembers', hint='also give audit_every')
         if self.audit_every and not self.holdout and self.audit_nonmembers is None:
             raise errors.InputError(
                 'audit_every',
                 'holdout=0 and no audit_nonmembers',
-                'people never trained on, whom members are told from',
+                'people never trained on, to compare the members with',
             )
 
 
@@ -324,23 +329,23 @@ class GeneratorNetwork(Config):
     channel_base: int = option(
         16384, 'Features of a layer times its resolution, up to --channel_max.', 'training', low=4
     )
-    channel_max: int = option(512, 'Most features of a layer.', 'training', low=1)
+    channel_max: int = option(512, 'Largest number of features of a layer.', 'training', low=1)
     mapping_layers: int = option(8, 'Layers from z to w.', 'training', low=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneratorTraining(Training):
-    """What a generator is trained on, what is measured on the way, and where it is written."""
+    """What a generator is trained on, what is measured during training, and where it is written."""
 
     faces: str = option(
-        ..., 'Training images: nobody who is audited later.', 'faces', names='FACES'
+        ..., 'Training images, with none of the people audited later.', 'faces', names='FACES'
     )
     sample_images: int = option(
         50_000, 'Images between two sheets of samples; 0: one sheet at the end.', 'output', low=0
     )
     embedder: str | None = option(
         None,
-        'Backbone in whose embedding the Fréchet distance is measured.',
+        'Backbone whose embedding is used for the Fréchet distance.',
         'output',
         names='BACKBONE',
     )
@@ -348,7 +353,7 @@ class GeneratorTraining(Training):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Split(Reading):
-    """How people are split into parts that share nobody."""
+    """How people are split into disjoint parts."""
 
     faces: str = option(..., 'The faces.', 'faces', names='FACES')
     out: str = option(..., 'Folder for the manifests.', 'output', names='FOLDER')
@@ -379,7 +384,7 @@ class Split(Reading):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Alignment(Config):
-    """Photographs and their landmarks, where they are known."""
+    """Photographs and, if known, their landmarks."""
 
     faces: str = option(
         ...,
@@ -422,12 +427,12 @@ class Preparation(Aligning):
     )
 
     def check(self) -> None:
-        """The name is one of a Python module, which is what tfds makes of it."""
+        """The name must be valid for a Python module, since tfds makes one from it."""
         if self.name is not None and not re.fullmatch(r'[a-z][a-z0-9_]*', self.name):
             raise errors.InputError('name', f'{self.name!r:.80}', 'small letters, digits and _')
 
 
-# Options of the benchmark that only some of what it measures has.
+# Option of the benchmark -> the benchmarks that have it.
 _MEASURED = {
     'arch': ('scoring', 'training', 'loading'),
     **dict.fromkeys(('dtype', 'devices'), ('scoring', 'inversion', 'training')),
@@ -542,27 +547,27 @@ class Planning(Config):
         ...,
         'Machines: v5e-N, v6e-N, v5p-N, tpu7x-N (as Google names accelerators), h100xN, h200xN, a100xN.',
         'machine',
-        absent='flags of plan stand before the name of the program',
+        absent='give the flags of plan before the name of the program',
     )
     price_per_hour: tuple[float, ...] = option(
         (), 'Price of one chip for an hour, one for each machine.', 'machine', low=0
     )
     largest: bool = option(
         True,
-        'Look for the largest --batch_size and --search_batch that fit: two to four more compilations '
-        'of a part.',
+        'Find the largest --batch_size and --search_batch that fit (two to four more compilations '
+        'per part).',
         'machine',
     )
     measured: tuple[str, ...] = option(
         (),
-        'JSON of benchmark on such a machine: its times are shown beside the bounds.',
+        'JSON files of benchmark from such machines; their times are shown beside the bounds.',
         'machine',
         names='FILE',
     )
     out: str | None = option(None, 'File for the plan as JSON.', 'output', names='FILE')
 
     def check(self) -> None:
-        """Every machine has its price, or none has."""
+        """Either every machine has a price, or none has."""
         if not self.topology:
             raise errors.InputError('topology', 'none', 'at least one')
         if self.price_per_hour and len(self.price_per_hour) != len(self.topology):
@@ -577,7 +582,7 @@ class Planning(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine(Config):
-    """Several processes that work together, and how much a program says."""
+    """Several processes that work together, and the verbosity."""
 
     distributed: bool = option(
         False,
@@ -591,7 +596,7 @@ class Machine(Config):
         None, 'Number of processes, without a cluster.', 'machine', low=1
     )
     process_id: int | None = option(
-        None, 'Which of them this is, from 0, without a cluster.', 'machine', low=0
+        None, 'Number of this process, from 0, without a cluster.', 'machine', low=0
     )
     verbosity: int = option(
         -1,

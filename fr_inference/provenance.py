@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, devices, commit."""
+"""The provenance of a result: versions, devices, commit."""
 
 import importlib.metadata
 import pathlib
@@ -12,9 +12,9 @@ _PACKAGES = ('fr_inference', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint
 
 
 def describe(command: str) -> dict[str, Any]:
-    """Returns what it takes to repeat a run: the command, versions, devices and git commit.
+    """Returns what is needed to repeat a run: the command, versions, devices and git commit.
 
-    The commit is None outside a git checkout, and ends in '+changes' where files differ from it.
+    The commit is None outside a git checkout, and ends in '+changes' if files differ from it.
     """
     return {
         'command': command,
@@ -28,7 +28,7 @@ def describe(command: str) -> dict[str, Any]:
 
 
 def _version(name):
-    """None for a package that is not installed: a checkout can be run without."""
+    """None for a package that is not installed: a checkout can run without it."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

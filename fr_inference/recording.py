@@ -1,4 +1,4 @@
-"""What `audit.json` says beside the figures: what was audited, with what, and the verdict."""
+"""The parts of `audit.json` besides the figures: what was audited, how, and the verdict."""
 
 import dataclasses
 import datetime
@@ -20,29 +20,29 @@ from fr_inference.report.verdict import verdict
 
 
 def judged(record: dict[str, Any], exposed: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns the record with its verdict, and with the people that are exposed where it is a leak.
+    """Returns the record with its verdict and, for a leak, with the exposed people.
 
     Args:
-      record: all else.
-      exposed: by `study.run`.
+      record: the rest of the record.
+      exposed: the result of `study.run`.
     """
     said = verdict(record)
     found = {'schema': record['schema'], **said.to_json(), **record}
-    # Nobody is named without a leak: somebody always has the highest score.
+    # Without a leak nobody is named, since somebody always has the highest score.
     return found | ({'exposed': exposed} if exposed and said.kind == 'leak' else {})
 
 
 def provenance_of(
     opened: Opened, views: Views, settings: config.Settings, command: str, started: float
 ) -> dict[str, Any]:
-    """Returns by which code, with which weights, settings and command it was made.
+    """Returns the provenance of an audit: code, weights, settings and command.
 
     Args:
       opened: what was audited.
       views: what was measured.
-      settings: how.
-      command: that was typed, '' for none.
-      started: by `time.monotonic`.
+      settings: the settings of the audit.
+      command: the command that was typed, '' for none.
+      started: the start by `time.monotonic`.
     """
     target, blind = opened.target, views.blind
     return {
@@ -65,7 +65,7 @@ def provenance_of(
 
 
 def subject(opened: Opened, views: Views, faces: Mapping[str, Faces]) -> dict[str, Any]:
-    """Returns what was audited, with which images."""
+    """Returns the description of the target and of the images."""
     target = opened.target
     data = {name: side.described() for name, side in faces.items()}
     if (listed := _in_list(opened, faces)) is not None:
@@ -87,7 +87,7 @@ def subject(opened: Opened, views: Views, faces: Mapping[str, Faces]) -> dict[st
 
 
 def trained_people(opened: Opened, faces: Mapping[str, Faces]) -> set[str] | None:
-    """Returns the members of whom the target's own list has an image; None where it has no list."""
+    """Returns the members with an image in the target's own list; None if it has no list."""
     listed = _in_list(opened, faces)
     if listed is None:
         return None
@@ -96,7 +96,7 @@ def trained_people(opened: Opened, faces: Mapping[str, Faces]) -> set[str] | Non
 
 
 def _in_list(opened, faces):
-    """Whether each of the members' images is in the target's own list of training images, or None."""
+    """For each image of the members, whether it is in the target's list of training images; or None."""
     if (training := opened.trained_on.get('target')) is None:
         return None
     members = faces['members']  # whose digests were computed by `checking.checked_faces`
@@ -110,14 +110,14 @@ def fed(
     fit: Fit,
     alignment: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Returns how the target was fed, and how well that fits.
+    """Returns the input convention of the target, and how well the images fit it.
 
     Args:
       target: the backbone.
       views: what was measured.
       settings: seed and replicates.
       fit: by `convention.check`.
-      alignment: by `placement.check`, where there is anything to say.
+      alignment: by `placement.check`, if it has a result.
     """
     found = {**target.convention, 'check': fit.to_json()}
     strangers = views.in_target.select(~views.in_target.member)
@@ -127,7 +127,7 @@ def fed(
         seed=settings.seed,
         replicates=settings.replicates,
     )
-    if accuracy is not None:  # there are enough people
+    if accuracy is not None:  # only with enough people
         found['verification'] = accuracy
     return found | ({'alignment': alignment} if alignment else {})
 

@@ -1,4 +1,4 @@
-"""Named random streams: every random choice has a name, and its key comes from the example's id."""
+"""Named random streams: every random choice has a name, and its key depends on the example's id."""
 
 import zlib
 

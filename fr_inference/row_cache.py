@@ -1,11 +1,11 @@
-"""Rows of numbers that were computed before, in one SQLite file for each way of computing them.
+"""A cache of computed rows of numbers, with one SQLite file for each way of computing them.
 
-A row is found by its key (the digest of an image, the number of a draw), whatever order keys come in.
-A checksum over key and row stands beside each: a damaged row counts as absent. A damaged file is moved
-aside and begun anew, because everything in it can be computed again. Several processes may use one file:
-each transaction is short, SQLite lets one write at a time, and a kill loses the transaction under way.
-The rollback journal is used rather than the write-ahead log, which needs memory that processes share
-and so does not work on network file systems.
+A row is found by its key (the digest of an image, the number of a draw), in any order. Each row has
+a checksum over key and row; a damaged row counts as absent. A damaged file is moved aside and
+replaced by an empty one, because everything in it can be computed again. Several processes may use
+one file: transactions are short, SQLite admits one writer at a time, and a kill loses only the
+current transaction. The rollback journal is used instead of the write-ahead log, which needs shared
+memory and so does not work on network file systems.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from fr_inference import addresses, errors, files, local_copies, mirrored
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = 500  # keys in one query; older versions of SQLite allow 999 variables
-_PAGE_BYTES = 16384  # several rows a page
-_LEAST_SECONDS = 20.0  # between two uploads
+_PAGE_BYTES = 16384  # several rows per page
+_LEAST_SECONDS = 20.0  # seconds between two uploads
 _MOST_PART_BYTES = 1 << 30
 _PARTS = 'CREATE TABLE IF NOT EXISTS parts (name TEXT PRIMARY KEY)'
-_WAIT_SECONDS = 60.0  # for another process's transaction
-# SQLite's errors that say nothing of what the file holds; any other means that it is damaged.
+_WAIT_SECONDS = 60.0  # seconds to wait for another process's transaction
+# SQLite's errors that are not about the file's content; any other error means that it is damaged.
 _CODES = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
@@ -44,7 +44,7 @@ _CODES = {
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
     sqlite3.SQLITE_IOERR: errno.EIO,
 }
-# A damaged name in an error's text cannot even be decoded.
+# The text of an error may contain a damaged name that cannot be decoded.
 _FAILURES = (sqlite3.Error, UnicodeDecodeError)
 Result = TypeVar('Result')
 
@@ -56,8 +56,8 @@ class RowCache:
         """Names the file.
 
         Args:
-          folder: of all ways, or its address (`_Parts`).
-          described: this one: everything that a row depends on besides its key, as JSON can hold it.
+          folder: the folder of all caches, or its address (`_Parts`).
+          described: everything that a row depends on besides its key, JSON-compatible.
           width: numbers in a row.
         """
         self._described = json.dumps({**described, 'width': width}, indent=1, sort_keys=True)
@@ -81,7 +81,7 @@ class RowCache:
           ([N] bool, [K, width] float32 of those K).
 
         Raises:
-          OSError: that names the file when it cannot be read.
+          OSError: names the file, when it cannot be read.
         """
         if self._parts is not None:
             self._parts.fetch(self)
@@ -92,7 +92,7 @@ class RowCache:
         for position, key in enumerate(keys):
             if key:
                 places.setdefault(key, []).append(position)
-        wanted = sorted(places)  # neighbours in the index
+        wanted = sorted(places)  # sorted, so that neighbours in the index are read together
 
         def read(database):
             for start in range(0, len(wanted), _CHUNK):
@@ -108,14 +108,14 @@ class RowCache:
         return mask, rows if mask.all() else rows[mask]
 
     def append(self, keys: Sequence[str], rows: np.ndarray) -> None:
-        """Keeps rows that are finite and have a key; leaves out all others.
+        """Stores the rows that are finite and have a key; ignores all others.
 
         Args:
           keys: n texts, '' for what has no key.
           rows: [n, width] float32.
 
         Raises:
-          OSError: that names the file when it cannot be written.
+          OSError: names the file, when it cannot be written.
         """
         finite = np.isfinite(rows).all(-1)
         kept = np.asarray(rows, '<f4')
@@ -129,13 +129,13 @@ class RowCache:
             self._parts.add(self, entries)
 
     def flush(self) -> None:
-        """Brings the last rows to the address, where there is one; logs that it does not answer."""
+        """Uploads the last rows to the address, if there is one; logs if it does not answer."""
         if self._parts is not None:
             self._parts.flush(self)
 
     def _insert(self, entries):
         if entries:
-            # A row that is there already is damaged, or the same from another process.
+            # An existing row is damaged, or was written by another process and is the same.
             query = 'INSERT OR REPLACE INTO rows (key, row, checksum) VALUES (?, ?, ?)'
             self._use(lambda database: database.executemany(query, entries))
 
@@ -144,7 +144,7 @@ class RowCache:
         return whole and checksum == _checksum(key, row)
 
     def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Returns what `work` does in one transaction; where the file is damaged, with a fresh one."""
+        """Returns the result of `work`, in one transaction; replaces a damaged file by a new one."""
         try:
             with self._opened() as database:
                 return work(database)
@@ -152,7 +152,9 @@ class RowCache:
             if _code(error) in _CODES:
                 raise self._told(error) from error
         aside = self.path.with_suffix('.damaged')
-        _LOG.warning('%s: damaged; moved to %s, its rows are computed again', self.path, aside.name)
+        _LOG.warning(
+            '%s: damaged; moved to %s; its rows will be computed again', self.path, aside.name
+        )
         with contextlib.suppress(FileNotFoundError):  # another process was first
             files.move(self.path, aside)
         self.path.with_name(self.path.name + '-journal').unlink(missing_ok=True)
@@ -172,7 +174,9 @@ class RowCache:
                 if not database.execute(
                     "SELECT 1 FROM sqlite_master WHERE name = 'rows'"
                 ).fetchone():
-                    database.execute('BEGIN IMMEDIATE')  # another process may make them meanwhile
+                    database.execute(
+                        'BEGIN IMMEDIATE'
+                    )  # another process may create them in the meantime
                     database.execute('CREATE TABLE IF NOT EXISTS described (as_json TEXT)')
                     database.execute('INSERT INTO described VALUES (?)', (self._described,))
                     database.execute(
@@ -184,17 +188,17 @@ class RowCache:
             database.close()
 
     def _told(self, error: Exception) -> OSError:
-        """Returns the error as one of the file, which programs tell in one line."""
+        """Returns the error as an OSError of the file, which programs show in one line."""
         code = _CODES.get(_code(error), errno.EIO)
         return OSError(code, f'{os.strerror(code)} ({error})', str(self.path))
 
 
 class _Parts:
-    """Rows at an address: each machine adds objects of its own, which nobody changes.
+    """Rows at an address: each machine adds its own objects, which are never changed.
 
-    So any number of audits can share an address at the same time. An object is a file of rows, named
-    by its digest. What this machine has seen of them is noted beside its own file of rows, in the file
-    itself, for the two to be lost together.
+    So any number of audits can share an address at the same time. An object is a file of rows,
+    named by its digest. The objects that this machine has seen are recorded in its own file of
+    rows, so that both are lost together.
     """
 
     def __init__(self, address):
@@ -203,7 +207,7 @@ class _Parts:
         self._next = 0.0
 
     def fetch(self, cache):
-        """Adds the rows of all objects that were not seen yet; a damaged one counts as empty."""
+        """Adds the rows of all objects that were not seen yet; a damaged object counts as empty."""
         there = addresses.below(self._address, 'scores')
 
         def seen(database):
@@ -213,7 +217,7 @@ class _Parts:
         new = sorted(there.keys() - cache._use(seen))
         for name in new:
             if there[name].size > _MOST_PART_BYTES:
-                _LOG.warning('%s/%s: %d bytes, passed over', self._address, name, there[name].size)
+                _LOG.warning('%s/%s: %d bytes, ignored', self._address, name, there[name].size)
                 continue
             with tempfile.TemporaryDirectory(dir=cache.path.parent) as folder:
                 part = copy.copy(cache)
@@ -229,13 +233,13 @@ class _Parts:
             self._note(cache, name)
 
     def add(self, cache, entries):
-        """Keeps rows until it is time to upload them."""
+        """Collects rows until it is time to upload them."""
         self._pending += entries
         if time.monotonic() >= self._next:
             self.flush(cache)
 
     def flush(self, cache):
-        """Uploads the rows that were kept."""
+        """Uploads the collected rows."""
         if not self._pending:
             return
         began = time.monotonic()
@@ -247,7 +251,7 @@ class _Parts:
             try:
                 addresses.upload(part.path, addresses.joined(self._address, name), 'scores')
             except errors.InputError as error:
-                _LOG.warning('%s; rows are not uploaded yet, the work goes on', error)
+                _LOG.warning('%s; rows are not uploaded yet, continuing', error)
             else:
                 self._pending = []
                 self._note(cache, name)

@@ -1,7 +1,8 @@
-"""A folder of work that may be killed at any moment: claim, resumable loop, rows.
+"""Work in a folder that may be killed at any moment: claim, resumable loop, rows.
 
-Several processes call these functions together. Process 0 alone reads and writes files, and sends what
-it reads to the others, so that work resumes with any number of processes and they need no common disk.
+Several processes call these functions together. Only process 0 reads and writes files; it sends
+what it reads to the others. So work can be resumed with any number of processes, and they need no
+shared disk.
 """
 
 import contextlib
@@ -26,14 +27,14 @@ Advance = Callable[[Any, int], tuple[Any, int, Mapping[str, Any] | None]]
 Arguments = ParamSpec('Arguments')
 Result = TypeVar('Result')
 
-# Rows are gathered and kept in blocks that take about this long; the first is a few batches.
+# Rows are computed and stored in blocks that take about this long; the first is a few batches.
 _BLOCK_SECONDS = 20
 _FIRST_BATCHES = 4
-_POSITIONS = 4096  # images whose files are looked at between two points where work can be stopped
+_POSITIONS = 4096  # images whose files are read between two points at which work can be stopped
 
 
 def first_only(write: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Decorates what writes files: process 0 does it, the others go on at once."""
+    """Decorator for functions that write files: process 0 runs them, the others continue at once."""
 
     @functools.wraps(write)
     def written(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
@@ -44,10 +45,10 @@ def first_only(write: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
 
 def by_first(decide: Callable[[], Result]) -> Result:
-    """Returns in all processes what process 0 finds: they may see other disks, and round differently.
+    """Returns the result of process 0 in all processes: they may see other disks, and round differently.
 
     Args:
-      decide: called in process 0 alone; its result as `processes.from_first` can send it.
+      decide: called only in process 0; its result must be one that `processes.from_first` can send.
 
     Raises:
       InputError: in all processes, when `decide` raises it.
@@ -56,16 +57,17 @@ def by_first(decide: Callable[[], Result]) -> Result:
 
 
 def shared(total: int, work: Callable[[range], list[Any]]) -> list[Any]:
-    """Returns what `work` makes of `total` positions, in their order.
+    """Returns the results of `work` for `total` positions, in their order.
 
-    Each process does its share of a block, and all get the whole. Work can be stopped between blocks.
+    Each process does its share of a block, and all get the whole block. Work can be stopped between
+    blocks.
 
     Args:
       total: the same in all processes.
-      work: positions -> an entry for each, as JSON can hold it.
+      work: positions -> a JSON-compatible entry for each.
 
     Raises:
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
       InputError: in all processes, when `work` raises it in one.
     """
     found: list[Any] = []
@@ -79,19 +81,19 @@ def shared(total: int, work: Callable[[range], list[Any]]) -> list[Any]:
 
 
 def stop_point() -> None:
-    """A point between two pieces of work, which all processes pass, with nothing to save.
+    """A point, passed by all processes, at which work can be stopped with nothing to save.
 
     Raises:
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
     """
     processes.stop_point()
 
 
 def stop_point_of_one() -> None:
-    """As `stop_point`, within what `by_first` lets one process do: only a single process hears it.
+    """As `stop_point`, within a function that `by_first` runs; it works only with a single process.
 
     Raises:
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
     """
     if processes.count() == 1:
         processes.stop_point()
@@ -100,16 +102,16 @@ def stop_point_of_one() -> None:
 def claim(
     folder: str | os.PathLike, description: Mapping[str, Any], *, file: str = 'run.json'
 ) -> None:
-    """Writes what a run is to a file in `folder`, or compares with what already stands there.
+    """Writes the description of a run to a file in `folder`, or compares it with the one already there.
 
     Args:
-      folder: of the run; made where it is absent.
-      description: what two runs must have in common to share states, as JSON can hold it.
+      folder: the folder of the run; created if it does not exist.
+      description: what two runs must have in common to share states, JSON-compatible.
       file: its name.
 
     Raises:
-      InputError: in all processes, that lists in what the run on disk differs, or says that the file is
-        damaged.
+      InputError: in all processes; lists the differences from the run on disk, or says that the
+        file is damaged.
     """
     by_first(lambda: _claim(pathlib.Path(folder), description, file))
 
@@ -134,8 +136,8 @@ def _claim(folder, description, file):
     if different:
         raise errors.InputError(
             str(folder),
-            f'another run, which differs in {", ".join(different)}',
-            hint='choose another folder or repeat the first command',
+            f'another run, with different {", ".join(different)}',
+            hint='choose another folder, or repeat the command that started that run',
         )
 
 
@@ -161,26 +163,26 @@ def resume(
     label: str = '',
     progress: Progress | None = None,
 ) -> Any:
-    """Works from the last saved state, or the given one, to the end.
+    """Runs the work to its end, from the last saved state or the given one.
 
     An interrupted run gives the same result, bit for bit.
 
-    Between two calls of `advance` the work can be stopped (`processes.ask_to_stop`). A kill loses what
-    came after the last save.
+    The work can be stopped between two calls of `advance` (`processes.ask_to_stop`). A kill loses
+    the work since the last save.
 
     Args:
-      state: pytree of arrays to begin with, the same in all processes; with `like` a function of no
-        arguments that returns it, called only where no state was saved.
+      state: initial state, a pytree of arrays that is the same in all processes. With `like`, a
+        function without arguments that returns it, called only if no state was saved.
       total: units of work; a state is saved under the number of units done.
-      advance: (state, done) -> (state, done, metrics): one unit or more. Metrics are numbers to show, or
-        None where progress need not be told (and no device waited for).
+      advance: (state, done) -> (state, done, metrics), which does one unit or more. Metrics are
+        numbers to show, or None to report no progress (and wait for no device).
       like: pytree of arrays or `jax.ShapeDtypeStruct`s of the state's structure.
-      folder: of the run, which was claimed; states are kept below its `state/`. None keeps none.
-      place: called once, with the state that the work begins from (NumPy arrays if it was saved);
-        returns what `advance` takes, such as the same on all devices.
-      save_seconds: seconds between two saves; the end is saved always.
-      save_at: numbers of units that are saved always, such as those before which `advance` does more
-        than a unit, and may be stopped within.
+      folder: the claimed folder of the run, with states in its `state/`. With None, no state is saved.
+      place: called once with the state that the work starts from (NumPy arrays if it was saved);
+        returns the form that `advance` takes, such as the state on all devices.
+      save_seconds: seconds between two saves; the last state is always saved.
+      save_at: numbers of units after which the state is always saved, for example because the next
+        `advance` does more than a unit and may be stopped during it.
       label: of the progress.
       progress: called as progress(label, done, total, **metrics).
 
@@ -188,7 +190,7 @@ def resume(
       The state after `total` units.
 
     Raises:
-      Stopped: when that was asked for; the state is saved where there is a `folder`.
+      Stopped: when a stop was requested; the state is saved if there is a `folder`.
       InputError: in all processes, when no saved state can be used.
     """
     with contextlib.ExitStack() as stack:
@@ -248,29 +250,29 @@ def rows(
 ) -> np.ndarray:
     """Returns one row of numbers for each key: from the cache, or computed and added to it.
 
-    The rest is computed block by block. Each process computes its share of a block, all get the whole,
-    process 0 appends it to the cache. Blocks grow until one takes some 20 seconds; before each the work
-    can be stopped.
+    Missing rows are computed block by block. Each process computes its share of a block, all get
+    the whole block, and process 0 appends it to the cache. Blocks grow until one takes about 20
+    seconds. The work can be stopped before each block.
 
     Args:
-      keys: N texts, the same in all processes; '' for a row that is not to be kept.
+      keys: N texts, the same in all processes; '' for a row that is not cached.
       compute: (positions [n] among the N, ascending, n >= 0) -> [n, width] float32, or an iterator of
-        consecutive parts of it. It knows nothing of other processes.
+        consecutive parts of it. It need not know about other processes.
       width: numbers in a row.
-      cache: opened by process 0 alone; nothing is kept when None.
-      batch: rows that a process computes at a time: its share of a block is a multiple of it, but for
-        the last block.
+      cache: opened only by process 0; nothing is cached when None.
+      batch: rows that a process computes at a time. Its share of a block is a multiple of this,
+        except for the last block.
       label: of the progress.
-      progress: called as progress(label, done, total), first with stored=, their number, where rows
-        came from the cache.
-      lost: where `compute` notes position -> reason of rows it cannot give, and gives NaN for them;
-        every process gets the notes of all.
+      progress: called as progress(label, done, total). If rows came from the cache, the first call
+        also has stored=, their number.
+      lost: mapping in which `compute` records position -> reason for rows that it cannot compute,
+        whose values are NaN. Every process gets the records of all.
 
     Returns:
       [N, width] float32.
 
     Raises:
-      Stopped: when that was asked for; what was computed is in the cache.
+      Stopped: when a stop was requested; computed rows are in the cache.
       InputError: in all processes, when `compute` raises it in one.
     """
     total = len(keys)
@@ -300,7 +302,7 @@ def rows(
             began = time.monotonic()
             block = todo[done - stored : done - stored + size]
             own = block[processes.share(len(block))]
-            # What other processes did meanwhile is not known before the block's end.
+            # The progress of other processes is not known before the end of the block.
             told = functools.partial(_tell_from, advanced, done) if processes.count() == 1 else None
             part = processes.each_its_share(
                 functools.partial(_computed, compute, own, width, told, loop)
@@ -319,7 +321,7 @@ def rows(
             done += len(block)
             if processes.count() > 1:
                 advanced(done)
-            # The slowest process's time, so that all come to the same size.
+            # The time of the slowest process, so that all choose the same size.
             seconds = max(processes.gather_json(time.monotonic() - began))
             grown = min(16 * size, round(size * _BLOCK_SECONDS / max(seconds, 0.1)))
             size = max(size, grown // at_once * at_once)
@@ -335,7 +337,7 @@ def _tell_from(advanced, done, count):
 
 
 def _computed(compute, positions, width, told, loop):
-    """Returns the rows of all parts that `compute` gives, each told of as it comes."""
+    """Returns the rows of all parts that `compute` yields, reporting each as it comes."""
     parts = compute(positions)
     parts = iter([parts] if isinstance(parts, np.ndarray) else parts)
     found, count = [np.zeros((0, width), np.float32)], 0
@@ -344,5 +346,5 @@ def _computed(compute, positions, width, told, loop):
         count += len(part)
         if told is not None:
             told(count)
-    found += [np.asarray(part, np.float32) for part in parts]  # none: how many came is checked
+    found += [np.asarray(part, np.float32) for part in parts]  # too many; the caller checks
     return np.concatenate(found)

@@ -1,7 +1,7 @@
-"""Reads and writes CSV tables; whatever is wrong with one is one line that names the file and line.
+"""Reads and writes CSV tables; an error is one line that names the file and the line.
 
-Spreadsheets and people write them in several ways. Values are separated by commas, or by semicolons or
-tabs where the first line has no comma. Blanks behind a separator and a byte order mark do not count.
+Several dialects are read. Values are separated by commas, or by semicolons or tabs if the first
+line has no comma. Blanks after a separator and a byte order mark are ignored.
 """
 
 import collections
@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fr_inference import errors, files
 
-_MOST_BYTES = 1 << 30  # of a table that is read row by row
+_MOST_BYTES = 1 << 30  # largest size of a table that is read row by row
 _MOST_BYTES_AT_ONCE = 2 << 20
-_MOST_CHARACTERS = 1 << 20  # of one line; csv itself bounds a value to 131,072 characters
+_MOST_CHARACTERS = (
+    1 << 20
+)  # largest length of a line; csv itself limits a value to 131,072 characters
 
 
 def rows(
@@ -25,7 +27,7 @@ def rows(
 
     Args:
       path: a UTF-8 file of at most 1 GiB whose first line names its columns.
-      columns: those that are read; the file may have others.
+      columns: the columns to read; the file may have others.
       field: of errors; the path by default.
 
     Raises:
@@ -47,11 +49,11 @@ def rows(
 
 
 def further(path: str | os.PathLike, columns: Sequence[str], field: str | None = None) -> list[str]:
-    """Returns the names of a table's columns beside `columns`; one without a name is passed over.
+    """Returns the names of a table's other columns than `columns`; columns without a name are ignored.
 
     Args:
       path: as for `rows`.
-      columns: those that are left out.
+      columns: the columns to leave out.
       field: of errors; the path by default.
 
     Raises:
@@ -106,7 +108,7 @@ def _reading(path, field, most):
             found = f'{os.path.getsize(path)} bytes'
             raise errors.InputError(field, found, f'a CSV file of at most {most} bytes')
     try:
-        # File names of other encodings are written, and found again, as Python keeps them.
+        # File names in other encodings survive a round trip, because Python's escapes are kept.
         with open(path, newline='', encoding='utf-8-sig', errors='surrogatepass') as file:
             lines = _lines(file, field)
             first = next(lines, '')
@@ -127,7 +129,7 @@ def _reading(path, field, most):
 
 
 def _lines(file, field):
-    """Yields the lines of a file; one without line ends is not read into memory as a whole."""
+    """Yields the lines of a file; an overlong line is not read into memory as a whole."""
     number = 1
     while line := file.readline(_MOST_CHARACTERS + 1):
         if len(line) > _MOST_CHARACTERS:
@@ -142,10 +144,10 @@ def _lines(file, field):
 
 
 def as_found(folder: str | os.PathLike, written: str) -> str:
-    """Returns a path that a table names, with / in place of backslashes where only that exists.
+    """Returns a path from a table, with / instead of backslashes if only that exists.
 
     Args:
-      folder: that relative paths start from.
+      folder: the base of relative paths.
       written: the path.
     """
     other = written.replace('\\', '/')
@@ -156,7 +158,7 @@ def as_found(folder: str | os.PathLike, written: str) -> str:
 def write(
     path: str | os.PathLike, columns: Iterable[str], values: Iterable[Iterable[object]]
 ) -> None:
-    """Writes a CSV table that `rows` reads, in the place of the one of before.
+    """Writes a CSV table that `rows` reads, atomically replacing an earlier one.
 
     Raises:
       OSError: that names `path`, on a full disk for instance.
@@ -168,7 +170,7 @@ def write(
 def fill(
     path: str | os.PathLike, columns: Iterable[str], values: Iterable[Iterable[object]]
 ) -> None:
-    """Writes to a file that nobody reads yet, whatever the encoding of the file names in the table."""
+    """Writes to an unfinished file; file names in the table may have any encoding."""
     with open(path, 'w', newline='', encoding='utf-8', errors='surrogatepass') as file:
         writer = csv.writer(file)
         writer.writerow(columns)

@@ -194,7 +194,7 @@ def test_a_store_that_goes_away_loses_nothing(memory, caplog):
     (folder / 'a').write_text('1')
     with mock.patch.object(addresses, 'upload', side_effect=gone):
         mirrored.push(folder)
-        assert 'the work goes on' in caplog.text
+        assert 'continuing' in caplog.text
         with pytest.raises(errors.InputError, match='does not answer') as caught:
             mirrored._close()
     assert str(local_copies.cache('runs')) in caught.value.hint

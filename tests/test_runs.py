@@ -63,8 +63,7 @@ class TestClaim:
             runs.claim(tmp_path, other)
         assert caught.value.field == str(tmp_path)
         assert caught.value.found == (
-            'another run, which differs in recipe.rate (0.1 there, 0.2 here), '
-            'seed (1 there, 2 here)'
+            'another run, with different recipe.rate (0.1 there, 0.2 here), seed (1 there, 2 here)'
         )
         assert (tmp_path / 'run.json').read_text() == text
 
@@ -73,7 +72,7 @@ class TestClaim:
         with pytest.raises(InputError) as caught:
             runs.claim(tmp_path, RUN)
         assert caught.value.found == (
-            "another run, which differs in faces (None there, 'abc' here), "
+            "another run, with different faces (None there, 'abc' here), "
             'recipe.epochs (None there, 3 here), recipe.rate (None there, 0.1 here)'
         )
 

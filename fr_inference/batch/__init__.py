@@ -1,1 +1,1 @@
-"""Many audits from a table: what each row asks for, its folder, how the rows are run."""
+"""Many audits from a table: the options of each row, its folder, and how the rows are run."""

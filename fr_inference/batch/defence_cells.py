@@ -1,4 +1,4 @@
-"""What an audit of a study found for each access and knowledge, and how that changed by the defence."""
+"""The findings of an audit of a study for each access and knowledge, and their change by the defence."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _SETTINGS = ('partial', 'auxiliary')
 
 
 def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
-    """Returns the attacks that were fixed for each access and knowledge, and the first ones on people.
+    """Returns the attacks fixed for each access and knowledge, and the first ones on people.
 
     One that was chosen by what it finds would be another one in another backbone.
     In the file of a backbone without statistics there is nothing more to see than its embeddings show:
@@ -28,7 +28,7 @@ def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
 
     Args:
       record: an `audit.json`.
-      bound: the accesses that the defence binds, of `comparison.ACCESS`.
+      bound: the accesses of `comparison.ACCESS` on which the defence takes effect.
     """
     found = comparisons(record)
     several: list[Cell] = []
@@ -50,16 +50,16 @@ def cells(record: Mapping[str, Any], bound: Sequence[str]) -> list[Cell]:
 
 
 def reconstructed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns how well faces were reconstructed; nothing where the audit was not asked for it.
+    """Returns how well faces were reconstructed; {} if the audit did not include inversion.
 
     Args:
       record: an `audit.json`.
 
     Returns:
-      {'inversion': {'goal', 'search', 'templates'}}: shares with their intervals. Of the search those
-      that match a member, and how much more these are than in the strongest control ('excess'); of
-      templates those whose own person is the most similar, and the same without any step
-      ('selected_only').
+      {'inversion': {'goal', 'search', 'templates'}}: shares with their intervals. For the search,
+      the reconstructions that match a member, and their excess over the strongest control
+      ('excess'); for templates, the reconstructions whose own person is the most similar, also
+      without any step ('selected_only').
     """
     found = record.get('inversion')
     if found is None:
@@ -104,12 +104,12 @@ def differences(
     seed: int,
     replicates: int,
 ) -> list[Cell]:
-    """Returns cells with 'difference': the AUC less that in the undefended backbone.
+    """Returns cells with 'difference': the AUC minus that in the undefended backbone.
 
-    On the same people where both have scores of the same photographs (scores.csv), and 'paired' says
-    so; else the interval is as wide as the two AUCs' intervals together. It is the AUC that is compared,
-    not the excess: the blind controls of two backbones differ by chance, and resampled people do not
-    show that.
+    If both have scores of the same photographs (scores.csv), the difference is computed on the same
+    people and 'paired' is true; otherwise the interval combines those of the two AUCs. The AUC is
+    compared, not the excess: the blind controls of two backbones differ by chance, which resampling
+    people does not show.
 
     Args:
       own: cells of the defended backbone.
@@ -147,12 +147,12 @@ def differences(
 
 def _paired(ours, theirs, seed, replicates):
     if np.array_equal(np.argsort(ours.scores), np.argsort(theirs.scores)):
-        return {'auc': 0.0, 'auc_ci95': [0.0, 0.0]}  # nothing changed for anybody
+        return {'auc': 0.0, 'auc_ci95': [0.0, 0.0]}  # no score changed
     return comparing.excess(ours, theirs, seed=seed, replicates=replicates)
 
 
 def _scores(folder, several):
-    """The columns of scores.csv that the cells need, of the images that evaluate the attacks."""
+    """The columns of scores.csv that the cells need, for the evaluated images."""
     names = [f'logit_{key}' for key in dict.fromkeys(one['key'] for one in several)]
     path = folder / 'scores.csv'
     there = set(tables.further(path, ()))

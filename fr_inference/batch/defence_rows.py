@@ -1,4 +1,4 @@
-"""The rows of a study of defences: which backbone is audited, how it was defended, who attacks it."""
+"""The rows of a study of defences: the audited backbone, its defence, and the attacker."""
 
 import dataclasses
 import hashlib
@@ -21,9 +21,9 @@ class DefenceRow(Row):
     """One audit of a study.
 
     Attributes:
-      case: how the backbone is defended, who attacks.
-      label: how the page calls the defence.
-      not_run: why nothing can be audited; '' where it can.
+      case: the defence and the attacker.
+      label: the name of the defence on the page.
+      not_run: why the row cannot be audited; '' if it can.
     """
 
     case: Case
@@ -32,7 +32,7 @@ class DefenceRow(Row):
 
     @property
     def configs(self) -> tuple[Config, ...]:
-        """All that the result depends on."""
+        """Everything that the result depends on."""
         return (*super().configs, self.case)
 
 
@@ -48,9 +48,9 @@ def rows(
     Args:
       inputs: of the undefended backbone's audit.
       settings: of every audit.
-      report: what their reports show.
+      report: options of their reports.
       studied: the defences.
-      search: how each row is inverted; None for membership inference alone.
+      search: how each row is inverted; None for only membership inference.
 
     Raises:
       InputError: of 'defences' or 'trained', for what cannot be read.
@@ -138,9 +138,9 @@ def trained(text: str) -> list[tuple[str, str, str]]:
 
 
 def accesses_bound(text: str) -> Sequence[str]:
-    """Returns which attackers a defence binds, of `comparison.ACCESS`.
+    """Returns the accesses of `comparison.ACCESS` on which a defence takes effect.
 
-    Whoever holds the file leaves out what changes its answers.
+    An attacker who holds the file leaves out a step that changes only the answers.
 
     >>> accesses_bound('noise:0.1'), accesses_bound('noise:0.1,answers-noise:1')
     (('file', 'answers'), ('answers',))
@@ -151,7 +151,7 @@ def accesses_bound(text: str) -> Sequence[str]:
 
 
 def _name(text):
-    """The name of a folder; one that does not spell the whole text ends in its digest."""
+    """The name of a folder; it ends in a digest if it does not spell the whole text."""
     short = re.sub(r'[^A-Za-z0-9.-]+', '_', text)[:40]
     if short.replace('_', ':') == text:
         return short

@@ -1,4 +1,4 @@
-"""A study of defences: audits every row that is not done yet, and puts them side by side."""
+"""A study of defences: audits every unfinished row and compares the rows."""
 
 import dataclasses
 import datetime
@@ -28,11 +28,13 @@ from fr_inference.report import defence_page, what_helps
 from fr_inference.training.shadow import train_shadow
 
 FILES = ('study.json', 'study.html')
-_PAIRS = 'verification.npz'  # in a row's folder: pairs of strangers, and which were judged right
+_PAIRS = (
+    'verification.npz'  # in a row's folder: pairs of strangers, and which were judged correctly
+)
 
 
 class Study:
-    """The rows, and what came of each."""
+    """The rows and their results."""
 
     def __init__(
         self,
@@ -47,22 +49,22 @@ class Study:
         Args:
           rows: by `defence_rows.rows`.
           out: the study's folder.
-          scores: of earlier measurements; a folder below the study's when None.
-          command: for the record.
+          scores: folder of earlier measurements; a sub-folder of the study's when None.
+          command: the command to record.
         """
         self.rows, self.out, self.command = rows, out, command
         self.scores = scores or str(out / 'scores')
         self._base: dict[str, Any] = {}  # audit.json of the undefended backbone
 
     def run(self) -> dict[str, Any]:
-        """Audits every row that is not done yet, and writes and returns what study.json holds.
+        """Audits every unfinished row, then writes study.json and returns its contents.
 
-        A row that cannot be audited is recorded with the reason, and the others continue; the
-        undefended backbone must be.
+        A row that cannot be audited is recorded with the reason, and the others continue. Only the
+        audit of the undefended backbone must succeed.
 
         Raises:
-          InputError: for what is wrong with the study's own inputs.
-          Stopped: when that was asked for; the same call goes on.
+          InputError: for errors in the inputs of the study itself.
+          Stopped: when that was asked for; the same call continues the study.
         """
         if (key := self.rows[0].inputs.pseudonyms) is not None:
             pseudonyms.check_apart(key, self.out)
@@ -125,7 +127,7 @@ class Study:
         run = runs.by_first(lambda: row_folder.claim(folder, row))
         opened, remarks = self._opened(row)
         guided = row.search is not None and row.search.goal == 'membership'
-        if guided and not layer_names(opened.target):  # nothing is left that could guide a search
+        if guided and not layer_names(opened.target):  # no statistics could guide a search
             opened = dataclasses.replace(
                 opened, generator=None, evaluator=None, second_evaluator=None, strangers=None
             )
@@ -156,7 +158,7 @@ class Study:
 
     @functools.cached_property
     def _undefended(self) -> Opened:
-        """What the undefended backbone is audited with; a shadow that was not given is trained."""
+        """The inputs of the undefended backbone's audit; a shadow that was not given is trained."""
         row = self.rows[0]
         opened = auditing.open_inputs(row.inputs)
         if opened.blind is None:
@@ -178,9 +180,9 @@ class Study:
         )
 
     def _untrained(self, opened, settings):
-        """The blind control that an audit of the undefended backbone makes; here that of all rows.
+        """The blind control of the undefended backbone's audit, which all rows share.
 
-        With one of its own for each, a row would differ by the chance of its control as well.
+        With separate controls, rows would also differ by the chance in their controls.
         """
         faces, _ = checking.checked_faces(opened, settings)
         everyone = concat([faces['members'], faces['nonmembers']], 'members and non-members')
@@ -203,7 +205,7 @@ class Study:
         )
 
     def _opened(self, row) -> tuple[Opened, list[str]]:
-        """What a row is audited with, and what was said when it was defended."""
+        """The inputs of a row's audit, and the remarks of its defence."""
         base, case, seed = self._undefended, row.case, row.settings.seed
         if row.name == UNDEFENDED:
             return base, []
@@ -224,7 +226,7 @@ class Study:
         return opened, remarks
 
     def _keep_pairs(self, row, opened, folder):
-        """Keeps which pairs of strangers were judged right; their measurements were kept already."""
+        """Stores which pairs of strangers were judged correctly; the measurements are already stored."""
         found = self._measured(opened.target, opened.faces['nonmembers'], row.settings)
         judged = verification.judged(found.embeddings, found.identities, seed=row.settings.seed)
         if judged is not None:
@@ -265,7 +267,7 @@ class Study:
         return record | {'recommendation': what_helps.recommendation(entries)}
 
     def _compared(self, entry, base, how):
-        """The entry with what its defence changed."""
+        """The entry with the changes by its defence."""
         if entry is base or entry['status'] != 'done':
             return entry
         folders = (self.out / entry['name'], self.out / base['name'])
@@ -291,7 +293,7 @@ def _why(row, error):
     if row.inputs.pseudonyms is None:
         return str(error)
     bars.say(f'{row.label}: {error}')
-    return 'see what the study said when it ran: an error may name people'
+    return 'see the output of the study (an error may name people, so it is not stored)'
 
 
 @runs.first_only
@@ -301,12 +303,12 @@ def _save(path, judged):
 
 
 def _attackers(seed):
-    """The seed of the attacker's noise: nobody but the defender knows the defender's."""
+    """The seed of the attacker's noise; only the defender knows the defender's seed."""
     return (seed + 1) % 2**31
 
 
 def _likewise(opened, wanted, seed, reading):
-    """The same with the attacker's own networks defended in the same way."""
+    """The same inputs with the attacker's own networks defended in the same way."""
     shadow, references = opened.shadow, {}
     if shadow is not None:
         made = _defended(shadow.target, wanted, seed, reading, 'shadow')

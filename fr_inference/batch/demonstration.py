@@ -1,4 +1,4 @@
-"""Three audits of embedded backbones of drawn faces: they need no file, and show what an audit says."""
+"""Three audits of embedded backbones, trained on drawn faces: they need no files."""
 
 import pathlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Audit = tuple[config.Inputs, config.Settings, config.Search | None, config.Outpu
 
 
 def audits(asked: Demonstration) -> Iterator[tuple[str, Audit]]:
-    """Yields what each audit asks, in a line, and its options."""
+    """Yields the title of each audit, and its options."""
     for name in asked.audits:
         said, inputs, settings, search = _AUDITS[name]
         target = f'demo_{name}'
@@ -38,7 +38,7 @@ def _below(folder, name):
 
 _AUDITS: dict[str, tuple[str, dict, dict, dict]] = {
     'leaky': (
-        'A backbone that learned its training images by heart (a shadow is trained on the way)',
+        'A backbone that memorised its training images (this audit also trains a shadow)',
         {
             'members': f'{_LEAKY},people=128',
             'nonmembers': f'{_LEAKY},people=128,first=128',

@@ -1,4 +1,4 @@
-"""How a batch ends: its summary, and what its exit code says of all rows together."""
+"""The end of a batch: its summary, and the exit code for all rows together."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ from fr_inference.report.gate import Gate, GateCrossed
 
 
 def tell(entries: Sequence[Entry], gates: Sequence[Gate], out: pathlib.Path) -> None:
-    """Prints the summary; ends the program with a code unless all rows are done and passed the gates.
+    """Prints the summary; raises or exits unless all rows are done and passed the gates.
 
     Raises:
       GateCrossed: when a finished row has not passed a gate.
@@ -40,7 +40,7 @@ def _errors(entries, status):
 
 
 def _judged(gates, names, out):
-    """Returns (gates that rows have not passed, gates that could not be held), a line each."""
+    """Returns (gates that rows did not pass, gates that could not be checked), one line each."""
     crossed, unknown = [], []
     for name in names if gates else ():
         record = json.loads((out / name / 'audit.json').read_text(encoding='utf-8'))

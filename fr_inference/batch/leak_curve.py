@@ -1,7 +1,7 @@
-"""The leak of a backbone while it trains: the cheapest attack of an audit after every few epochs.
+"""The leak of a backbone during training: the cheapest attack of an audit after every few epochs.
 
-Its members are people it is trained on, about as many as the people it is not. The figure of epoch 0 is
-that of the backbone before training: what tells the two apart there is not the training.
+The members are people in the training set, about as many as there are people outside it. Epoch 0 is
+the backbone before training: a difference between the two there is not due to training.
 """
 
 import functools
@@ -32,7 +32,7 @@ SCHEMA = 1
 
 
 class LeakCurve:
-    """Rows of leak and verification by epoch, kept in leak.json and drawn in leak.svg."""
+    """Rows of leak and verification by epoch, stored in leak.json and drawn in leak.svg."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class LeakCurve:
         seed: int,
         skip_bad: bool = False,
     ):
-        """Takes the people; rows that a stopped training left in the folder are gone on with.
+        """Selects the people; continues the rows that a stopped training left in the folder.
 
         Args:
           members: all training images.
           nonmembers: images of people never trained on.
-          folder: of the training.
-          seed: of which members, of the attack's halves, of pairs and of the bootstrap.
+          folder: the folder of the training.
+          seed: for the choice of members, the attack's halves, pairs and the bootstrap.
           skip_bad: leave unreadable images out.
 
         Raises:
-          InputError: for too few people on a side, and where leak.json is of other people.
+          InputError: for too few people on a side, and if leak.json is about other people.
         """
         self.seed, self.skip_bad, self.folder = seed, skip_bad, folder
         people = max(labelled.LEAST_PEOPLE, len(set(nonmembers.identities)))
@@ -79,16 +79,16 @@ class LeakCurve:
             self.record = found
 
     def add(self, target: Target, epoch: int) -> None:
-        """Measures the backbone after some epochs, says what was found, keeps and draws it.
+        """Measures the backbone after some epochs; prints, stores and draws the result.
 
-        Nothing is measured again where the last row is of the same weights.
+        Nothing is measured again if the last row belongs to the same weights.
 
         Args:
-          target: the backbone so far.
-          epoch: how many epochs it was trained.
+          target: the backbone in its current state.
+          epoch: the number of epochs it was trained for.
 
         Raises:
-          Stopped: when that was asked for.
+          Stopped: when a stop was requested.
           InputError: at an unreadable image, unless those are left out.
         """
         rows = [row for row in self.record['rows'] if row['epoch'] <= epoch]
@@ -112,7 +112,7 @@ class LeakCurve:
         attack = attacks.get('bn-distance' if images.layers else 'norm')
         fit = labelled.fit_half(images.identities, member, self.seed)
         trial = trials.run_attack(attack, Labelled.of(images, member), fit, self.seed)
-        if trial is None:  # of layers and people there are enough
+        if trial is None:  # there are enough layers and people
             raise ValueError(f'{attack.name} cannot be run on {target.name}')
         others = measurements.select(images, ~member)
         return {
@@ -137,20 +137,20 @@ def audits(
     held_out: Faces | None,
     out: pathlib.Path,
 ) -> dict[int, Callable[[Target], None]]:
-    """Returns what measures the leak after which epoch of a training; nothing where it is not asked for.
+    """Returns the measurement of the leak for each epoch at which it is due; {} if not requested.
 
     Epochs are 0, every `audit_every` and the last.
 
     Args:
-      asked: of the training program.
+      asked: the options of the training program.
       how: the recipe.
       members: all training images.
       held_out: people held out of them.
-      out: where the training is written.
+      out: the folder of the training.
 
     Raises:
-      InputError: of 'audit_nonmembers' or 'holdout', for too few people, and for some who are trained
-        on.
+      InputError: of 'audit_nonmembers' or 'holdout', for too few people, and for people in the
+        training set.
     """
     if not asked.audit_every:
         return {}
@@ -177,7 +177,7 @@ def audits(
 
 
 def sentence(row: dict[str, Any]) -> str:
-    """Returns what a row says.
+    """Returns a row in words.
 
     >>> row = {'epoch': 3, 'attack': 'norm', 'auc': 0.7, 'auc_ci95': [0.6, 0.8]}
     >>> sentence(row | {'verification': {'accuracy': 0.83, 'accuracy_ci95': [0.8, 0.86]}})
@@ -194,7 +194,7 @@ def sentence(row: dict[str, Any]) -> str:
 
 
 def _some(faces, people, seed):
-    """The images of as many people, drawn by the seed; all where there are no more."""
+    """The images of that many people, drawn by the seed; of all if there are no more."""
     names = sorted(set(faces.identities))
     order = rng.numpy_generator(seed, 'audited members').permutation(len(names))[:people]
     chosen = {names[position] for position in order}

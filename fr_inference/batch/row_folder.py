@@ -1,4 +1,4 @@
-"""What a batch keeps of a row on disk: its folder, which options it belongs to, and how it ended.
+"""The folder of a row: the options that its results belong to, and how its audit ended.
 
 The audit itself writes its results, and the state of an interrupted audit, into the same folder.
 """
@@ -23,16 +23,16 @@ JOB, ERROR = 'job.json', 'error.txt'
 _AUDIT = 'audit_sha256'
 _SCHEMA = 2
 _MAX_BYTES = 64 << 20
-# Removed before a folder is used for other options.
+# Files that are removed before a folder is used for other options.
 _FILES = (*auditing.FILES, ERROR, JOB)
 _FOLDERS = ('search', 'shadow', 'reconstructions')
 
 
 def describe(row: Row) -> dict[str, Any]:
-    """Returns what a row's result belongs to: its options, and the contents of what they name.
+    """Returns what a row's result depends on: its options, and the contents of the files they name.
 
-    Backbones and generators are read whole. For a collection of faces the list counts, with size and
-    modification time of every file.
+    Backbones and generators are hashed completely. For faces, the list of files counts, with their
+    sizes and modification times.
 
     Raises:
       InputError: when the faces cannot be listed.
@@ -49,14 +49,14 @@ def describe(row: Row) -> dict[str, Any]:
                 contents[name] = found if isinstance(value, tuple) else found[0]
             elif value and known.names == 'FACES':
                 contents[name] = _listing(value, name, row)
-            elif value and name == 'pseudonyms':  # another key names people otherwise
+            elif value and name == 'pseudonyms':  # with another key, people have other names
                 contents[name] = pseudonyms.of('', pseudonyms.read_key(value))
     run = {'schema': _SCHEMA, 'values': values, 'contents': contents}
-    return json.loads(json.dumps(run))  # as it will be read again
+    return json.loads(json.dumps(run))  # in the form in which it will be read back
 
 
 def finished(folder: pathlib.Path, row: Row) -> dict[str, Any] | None:
-    """Returns the record of a finished audit of these options; None where there is no whole one."""
+    """Returns the record of a finished audit with these options; None if there is no intact one."""
     held, run = _read(folder / JOB), describe(row)
     if held is None or held.get('status') != 'done' or not _same(held, run):
         return None
@@ -69,13 +69,13 @@ def finished(folder: pathlib.Path, row: Row) -> dict[str, Any] | None:
 
 
 def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
-    """Prepares the folder for a row: keeps the state of the same options, removes that of others.
+    """Prepares the folder of a row: keeps a state with the same options, removes any other.
 
     Returns:
       The row's description, for `close`.
 
     Raises:
-      InputError: when the folder cannot be written to, or holds files that no batch has written.
+      InputError: when the folder cannot be written to, or holds files not written by a batch.
     """
     run = describe(row)
     folders.make_here(folder, 'out')
@@ -102,12 +102,12 @@ def claim(folder: pathlib.Path, row: Row) -> dict[str, Any]:
 
 @runs.first_only
 def close(folder: pathlib.Path, run: dict[str, Any]) -> None:
-    """Marks the row as done, after all its results were written (by process 0)."""
+    """Marks the row as done after all its results were written (by process 0)."""
     _write(folder, {**run, _AUDIT: files.sha256(folder / 'audit.json')}, 'done')
 
 
 def fail(folder: pathlib.Path, trace: str) -> None:
-    """Keeps the traceback of a bug; the row stays open and is tried again."""
+    """Stores the traceback of a bug; the row stays open and will be retried."""
     files.write_text(folder / ERROR, trace, errors='backslashreplace')
 
 
@@ -116,7 +116,7 @@ def _same(held, run):
 
 
 def _read(path):
-    """A damaged file counts as absent, and the row is done again."""
+    """Reads the file of the row; a damaged one counts as absent, so that the row is done again."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return None
@@ -149,7 +149,7 @@ def _content(source, name, kind):
 
 @functools.lru_cache(maxsize=4096)
 def _digest(path, _stamp):
-    """Rows share evaluators and generators; each is read once."""
+    """Cached, because rows share evaluators and generators."""
     return files.sha256(path)
 
 
@@ -165,6 +165,6 @@ def _listing(source, name, row):
 def _stamp(path):
     try:
         status = os.stat(path)
-    except (OSError, ValueError):  # a drawn image, or a missing one, which its reader reports
+    except (OSError, ValueError):  # a drawn image, or a missing one, which the reader will report
         return ''
     return f'{status.st_size} {status.st_mtime_ns}'

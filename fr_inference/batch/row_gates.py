@@ -1,4 +1,4 @@
-"""Gates that no row of a batch can answer are found before the first row is audited."""
+"""Finds gates that no row of a batch can answer, before the first row is audited."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,24 @@ from fr_inference.report.gate import Gate
 
 
 def check(rows: Sequence[Row], gates: Sequence[Gate]) -> None:
-    """Checks the gates where all rows have the same faces, seed and attacks.
+    """Checks the gates if all rows have the same faces, seed and attacks.
 
-    Otherwise each row is checked before it is measured, and fails alone. So does each row whose faces
-    cannot be opened, or whose backbone lacks what a gate needs.
+    Otherwise each row is checked before it is measured, and fails by itself. So does a row whose
+    faces cannot be opened, or whose backbone lacks something that a gate needs.
 
     Args:
-      rows: of the table.
+      rows: the rows of the table.
       gates: of `gate.parse`.
 
     Raises:
-      InputError: for a gate that would say nothing of any row.
+      InputError: for a gate that no row can answer.
     """
     if gates and len({_asked(row) for row in rows}) == 1:
         runs.by_first(lambda: _check(rows[0], gates))
 
 
 def _asked(row):
-    """All that an answer depends on, but for the backbone."""
+    """Everything that an answer depends on, except the backbone."""
     inputs, settings = row.inputs, row.settings
     faces = (inputs.members, inputs.nonmembers, inputs.identity_key, inputs.data_dir)
     return faces, settings.seed, settings.attacks, *_given(row)
@@ -47,5 +47,5 @@ def _check(row, gates):
             for side in ('members', 'nonmembers')
         }
     except errors.InputError:
-        return  # each row says it, and is listed as failed
+        return  # each row reports it and is listed as failed
     gate_needs.check(gates, row.settings, given=_given(row), faces=faces)

@@ -23,9 +23,9 @@ _BAR = 'audits'
 
 
 class Batch:
-    """The rows, the outcome of each, and the page that shows it.
+    """The rows, their outcomes, and the page that shows them.
 
-    Everything that threads share is changed under one lock, and every change is written at once.
+    Shared state is changed under one lock, and every change is written immediately.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Batch:
         self._lock = threading.Lock()
 
     def run(self, *, per_device: bool = False) -> list[Entry]:
-        """Audits every row that is not done yet; returns the outcome of each.
+        """Audits every unfinished row; returns the outcome of each.
 
         Args:
           per_device: one row on each device at a time, instead of one after the other on all.
 
         Raises:
-          InputError: before anything is done, for a gate that no row can answer, and for a key of
-            pseudonyms among the results.
+          InputError: before any work, for a gate that no row can answer, and for a key of
+            pseudonyms inside the results.
         """
         if per_device and processes.count() > 1:
             raise errors.InputError(
@@ -78,11 +78,11 @@ class Batch:
         return self.entries
 
     def _kept(self, number):
-        """Whether nothing is left to do for a row: it is done already, or its faces are missing."""
+        """Whether a row needs no audit: it is done already, or its faces are missing."""
 
         def look(row, folder):
             record = runs.by_first(lambda: row_folder.finished(folder, row))
-            return record and _done(row, record)  # None: it is to be audited
+            return record and _done(row, record)  # None: it has to be audited
 
         entry = self._guarded(number, look)
         if entry is not None:
@@ -121,7 +121,7 @@ class Batch:
             self._publish()
 
     def _guarded(self, number: int, work: Callable) -> Entry | None:
-        """Does a row's work; an error in it fails this row only."""
+        """Runs the work of a row; an error fails only this row."""
         row = self.rows[number]
         folder = self.out / row.name
         hidden = row.inputs.pseudonyms is not None
@@ -130,20 +130,21 @@ class Batch:
         except processes.Stopped:
             raise
         except errors.InputError as error:
-            # A library's argument that is set is a flag here; other values are columns of the table.
+            # Errors name arguments of the library: here, switches are flags and other values
+            # columns of the table.
             status, message = 'failed', re.sub(r'\b(\w+)=True\b', r'--\1', str(error))
         # Broad on purpose, and nowhere else: a bug that one row exposes must not lose hours of work on
         # the other rows. It is recorded as a bug, with its traceback, and decides the exit code.
         except Exception as error:
             if processes.count() > 1:
-                raise  # the other processes wait for this one: all end, and are started again
+                raise  # the other processes wait for this one, so all end and must be started again
             status, message = 'bug', f'{type(error).__name__}: {error}'
-            with contextlib.suppress(OSError):  # a full disk may have been the reason
+            with contextlib.suppress(OSError):  # a full disk may be the reason
                 row_folder.fail(folder, _places(error) if hidden else traceback.format_exc())
         message = errors.shown(' '.join(message.split()))[:1000]
         if hidden:  # an error of opening faces names people
             bars.say(f'{row.name}: {message}')
-            message = 'see what the batch said when it ran: an error may name people'
+            message = 'see the output of the batch (an error may name people, so it is not stored)'
         return Entry(name=row.name, target=row.inputs.target, status=status, error=message)
 
     def _on_each_device(self, pending):
@@ -164,7 +165,9 @@ class Batch:
                 for future in [pool.submit(audit, number) for number in pending]:
                     future.result()
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)  # after a signal no row begins
+                pool.shutdown(
+                    wait=False, cancel_futures=True
+                )  # after a signal no further row begins
 
     def _progress(self, number):
         label = _label(number, self.rows[number].name)
@@ -175,7 +178,7 @@ class Batch:
         return shown
 
     def _settle(self, number, entry, remark=''):
-        """Keeps the outcome of a row, and says it in a line."""
+        """Stores the outcome of a row and prints it in one line."""
         with self._lock:
             self.entries[number] = entry
             over = sum(entry.status not in ('waiting', 'running') for entry in self.entries)
@@ -192,7 +195,7 @@ class Batch:
 
 
 def _places(error):
-    """The places of a traceback, without the text of the error."""
+    """The locations of a traceback, without the text of the error."""
     return ''.join([*traceback.format_tb(error.__traceback__), type(error).__name__])
 
 
@@ -201,5 +204,5 @@ def _done(row, record):
 
 
 def _label(number, name):
-    """Begins the labels of a row's bars; no other row's labels begin so."""
+    """The unique prefix of the labels of a row's bars."""
     return f'{number + 1} {name[:24]}: '

@@ -1,4 +1,4 @@
-"""One audit from its options to its files; `audit`, `invert` and each row of a batch are such."""
+"""One audit, from its options to its files: for `audit`, `invert` and each row of a batch."""
 
 import functools
 import pathlib
@@ -28,17 +28,17 @@ def run(
 ) -> auditing.Audit:
     """Opens the inputs, audits, and writes the results and the state of an interrupted audit.
 
-    Whether the data can answer the gates is checked before anything is measured; `judge` then holds the
-    result to them.
+    Checks before anything is measured whether the data can answer the gates; `judge` then applies
+    them to the result.
 
     Args:
       inputs: backbones, faces and generator.
       settings: how the audit is done.
       search: how the generator is searched; None without one.
-      output: where the results are written.
-      command: for the record.
-      membership: whether the figures of membership inference are wanted.
-      gates: that the audit will be held to.
+      output: where to write the results.
+      command: the command to record.
+      membership: whether to report membership inference.
+      gates: the gates of the audit.
       progress: called as progress(label, done, total).
 
     Raises:
@@ -86,7 +86,7 @@ def run(
 
 
 def printed(result: auditing.Audit, output: config.Output) -> str:
-    """Returns what is printed: the verdict, the answer on a collection, and where the report is."""
+    """Returns the text to print: the verdict, the answer on a collection, and the path of the report."""
     page = 'report.html'
     stored = addresses.is_address(output.out)
     where = addresses.joined(output.out, page) if stored else pathlib.Path(output.out) / page
@@ -95,12 +95,12 @@ def printed(result: auditing.Audit, output: config.Output) -> str:
 
 
 def judge(gates: Sequence[Gate], record: Mapping[str, Any], name: str = '') -> None:
-    """Holds a finished audit to its gates; says on stderr what must be said of gates that it passed.
+    """Checks a finished audit against its gates; prints warnings on passed gates to stderr.
 
     Args:
       gates: of `gate.parse`.
       record: its `audit.json`.
-      name: of the audit, where there are several.
+      name: the name of the audit, if there are several.
 
     Raises:
       GateCrossed: see `gating.check`.

@@ -1,4 +1,4 @@
-"""The table of a batch: one audit a row, its options in columns named as their flags."""
+"""The table of a batch: one audit per row, with its options in columns named like their flags."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from fr_inference import addresses, config, declaring, errors, local_copies, tab
 from fr_inference.declaring import Config
 from fr_inference.report import batch_page
 
-SCORES = 'scores'  # folder beside the rows' folders: measurements that the rows share
+SCORES = 'scores'  # folder beside the rows' folders, for measurements that the rows share
 KINDS: tuple[type[Config], ...] = (
     *(config.Inputs, config.Settings, config.Search),
     config.Report,
@@ -24,12 +24,12 @@ _REQUIRED = [
     for name, kind in _OPTIONS.items()
     if declaring.is_required(declaring.options_of(kind)[name][0])
 ]
-# Options that mean something only where a generator is searched.
+# Options that apply only when a generator is searched.
 _OF_SEARCH = ('evaluator', 'second_evaluator', 'strangers', *declaring.flags_of(config.Search))
 _FILE_TYPES = ('.pth', '.pt', '.ckpt', '.safetensors', '.onnx', '.pkl')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,99}')
 _RESERVED = (*batch_page.FILES, SCORES)
-_SHOWN = 20  # of the errors of one table
+_SHOWN = 20  # number of a table's errors to show
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Row:
       inputs: backbones, faces and generator.
       settings: how the audit is done.
       search: how the generator is searched; None without one.
-      report: what its report shows.
+      report: the options of its report.
     """
 
     name: str
@@ -61,13 +61,13 @@ def read(path: str, given: Mapping[str, Any]) -> list[Row]:
     """Reads a table of audits.
 
     Args:
-      path: a CSV file. A relative path in it is relative to its folder where that exists, else to the
-        current one.
-      given: options that hold for every row, unless a cell says otherwise.
+      path: a CSV file. A relative path in it is resolved from its folder if that exists, else from
+        the current folder.
+      given: options for every row, unless a cell overrides them.
 
     Raises:
-      InputError: one line that lists everything that is wrong with the table itself. Errors in the
-        files that it names are found when they are opened.
+      InputError: one line that lists all errors in the table itself. Errors in files that it names
+        are found when they are opened.
     """
     config.Settings(**_of(config.Settings, given))
     try:
@@ -80,7 +80,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[Row]:
         raise errors.InputError(
             'targets',
             f'the columns {",".join(columns)[:200]!r} without {",".join(missing)}',
-            hint='add them, or give a flag that holds for all rows',
+            hint='add them, or give a flag for all rows',
             inside=path,
         )
     if unknown:
@@ -91,7 +91,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[Row]:
             inside=path,
         )
     if not lines:
-        raise errors.InputError('targets', 'no rows', 'one audit a line', inside=path)
+        raise errors.InputError('targets', 'no rows', 'one audit per line', inside=path)
     found, wrong = _rows(path, lines, given)
     if wrong:
         more = f'; and {len(wrong) - _SHOWN} more lines' if len(wrong) > _SHOWN else ''
@@ -101,7 +101,7 @@ def read(path: str, given: Mapping[str, Any]) -> list[Row]:
 
 
 def _rows(path, lines, given) -> tuple[list[Row], list[str]]:
-    """Returns the rows, and a line for each that is wrong."""
+    """Returns the rows, and an error line for each bad one."""
     stored = addresses.is_address(path)
     folder = addresses.parent(path) if stored else pathlib.Path(path).parent
     found, wrong = [], []
@@ -113,7 +113,7 @@ def _rows(path, lines, given) -> tuple[list[Row], list[str]]:
             if first != line:
                 raise errors.InputError(
                     'name',
-                    f'{row.name!r}, which line {first} has as well',
+                    f'{row.name!r}, which is also the name in line {first}',
                     hint='give each row its own in a column name',
                 )
             found.append(row)
@@ -158,17 +158,17 @@ def _value(column, cell, folder):
             return declaring.parse(kind, column, cell if known else beside)
         cell = tables.as_found(folder, cell)
         beside = folder / cell
-        # The same from whatever folder the batch is started.
+        # The same path from whatever folder the batch is started.
         cell = os.path.abspath(beside) if os.path.exists(beside) else cell
     return declaring.parse(kind, column, cell)
 
 
 def _check_used(rows: Sequence[Row], given: Mapping[str, Any]) -> None:
-    """An option that holds for all rows must mean something in one of them."""
+    """Checks that each option for all rows applies to at least one of them."""
     unused = [name for name in _OF_SEARCH if name in given]
     if unused and not any(row.search for row in rows):
         raise errors.InputError(
-            unused[0], 'no row with a generator', 'a generator, or no option of its search'
+            unused[0], 'no row with a generator', 'a generator, or no search options'
         )
 
 
@@ -187,7 +187,7 @@ def _name(name):
 
 
 def _default_name(target):
-    """Depends on the row only: rows that are added later do not rename finished ones."""
+    """A name that depends only on the row, so that added rows do not rename finished ones."""
     path = pathlib.Path(target)
     name = path.stem if path.suffix.lower() in _FILE_TYPES else path.name
     return re.sub(r'[^A-Za-z0-9._-]+', '_', name).lstrip('._-')[:100] or 'target'

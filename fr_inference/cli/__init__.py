@@ -1,1 +1,1 @@
-"""The command line: flags made of config classes, exit codes, progress bars, several processes."""
+"""The command line: flags from config classes, exit codes, progress bars, several processes."""

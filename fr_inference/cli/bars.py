@@ -14,17 +14,17 @@ def progress(label: str, done: int, total: int, *, keep: bool = True, **metrics:
     """Draws one progress bar per label; pass it as `progress=` to the library.
 
     Args:
-      label: stands before the bar; threads that work at the same time must use different ones.
+      label: shown before the bar; threads that work at the same time must use different labels.
       done: of `total`.
-      total: the bar ends when it is reached.
+      total: the number at which the bar ends.
       keep: whether the bar then stays on the screen.
-      **metrics: stand behind it.
+      **metrics: shown after the bar.
     """
     if not processes.is_first():
         return
     bar = _BARS.get(label)
     if bar is None:
-        seen = sys.stderr.isatty()  # a log gets few lines, and no movements of the cursor
+        seen = sys.stderr.isatty()  # a log gets few lines and no cursor movements
         bar = _BARS[label] = tqdm.tqdm(
             total=total,
             desc=label,
@@ -46,7 +46,7 @@ def progress(label: str, done: int, total: int, *, keep: bool = True, **metrics:
 
 
 def drop(prefix: str) -> None:
-    """Removes the bars of abandoned work, whose labels begin with `prefix`."""
+    """Removes the bars whose labels begin with `prefix`, after their work was abandoned."""
     for label in [label for label in _BARS if label.startswith(prefix)]:
         bar = _BARS.pop(label)
         bar.leave = False

@@ -1,7 +1,7 @@
-"""Compiled programs are kept: the second run of a program with the same networks compiles nothing.
+"""Keeps compiled programs, so that the second run of a program with the same networks compiles nothing.
 
-JAX's persistent compilation cache, in the user's cache folder. What it holds is executed: nobody else
-may write there.
+Uses JAX's persistent compilation cache in the user's cache folder. Its contents are executed, so
+nobody else may have write access.
 """
 
 import functools
@@ -19,7 +19,7 @@ import jax
 from fr_inference import files
 from fr_inference.cli import bars
 
-_LONG_SECONDS = 20.0  # of one compilation, after which a line says so
+_LONG_SECONDS = 20.0  # seconds of a compilation after which a line is printed
 _COMPILING = '/jax/core/compile/backend_compile_duration'  # begun: a scalar; ended: a duration
 _MOST_BYTES = 4 << 30
 _LEAST = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
@@ -29,8 +29,8 @@ def keep() -> pathlib.Path | None:
     """Turns the cache on, unless JAX's own settings say otherwise.
 
     Returns:
-      The folder; None where the settings name one or turn it off, or where no private folder can be
-      had.
+      The folder; None if JAX's settings name one or turn the cache off, or if there is no private
+      folder.
     """
     known = jax.config.values
     if known['jax_compilation_cache_dir'] or not known['jax_enable_compilation_cache']:
@@ -39,27 +39,31 @@ def keep() -> pathlib.Path | None:
     try:
         ours = (folder.parent.parent, folder.parent, folder)
         ours[0].parent.mkdir(parents=True, exist_ok=True)
-        for path in ours:  # with `parents` a lax umask would let the group write to those above
+        for path in (
+            ours
+        ):  # with `parents`, a lax umask would give the group write access to the folders above
             path.mkdir(mode=0o700, exist_ok=True)
         if not _private(folder):
             return None
         _prune(folder)
-    except OSError:  # no home, a full or read-only disk: everything works without
+    except OSError:  # no home, or a full or read-only disk: everything works without the cache
         return None
     jax.config.update('jax_compilation_cache_dir', str(folder))
     if _LEAST not in os.environ:
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)  # small ones are many
+        jax.config.update(
+            'jax_persistent_cache_min_compile_time_secs', 0
+        )  # small programs are numerous
     return folder
 
 
 @functools.cache
 def announce() -> None:
-    """Has one line said, once in a process, while a compilation takes long."""
+    """Prints one line, once per process, while a compilation takes long."""
     jax.monitoring.register_scalar_listener(_begun)
     jax.monitoring.register_event_duration_secs_listener(_ended)
 
 
-_WAITING: dict[int, threading.Timer] = {}  # of the threads that compile
+_WAITING: dict[int, threading.Timer] = {}  # per compiling thread
 _SAID = threading.Event()
 
 
@@ -85,17 +89,17 @@ def _said():
     known = jax.config.values
     folder = known['jax_enable_compilation_cache'] and known['jax_compilation_cache_dir']
     later = f'kept in {folder}: the next start takes seconds' if folder else 'not kept'
-    return f'compiling for more than {_LONG_SECONDS:g} s, minutes for large networks; {later}'
+    return f'compiling for more than {_LONG_SECONDS:g} s; large networks take minutes; {later}'
 
 
 def place() -> pathlib.Path:
-    """Returns the folder: one for each kind of processor, because homes are shared among machines."""
+    """Returns the folder, one for each kind of processor because machines may share a home folder."""
     kind = f'{platform.machine()}-{hashlib.sha256(_processor().encode()).hexdigest()[:12]}'
     return files.user_cache() / 'compiled' / kind
 
 
 def _processor():
-    """What code for this processor depends on."""
+    """The properties of this processor that compiled code depends on."""
     try:
         lines = pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:
@@ -104,7 +108,7 @@ def _processor():
 
 
 def _private(folder):
-    """Whether it is ours, and nobody else may write in it or in what we made above it."""
+    """Whether the folder is ours, and nobody else may write to it or to our folders above it."""
     for path in (folder, folder.parent, folder.parent.parent):
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or not files.is_ours(found):

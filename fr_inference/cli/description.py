@@ -1,4 +1,4 @@
-"""What a backbone or a generator was recognised as, and how a backbone is fed, in lines."""
+"""Descriptions of a backbone or generator as it was recognised, with the backbone's input, in lines."""
 
 import os
 
@@ -13,24 +13,25 @@ _MIRRORED = {'none': 'not used', 'add': 'added', 'concat': 'concatenated'}
 
 
 def line(target: Target) -> str:
-    """Returns name, architecture and input convention, and how each part of that is known."""
+    """Returns name, architecture and input convention, and how each part of the convention is known."""
     return f'{target.name}: {target.architecture}, input {_input(target)}'
 
 
 def trained(target: Target, out: str | os.PathLike, images: int) -> str:
-    """Returns where a trained backbone was written, and what a private training guarantees."""
+    """Returns where a trained backbone was written, and the guarantee of a private training."""
     text = f'{errors.called(str(out))}: {target.architecture}, {images} training images'
     if not (privacy := privacy_words.sentences(target.recipe, ())):
         return text
     return (
-        f'{text}\n{privacy} It covers the backbone alone: publish neither members.csv nor state/.'
+        f'{text}\n{privacy} The guarantee covers only the backbone: do not publish members.csv or '
+        'state/.'
     )
 
 
 def lines(target: Target | Trained) -> list[str]:
     """Returns architecture, size, BatchNorm layers, input, notes and digest, one line each.
 
-    Of a generator: architecture, notes and digest.
+    For a generator: architecture, notes and digest.
     """
     if isinstance(target, Trained):
         size = target.module.resolution

@@ -1,4 +1,4 @@
-"""The folder for the results, made and tried before the work begins."""
+"""The folder for the results, created and tested before the work begins."""
 
 import os
 import pathlib
@@ -11,18 +11,18 @@ from fr_inference import addresses, errors, mirrored, runs
 
 
 def make(path: str | os.PathLike, field: str, files: Iterable[str] = ()) -> pathlib.Path:
-    """Makes the folder for the results. Process 0 does it, and all processes see an error.
+    """Creates the folder for the results. Process 0 does it; an error is raised in all processes.
 
     Args:
       path: the folder, or an address.
-      field: how errors call it.
-      files: names of what will be written there.
+      field: its name in errors.
+      files: names of the files that will be written there.
 
     Returns:
-      The folder; of an address the one on this machine that stands for it (`mirrored`).
+      The folder; for an address, the local folder that stands for it (`mirrored`).
 
     Raises:
-      InputError: when it cannot be made or written to, or another run writes to the address.
+      InputError: when it cannot be created or written to, or another run writes to the address.
     """
 
     def made():
@@ -49,14 +49,16 @@ def try_address(address: str, field: str) -> None:
 def make_here(path: pathlib.Path, field: str, files: Iterable[str] = ()) -> None:
     """`make` in this process only."""
     other, whole = 'choose another folder', os.path.abspath(path)
-    if re.match('[A-Za-z][A-Za-z0-9+.-]+:/', str(path)):  # an address that became a path
+    if re.match(
+        '[A-Za-z][A-Za-z0-9+.-]+:/', str(path)
+    ):  # looks like an address that was turned into a path
         raise errors.InputError(field, path, 'a folder of this machine', other)
     if whole != whole.encode(errors='replace').decode():  # Orbax needs it
         raise errors.InputError(field, path, 'a UTF-8 name', other)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        found = f'{path}, which cannot be made: {error.strerror}'
+        found = f'{path}, which cannot be created: {error.strerror}'
         raise errors.InputError(field, found, hint=other) from error
     try:
         with tempfile.TemporaryFile(dir=path):

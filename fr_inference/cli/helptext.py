@@ -1,4 +1,4 @@
-"""The text of `--help`, flags by what they are for, and of `--helpshort`, the most used ones."""
+"""The text of `--help`, with all flags by purpose, and of `--helpshort`, with the most used ones."""
 
 import textwrap
 import typing
@@ -10,8 +10,8 @@ from fr_inference.program_config import Machine
 
 WIDTH = 100
 OF_SEVERAL = [name for name in declaring.flags_of(Machine) if name != 'verbosity']
-_LEFT = 30  # columns of a flag and its kind of value
-_MOST_CHOICES = 8  # in the short text
+_LEFT = 30  # columns for a flag and its kind of value
+_MOST_CHOICES = 8  # the same in the short text
 
 
 def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
@@ -20,7 +20,7 @@ def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
     Args:
       doc: what it does, and how to call it.
       flags: of the program.
-      shared: whether it shows the flags of several processes.
+      shared: whether to show the flags of several processes.
     """
     lines = _head(doc, flags, flags.options)
     for group, title in config.GROUPS.items():
@@ -34,7 +34,7 @@ def text(doc: str, flags: Flags, *, shared: bool = True) -> str:
         for name in sorted(names, key=lambda name: name not in flags.required):
             lines += _flag(name, flags)
     return '\n'.join(
-        [*lines, *_columns('  --flagfile=FILE', 'Read flags from a file, one a line.')]
+        [*lines, *_columns('  --flagfile=FILE', 'Read flags from a file, one per line.')]
     )
 
 
@@ -44,18 +44,18 @@ def short(doc: str, flags: Flags, often: Sequence[str]) -> str:
     Args:
       doc: what it does, and how to call it.
       flags: of the program.
-      often: the flags besides the required ones, in this order.
+      often: the flags to show besides the required ones, in this order.
     """
     shown = [*flags.required, *(name for name in often if name not in flags.required)]
     lines = [*_head(doc, flags, shown), '', 'Most used flags']
     for name in shown:
         lines += _flag(name, flags, brief=True)
     more = len(flags.options) - len(shown)
-    return '\n'.join([*lines, '', f'{more} more flags, by what they are for: {called()} --help'])
+    return '\n'.join([*lines, '', f'{more} more flags, by purpose: {called()} --help'])
 
 
 def _head(doc, flags, names):
-    """What the program does, and what the values of some flags name."""
+    """What the program does, and the meaning of the values of some flags."""
     program = called()
     name = program.rpartition('.')[2].rpartition(' ')[2]
     lines = [doc.replace(f'python -m experiments.{name}', program).strip()]
@@ -88,7 +88,7 @@ def _spelled(kind, name, known):
 
 
 def _remarks(kind, name, default, known):
-    """Yields what stands behind the line of help: choices or range, and the default."""
+    """Yields the notes after the line of help: choices or range, and the default."""
     said = []
     choices = known.allowed()
     if choices:
@@ -105,7 +105,7 @@ def _remarks(kind, name, default, known):
 
 
 def _columns(left, right):
-    """Returns lines of two columns; a wide left one has a line of its own."""
+    """Returns lines of two columns; a wide left column gets a line of its own."""
     wrapped = textwrap.wrap(right, WIDTH - _LEFT, break_on_hyphens=False)
     if len(left) > _LEFT - 2:
         return [left, *(' ' * _LEFT + line for line in wrapped)]

@@ -11,9 +11,9 @@ from fr_inference import errors, processes
 from fr_inference.program_config import Machine
 
 EXIT_BAD_INPUT = 2
-JOIN_SECONDS = 120  # within which all processes must start
-_HEARTBEAT_SECONDS = 20  # after which a dead process is noticed
-_SHUTDOWN_SECONDS = 30  # for which a finished process waits for the others
+JOIN_SECONDS = 120  # seconds within which all processes must start
+_HEARTBEAT_SECONDS = 20  # seconds after which a dead process is noticed
+_SHUTDOWN_SECONDS = 30  # seconds that a finished process waits for the others
 
 
 def joined() -> bool:
@@ -22,12 +22,12 @@ def joined() -> bool:
 
 
 def leave_others() -> None:
-    """Returns when all processes have come here, or after half a minute."""
+    """Returns when all processes have reached this point, or after half a minute."""
     jax.distributed.shutdown()
 
 
 def join_others(machine: Machine, *, shared: bool) -> None:
-    """Connects to the other processes where there are any; only process 0 prints results afterwards.
+    """Connects to the other processes, if any; only process 0 prints results afterwards.
 
     Raises:
       InputError: for incomplete flags, and when the others cannot be reached.
@@ -52,14 +52,14 @@ def join_others(machine: Machine, *, shared: bool) -> None:
             absent[0],
             f'none beside {", ".join(name for name in given if name not in absent)}',
             f'all of {", ".join(f"--{name}" for name in given)}',
-            'or --distributed where a cluster knows them',
+            'or --distributed on a cluster that knows them',
         )
     if address is not None:
         host, _, port = address.rpartition(':')
         if not (host and port.isdecimal() and 0 < int(port) < 65536):
             raise errors.InputError('coordinator_address', repr(address), 'HOST:PORT')
         print(f'waiting for all {machine.num_processes} processes at {address}', file=sys.stderr)
-    # JAX itself ends a process that waited in vain, with a stack of C++.
+    # JAX itself would end a process that waited in vain, with a C++ stack trace.
     gave_up = threading.Timer(JOIN_SECONDS, _nobody_came, [address])
     gave_up.start()
     try:
@@ -75,8 +75,7 @@ def join_others(machine: Machine, *, shared: bool) -> None:
         raise errors.InputError(
             'distributed',
             f'no connection to the other processes: {error}',
-            hint='give --coordinator_address, --num_processes and --process_id where no cluster knows '
-            'them',
+            hint='without a cluster, give --coordinator_address, --num_processes and --process_id',
         ) from error
     finally:
         gave_up.cancel()
@@ -88,8 +87,8 @@ def join_others(machine: Machine, *, shared: bool) -> None:
 def _nobody_came(address):
     where = f' at {address}' if address else ''
     print(
-        f'--num_processes: not all of them came{where} in {JOIN_SECONDS} s; see what the others say, '
-        'and start all at once',
+        f'--num_processes: not all processes connected{where} within {JOIN_SECONDS} s; check the '
+        'output of the others, and start all at the same time',
         file=sys.stderr,
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""Flags made of config classes, and the command line that says the same as some configs."""
+"""Flags from config classes, and the command line that corresponds to given configs."""
 
 import pathlib
 import shlex
@@ -44,10 +44,10 @@ class Flags:
         """Defines the flags.
 
         Args:
-          kinds: whose options become flags.
-          required: options that this program needs although they have a default.
-          optional: options that this program does not need although they have none.
-          hidden: options that have no flag here.
+          kinds: the classes whose options become flags.
+          required: options that this program requires although they have a default.
+          optional: options that this program does not require although they have no default.
+          hidden: options without a flag in this program.
           names_program: whether another program's name and flags may follow.
         """
         self.rest: list[str] = []
@@ -55,7 +55,7 @@ class Flags:
         self._names_program = names_program
         self.options: dict[str, tuple[type[Config], Any, Option]] = {}
         self._values = flags.FlagValues()
-        if names_program:  # whose flags are not these
+        if names_program:  # its flags are parsed separately
             self._values.set_gnu_getopt(False)
         for kind in (*kinds, Machine):
             for name in declaring.flags_of(kind):
@@ -93,7 +93,7 @@ class Flags:
         return name in self.options or (self.following is not None and name in self.following)
 
     def parse(self, arguments: Sequence[str]) -> str:
-        """Reads the command line; returns which of `HELP` was asked for, '' for none.
+        """Reads the command line; returns which of `HELP` was requested, '' for none.
 
         Raises:
           InputError: one line, for whatever is wrong with it.
@@ -121,24 +121,24 @@ class Flags:
             hints = [self.options[name][2].absent for name in missing if name in self.options]
             hint = '; '.join([*filter(None, hints), '--help shows all flags'])
             raise errors.InputError(listed, 'no value', hint=hint)
-        # A shell makes this of an unset variable; without a word the audit would lack a part.
+        # An unset shell variable gives this; without an error the audit would silently lack a part.
         for name in self.options:
             if self._values[name].present and self._values[name].value in ('', ()):
-                raise errors.InputError(name, 'an empty value', 'one, or leave the flag out')
+                raise errors.InputError(name, 'an empty value', 'a value; or leave the flag out')
         return ''
 
     def _unknown(self, name):
-        """Returns the error of a flag that the program lacks; --fail-above means --fail_above."""
+        """Returns the error for an unknown flag; suggests --fail_above for --fail-above."""
         near = errors.near(name.replace('-', '_'), self.options, prefix='--')
         hint = near or '--help shows all flags'
         return errors.InputError('flags', f'{f"--{name}"!r:.80}', 'a flag of this program', hint)
 
     def follow(self, kinds: Sequence[type[Config]], hidden: Iterable[str] = ()) -> 'Flags':
-        """Reads what stands behind another program's name as its flags, none of them required.
+        """Reads the rest of the command line as flags of another program, none of them required.
 
         Args:
-          kinds: of that program.
-          hidden: options that it has no flag for.
+          kinds: the classes of that program.
+          hidden: options for which it has no flag.
 
         Raises:
           InputError: one line, for whatever is wrong with it.
@@ -178,7 +178,7 @@ class _Parser(flags.ArgumentParser):
 
 
 def called(program: str | None = None) -> str:
-    """Returns how this program, or another one, is started: from a checkout or as installed.
+    """Returns the command that starts this program or another one, from a checkout or as installed.
 
     >>> called('audit')
     'python -m experiments.audit'
@@ -189,7 +189,7 @@ def called(program: str | None = None) -> str:
 
 
 def command(*configs: Config | None, program: str | None = None) -> str:
-    """Returns the command line that says the same as some configs, for the record.
+    """Returns the command line that corresponds to the given configs, for the record.
 
     >>> from fr_inference import config
     >>> command(config.Settings(seed=3, skip_bad=True), config.Report(thumbnails=False), program='audit')

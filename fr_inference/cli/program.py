@@ -1,4 +1,4 @@
-"""What every program shares: flags, exit codes, one-line errors, several processes.
+"""Common to all programs: flags, exit codes, one-line errors, several processes.
 
 Exit codes: 0 done, 1 a bug, 2 bad input, 3 a gate not passed, 4 stopped by SIGTERM with its state saved
 (run the same command to continue).
@@ -35,8 +35,8 @@ EXIT_GATE = 3
 EXIT_STOPPED = 4
 
 _LAST_SECONDS = 3
-_ALLOCATIONS = 50_000  # between two collections of garbage
-# What is raised when another process ends.
+_ALLOCATIONS = 50_000  # allocations between two garbage collections
+# The errors that are raised when another process ends.
 _LOST = re.compile('Gloo|coordination service|NCCL', re.IGNORECASE)
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -46,16 +46,16 @@ class Program:
     """One command.
 
     Attributes:
-      main: the program; called with its flags.
-      kinds: config classes whose options are its flags.
-      required: options that it needs although they have a default.
-      optional: options that it does not need although they have none.
-      hidden: options that have no flag.
-      often: the options that people need most besides the required ones, separated by spaces: what
-        `--helpshort` shows; '' for all of them.
+      main: the function of the program; called with its flags.
+      kinds: the config classes whose options are its flags.
+      required: options that it requires although they have a default.
+      optional: options that it does not require although they have no default.
+      hidden: options without a flag.
+      often: the most used options besides the required ones, separated by spaces, which
+        `--helpshort` shows; '' for all.
       shared: whether several processes can do it together.
       names_program: whether another program's name and flags follow its own.
-      saves: whether it saves a state when SIGTERM stops it; without one it ends at once.
+      saves: whether it saves a state when SIGTERM stops it; otherwise it ends at once.
     """
 
     main: Callable[[Flags], None]
@@ -74,7 +74,7 @@ class Program:
         return sys.modules[self.main.__module__].__doc__ or ''
 
     def flags(self) -> Flags:
-        """Returns its flags, not parsed yet."""
+        """Returns its flags, unparsed."""
         return Flags(
             self.kinds,
             required=self.required,
@@ -84,9 +84,9 @@ class Program:
         )
 
     def run(self) -> None:
-        """Parses the command line and runs `main`; ends with one line and a code where it fails."""
+        """Parses the command line and runs `main`; an error ends it with one line and an exit code."""
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors='backslashreplace')  # file names of any encoding
+            sys.stdout.reconfigure(errors='backslashreplace')  # file names may have any encoding
         _collect_less()
         flags = self.flags()
         try:
@@ -100,7 +100,7 @@ class Program:
         except errors.InputError as error:
             _stop(_line(error, flags), EXIT_BAD_INPUT)
         logging.use_absl_handler()
-        # absl's own flags stay unparsed: without this a line says so before the first warning.
+        # absl's own flags stay unparsed; without this it would print a line about that.
         vars(logging)['_warn_preinit_stderr'] = False
         logging.set_verbosity(machine.verbosity)
         if sys.__stderr__ is not None:
@@ -112,9 +112,10 @@ class Program:
             _stop(*failure)
 
     def _work(self, flags: Flags) -> None:
-        """Runs `main`; no process leaves before the first has uploaded the results.
+        """Runs `main`; no process ends before process 0 has uploaded the results.
 
-        The others would wait for half a minute at their end, and their failure would end the first.
+        Otherwise the others would wait at their end for only half a minute, and their failure would
+        end process 0.
         """
         try:
             with mirrored.kept(), _profiled(flags):
@@ -125,7 +126,7 @@ class Program:
         processes.meet()
 
     def _attempt(self, flags: Flags, machine: Machine) -> tuple[str, int] | None:
-        """Runs `main`; returns (line, exit code) where it fails by anything but a bug."""
+        """Runs `main`; returns (line, exit code) for an error that is not a bug."""
         try:
             joining.join_others(machine, shared=self.shared)
             compiled.keep()
@@ -147,7 +148,7 @@ class Program:
                 raise
             if _LOST.search(str(error)):
                 return (
-                    'another process ended, see its log; run the same command to continue',
+                    'another process ended (see its log); run the same command to continue',
                     EXIT_BUG,
                 )
             traceback.print_exc()
@@ -157,7 +158,7 @@ class Program:
 
 @contextlib.contextmanager
 def _profiled(flags: Flags) -> Iterator[None]:
-    """Traces what --profile asks for, in process 0: the others do the same."""
+    """Traces as --profile asks, only in process 0, since the others do the same."""
     asked = flags.read(Profiling).profile if 'profile' in flags.options else None
     folder = None if asked is None else folders.make(asked, 'profile')
     with profiling.into(folder if processes.is_first() else None) as traced:
@@ -173,9 +174,9 @@ def _profiled(flags: Flags) -> Iterator[None]:
 
 
 def _collect_less() -> None:
-    """Saves a seventh of a short audit's time: tracing makes millions of small objects.
+    """Saves a seventh of the time of a short audit, because JAX tracing makes millions of small objects.
 
-    The collector would walk again and again over all that the imports left, which is never freed.
+    The collector would repeatedly traverse all objects of the imports, which are never freed.
     """
     if gc.get_threshold()[0] < _ALLOCATIONS:  # not yet
         gc.freeze()
@@ -191,7 +192,7 @@ def _show(text: str) -> None:
 
 
 def _line(error: errors.InputError, flags: Flags) -> str:
-    """The library speaks of arguments (`field`, `skip_bad=True`), a program of flags."""
+    """Turns arguments in the library's messages (`field`, `skip_bad=True`) into flags."""
 
     def flag(found):
         return f'--{found[1]}' if found[1] in flags else found[0]
@@ -211,18 +212,18 @@ def _stop(message: str, code: int) -> None:
 
 
 def _leave(code: int) -> None:
-    """Ends; one of several processes ends at once, because it may wait for the others forever."""
+    """Ends the program; with several processes at once, to avoid waiting for the others forever."""
     others = joined()
     stopped = code == EXIT_STOPPED and (others or _SIGNALLED.is_set())
     if stopped or (others and code != EXIT_GATE):
         sys.stdout.flush()
         sys.stderr.flush()
         if stopped and others:
-            joining.leave_others()  # all stop at the same point
+            joining.leave_others()  # all processes stop at the same point
         elif others and processes.is_first():
-            # Its end ends the others, which have something to say as well.
+            # The end of this process ends the others, which may still have something to print.
             time.sleep(_LAST_SECONDS)
-        # After a signal JAX 0.12 ends the interpreter with a segmentation fault; all is written.
+        # After a signal, JAX 0.12 ends the interpreter with a segmentation fault; all files are written.
         os._exit(code)
     sys.exit(code)
 

@@ -14,7 +14,7 @@ from fr_inference.formats.images import BadImageError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Located:
-    """The face that a picture is about.
+    """The main face of a picture.
 
     Attributes:
       landmarks: [5, 2] points (x, y) in pixels, in the order of `align.TEMPLATE`.
@@ -26,7 +26,7 @@ class Located:
 
 
 def locate(image: np.ndarray, find: Detector, where: str) -> Located:
-    """Finds the face that a picture is about: of several the one that `detector.main_face` takes.
+    """Finds the main face of a picture; with several faces, the one that `detector.main_face` selects.
 
     Args:
       image: [h, w, 3] uint8.
@@ -40,7 +40,7 @@ def locate(image: np.ndarray, find: Detector, where: str) -> Located:
     if not len(boxes):
         raise BadImageError(where, 'no face that the detector finds', 'a photograph of a face')
     chosen = detector.main_face(boxes, *image.shape[:2])
-    # Another processor rounds otherwise in the last digits.
+    # Other processors round the last digits differently.
     return Located(landmarks=np.round(landmarks[chosen], 2), faces=len(boxes))
 
 
@@ -59,7 +59,7 @@ def crop(image: np.ndarray, located: Located, where: str) -> np.ndarray:
 def aligned(faces: Faces, find: Detector) -> Faces:
     """Returns the same faces, cropped to the template when they are read.
 
-    Files and digests stay those of the photographs. Every reading looks for the face again.
+    Files and digests stay those of the photographs. Each read detects the face again.
 
     Args:
       faces: photographs.

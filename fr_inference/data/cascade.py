@@ -1,9 +1,9 @@
-"""MTCNN in NumPy: three small networks, each of which looks at what the one before let through.
+"""MTCNN in NumPy: three small networks, each of which checks the proposals of the one before.
 
 Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE
-Signal Processing Letters 2016: P-Net looks at every place of an image pyramid, R-Net drops most of what
-it proposes, O-Net finds five landmarks. Their shapes are the paper's; the weights are those that the
-package `mtcnn` brings. NumPy, not JAX: every picture has another size and would be compiled anew.
+Signal Processing Letters 2016: P-Net scans an image pyramid, R-Net rejects most of its proposals,
+O-Net finds five landmarks. The shapes are the paper's; the weights come from the package `mtcnn`.
+NumPy is used instead of JAX because every picture has a different size and would need a compilation.
 """
 
 import dataclasses
@@ -17,13 +17,16 @@ _PYRAMID = (
     0.709  # about the square root of a half: each level has half the pixels of the one before
 )
 _THRESHOLDS = (0.6, 0.7, 0.7)  # least probability of a face in P-Net, R-Net and O-Net
-_MOST = 500, 64  # boxes that R-Net and O-Net look at, the likeliest: bounds time and memory
-_MIRRORED = (1, 0, 2, 4, 3)  # left and right change places in a mirror image
-_SMALLEST, _SMALLEST_SHARE = 20, 0.05  # of a face: pixels, and share of the picture's longer side
+_MOST = 500, 64  # most likely boxes that R-Net and O-Net process: bounds time and memory
+_MIRRORED = (1, 0, 2, 4, 3)  # left and right are swapped in a mirror image
+_SMALLEST, _SMALLEST_SHARE = (
+    20,
+    0.05,
+)  # smallest face: pixels, and share of the picture's longer side
 _LONGEST = 1280  # pixels; a larger picture is averaged down, which bounds time and memory
 
 Weights = Sequence[np.ndarray]
-"""Of one network, layer by layer: kernel [h, w, in, out] or [in, out], bias, slopes of a PReLU."""
+"""The weights of one network, by layer: kernel [h, w, in, out] or [in, out], bias, PReLU slopes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,9 +71,9 @@ def detect(networks: Networks, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _landmarks(weights, picture, boxes):
     """Returns [F, 5, 2] points, counted from edges of pixels.
 
-    O-Net looks again, about the faces it found, and at their mirror images. On 24 photographs of known
-    landmarks, at six sizes each, that took the mean error from 3.2 to 2.8 % of the distance between
-    the eyes.
+    O-Net is applied again to the faces that it found and to their mirror images. On 24 photographs
+    with known landmarks, at six sizes each, this reduced the mean error from 3.2 to 2.8 % of the
+    distance between the eyes.
     """
     if not len(boxes):
         return np.zeros((0, 5, 2))
@@ -102,14 +105,14 @@ def _proposed(weights, picture):
 
 
 def _kept(boxes, probability, moved, threshold):
-    """Returns the boxes above the threshold, moved by shares of their size, one at most."""
+    """Returns the boxes above the threshold, moved by at most their own size."""
     size = np.tile(boxes[:, 2:4] - boxes[:, :2], 2)
     found = np.column_stack([boxes[:, :4] + np.clip(moved, -1, 1) * size, probability])
     return found[probability > threshold]
 
 
 def _apart(boxes, most, smaller=False):
-    """Returns the positions of boxes that no likelier one covers, the likeliest first.
+    """Returns the positions of boxes that no more likely one covers, the most likely first.
 
     Args:
       boxes: [n, 5].
@@ -198,7 +201,7 @@ def _layer(x, weights):
 
 
 def _pool(x, side):
-    """The largest of each side x side, 2 apart; windows may end outside, as in Caffe."""
+    """Max pooling over side x side with stride 2; windows may end outside, as in Caffe."""
     rows, columns = (-(-(length - side) // 2) * 2 + side for length in x.shape[1:3])
     room = ((0, 0), (0, rows - x.shape[1]), (0, columns - x.shape[2]), (0, 0))
     x = np.pad(x, room, constant_values=-np.inf)
@@ -210,10 +213,10 @@ def _pool(x, side):
 
 
 def _flat(x):
-    """Column by column: the networks come from a framework that has them so."""
+    """Flattens column by column, as in the framework that the networks come from."""
     return x.transpose(0, 2, 1, 3).reshape(len(x), -1)
 
 
 def _probability(scores):
-    """That of the second class, by softmax over two."""
+    """The probability of the second class, by softmax over two."""
     return 1 / (1 + np.exp(np.clip(scores[..., 0] - scores[..., 1], -80, 80)))

@@ -1,4 +1,4 @@
-"""Finds faces and five landmarks in photographs, by a detector that needs no download at run time."""
+"""Finds faces and five landmarks in photographs, with a detector that needs no download at run time."""
 
 import functools
 import hashlib
@@ -13,7 +13,7 @@ from fr_inference import errors
 from fr_inference.data import cascade
 
 _PACKAGE = 'mtcnn'
-# The weights of mtcnn 1.0.0. They are pickles: nothing is read whose content is not known.
+# The weights of mtcnn 1.0.0. They are pickles, so only files with known digests are read.
 _WEIGHTS = {
     'pnet.lz4': 'ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5',
     'rnet.lz4': 'cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee',
@@ -23,11 +23,11 @@ _INSTALL = "pip install 'fr_inference[align]'"
 
 
 class Detector(Protocol):
-    """Finds the faces in a picture; other processes can call it where it can be pickled.
+    """Finds the faces in a picture; can be sent to other processes if it can be pickled.
 
     Attributes:
       name: in records.
-      sha256: of its weights: what the landmarks depend on besides the picture.
+      sha256: the digest of its weights, on which the landmarks depend besides the picture.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Detector(Protocol):
 class Mtcnn:
     """The detector that comes with the extra `align`.
 
-    Nothing is loaded before the first picture, nor sent to other processes.
+    The weights are loaded at the first picture and not sent to other processes.
     """
 
     name = 'mtcnn'
@@ -59,7 +59,7 @@ def open_detector(field: str = 'align') -> Detector:
       field: of errors.
 
     Raises:
-      InputError: when the extra is not installed, or brings other weights than those that are known.
+      InputError: when the extra is not installed, or its weights are not the known ones.
     """
     try:
         _networks()
@@ -87,14 +87,14 @@ def _networks() -> cascade.Networks:
             raise errors.InputError(
                 'align', f'{path} with other content', 'that of mtcnn 1.0.0', _INSTALL
             )
-        # Of a compressed file joblib leaves readers open, which Python 3.13 complains of.
+        # joblib leaves readers of compressed files open, about which Python 3.13 warns.
         weights.append(joblib.load(io.BytesIO(lz4.frame.decompress(content))))
     proposal, refinement, output = weights
     return cascade.Networks(proposal=proposal, refinement=refinement, output=output)
 
 
 def main_face(boxes: np.ndarray, height: int, width: int) -> int:
-    """Returns the position of the face that a picture is about: large, near the middle, certain.
+    """Returns the position of the main face of a picture: large, near the middle, certain.
 
     Args:
       boxes: [F, 5] of a `Detector`, F at least 1.

@@ -14,7 +14,7 @@ from fr_inference import errors
 from fr_inference.data import lazy_names
 from fr_inference.formats.images import BadImageError as BadImageError  # what `Faces.read` raises
 
-DISTANT = 8  # threads that look at images of a store: they wait most of the time
+DISTANT = 8  # threads that read images of a store: they wait most of the time
 _TOGETHER = 16  # images of a store that are read at the same time by each
 Result = TypeVar('Result')
 
@@ -24,19 +24,19 @@ def _nothing(_index: int) -> None:
 
 
 def _not_ahead(_indices: Sequence[int]) -> None:
-    """`Faces.ahead` of a source on this machine, which answers at once."""
+    """`Faces.ahead` of a local source, which needs no reading ahead."""
 
 
 def _unchanged(_index: int) -> str:
-    """`Faces.changed` of a source that gives its images as they are."""
+    """`Faces.changed` of a source with unchanged images."""
     return ''
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Faces:
-    """A source of faces; images are read one by one, when asked for, by many threads at once.
+    """A source of faces; images are read one by one on request, by many threads at once.
 
-    Other processes can read too where `read` can be pickled: folders, `.rec` files and tfds sets.
+    Other processes can read too if `read` can be pickled: folders, `.rec` files and tfds sets.
 
     Attributes:
       name: in reports.
@@ -45,16 +45,16 @@ class Faces:
       read: index -> [h, w, 3] uint8 RGB at its own size, or at a half, a third, ... of it above 12.5
         million pixels. Raises `BadImageError`.
       digest: index -> SHA-256 (hex) of the image's content. Raises `BadImageError`.
-      encoded: index -> the image's file, byte by byte; None where it has none. `changed` was not done
-        to it. Raises `BadImageError`.
-      remarks: a line on each kind of thing that was left out or taken for something at opening.
-      ahead: indices -> reads these images together where that is faster, as those of a store; each
-        waits until it is read. Raises `InputError`, which says nothing of one image.
-      version: index -> what changes with the image's content and is known without reading it, '' where
-        nothing is.
+      encoded: index -> the bytes of the image's file, without `changed` applied; None if it has no
+        file. Raises `BadImageError`.
+      remarks: a line for each kind of thing that was left out or interpreted when the source was opened.
+      ahead: indices -> None; fetches these images together if that is faster, such as from a store,
+        and keeps each until it is read. Raises `InputError`, which is not about a single image.
+      version: index -> a text that changes with the image's content and is known without reading
+        it, or ''.
       changed: index -> what `read` does to the image besides decoding it, '' for nothing. Image and
         text together determine the pixels.
-      columns: name -> what a manifest says of each image beside path and identity, '' for nothing.
+      columns: name -> the value of a further column of a manifest for each image, '' for none.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Faces:
 
     @property
     def distant(self) -> bool:
-        """Whether reading waits for another machine, so that it pays to read ahead."""
+        """Whether reading waits for another machine, so that reading ahead pays."""
         return self.ahead is not _not_ahead
 
     def __len__(self) -> int:

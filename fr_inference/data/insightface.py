@@ -118,7 +118,7 @@ def _ranges(file, first, count):
 
 
 def _labels_of_ends(file, rows, ranges):
-    """Returns the label of each image by those at the ends of its range; None where they disagree."""
+    """Returns the label of each image by those at the ends of its range; None if they disagree."""
     labels = np.full(len(rows), -1, np.int64)
     for start, stop in ranges.values():
         if start < stop:
@@ -142,10 +142,10 @@ def _disagreeing(labels, ranges):
 
 
 def _remarks(file, empty, odd):
-    """Yields what is to be said of records without an image, and of odd records of identities."""
+    """Yields remarks on records without an image and on inconsistent identity records."""
     for kind, rows in (
         ('left out, records without an image', empty),
-        ('records of identities that disagree with the images, whose own labels count', odd),
+        ('identity records that disagree with the images, whose own labels were used', odd),
     ):
         if len(rows):
             named = spellings.listed([f'record {file.keys[row]}' for row in rows])

@@ -1,4 +1,4 @@
-"""Aligns photographs: by the landmarks that a CSV lists, or by those that a detector finds."""
+"""Aligns photographs by landmarks from a CSV or from a detector."""
 
 import concurrent.futures
 import dataclasses
@@ -21,12 +21,12 @@ FOUND = 'landmarks.csv'
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written.
+    """The written images.
 
     Attributes:
       images: how many aligned images.
-      left_out: (path, reason) of each photograph that gave none.
-      several: (path, number of faces) of each photograph in which one of several faces was taken.
+      left_out: (path, reason) of each photograph without a result.
+      several: (path, number of faces) of each photograph with several faces, of which one was used.
     """
 
     images: int
@@ -38,18 +38,18 @@ class Written:
         if self.left_out:
             parts.append(f'{len(self.left_out)} photographs left out')
         if self.several:
-            parts.append(f'the main one of several faces taken in {len(self.several)}')
+            parts.append(f'{len(self.several)} with several faces, of which the main one was used')
         return ', '.join(parts)
 
 
 def align_files(options: program_config.Alignment, find: Detector | None = None) -> Written:
-    """Writes OUT/PATH.png for each photograph; without known landmarks also those that were found.
+    """Writes OUT/PATH.png for each photograph, and the landmarks if they had to be found.
 
-    The found landmarks go to OUT/landmarks.csv, in the form that is read as known landmarks.
+    Found landmarks go to OUT/landmarks.csv, in the format in which known landmarks are read.
 
     Args:
       options: what is aligned, and how.
-      find: looks for landmarks that are not known; that of the extra `align` by default.
+      find: the detector for unknown landmarks; that of the extra `align` by default.
 
     Raises:
       InputError: for a row that cannot be used, or whose file would lie outside `out` or replace the
@@ -102,7 +102,9 @@ def _by_detector(options, find):
 
     def one(index, target):
         try:
-            image = images.read_image(faces.paths[index])  # landmarks are told in its own pixels
+            image = images.read_image(
+                faces.paths[index]
+            )  # landmarks are in the pixels of the original picture
             located = aligned.locate(image, find, faces.paths[index])
             _write(target, aligned.crop(image, located, faces.paths[index]))
         except BadImageError as error:
@@ -156,7 +158,7 @@ def _unwritable(path, error):
 
 
 def _target(out, name, field, where):
-    """Returns the file to write, which lies inside `out` whatever the name."""
+    """Returns the file to write; never outside `out`, whatever the name."""
     if '\0' in name or not pathlib.Path(name).name:
         raise errors.InputError(field, f'{name[:80]!r}', 'the name of an image', inside=where)
     target = (out / name).with_suffix('.png').resolve()

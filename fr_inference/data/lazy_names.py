@@ -1,4 +1,4 @@
-"""Names that are made when asked for, so that millions of images keep only numbers in memory."""
+"""Names that are made on request, so that millions of images need only numbers in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -44,7 +44,7 @@ class Numbered(Sequence[str]):
 
 
 class Repeated(Sequence[str]):
-    """Names that repeat: each is kept once, and a number for each place.
+    """Repeated names: each is stored once, with a number for each position.
 
     >>> list(Repeated(['ann', 'bob'], np.array([1, 1, 0])))
     ['bob', 'bob', 'ann']

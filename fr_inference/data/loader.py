@@ -21,7 +21,7 @@ from fr_inference.data import workers
 from fr_inference.data.faces import DISTANT, Faces
 from fr_inference.formats.images import BadImageError, fit_image
 
-_MOST_AT_ONCE = 16  # images of one task: enough that handing it over costs nothing
+_MOST_AT_ONCE = 16  # images per task: enough to make the cost of a task negligible
 
 Decoded = list[np.ndarray | BadImageError]
 
@@ -42,7 +42,7 @@ class Batch:
 
 
 class Decoders:
-    """Threads or processes that read the images of one source; a context, which ends them.
+    """Threads or processes that read the images of one source; a context that ends them.
 
     Processes take seconds to start and each imports this package: keep them for all batches of a source.
     A program that uses them guards its main part with `if __name__ == '__main__'`.
@@ -57,7 +57,7 @@ class Decoders:
 
         Args:
           faces: the source.
-          threads: how many, used where there are no processes.
+          threads: how many, if there are no processes.
           processes: how many; threads read a source that cannot be sent to them (drawings, arrays).
 
         Raises:
@@ -66,7 +66,7 @@ class Decoders:
         errors.positive('threads', threads)
         if processes < 0:
             raise errors.InputError('processes', processes, '0 or more')
-        # Together, for what is read ahead waits where it is read.
+        # Threads only: images read ahead are kept in this process.
         reading = (faces.ahead, faces.read)
         sent = _pickled(reading) if processes else None
         self.separate = sent is not None
@@ -93,13 +93,13 @@ class Decoders:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def at_once(self, batch_size: int) -> int:
-        """Returns how many images a task should read, so that a batch keeps all of them busy."""
+        """Returns how many images a task should read, so that a batch keeps all workers busy."""
         return min(_MOST_AT_ONCE, max(1, batch_size // self.count))
 
     def submit(
         self, indices: Sequence[int], height: int, width: int
     ) -> concurrent.futures.Future[Decoded]:
-        """Starts to read; gives [height, width, 3] uint8 for each image, or why it cannot be read."""
+        """Starts reading; the result is [height, width, 3] uint8 for each image, or an error."""
         return self._pool.submit(self._task, indices, height, width)
 
 
@@ -115,7 +115,7 @@ def _decode(ahead, read, indices, height, width):
 
 
 def _pickled(reading):
-    """Returns what reads for another process; None where it cannot be sent."""
+    """Returns a reader for another process; None if it cannot be sent."""
     try:
         return pickle.dumps(reading, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -126,7 +126,7 @@ _HERE: dict[str, Any] = {}
 
 
 def _receive(sent):
-    _HERE['reading'] = pickle.loads(sent)  # it comes from the process that started this one
+    _HERE['reading'] = pickle.loads(sent)  # sent by the process that started this one
 
 
 def _decode_here(indices, height, width):
@@ -157,7 +157,7 @@ def batches(
       skip_bad: leave unreadable images out instead of stopping at them.
       skipped: receives (path, reason) of each image left out.
       threads: how many decode.
-      decoders: of these faces, used in place of threads started here; they stay open.
+      decoders: decoders of these faces to use instead of new threads; they stay open.
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.

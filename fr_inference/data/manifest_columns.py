@@ -1,4 +1,4 @@
-"""Further columns of a manifest, kept within bounds of memory: each value once, and a number a row."""
+"""Further columns of a manifest, in bounded memory: each value once, and a number per row."""
 
 import array
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ import numpy as np
 from fr_inference.data import lazy_names, spellings
 
 MOST = 100  # columns
-_MOST_VALUES = 1 << 23  # different ones, of all columns together
-_ROWS = 1 << 13  # between two looks at how many there are
+_MOST_VALUES = 1 << 23  # different values, of all columns together
+_ROWS = 1 << 13  # rows between two checks of how many there are
 
 
 class ManifestColumns:
-    """The columns that a table has beside those that make faces, row by row.
+    """The columns of a table other than path and identity, row by row.
 
     >>> columns = ManifestColumns(['camera'])
     >>> columns.add(['phone'])
@@ -40,7 +40,7 @@ class ManifestColumns:
             self._bound()
 
     def _bound(self):
-        """Forgets the values of the column with the most, such as a text of each image."""
+        """Drops the column with the most values, such as a text for each image."""
         while sum(map(len, self._values)) > _MOST_VALUES:
             most = max(self._kept, key=lambda column: len(self._values[column]))
             self._kept.remove(most)
@@ -58,7 +58,7 @@ class ManifestColumns:
 
     @property
     def remarks(self) -> list[str]:
-        """A line on those that were left out."""
+        """A line on the columns that were left out."""
         if not self._left_out:
             return []
         listed = spellings.listed(self._left_out)

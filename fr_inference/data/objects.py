@@ -1,7 +1,7 @@
-"""Faces whose images are objects of a store: read when they are needed, some at the same time.
+"""Faces whose images are objects of a store: read on request, several at the same time.
 
-An answer of a store takes long, and it gives many at once. So a reader says which images it will read
-next (`ahead`); they are read together and wait here for a moment. Nothing is kept on the disk.
+A store responds slowly but handles many requests at once. So a reader announces which images it
+will read next (`ahead`); they are read together and kept here for a moment. Nothing is kept on disk.
 """
 
 import collections
@@ -17,12 +17,12 @@ from fr_inference.data.faces import Faces
 from fr_inference.formats import images
 from fr_inference.formats.images import BadImageError
 
-_MOST_WAITING = 256 << 20  # bytes; what is read ahead and never asked for makes room
+_MOST_WAITING = 256 << 20  # bytes; images that were read ahead but never requested are dropped
 _LARGE = 4 << 20  # bytes of an image that is not read ahead
 
 
 class ObjectFolder:
-    """A folder of a store, or an object in one, as `photo_folders.read` looks at it."""
+    """A folder of a store, or an object in one, in the form that `photo_folders.read` uses."""
 
     def __init__(self, address: str, inside: Mapping[str, 'ObjectFolder'] | None = None):
         """Takes the address, and what is inside of a folder; None for an object."""
@@ -104,7 +104,7 @@ class Objects:
         )
         self._bytes = 0
         self._root = ''
-        self._listed: dict[str, Entry] | None = None  # asked for by a batch alone
+        self._listed: dict[str, Entry] | None = None  # requested by `batches` only
 
     def __getstate__(self) -> tuple[Sequence[str], str]:
         return self.paths, self.field
@@ -135,7 +135,7 @@ class Objects:
 
         Raises:
           BadImageError: for one that is absent or too long.
-          InputError: when the store cannot be asked: this says nothing of the image.
+          InputError: when the store cannot be asked; it is not an error of the image.
         """
         path = self.paths[index]
         with self._lock:
@@ -183,7 +183,7 @@ def from_addresses(
       name: in reports.
       paths: addresses of the N images.
       identities: of the N images.
-      field: of errors that say nothing of one image.
+      field: the field of errors that are not about one image.
       remarks: as in `Faces`.
     """
     paths = tuple(paths)

@@ -1,4 +1,4 @@
-"""Members and non-members must be different people and different files."""
+"""Checks that members and non-members are different people and different files."""
 
 import logging
 import os
@@ -40,8 +40,8 @@ def content_digests(
 
     Args:
       faces: the source.
-      skip_bad: go on at an unreadable image.
-      mended: receives the paths of images whose files end early, which are read all the same.
+      skip_bad: continue after an unreadable image.
+      mended: receives the paths of images whose files end early but can be read.
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
@@ -75,17 +75,17 @@ def _ends_early(content, path):
     try:
         images.decode(content, path, shrink=True)
     except BadImageError:
-        return False  # it stops the run, or is skipped, where images are used
+        return False  # it stops the run, or is skipped, when the images are used
     return True
 
 
 def remarks(faces: Faces, digests: Sequence[str], mended: Sequence[str]) -> list[str]:
-    """Returns what is to be said of the files of one source.
+    """Returns remarks on the files of one source.
 
     Args:
       faces: the source.
       digests: `content_digests` of it.
-      mended: paths, as of `content_digests`.
+      mended: the paths from `content_digests`.
     """
     first: dict[str, int] = {}
     shared = []
@@ -97,7 +97,7 @@ def remarks(faces: Faces, digests: Sequence[str], mended: Sequence[str]) -> list
         f'{kind}: {len(found)} ({spellings.listed(found)})'
         for kind, found in (
             ('equal files of two people', shared),
-            ('read as far as they go, JPEG files that end early', mended),
+            ('read up to where they end, truncated JPEG files', mended),
         )
         if found
     ]
@@ -153,14 +153,14 @@ def check_disjoint(
         raise errors.InputError(
             names[1],
             ' and '.join(found),
-            hint=f'{names[0]} and {names[1]} overlap: separate them, or go on with '
-            'allow_overlap=True, which the report will say',
+            hint=f'{names[0]} and {names[1]} overlap: separate them, or allow it with '
+            'allow_overlap=True, which the report will mention',
         )
     return [f'{names[0]} and {names[1]}: {line}' for line in found]
 
 
 def _same_people(first, second):
-    """Returns the names that mean the same person, with both spellings where they differ."""
+    """Returns the names of the same person on both sides, with both spellings if they differ."""
     here, there = (
         {spellings.key(name): name for name in sorted(set(side), reverse=True)}
         for side in (first, second)
@@ -230,7 +230,7 @@ def check_training_list(
                     name,
                     f"{len(inside)} images of the target's own list of training images "
                     f'({_listed(inside)})',
-                    hint='separate them, or go on with allow_overlap=True',
+                    hint='separate them, or allow it with allow_overlap=True',
                 )
             notes.append(
                 f"{len(inside)} images of {name} are in the target's own list of training images; "

@@ -1,4 +1,4 @@
-"""Reads verification pairs: a CSV that says which images to compare and who is on both."""
+"""Reads verification pairs: a CSV of pairs of images and whether they show the same person."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ class Pairs:
       second: [P] int positions in `faces`.
       same: [P] bool, whether both show one person.
       folds: [P] int fold numbers.
-      named: whether the identities of the faces say who is on them.
+      named: whether the identities of the faces are known.
     """
 
     faces: Faces
@@ -41,7 +41,7 @@ class Pairs:
     def twins(self, most: int) -> np.ndarray | None:
         """Returns [N, 2] positions in `faces` of the first N <= `most` pairs of one person.
 
-        None where the identities of the faces say who is on them.
+        None if the identities of the faces are known.
         """
         if self.named:
             return None
@@ -65,7 +65,7 @@ def open_pairs(
       reading: as of `sources.open_faces`.
 
     Raises:
-      InputError: that names the line of the CSV.
+      InputError: names the line of the CSV.
     """
     source = sources.open_faces(faces, reading=reading)
     root = _root(faces)
@@ -88,7 +88,7 @@ def open_pairs(
 
 
 def _root(faces):
-    """Returns the folder that names of images start from; an address as text."""
+    """Returns the base folder of image names; an address as text."""
     if addresses.is_address(faces):
         listed = addresses.suffix(faces) in ('.csv', '.tsv', '.rec')
         return addresses.parent(faces) if listed else faces

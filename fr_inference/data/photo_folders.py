@@ -1,4 +1,4 @@
-"""A folder with one sub-folder for each person: which of its files are images, and what is left out."""
+"""Lists a folder with one sub-folder per person: its images, and what is left out."""
 
 import collections
 import dataclasses
@@ -10,7 +10,7 @@ from fr_inference.data.objects import ObjectFolder
 from fr_inference.data.spellings import listed
 from fr_inference.formats import images
 
-# What systems put into folders by themselves; lower case.
+# Names of files and folders that systems create by themselves; lower case.
 _SYSTEM = frozenset(
     (
         *('@eadir', '@tmp', '#recycle', '__macosx', 'lost+found', '$recycle.bin', 'recycler'),
@@ -22,12 +22,12 @@ _MOST_SUFFIXES = 5
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What a folder holds.
+    """The contents of a folder.
 
     Attributes:
       files: the images, ordered by person and name: paths, or objects of a store.
       people: the name of the sub-folder of each.
-      remarks: a line on each kind of thing that was left out.
+      remarks: a line for each kind of thing that was left out.
     """
 
     files: list[Any]
@@ -37,7 +37,7 @@ class Listing:
 
 @dataclasses.dataclass
 class _LeftOut:
-    """What was left out, as paths below the folder."""
+    """The parts that were left out, as paths below the folder."""
 
     hidden: list[str] = dataclasses.field(default_factory=list)
     loose: list[str] = dataclasses.field(default_factory=list)
@@ -49,12 +49,12 @@ class _LeftOut:
 def read(root: pathlib.Path | ObjectFolder) -> Listing:
     """Lists a folder.
 
-    Names that begin with a dot and folders that systems make (thumbnails, waste, indices) are passed
-    over. A file counts as an image by its suffix; a link to nowhere or a folder with such a name fails
-    when it is read.
+    Names that begin with a dot and folders of the system (thumbnails, recycle bins, indices) are
+    ignored. A file counts as an image by its suffix; a broken link or a folder with such a name
+    fails when it is read.
 
     Raises:
-      InputError: for a folder that cannot be read, a person that is a link to nowhere, or no images.
+      InputError: for a folder that cannot be read, a person that is a broken link, or no images.
     """
     left = _LeftOut()
     files: list[Any] = []
@@ -65,7 +65,7 @@ def read(root: pathlib.Path | ObjectFolder) -> Listing:
             if is_hidden(entry.name):
                 left.hidden.append(entry.name)
             elif not entry.exists():
-                raise errors.InputError(str(entry), 'a link to nowhere', hint='remove or mend it')
+                raise errors.InputError(str(entry), 'a broken link', hint='remove or repair it')
             elif entry.is_dir():
                 own = _images_of(entry, left)
                 files += own
@@ -84,7 +84,7 @@ def read(root: pathlib.Path | ObjectFolder) -> Listing:
 
 
 def is_hidden(name: str) -> bool:
-    """Returns whether a file or folder is hidden or one of a system's own.
+    """Returns whether a file or folder is hidden or belongs to the system.
 
     >>> [is_hidden(name) for name in ('.ipynb_checkpoints', '._1.jpg', 'Thumbs.db', 'Ann')]
     [True, True, True, False]

@@ -1,8 +1,8 @@
-"""Do images show faces where the ArcFace template has them? A drawn pattern answers, without a detector.
+"""Checks that faces are where the ArcFace template has them, with a drawn pattern and no detector.
 
-On a face the eyes, the nostrils and the mouth are darker than around them, the cheeks and the bridge of
-the nose brighter. The score of an image is the correlation of that pattern with the image's grey levels,
-whose local brightness and contrast are taken out first. Measurements:
+In a face the eyes, nostrils and mouth are darker than their surroundings; the cheeks and the bridge
+of the nose are brighter. The score of an image is the correlation of that pattern with the image's
+grey levels, after removing local brightness and contrast. Measurements:
 docs/results/notebook/checkpoints.md.
 """
 
@@ -19,19 +19,20 @@ from fr_inference.models.target import InputSpec
 
 _LOG = logging.getLogger(__name__)
 LEAST = 0.4  # mean score of images that count as aligned
-_SAMPLE = 64  # images of each side that are looked at
+_SAMPLE = 64  # images checked on each side
 _GRID = 28  # the score sees images of 28 x 28 averages
 _CELL = align.SIZE // _GRID
-# (x, y) on the template, spread to the right and down, all in pixels; darker (-) or brighter (+) by.
+# (x, y) on the template, horizontal and vertical spread, all in pixels; how much darker (-) or
+# brighter (+).
 _PATTERN = (
     *((38, 52, 7, 4, -1.0), (74, 52, 7, 4, -1.0)),  # eyes
     *((56, 77, 8, 3.5, -0.6), (56, 92, 12, 3.5, -0.7)),  # nostrils, mouth
     *((36, 70, 6, 6, 0.7), (76, 70, 6, 6, 0.7)),  # cheeks
     *((56, 60, 4, 9, 0.5), (56, 34, 16, 7, 0.35)),  # bridge of the nose, forehead
 )
-# Standard deviations in cells: finest detail, what counts as around, where contrast is measured.
+# Standard deviations in cells: finest detail, surroundings, region for the contrast.
 _FINE, _AROUND, _CONTRAST = 0.5, 3.0, 4.0
-_FAINT = 4.0  # grey levels of contrast that count as none
+_FAINT = 4.0  # contrast in grey levels below which there is none
 _ROWS, _COLUMNS = np.mgrid[:_GRID, :_GRID] * _CELL + (_CELL - 1) / 2
 _FACE = ((_COLUMNS - 56) / 38) ** 2 + ((_ROWS - 64) / 44) ** 2 < 1
 
@@ -62,7 +63,7 @@ def _pattern():
 
 
 def _blurred(cells, deviation):
-    """A Gaussian blur along both axes of [N, 28, 28]; at the edges by what is there."""
+    """A Gaussian blur along both axes of [N, 28, 28], renormalised at the edges."""
     apart = np.arange(_GRID)[:, None] - np.arange(_GRID)
     weights = np.exp(-((apart / deviation) ** 2) / 2)
     weights /= weights.sum(1, keepdims=True)
@@ -70,17 +71,17 @@ def _blurred(cells, deviation):
 
 
 def check(sides: Mapping[str, Faces], input: InputSpec) -> tuple[dict[str, Any], list[str]]:
-    """Looks at up to 64 images of each side, and warns of a side that does not look aligned.
+    """Checks up to 64 images of each side, and warns about sides that do not look aligned.
 
-    Left out are unreadable images, drawn faces, which have places of their own, and all images for a
-    network that does not take the template (112 x 112, or its middle 96 columns).
+    Leaves out unreadable images, drawn faces (which have their own placement), and all images for a
+    network that does not use the template (112 x 112, or its middle 96 columns).
 
     Args:
       sides: name -> faces.
       input: of the network.
 
     Returns:
-      (what an audit records, empty where nothing was looked at; one sentence for each warning).
+      (the record for the audit, empty if nothing was checked; one sentence for each warning).
     """
     scored = {}
     if input.height == align.SIZE and input.width in (align.SIZE, 96):
@@ -93,17 +94,18 @@ def check(sides: Mapping[str, Faces], input: InputSpec) -> tuple[dict[str, Any],
         record |= {'scores': rounded, 'least': LEAST}
     said = [
         f'The images of {name} do not look aligned: eyes, nose and mouth at their places on the ArcFace '
-        f'template score {score:.2f}, aligned faces {LEAST} or more. A backbone that was trained on '
-        'aligned faces never saw such images, and what it shows of them proves nothing: align '
-        'photographs (the option align, or the program align_faces). For a backbone of another template '
-        'they may be right.'
+        f'template score {score:.2f}, aligned faces {LEAST} or more. A backbone that was trained '
+        'on aligned faces never saw such images, and its results on them prove nothing: align '
+        'photographs (the option align, or the program align_faces). For a backbone with another '
+        'template they may be right.'
         for name, score in scored.items()
         if score < LEAST
     ]
     if aligned:
         said.append(
-            f'The faces of {", ".join(aligned)} were found in photographs and cropped by a detector. Of '
-            'several faces in a picture the main one was taken; align_faces lists such pictures.'
+            f'The faces of {", ".join(aligned)} were found in photographs and cropped by a '
+            'detector. If a picture shows several faces, the main one was used; align_faces lists '
+            'such pictures.'
         )
     for sentence in said:
         _LOG.warning('%s', sentence)
@@ -111,7 +113,7 @@ def check(sides: Mapping[str, Faces], input: InputSpec) -> tuple[dict[str, Any],
 
 
 def _sample(faces, height, width):
-    """Returns images spread evenly over the faces, so over people where these are sorted."""
+    """Returns images spread evenly over the faces, and so over people if they are sorted."""
     spread = np.unique(np.linspace(0, len(faces) - 1, _SAMPLE).astype(int)).tolist()
     indices = [index for index in spread if not faces.paths[index].startswith('procedural:')]
 

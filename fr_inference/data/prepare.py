@@ -1,7 +1,7 @@
 """Writes faces as a TensorFlow Datasets set in ArrayRecord files, without TensorFlow.
 
-The complete set lies in OUT/NAME/1.0.0. Until then it lies in OUT/NAME/unfinished, shard by shard, each
-under another name until it is complete: work that is killed at any moment continues where it was.
+The complete set is in OUT/NAME/1.0.0. Until it is complete, its shards are in OUT/NAME/unfinished,
+each under another name until it is complete itself, so that killed work can continue where it stopped.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _SUFFIX = 'array_record'
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a set lies.
+    """The location of a set.
 
     Attributes:
       out: the folder of all sets (tfds' `data_dir`).
@@ -40,16 +40,16 @@ class Place:
 
     @property
     def unfinished(self) -> pathlib.Path:
-        """Where the set grows."""
+        """The folder of the unfinished set."""
         return self.out / self.name / 'unfinished'
 
     @property
     def finished(self) -> pathlib.Path:
-        """Where the complete set lies."""
+        """The folder of the complete set."""
         return self.out / self.name / VERSION
 
     def shard(self, number: int, total: int) -> pathlib.Path:
-        """Returns where a shard lies, under the name that tfds looks for."""
+        """Returns the path of a shard, with the name that tfds looks for."""
         return self.unfinished / f'{self.name}-{SPLIT}.{_SUFFIX}-{number:05d}-of-{total:05d}'
 
 
@@ -75,7 +75,7 @@ class Prepared:
 
 
 def place_of(options: program_config.Preparation) -> Place:
-    """Returns where the set will lie; without a name it is called after its faces.
+    """Returns the location of the set; without a name it is named after its faces.
 
     >>> str(place_of(program_config.Preparation(faces='/data/My Faces.rec', out='sets')).finished)
     'sets/my_faces/1.0.0'
@@ -94,7 +94,7 @@ def place_of(options: program_config.Preparation) -> Place:
 
 
 def prepare(options: program_config.Preparation, progress: Progress | None = None) -> Prepared:
-    """Writes the set, or the rest of it; the result does not depend on the number of workers.
+    """Writes the set or the missing part; the result does not depend on the number of workers.
 
     Args:
       options: what is written where.
@@ -136,17 +136,19 @@ def _open(options: program_config.Preparation) -> Faces:
 
 
 def _lock(file, place):
-    """Two processes at once would rename what the other removes. A killed process holds no lock."""
+    """Locks the set, since two processes would interfere. A killed process holds no lock."""
     try:
         locks.hold(file, wait=False)
     except BlockingIOError as error:
         raise errors.InputError(
-            'out', f'{place.unfinished}, which another process is writing', hint='wait for its end'
+            'out',
+            f'{place.unfinished}, which another process is writing',
+            hint='wait until it has finished',
         ) from error
 
 
 def _begin(place, faces, total):
-    """Notes which faces are written; refuses to continue with others."""
+    """Records which faces are written; refuses to continue with others."""
     names = hashlib.sha256()
     for path, identity in zip(faces.paths, faces.identities, strict=True):
         names.update(f'{path}\n{identity}\n'.encode(errors='surrogateescape'))
@@ -184,8 +186,10 @@ _IN_WORKER: dict[str, Any] = {}
 
 
 def _open_in_worker(options):
-    jax.config.update('jax_platforms', 'cpu')  # drawings need no accelerator, and no share of one
-    logging.getLogger('fr_inference').setLevel(logging.ERROR)  # what is left out was said before
+    jax.config.update('jax_platforms', 'cpu')  # drawings need no accelerator
+    logging.getLogger('fr_inference').setLevel(
+        logging.ERROR
+    )  # images left out were reported before
     _IN_WORKER['options'], _IN_WORKER['faces'] = options, _open(options)
 
 
@@ -199,7 +203,7 @@ def _write_shard(options, place, faces, number, total):
 
 
 def _finish(place, total):
-    """Writes what tfds reads first, and gives the set its name; returns the number of its images."""
+    """Writes the set's metadata and renames it to its final name; returns the number of images."""
     import tensorflow_datasets as tfds
 
     paths = [place.shard(number, total) for number in range(total)]
@@ -221,7 +225,7 @@ def _finish(place, total):
         split_infos=[split],
         version=VERSION,
         filename_template=template,
-        check_data=False,  # which takes TensorFlow
+        check_data=False,  # importing it would need TensorFlow
         description='Faces, each with its identity and where it came from.',
     )
     files.move(place.unfinished, place.finished)

@@ -1,9 +1,8 @@
-"""People named by a keyed hash: whoever holds the key can find out who is meant, and nobody else.
+"""Pseudonyms by a keyed hash: only the owner of the key can find out who is meant.
 
-Faces are renamed when they are opened, and put in the order of the new names, because the order of a
-folder is that of its names. Whatever is measured, computed or written afterwards knows the pseudonyms
-alone: there is no place where a translation could be forgotten. The same key gives the same pseudonyms,
-so that results can be joined.
+Faces are renamed when they are opened, and sorted by the new names, because the order of a folder
+reveals its names. All later measurements, computations and files have only the pseudonyms, so no
+translation can be forgotten. The same key gives the same pseudonyms, so that results can be joined.
 
 Source: HMAC-SHA-256, RFC 2104 and FIPS 198-1; pseudonyms in the sense of the GDPR, article 4 (5).
 """
@@ -24,12 +23,12 @@ from fr_inference.data import sources, spellings
 from fr_inference.data.faces import Faces
 from fr_inference.formats.images import BadImageError
 
-_BYTES = 32  # of a key that is made here
+_BYTES = 32  # bytes of a new key
 _LEAST_BYTES = 16
 _MOST_BYTES = 4096
 _DIGITS = 12
-_DRAWN = 'procedural:'  # images of nobody, which are passed over where photographs are looked at
-# What a remark of opening says before its examples, which name people and files.
+_DRAWN = 'procedural:'  # drawn images, which checks of photographs skip
+# The start of a remark, without the examples, which name people and files.
 _COUNTED = re.compile(r'[^(\d]*: \d+')
 
 
@@ -49,16 +48,16 @@ def of(name: str, key: bytes) -> str:
 
 
 def who(pseudonym: str, key_file: str | os.PathLike, faces: str, **reading: str) -> str:
-    """Returns the person, or of an image (`p-.../...`) the path, that a pseudonym stands for.
+    """Returns the person for a pseudonym, or the path for that of an image (`p-.../...`).
 
     Args:
       pseudonym: as in a report.
-      key_file: that the report was made with.
+      key_file: the key file of the report.
       faces: any source that has the person, for `sources.open_faces`.
       **reading: options of tfds sets, as of `sources.open_faces`.
 
     Raises:
-      InputError: when nobody there has this pseudonym.
+      InputError: when nobody in the source has this pseudonym.
     """
     key = read_key(key_file, make=False)
     source = sources.open_faces(faces, reading=Reading(**reading))
@@ -74,14 +73,14 @@ def who(pseudonym: str, key_file: str | os.PathLike, faces: str, **reading: str)
 
 
 def read_key(path: str | os.PathLike, *, make: bool = True) -> bytes:
-    """Returns the key: the bytes of a file without the end of its line.
+    """Returns the key: the bytes of a file, without the final line break.
 
     Args:
       path: of a file on this machine.
-      make: whether one that does not exist is made: 32 random bytes as hex, for its owner alone.
+      make: whether to create a missing file: 32 random bytes as hex, readable only by its owner.
 
     Raises:
-      InputError: for a key of fewer than 16 bytes, or a file that cannot be read or made.
+      InputError: for a key of fewer than 16 bytes, or a file that cannot be read or created.
     """
     file = _local(path)
     try:
@@ -99,7 +98,7 @@ def read_key(path: str | os.PathLike, *, make: bool = True) -> bytes:
     except OSError as error:
         raise errors.InputError(
             'pseudonyms',
-            f'{str(path)!r:.200}, which cannot be read or made ({error.strerror})',
+            f'{str(path)!r:.200}, which cannot be read or created ({error.strerror})',
             'a file with a key',
         ) from error
     if not _LEAST_BYTES <= len(key) <= _MOST_BYTES:
@@ -107,14 +106,14 @@ def read_key(path: str | os.PathLike, *, make: bool = True) -> bytes:
             'pseudonyms',
             f'a key of {len(key) if len(key) <= _MOST_BYTES else f"more than {_MOST_BYTES}"} bytes',
             f'{_LEAST_BYTES} to {_MOST_BYTES}',
-            'name a file that does not exist: a key is made there',
+            'name a file that does not exist, to create a new key',
             inside=str(path),
         )
     return key
 
 
 def check_apart(path: str | os.PathLike, folder: str | os.PathLike) -> None:
-    """Checks that a key does not lie among the results, with which it would be handed on.
+    """Checks that a key is not inside the folder of the results, with which it might be passed on.
 
     Raises:
       InputError: for a file inside the folder.
@@ -129,11 +128,11 @@ def check_apart(path: str | os.PathLike, folder: str | os.PathLike) -> None:
 
 
 def renamed(given: Mapping[str, Faces], key: bytes) -> dict[str, Faces]:
-    """Returns the sources under pseudonyms, each in their order.
+    """Returns the sources under pseudonyms, each sorted by them.
 
-    A path becomes the person's pseudonym and the keyed hash of the path as it was. Of remarks on files
-    only the counts are kept. An unreadable image is called by its new path. What a manifest says beside
-    stays as it is, unless somebody's name stands in it.
+    A path becomes the person's pseudonym and the keyed hash of the original path. Remarks on files
+    keep only their counts. An unreadable image is named by its new path. Further columns of a
+    manifest stay unchanged, unless they contain somebody's name.
 
     Args:
       given: name -> faces.
@@ -164,7 +163,7 @@ def _words(text):
 
 
 def _without_names(values, names, key):
-    """What a manifest says of images; a value in which somebody's name stands becomes a pseudonym."""
+    """Further columns of a manifest; a value that contains somebody's name becomes a pseudonym."""
     longest = max(map(len, names), default=0)
 
     def shown(value):
@@ -212,7 +211,7 @@ def _digits(text, key):
 
 
 def _unnamed(call, paths, index):
-    """What `call` returns; an error that names the file, or quotes what stands in it, names neither."""
+    """Returns the result of `call`; hides the file's name and quotations of it from errors."""
     try:
         return call(index)
     except BadImageError:
@@ -240,7 +239,8 @@ def _local(path):
 
 def _made(file):
     key = secrets.token_hex(_BYTES).encode()
-    # Never over a key that another run made in between: what was named with it could not be found again.
+    # Never overwrite a key that another run created meanwhile: its pseudonyms could not be resolved
+    # again.
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, 'wb') as opened:
         opened.write(key + b'\n')

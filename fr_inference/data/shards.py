@@ -20,11 +20,11 @@ def write(faces: Faces, rows: range, path: pathlib.Path, *, skip_bad: bool) -> N
       faces: the source.
       rows: positions in it.
       path: the file.
-      skip_bad: leave unreadable images out, and say so.
+      skip_bad: leave unreadable images out, and log them.
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
-      OSError: when it cannot be written, on a full disk for instance.
+      OSError: when it cannot be written, for example because the disk is full.
     """
     array_record_module = _array_record()
     with files.replacing(path, synced=True) as part:
@@ -63,11 +63,13 @@ def _write(faces, rows, path, writer_of, skip_bad):
 
 
 def _content(faces, index):
-    """Returns the image's file once it is known to decode; a PNG where none holds these pixels."""
+    """Returns the image's file after checking that it decodes; a PNG if no file has these pixels."""
     content = None if faces.changed(index) else faces.encoded(index)
     if content is None:
         return images.encode_png(faces.read(index))
-    faces.read(index)  # the source's own error where it does not decode, with a record's offset
+    faces.read(
+        index
+    )  # if it does not decode, the error of the source, which has the offset of the record
     return content
 
 

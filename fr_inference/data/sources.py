@@ -36,8 +36,8 @@ _KINDS = (
 _COLUMNS = ('path', 'identity')
 _PROCEDURAL = 'procedural:'
 _TFDS = 'tfds:'
-_STORES = ('gs', 's3', 'az')  # that a manifest may name images of
-# One image of a source that has no file of its own for each image.
+_STORES = ('gs', 's3', 'az')  # stores whose images a manifest may name
+# One image of a source without separate files.
 _NUMBERED = re.compile(r'((?:procedural|tfds):[^#]*)#?(.*)|(.*\.rec)#(\d+)', re.DOTALL)
 
 
@@ -49,7 +49,7 @@ def open_faces(
     identity_key: str | None = None,
     data_dir: str | None = None,
 ) -> Faces:
-    """Opens a source of faces; what it leaves out is logged and in `Faces.remarks`.
+    """Opens a source of faces; images that it leaves out are logged and listed in `Faces.remarks`.
 
     Args:
       source: a folder with one sub-folder per identity; a CSV manifest with the columns `path` and
@@ -60,12 +60,12 @@ def open_faces(
         `tfds:NAME:SPLIT`; or `procedural:SPEC`.
       field: of errors, the argument that named the source.
       reading: how tfds sets are read and photographs aligned, as options of a program.
-      identity_key: in place of `reading`, the feature of tfds sets that holds the identity; `label`,
-        else `identity`, by default.
-      data_dir: in place of `reading`, the folder of tfds sets; the one that tfds uses by default.
+      identity_key: instead of `reading`, the feature of tfds sets with the identity; `label`, else
+        `identity`, by default.
+      data_dir: instead of `reading`, the folder of tfds sets; that of tfds by default.
 
     Raises:
-      InputError: when there is nothing to open, or it is laid out otherwise.
+      InputError: when there is nothing to open, or its layout is different.
 
     >>> faces = open_faces('procedural:easy,people=3,images=2,size=8')
     >>> len(faces), faces.identities[5], faces.paths[5]
@@ -158,7 +158,7 @@ def _open_folder(root):
 
 
 def _open_manifest(path, open_source, field, address=None):
-    """Opens what a manifest lists; `address` is where it was copied from, for its relative paths."""
+    """Opens the images of a manifest; `address` is its original address, the base of relative paths."""
     rows, columns = _read_rows(path)
     numbered: dict[str, list[tuple[int, str]]] = {}
     files: list[int] = []
@@ -182,7 +182,7 @@ def _open_manifest(path, open_source, field, address=None):
         ),
     ]
     order = list(files)
-    for group in stored.values():  # those of one store are read together
+    for group in stored.values():  # images of one store are read together
         parts.append(
             objects.from_addresses(
                 str(path),
@@ -203,11 +203,11 @@ def _open_manifest(path, open_source, field, address=None):
                 raise errors.InputError(
                     str(path),
                     f'{rows[row][0]!r:.200}',
-                    f'an image number below {len(source)} behind #',
+                    f'an image number below {len(source)} after #',
                     inside=f'line {row + 2}',
                 )
         chosen = source.select([int(number) for _, number in members])
-        # The identity is the one that the manifest gives, as with files.
+        # The manifest gives the identity, as for files.
         names = tuple(rows[row][1] for row, _ in members)
         parts.append(dataclasses.replace(chosen, identities=names))
         order += [row for row, _ in members]
@@ -227,9 +227,9 @@ def _open_manifest(path, open_source, field, address=None):
 
 
 def _stored(path, image, address):
-    """Returns the address of an image that a manifest names, None for a file.
+    """Returns the address of an image in a manifest, None for a file.
 
-    A stranger's manifest reaches only the common stores, and the one that it is from itself.
+    A manifest from outside can read only from the common stores and from its own store.
     """
     if not addresses.is_address(image):
         relative = address is not None and not os.path.isabs(image)

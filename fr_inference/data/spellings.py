@@ -1,4 +1,4 @@
-"""Names of people: which ones mean the same person.
+"""Decides which names mean the same person.
 
 Source: canonical caseless matching, The Unicode Standard 16.0, section 3.13, definition D145.
 """
@@ -15,11 +15,11 @@ _EXAMPLES = 3
 
 
 def key(name: str) -> str:
-    """Returns what all spellings of a name have in common.
+    """Returns a key that all spellings of a name have in common.
 
-    Case, the encoding of accents (one character or two), and blanks or underscores do not distinguish
-    people: sources differ in them. Two people whose names differ in nothing else count as one, which
-    can hide a leak but cannot feign one.
+    Case, the encoding of accents (one character or two), and blanks or underscores are ignored,
+    since sources differ in them. Two people whose names differ only in these count as one, which
+    can hide a leak but not create one.
 
     >>> key('John_Doe') == key(' john doe')
     True
@@ -31,7 +31,7 @@ def key(name: str) -> str:
 
 
 def merged(identities: Sequence[str]) -> tuple[Sequence[str], list[str]]:
-    """Returns the identities of one source under one spelling each, the first, and remarks."""
+    """Returns the identities of one source, each in its first spelling, and remarks."""
     first: dict[str, str] = {}
     spelled = {name: first.setdefault(key(name), name) for name in dict.fromkeys(identities)}
     others = [f'{name} = {kept}' for name, kept in spelled.items() if name != kept]
@@ -42,11 +42,11 @@ def merged(identities: Sequence[str]) -> tuple[Sequence[str], list[str]]:
 
 
 def unified(faces: Mapping[str, Faces]) -> dict[str, Faces]:
-    """Returns the sources with one spelling of each person in all of them, the first."""
+    """Returns the sources with the same spelling of each person in all of them, the first one."""
     first: dict[str, str] = {}
     found = {}
     for side, source in faces.items():
-        names = dict.fromkeys(source.identities)  # in their order, which a set has not
+        names = dict.fromkeys(source.identities)  # in their order, which a set would lose
         spelled = {name: first.setdefault(key(name), name) for name in names}
         if any(name != kept for name, kept in spelled.items()):
             identities = tuple(spelled[name] for name in source.identities)

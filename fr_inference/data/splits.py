@@ -1,4 +1,4 @@
-"""Seeded splits of the people of a source into parts that share nobody."""
+"""Seeded splits of the people of a source into disjoint parts."""
 
 import collections
 import pathlib
@@ -39,7 +39,7 @@ def files(parts: Sequence[str]) -> list[str]:
 
 
 def shares(parts: Sequence[str]) -> dict[str, float]:
-    """Returns name -> share of parts written as NAME:SHARE; the names are those of files.
+    """Returns name -> share for parts written as NAME:SHARE; the names must be valid for files.
 
     >>> shares(('members:0.5', 'nonmembers:0.25'))
     {'members': 0.5, 'nonmembers': 0.25}

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets prepared on the disk, read in any order without TensorFlow.
+"""Prepared TensorFlow Datasets, read in any order without TensorFlow.
 
 tfds itself is slow to import, so it is imported when a set is opened.
 """
@@ -31,17 +31,17 @@ def open_tfds(
 ) -> Faces:
     """Opens a split of a prepared set in ArrayRecord files; paths are `tfds:SPEC#0`, `tfds:SPEC#1`, ...
 
-    Identities are read once, at opening; images when asked for.
+    Identities are read once, at opening; images on request.
 
     Args:
       spec: `NAME:SPLIT`, as `lfw:train`, `my_set/config:1.0.0:train[:10%]`.
       field: of errors.
       identity_key: the feature that holds the identity; `label`, else `identity`, by default.
-      data_dir: folder of the sets; the one that tfds uses by default. Of an address the set is copied
-        to this machine.
+      data_dir: folder of the sets; that of tfds by default. From an address, the set is copied to
+        this machine.
 
     Raises:
-      InputError: when there is no such set, split or feature, or reading it takes TensorFlow.
+      InputError: when there is no such set, split or feature, or reading it would need TensorFlow.
     """
     if data_dir is not None and addresses.is_address(data_dir):
         data_dir = _copied(spec, data_dir)
@@ -61,7 +61,7 @@ def open_tfds(
 
 
 def _copied(spec, address):
-    """Returns a folder of this machine with the set: tfds itself reads nothing of a store unchecked."""
+    """Returns a local folder with the set, so that tfds itself reads nothing unchecked from a store."""
     name = re.split(r'[/:]', spec)[0]
     return str(local_copies.path_of(addresses.joined(address, name), 'data_dir', depth=2).parent)
 
@@ -237,7 +237,7 @@ def _data_source(builder, split, image, where) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        # The encoded image: we decode it, as those of all other sources.
+        # The encoded image, which we decode as for all other sources.
         return builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
     except NotImplementedError as error:
         raise errors.InputError(

@@ -28,7 +28,7 @@ def open_bin(path: str | os.PathLike, *, field: str = 'pairs') -> Pairs:
       field: of errors.
 
     Raises:
-      InputError: when it is damaged or holds anything else.
+      InputError: when it is damaged or has other contents.
     """
     copy = local_copies.path_of(path, field)
     try:
@@ -69,7 +69,7 @@ def _faces(path, items, numbers, digests):
     names = Numbered(f'{path}#', numbers)
     return Faces(
         name=str(path),
-        identities=names,  # a set does not say who is on its images
+        identities=names,  # a set does not name the people in its images
         paths=names,
         read=functools.partial(_read, names, items),
         digest=digests.__getitem__,

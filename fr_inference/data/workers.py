@@ -13,8 +13,8 @@ def pool(
 ) -> concurrent.futures.ProcessPoolExecutor:
     """Returns `count` processes, each of which calls `prepare(*arguments)` first.
 
-    They are spawned, not forked: a fork of a process that runs JAX's threads may hang. They end within
-    moments when this process ends, killed or not.
+    They are spawned, because a fork of a process with JAX's threads may hang. They end soon after
+    this process ends, even if it is killed.
     """
     return concurrent.futures.ProcessPoolExecutor(
         count,

@@ -1,1 +1,1 @@
-"""Defences: what may keep a backbone from giving away the faces that it was trained on."""
+"""Defences that may keep a backbone from giving away the faces it was trained on."""

@@ -1,7 +1,7 @@
-"""Defences before release: each turns a target into one that is less exact about its training.
+"""Defences before release: each gives a target that reveals less about its training.
 
-What each costs and helps is measured by an audit of the result, never taken for granted: a defence of
-the statistics leaves the attacks on embeddings as they were.
+An audit of the result measures how much a defence helps and costs. A defence of the statistics, for
+example, does not affect the attacks on embeddings.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ def refresh(target: Target, faces: str, seed: int, **reading: Any) -> Defended:
 
     Args:
       target: with BatchNorm statistics.
-      faces: what `sources.open_faces` opens; nobody of them should be one who is to be protected.
+      faces: a source for `sources.open_faces`, with none of the people to be protected.
       seed: of the order of the images.
       **reading: of `sources.open_faces`.
     """
@@ -75,12 +75,13 @@ def fold(target: Target, nothing: str, seed: int) -> Defended:
     folded, left = folding.fold(target)
     shown = f', such as {left[0]}' if left else ''
     return folded, [
-        f'{len(left)} layers keep a scale and a bias: no convolution stands before them{shown}'
+        f'{len(left)} layers keep a scale and a bias, because no convolution is directly before '
+        f'them{shown}'
     ]
 
 
 def strip(target: Target, nothing: str, seed: int) -> Defended:
-    """Leaves of every BatchNorm layer scale and bias, see `folding.strip`."""
+    """Reduces every BatchNorm layer to scale and bias, see `folding.strip`."""
     return folding.strip(target), []
 
 
@@ -91,7 +92,8 @@ def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
         with naming('defence'):
             answers = dataclasses.replace(target.answers, **{field: given})
         return registry.remade(target, answers=answers), [
-            'who only asks sees the changed embeddings; who holds the file is not bound by that'
+            'only those who query the backbone get the changed embeddings; somebody with the file '
+            'can leave this out'
         ]
 
     return change
@@ -109,7 +111,7 @@ DEFENCES: Mapping[str, Callable[..., Defended]] = {
     'answers-unit': _answers('unit', 'answers-unit'),
 }
 _VALUELESS = ('fold', 'strip', 'answers-unit')
-# Of those whose value is a number: the smallest, the largest, whether it is whole.
+# For defences with a number: the smallest and largest value, and whether it must be whole.
 _RANGES = {
     'noise': (0, float('inf'), False),
     'round': (1, 16, True),
@@ -126,8 +128,8 @@ def parse(text: str) -> list[tuple[str, str]]:
     [('refresh', 'procedural:easy,people=8'), ('fold', '')]
 
     Raises:
-      InputError: of 'defence', for an unknown name, a value that is missing or out of range, or one
-        that none is for.
+      InputError: of 'defence', for an unknown name, or a value that is missing, out of range or not
+        allowed.
     """
     names = '|'.join(sorted(DEFENCES, key=len, reverse=True))
     found = []
@@ -152,14 +154,16 @@ def defend(
       target: of a registered architecture.
       wanted: by `parse`.
       seed: of noise and orders.
-      **reading: of `sources.open_faces`, for faces that a defence looks at.
+      **reading: as for `sources.open_faces`, for faces that a defence uses.
 
     Raises:
       InputError: for what does not fit.
     """
     if target.architecture not in registry.VARIANTS:
         raise errors.InputError(
-            'target', f'{target.name}, no registered architecture', 'a backbone that can be written'
+            'target',
+            f'{target.name}, which has no registered architecture',
+            'a backbone that can be saved',
         )
     remarks: list[str] = []
     for name, value in wanted:

@@ -1,7 +1,7 @@
 """BatchNorm without statistics: folded into the convolution before it, or left as scale and bias.
 
 A layer maps x to (x - mean) / sqrt(var + epsilon) * scale + bias, which is x * s + (bias - mean * s).
-Where a convolution or dense layer stands directly before, its kernel takes s, and a bias is left.
+If a convolution or dense layer is directly before it, its kernel absorbs s, and a bias remains.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class Layer:
     Attributes:
       path: of its variables.
       epsilon: beside the variance.
-      before: path of the convolution or dense layer that nothing but it hears; None without one.
+      before: path of the convolution or dense layer whose output only this layer uses; None without one.
     """
 
     path: tuple[str, ...]
@@ -42,12 +42,12 @@ def layers(target: Target) -> list[Layer]:
     """Returns the BatchNorm layers in the order they are called, without computing anything.
 
     Raises:
-      InputError: for a network that calls one twice: each call would need statistics of its own.
+      InputError: for a network that calls a layer twice: each call would need its own statistics.
     """
     found: list[Layer] = []
     made: dict[
         int, tuple[tuple[str, ...], Any]
-    ] = {}  # of each output: the layer, and what keeps its id
+    ] = {}  # for each output: the layer, and a reference that keeps its id valid
     calls: dict[tuple[str, ...], int] = {}
 
     def intercept(call, arguments, keywords, context):
@@ -91,14 +91,14 @@ def strip(target: Target) -> Target:
 
 
 def fold(target: Target) -> tuple[Target, list[str]]:
-    """Returns the same network without statistics, folded into kernels where that can be done.
+    """Returns the same network without statistics, folded into kernels where possible.
 
     Returns:
-      (the network, names of layers that keep a scale because no convolution stands before them).
+      (the network, names of layers that keep a scale because no convolution is directly before them).
 
     Raises:
-      InputError: for a target without BatchNorm statistics, and where the folded network answers
-        otherwise.
+      InputError: for a target without BatchNorm statistics, and if the folded network gives other
+        answers.
     """
     found = _kept(target)
     whole = _without(target, found)
@@ -138,7 +138,7 @@ def _without(target, found):
 
 
 def _check(target, made):
-    """Compares answers to noise; a fault here would be a wrong backbone in silence."""
+    """Compares the answers to noise images, because an error would silently give a wrong backbone."""
     spec = target.input
     drawn = np.random.default_rng(0).normal(size=(2, spec.height, spec.width, 3))
     images = jnp.asarray(drawn, jnp.float32)

@@ -1,8 +1,8 @@
-"""One candidate of the search: drawn, looked at, improved step by step, looked at afresh.
+"""One candidate of the search: drawn, evaluated, improved step by step, and evaluated again.
 
-Pure functions of one candidate; `mapped` computes them for any number, on all devices of all processes.
-Every program takes `Constants` first, and what is compiled depends on the arguments of the function that
-returns it alone.
+Pure functions of one candidate; `mapped` computes them for any number, on all devices of all
+processes. Every program takes `Constants` first. The compiled code depends only on the arguments of
+the function that returns the program.
 """
 
 import dataclasses
@@ -32,15 +32,15 @@ OPTIMISERS: Mapping[str, Callable[[], optax.GradientTransformation]] = {
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Constants:
-    """What all candidates share; placed on the devices once.
+    """The values that all candidates share; placed on the devices once.
 
     Attributes:
       generator: variables.
       target: variables.
       prior: of the generator.
-      guide: the attack on the target; None where there is none.
+      guide: the attack on the target, or None.
       key: of the search, a typed key.
-      weights: of the goal, where there is one.
+      weights: the weights of the goal, if there is one.
     """
 
     generator: Any
@@ -58,8 +58,8 @@ class Optimiser:
     Attributes:
       name: in `OPTIMISERS`; 'projected': steps along the unit gradient, pulled back to the length that
         random latents have (the paper's).
-      learning_rate: of the first step, in whitened coordinates; it falls to 0 along a cosine.
-      steps: over which it falls.
+      learning_rate: of the first step, in whitened coordinates; it decays to 0 along a cosine.
+      steps: the number of steps over which it decays.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Optimiser:
     steps: int
 
     def transformation(self) -> optax.GradientTransformation:
-        """Returns what turns a gradient to be descended into an update."""
+        """Returns the transformation from a gradient to an update that descends it."""
         schedule = optax.cosine_decay_schedule(self.learning_rate, max(1, self.steps))
         return optax.chain(OPTIMISERS[self.name](), optax.scale_by_learning_rate(schedule))
 
@@ -85,7 +85,7 @@ def look(
       key: of the moves, a typed key.
 
     Returns:
-      'prior' [], 'embedding' [D] and, where there is a guide, `guidance.KINDS` [] each; float32.
+      'prior' [], 'embedding' [D] and, with a guide, `guidance.KINDS` [] each; float32.
     """
     latent = prior.to_latent(constants.prior, white)
     image = scene.render(constants.generator, latent)
@@ -115,11 +115,11 @@ def value(
 
     Args:
       scene: generator before target.
-      pictures: moved ones that it is averaged over.
+      pictures: the number of moved pictures to average over.
       term: of the goal.
       constants: with the goal's weights.
       white: the latent in whitened coordinates.
-      wanted: [D] unit embedding; zeros where the goal has none.
+      wanted: [D] unit embedding; zeros if the goal has none.
       key: of the moves, a typed key.
     """
     terms = look(scene, pictures, constants, white, key)
@@ -203,22 +203,22 @@ def first_look(scene: Scene, pictures: int) -> Program:
 
 
 def looking(scene: Scene, pictures: int, term: str) -> Program:
-    """Returns the program of the last look.
+    """Returns the program of the final evaluation.
 
-    From a candidate's state to what is kept of the better one of its last latent and its best so far:
+    It maps a candidate's state to the results for the better one of its last latent and its best so far:
     'objective' [], 'logit' [] of the picture that was not moved (absent without a guide), 'embedding'
     [D] of it, 'image' [R, R, 3] uint8 and 'latent'.
     """
 
     def judge(constants, state):
         key = jax.random.fold_in(rng.stream(constants.key, 'last look'), state['draw'])
-        # The best so far was called so by its own few pictures; both are judged by new ones.
+        # The best so far was chosen by its own few pictures, so both are judged by new ones.
         two = jnp.stack([state['white'], state['best']])
         values, _ = jax.vmap(
             lambda white: value(scene, pictures, term, constants, white, state['wanted'], key)
         )(two)
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
-        chosen = two[jnp.argmax(values)]  # of equals the last latent
+        chosen = two[jnp.argmax(values)]  # the last latent if they are equal
         latent = prior.to_latent(constants.prior, chosen)
         image = scene.render(constants.generator, latent)
         still = scenes.transform(key, image, scene.input, scenes.STILL)
@@ -246,7 +246,7 @@ def mapped(
 ) -> devices.Mapped:
     """Compiles a program, at its first call, for any number of examples.
 
-    Searches that differ in numbers and weights alone share what is compiled.
+    Searches that differ only in numbers and weights share the compiled program.
 
     Args:
       make: a function of this module that returns a program.

@@ -1,12 +1,12 @@
-"""Class centres of the training people, estimated from faces of strangers alone.
+"""Class centres of the training people, estimated only from faces of strangers.
 
 A margin softmax moves every training person to a class centre, and places strangers between the centres.
-The centres are then near the independent components of strangers' embeddings: directions in which a few
-faces reach far, to one side, and most not at all. A component's direction is bent by its neighbours. The
-few faces that reach farthest along it lie closer to the centre, and the better they agree with each
-other, the better the estimate. The method needs neither the classification layer nor a member nor
-BatchNorm. (Ours, not of arXiv 2401.13719; the algorithm is FastICA, Hyvärinen 1999, with the skewness as
-contrast.)
+The centres are then near the independent components of strangers' embeddings: directions in which a
+few faces have large values of one sign, and most have values near 0. Neighbouring centres distort
+the direction of a component. The few faces that reach farthest along it lie closer to the centre,
+and the better they agree with each other, the better the estimate. The method needs neither the
+classification layer nor members nor BatchNorm. (Ours, not of arXiv 2401.13719; the algorithm is
+FastICA, Hyvärinen 1999, with the skewness as contrast.)
 """
 
 import warnings
@@ -16,15 +16,15 @@ import numpy as np
 from fr_inference import errors, runs
 from fr_inference.inversion import judge
 
-_STARTS = 8  # of FastICA, whose components depend on where it starts
+_STARTS = 8  # starts of FastICA, whose components depend on the start
 _FARTHEST = 512  # the farthest along a component: one face in this many,
 _FEWEST, _MOST = 8, 64  # but at least and at most these numbers
-_APART = 0.5  # largest cosine of two estimates that are called different
+_APART = 0.5  # largest cosine of two estimates that count as different
 _RANK_TOLERANCE = 1e-7  # of a standard deviation, relative to the largest
 
 
 def _skewness(x):
-    """The contrast x^3 / 3 by its first and mean second derivative: one-sided, not only heavy-tailed."""
+    """First and mean second derivative of the contrast x^3 / 3, which favours one-sided components."""
     runs.stop_point_of_one()  # once an iteration: all of them together take minutes
     return x**2, (2 * x).mean(axis=-1)
 
@@ -34,14 +34,15 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
 
     Args:
       embeddings: [N, D] of faces that were not trained on, generated ones for instance; N well above D.
-      count: centres, at most D and below N; the number of training people, or more, where D allows it.
+      count: number of centres, at most D and below N: the number of training people or more, if D
+        allows it.
       seed: of where the iterations start.
 
     Returns:
       [count, D] float32 of unit length.
 
     Raises:
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
       InputError: for more centres than the embeddings have dimensions, or can tell apart.
     """
     unit = judge.unit(embeddings)
@@ -54,7 +55,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
             'centres',
             f'{count} for {len(unit)} embeddings that vary in {rank} directions',
             f'at most {rank}',
-            'more faces of strangers, or more draws where there are none, allow more',
+            'more faces of strangers (or more draws if there are none) allow more',
         )
     means = [
         _farthest(unit, sources)
@@ -65,7 +66,7 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
         raise errors.InputError(
             'centres',
             f'{count}, which {len(unit)} embeddings do not tell apart',
-            hint='give more faces of strangers, more draws where there are none, or fewer centres',
+            hint='give more faces of strangers (or more draws if there are none), or fewer centres',
         )
     found = np.concatenate(means)
     found = found[np.argsort(-np.linalg.norm(found, axis=1), kind='stable')]
@@ -79,14 +80,16 @@ def estimate(embeddings: np.ndarray, count: int, *, seed: int) -> np.ndarray:
 
 
 def _rank(unit):
-    """In how many directions the embeddings vary beyond rounding: FastICA would divide by the others."""
+    """The number of directions in which the embeddings vary by more than rounding errors."""
     spread = np.linalg.svd(unit - unit.mean(0), compute_uv=False)
     return int((spread > max(_RANK_TOLERANCE * spread[0], 1e-9)).sum())
 
 
 def _sources(unit, count, seed):
-    """[N, count] how far each face reaches along each component; None where FastICA finds none."""
-    from sklearn.decomposition import FastICA  # a second to import, of every program that audits
+    """[N, count] how far each face reaches along each component; None if FastICA finds none."""
+    from sklearn.decomposition import (
+        FastICA,
+    )  # importing it takes a second, which other audits can save
 
     analysis = FastICA(
         count,
@@ -99,7 +102,7 @@ def _sources(unit, count, seed):
     )
     try:
         with warnings.catch_warnings(), np.errstate(all='ignore'):
-            # A component that still turns a little is an estimate like the others.
+            # A component that has not fully converged is still a valid estimate.
             warnings.simplefilter('ignore', UserWarning)
             sources = analysis.fit_transform(unit)
     except (ValueError, np.linalg.LinAlgError):

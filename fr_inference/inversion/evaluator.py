@@ -1,4 +1,4 @@
-"""The evaluator: a backbone that the search never saw, with its gallery, which judges what was found."""
+"""The evaluator: a backbone that the search never used and that judges the reconstructions."""
 
 import dataclasses
 import functools
@@ -19,13 +19,13 @@ _NEIGHBOURS = 5  # of precision, recall, density and coverage
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """What the evaluator says of M reconstructions.
+    """The evaluator's results for M reconstructions.
 
     Attributes:
       found: the reconstructions.
       embeddings: [M, D] of them, by each evaluator.
-      judged: they compared with the gallery.
-      figures: of `judge.figures`, with the median logit where there is an attack, and realism.
+      judged: the comparison with the gallery.
+      figures: by `judge.figures`, with realism and, if there is an attack, the median logit.
     """
 
     found: Found
@@ -61,7 +61,7 @@ class Evaluator:
 
     @functools.cached_property
     def gallery(self) -> Gallery:
-        """All members that may judge and equally many non-members, by the evaluator."""
+        """The gallery of all members that may judge and equally many non-members, by the evaluator."""
         return self.gallery_of(self.embeddings)
 
     @functools.cached_property
@@ -81,7 +81,7 @@ class Evaluator:
         return ~self.audited.member & self.judging
 
     def gallery_of(self, embeddings: np.ndarray) -> Gallery:
-        """Returns the same people as a backbone with these embeddings [N, D] sees them."""
+        """Returns a gallery of the same people from other embeddings [N, D]."""
         rows = np.flatnonzero(self.judging)
         names = self.audited.identities[rows].tolist()
         return judge.gallery(embeddings[rows], names, self.audited.member[rows], seed=self.seed)
@@ -91,8 +91,8 @@ class Evaluator:
         return self.audited.embed_images(self.backbone, images, 'judging')
 
     def look(self, side: Side, found: Found) -> Verdicts:
-        """Judges what a search of one backbone found."""
-        # The backbone's own nearest member is what a reconstruction claims to show.
+        """Judges the reconstructions from a search of one backbone."""
+        # A reconstruction claims to show the member that the backbone itself finds nearest.
         claims = judge.claim(found.embeddings, self.gallery_of(side.embeddings))
         seen = [one.embed(found.images) for one in self.all]
         several = [
@@ -107,7 +107,7 @@ class Evaluator:
         return Verdicts(found=found, embeddings=tuple(seen), judged=judged, figures=figures)
 
     def _realism(self, embeddings):
-        """How far the images look like the members' photographs, to the evaluator."""
+        """How similar the images are to the members' photographs, by the evaluator."""
         real = self.units[self.members]
         if min(len(real), len(embeddings)) <= _NEIGHBOURS:
             return None
@@ -129,7 +129,7 @@ def evaluator(
     second: Target | None = None,
     field: str = 'evaluator',
 ) -> Evaluator:
-    """Measures the audit's images in the backbones that are to judge.
+    """Measures the audit's images in the evaluators.
 
     Args:
       backbone: of another architecture and other training people than the target.
@@ -140,8 +140,8 @@ def evaluator(
       field: named in errors.
 
     Raises:
-      InputError: for the target itself, a second one with the weights of the first, and a backbone that
-        cannot read the same images.
+      InputError: for the target itself, for a second evaluator with the weights of the first, and if
+        not the same images could be read.
     """
     judge.check_evaluator(backbone, audited.target.target, field)
     if second is not None:

@@ -1,8 +1,8 @@
-"""Where the face is in a generator's picture, and the part of it that a face backbone expects.
+"""The position of the face in a generator's picture, and the crop that a face backbone expects.
 
-Generators of FFHQ show the whole head, shoulders and background; backbones expect the face cut out at
-ArcFace's five-point template. Both alignments are similarities of five landmarks, so that one frame lies
-inside the other at a fixed place.
+Generators trained on FFHQ show the whole head, shoulders and background; backbones expect the face
+cropped to ArcFace's five-point template. Both alignments are similarity transforms of five
+landmarks, so one frame has a fixed place inside the other.
 """
 
 import jax
@@ -14,7 +14,9 @@ from fr_inference.data import align
 FRAMINGS = ('face', 'ffhq')
 """'face': the picture is as the backbone expects it; 'ffhq': aligned as FFHQ."""
 
-_WHOLE_HEADS_FROM = 256  # pixels of a side: published generators of this size and more are of FFHQ
+_WHOLE_HEADS_FROM = (
+    256  # pixels per side: published generators of at least this size are trained on FFHQ
+)
 
 # Means of FFHQ's five landmarks, in shares of the side: (x, y) of left eye, right eye, nose tip, left
 # and right mouth corner, as seen in the picture. Published as the 512 x 512 template of facexlib
@@ -34,7 +36,7 @@ _FFHQ = (
 
 
 def of(framing: str | None, resolution: int) -> str:
-    """Returns the framing of a generator: the one that was given, else what its size suggests.
+    """Returns the framing of a generator: the given one, else the one that its size suggests.
 
     >>> of(None, 64), of(None, 256), of('face', 256)
     ('face', 'ffhq', 'face')
@@ -47,8 +49,8 @@ def of(framing: str | None, resolution: int) -> str:
 def box() -> tuple[float, float, float]:
     """Returns where the backbone's square lies in a picture of FFHQ, in shares of the picture's side.
 
-    By the least-squares similarity from FFHQ's mean landmarks to `align.TEMPLATE`; its turn of 0.01
-    degrees is left out.
+    Computed by the least-squares similarity from FFHQ's mean landmarks to `align.TEMPLATE`, without
+    its rotation of 0.01 degrees.
 
     Returns:
       (left, top, side).

@@ -1,4 +1,4 @@
-"""The attack on stored templates in an audit: members' faces from one embedding each, with controls."""
+"""The attack on stored templates in an audit: members' faces from one embedding each."""
 
 import dataclasses
 import functools
@@ -19,8 +19,8 @@ from fr_inference.inversion.subject import Subject
 from fr_inference.metrics import intervals
 from fr_inference.runs import Progress
 
-_CANDIDATES = 4  # for each template; the best is kept
-# Of the goal, whatever those of the search are: a template is another goal.
+_CANDIDATES = 4  # candidates for each template; the best is kept
+# Weights of this goal, independent of those of the main search, which has another goal.
 _WEIGHTS = {'strength': Search.strength, 'prior': Search.prior}
 
 
@@ -29,11 +29,11 @@ class FromTemplates:
     """Reconstructions of P members of an audit, from one template each.
 
     Attributes:
-      record: what `audit.json` holds under 'targeted'.
+      record: `targeted` of `audit.json`.
       found: the reconstructions.
       photographs: [P] row, among the audit's images, of the image behind each template.
       similarity: [P] cosine, by the (first) evaluator, with other photographs of the same person.
-      rank: [P] 0 where that person is the most similar of all members, for each evaluator.
+      rank: [P] 0 if that person is the most similar of all members, for each evaluator.
     """
 
     record: dict[str, Any]
@@ -53,17 +53,17 @@ def run(
     workdir: pathlib.Path | None = None,
     progress: Progress | None = None,
 ) -> FromTemplates:
-    """Reconstructs members from the embedding of one of their photographs each.
+    """Reconstructs members, each from the embedding of one photograph.
 
-    The evaluator compares with their other photographs only. Controls: random latents; the best random
-    latent for each template, without any step; the same search against an untrained target; and
-    templates of non-members, looked for among non-members, which tells whether training matters.
+    The evaluator compares only with their other photographs. Controls: random latents; the best
+    random latent for each template, without any step; the same search against an untrained target;
+    and templates of non-members, compared with non-members, which shows whether training matters.
 
     Args:
       judges: the evaluator.
       sides: 'target', and 'untrained_target' for that control.
-      subjects: the same, to be searched.
-      how: the options of the audit; `targeted` members are reconstructed at most.
+      subjects: the same backbones as search subjects.
+      how: the options of the audit; at most `targeted` members are reconstructed.
       random: [M, D] embeddings of random latents' images, by each evaluator.
       workdir: where the searches keep their states.
       progress: called as progress(label, done, total).
@@ -118,7 +118,7 @@ def run(
         controls['untrained_target'] = attack('templates_untrained', each, side='untrained_target')[
             2
         ]
-    # Every random latent is taken for a reconstruction of every member.
+    # Every random latent counts as a reconstruction of every member.
     count = len(rows['members'])
     anybody = [
         judge.judge(np.repeat(one, count, axis=0), beside, np.tile(claims['members'], len(one)))
@@ -169,7 +169,7 @@ def _shares(judged, galleries):
 
 
 def _figures(judged, galleries):
-    """Shares of the templates, each of another person, with Wilson's intervals."""
+    """Shares of the templates (one per person), with Wilson's intervals."""
     figures: dict[str, Any] = {}
     for name, values in _shares(judged, galleries).items():
         figures[name], figures[f'{name}_ci95'] = _share(values)
@@ -194,7 +194,7 @@ def _accepted(rate, judged, galleries):
 
 
 def _share(values):
-    """Returns (share, Wilson's interval); None for both where a rate is not resolved."""
+    """Returns (share, Wilson's interval); None for both if a rate is not resolved."""
     if values is None:
         return None, None
     share = float(values.mean())

@@ -8,7 +8,7 @@
 | class centres | strangers' embeddings in the target | 'cosine' with an estimated centre |
 | stored templates | an embedding of each person | 'cosine' with the template |
 
-The same terms rank the random latents that a search begins from, and are what its gradient climbs.
+The same terms rank the random latents that a search starts from, and are maximised by its steps.
 """
 
 import dataclasses
@@ -35,8 +35,8 @@ class Goal:
       term: in `TERMS`.
       strength: weight of the term, 0 or more.
       prior: weight of the latent's log-density, 0 or more.
-      wanted: [G, D] float32 of unit length: embeddings that faces are searched for, each of which has
-        candidates of its own; None if the goal is not a particular person.
+      wanted: [G, D] float32 of unit length: embeddings for which faces are searched, each with its
+        own candidates; None if the goal is not a particular person.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Goal:
 
     @property
     def weights(self) -> dict[str, np.float32]:
-        """What the compiled programs take, so that they serve any weights."""
+        """The weights as an argument of compiled programs, so that one program serves any weights."""
         return {'strength': np.float32(self.strength), 'prior': np.float32(self.prior)}
 
     def at(self, strength: float) -> 'Goal':
@@ -63,7 +63,7 @@ class Goal:
         return dataclasses.replace(self, strength=factor * strength)
 
     def rows(self, width: int) -> np.ndarray:
-        """Returns the wanted embeddings, [G, width]; one row of zeros where there are none.
+        """Returns the wanted embeddings, [G, width]; one row of zeros if there are none.
 
         Raises:
           InputError: for embeddings of another length.
@@ -79,7 +79,7 @@ class Goal:
         return self.wanted
 
     def description(self) -> dict[str, Any]:
-        """Returns what tells this goal from others, JSON-able."""
+        """Returns a JSON-compatible description that identifies this goal."""
         described = {name: getattr(self, name) for name in ('name', 'term', 'strength', 'prior')}
         return described | {
             'wanted': checkpointing.digest(self.wanted) if self.wanted is not None else None
@@ -146,8 +146,8 @@ def objective(term: str, weights: Mapping[str, Any], terms: Mapping[str, Any], w
     Args:
       term: of the goal.
       weights: of the goal.
-      terms: 'prior' [] and 'embedding' [D], and the membership terms [] where there is an attack; or
-        those of N latents, with a leading axis each.
+      terms: 'prior' [], 'embedding' [D] and, with an attack, the membership terms []; or those of N
+        latents, each with a leading axis.
       wanted: [D], or [G, D] for a pool.
 
     Returns:

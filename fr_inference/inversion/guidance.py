@@ -1,6 +1,6 @@
-"""What membership inference hands to a search: the attack as a guide, and the measured images.
+"""What membership inference gives to a search: the attack as a guide, and the measured images.
 
-The only file of the inversion that knows the membership attack.
+The only file in this package that uses the membership attack.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _SHRINKAGE = 0.1
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Guide:
-    """A fitted membership attack, and where the members it was fitted on lie.
+    """A fitted membership attack, and the distribution of the members it was fitted on.
 
     Attributes:
       attack: fitted on log-distances.
@@ -73,12 +73,12 @@ def terms(guide: Guide, distances: jax.Array) -> dict[str, jax.Array]:
     With log-distances f: raw = the attack's logit; capped = min(logit, level);
     density = -(f - mean)' precision (f - mean) / 2L.
 
-    The paper (arXiv 2401.13719) maximises the logit. Unbounded, it overshoots: latents are found whose
-    logit is several times a member's, and which only the target believes. Hence the other two, which are
-    highest where members are.
+    The paper (arXiv 2401.13719) maximises the logit. Without a bound it overshoots: it finds
+    latents with several times the logit of a member, which convince only the target. The other two
+    terms are therefore highest where members are.
 
     Args:
-      guide: what was measured.
+      guide: the result of `fit`.
       distances: [L] float32, of the picture in the target.
     """
     features = logistic.log_distances(distances)
@@ -93,7 +93,7 @@ def terms(guide: Guide, distances: jax.Array) -> dict[str, jax.Array]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """One backbone, as the audit has measured it.
+    """One backbone with the audit's measurements.
 
     Attributes:
       target: the backbone.
@@ -117,8 +117,8 @@ class Audited:
     """The audit's images, and how to measure others.
 
     Attributes:
-      target: the backbone, as the images look to it.
-      untrained: the same of the backbone that never saw the members.
+      target: the measured target.
+      untrained: the measured backbone that never saw the members.
       identities: [N] str.
       member: [N] bool.
       index: [N] positions in `faces`.
@@ -140,10 +140,10 @@ class Audited:
 
 
 def audited(views: Views) -> Audited:
-    """Collects what a search needs of what membership inference measured.
+    """Selects the measurements of membership inference that a search needs.
 
-    The attack of the auxiliary setting guides where there is a shadow: it was fitted on nobody in the
-    audit. Without one, that of the partial setting.
+    With a shadow, the attack of the auxiliary setting guides, because it was fitted on nobody in
+    the audit; otherwise that of the partial setting.
 
     Args:
       views: by `membership.views.measure_views`.

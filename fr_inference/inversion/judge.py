@@ -19,24 +19,24 @@ from fr_inference.models.target import Target
 
 FALSE_MATCHES = 1e-3
 FALSE_MATCH_RATES = (1e-2, 1e-3, 1e-4)
-_FEWEST_FALSE = 10  # expected false matches: with fewer a rate is not resolved
+_FEWEST_FALSE = 10  # expected false matches needed to resolve a rate
 _PERMUTATIONS = 9999
-_AT_ONCE = 100  # of them: memory is this times the gallery
+_AT_ONCE = 100  # relabellings at a time: memory is this times the gallery
 _REPLICATES = 2000
 _ROUNDING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Identities as one backbone sees them.
+    """Identities, as embedded by one backbone.
 
     Attributes:
       names: of the G identities.
       member: [G] bool.
       centres: [G, D] float64, unit mean of unit embeddings.
       threshold: cosine that `FALSE_MATCHES` of the images of one identity reach with another's centre.
-      thresholds: the same for each of `FALSE_MATCH_RATES`; None where fewer than ten false matches would
-        be expected among the gallery's own.
+      thresholds: the same for each of `FALSE_MATCH_RATES`; None if fewer than ten false matches
+        would be expected within the gallery.
     """
 
     names: tuple[str, ...]
@@ -55,7 +55,7 @@ def gallery(
       embeddings: [N, D] of images.
       identities: of the N images.
       member: [N] bool.
-      seed: of the draw where there are more identities on one side.
+      seed: of the draw, if there are more identities on one side.
 
     Raises:
       InputError: for an identity on both sides, or fewer than two on one.
@@ -118,7 +118,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What the evaluator says of M reconstructions.
+    """The evaluator's results for M reconstructions.
 
     Attributes:
       nearest: [M] row of the nearest identity in the gallery.
@@ -129,7 +129,7 @@ class Judged:
       nearest_other: [M] row of the nearest non-member.
       other_similarity: [M].
       own_similarity: [M] cosine with the claimed member.
-      rank: [M] 0 where the claimed member is the nearest of all members.
+      rank: [M] 0 if the claimed member is the nearest of all members.
     """
 
     nearest: np.ndarray
@@ -192,17 +192,18 @@ def agreed(first: Judged, second: Judged) -> Judged:
 
 
 def accepted(judged: Judged, of_evaluator: Gallery) -> dict[float, np.ndarray | None]:
-    """Returns which reconstructions pass for the person they claim to show, at each false match rate.
+    """Returns which reconstructions are accepted as the person they claim to show, at each false
+    match rate.
 
-    The mean is the field's SAR at FMR (successful attack rate): of type II, because the gallery holds
-    other photographs of the person than the one behind the template.
+    The mean is the successful attack rate (SAR) at that FMR, of type II because the gallery holds
+    photographs of the person other than the one behind the template.
 
     Args:
       judged: M reconstructions.
       of_evaluator: the gallery that they were compared with.
 
     Returns:
-      rate of `FALSE_MATCH_RATES` -> [M] bool; None where the gallery does not resolve the rate.
+      rate of `FALSE_MATCH_RATES` -> [M] bool; None if the gallery does not resolve the rate.
     """
     return {
         rate: None if threshold is None else judged.own_similarity >= threshold
@@ -216,7 +217,7 @@ def most_alike(embeddings: np.ndarray, photographs: np.ndarray, among: np.ndarra
     Args:
       embeddings: [M, D].
       photographs: [N, D] unit embeddings.
-      among: [N] bool, those that are compared.
+      among: [N] bool, the photographs to compare with.
     """
     rows = np.flatnonzero(among)
     return rows[(unit(embeddings) @ photographs[rows].T).argmax(1)]
@@ -236,8 +237,8 @@ def claim(embeddings: np.ndarray, of_target: Gallery) -> np.ndarray:
 def figures(judged: Judged, of_evaluator: Gallery, *, seed: int) -> dict[str, Any]:
     """Returns hit rate, top-1, top-5 with 95 % intervals, distinct people and p-values.
 
-    `nearest_is_member` is the hit rate without the threshold: a likeness that would convince nobody may
-    still lean towards members.
+    `nearest_is_member` is the hit rate without the threshold: even weak likenesses may lean towards
+    members.
 
     Intervals resample the identities that reconstructions are nearest to: reconstructions of one person
     are not independent. p-value: the fraction of random relabellings of the gallery, with the same
@@ -277,14 +278,15 @@ def excess(
 ) -> dict[str, Any]:
     """Returns how much the hit rate lies above a control's, with a 95 % interval and a p-value.
 
-    Reconstructions of one identity are not independent, and some identities are easier for both. So the
-    unit is the identity: the interval resamples identities, and under the null hypothesis the two sides'
-    hits of an identity are exchangeable. Where no resample differs, the interval reaches as far as
-    Wilson's for as many draws as people were found nearest.
+    Reconstructions of one identity are not independent, and some identities are easier for both. So
+    the unit is the identity: the interval resamples identities, and under the null hypothesis the
+    two sides' hits for an identity are exchangeable. If no resample differs, the interval is as
+    wide as Wilson's for as many draws as there are nearest people.
 
     Args:
       judged: M reconstructions.
-      control: equally many others; None compares with the non-members that `judged` itself shows.
+      control: the same number of other reconstructions; None compares with the non-members that
+        `judged` itself shows.
       of_evaluator: the gallery of both.
       seed: of the draws.
     """
@@ -313,7 +315,9 @@ def excess(
     sample = np.concatenate(resampled)
     low, high = np.percentile(sample, [2.5, 97.5])
     ours, theirs = hits.sum(1) / sizes.sum(1)
-    if np.ptp(sample) < _ROUNDING:  # no hit anywhere, or only hits: that is not certain either
+    if (
+        np.ptp(sample) < _ROUNDING
+    ):  # no hit anywhere, or only hits: the interval must not have width 0
         unsure = intervals.wilson(0.0, int((sizes[0] > 0).sum()))[1]
         low, high = max(-1.0, ours - theirs - unsure), min(1.0, ours - theirs + unsure)
     return {
@@ -335,7 +339,7 @@ def _permuted(nearest, member, seed):
 
 
 def _interval(values, clusters, seed):
-    """95 % interval of a share by resampling whole clusters; Wilson's where it does not vary."""
+    """95 % interval of a share by resampling whole clusters; Wilson's if it does not vary."""
     people, index = np.unique(clusters, return_inverse=True)
     sums = np.bincount(index, values.astype(float))
     sizes = np.bincount(index)

@@ -1,7 +1,7 @@
 """A search's figures together with the controls that would expose a false finding.
 
-The record holds it; the verdict, the page and the batch page read the search and its controls from
-there as this type. Nothing else pairs a search with a control.
+It is stored in the record; the verdict, the page and the batch page read the search and its
+controls as this type. Nothing else pairs a search with a control.
 """
 
 import dataclasses
@@ -35,11 +35,11 @@ class Outcome:
     """A search with its own controls.
 
     Attributes:
-      figures: of the search, named as in `FIGURES`.
+      figures: the figures of the search, named as in `FIGURES`.
       controls: name -> figures, of `CONTROLS`; one that was not run is absent.
-      excess: hit rate minus that of the strongest control: 'hit_rate', 'hit_rate_ci95', 'over' (that
-        control), and 'p_value', the largest that any control leaves. None
-        for a search from templates, which has no hit rate.
+      excess: hit rate minus that of the strongest control: 'hit_rate', 'hit_rate_ci95', 'over'
+        (that control) and 'p_value' (the largest over the controls). None for a search from
+        templates, which has no hit rate.
     """
 
     figures: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Outcome:
     excess: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the part of `audit.json` that it is: figures, then 'controls' and 'excess'."""
+        """Returns the outcome as part of `audit.json`: figures, then 'controls' and 'excess'."""
         entry = {
             **self.figures,
             'controls': {name: dict(one) for name, one in self.controls.items()},
@@ -56,7 +56,7 @@ class Outcome:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> 'Outcome':
-        """Returns the outcome that `audit.json` holds, among whatever else stands there."""
+        """Returns the outcome from a part of `audit.json`, ignoring other entries."""
         figures = {name: entry[name] for name in FIGURES if name in entry}
         return cls(figures=figures, controls=entry['controls'], excess=entry.get('excess'))
 
@@ -74,9 +74,9 @@ def outcome(
     Args:
       judged: the reconstructions of the search.
       figures: of the search.
-      controls: name -> what was judged of equally many others, and its figures. The control
+      controls: name -> (judged, figures) of the same number of other reconstructions. The control
         'nonmember_gallery' is added: the non-members that the search itself shows.
-      gallery: of all of them.
+      gallery: the gallery for all of them.
       seed: of intervals and permutations.
     """
     outside = judged.matched & ~gallery.member[judged.nearest]

@@ -1,4 +1,4 @@
-"""Writes reconstructions as images: a file of each, and one sheet of all."""
+"""Writes reconstructions as images: one file for each, and one sheet of all."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ def save(images: np.ndarray, directory: str | os.PathLike) -> None:
 
     Args:
       images: M of them.
-      directory: exists. Of several processes one alone calls this.
+      directory: an existing folder. Only one process calls this.
 
     Raises:
       InputError: where there is a file of that name already.

@@ -1,7 +1,7 @@
 """Latents: random ones, drawn by number, and the whitened coordinates in which they are improved.
 
-The search moves in coordinates in which random latents have mean 0 and unit covariance: one step length
-then serves every direction, and the log-density of a latent is minus half its squared length.
+The search uses coordinates in which random latents have mean 0 and unit covariance. One step length
+then suits every direction, and the log-density of a latent is minus half its squared length.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 from fr_inference import errors, rng
 from fr_inference.inversion.scene import Scene
 
-_LATENTS = 2048  # random latents that mean and covariance are measured on
+_LATENTS = 2048  # number of random latents from which mean and covariance are estimated
 _SHRINKAGE = 1e-3
 
 
@@ -59,14 +59,16 @@ def of_generator(scene: Scene, variables: Any, seed: int) -> Prior:
     """Measures the prior of a generator on 2048 of its own random latents.
 
     Args:
-      scene: in whose space the search moves.
+      scene: its space is that of the search.
       variables: of the generator.
       seed: of the draws.
     """
     draw = rng.numpy_generator(seed, 'latents')
     z = draw.standard_normal((_LATENTS, scene.z_dim), np.float32)
     latents = np.asarray(_many(scene.to_latent)(variables, z))
-    return fit(latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0])  # in w+ all layers are equal
+    return fit(
+        latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0]
+    )  # in w+, random latents are equal for all layers
 
 
 @functools.lru_cache(maxsize=32)
@@ -109,7 +111,7 @@ def draw(
 ) -> jax.Array:
     """Returns random latent number `number` in whitened coordinates.
 
-    A pure function of key and number: neither batches nor devices change a latent.
+    A pure function of key and number: a latent does not depend on batches or devices.
 
     Args:
       scene: whose space it is in.

@@ -1,4 +1,4 @@
-"""The table of what a search found, and its files."""
+"""The table of a search's reconstructions, and its files."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ def save(result: Inversion, directory: str | os.PathLike) -> None:
 
     Args:
       result: of `searches.invert`.
-      directory: exists. Of several processes one alone calls this.
+      directory: an existing folder. Only one process calls this.
 
     Raises:
       InputError: where there is a file of that name already.
@@ -27,9 +27,9 @@ def save(result: Inversion, directory: str | os.PathLike) -> None:
 
 
 def rows(result: Inversion) -> dict[str, list]:
-    """Returns what the evaluator says of every reconstruction: column -> M values.
+    """Returns the evaluator's results for every reconstruction: column -> M values.
 
-    `membership_logit` is absent where the backbone has no membership attack.
+    `membership_logit` is absent if the backbone has no membership attack.
     """
     found, judged, gallery = result.found, result.judged, result.gallery
     names = np.array(gallery.names)

@@ -1,4 +1,4 @@
-"""What a latent looks like to the target: image, small random moves, distances and embedding.
+"""How the target sees a latent: image, small random moves, distances and embedding.
 
 Pure functions of one latent, to be `vmap`-ed over candidates.
 """
@@ -23,7 +23,7 @@ SPACES = ('w', 'w+', 'z')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Jitter:
-    """How far a picture is moved before the target sees it; 0 everywhere: not at all.
+    """How much a picture is moved before the target sees it; all 0 for not at all.
 
     Attributes:
       shift: largest shift along each axis, as a share of the side, 0 to 0.5.
@@ -94,15 +94,16 @@ def make(
 ) -> Scene:
     """Puts a generator before a target.
 
-    Scenes of one generator module and one backbone module are the same object, whatever the weights:
-    what is compiled for a target serves its controls.
+    Scenes of the same generator module and backbone module are the same object, whatever the
+    weights, so programs compiled for a target also serve its controls.
 
     Args:
       generator: its images are RGB.
       target: the backbone.
-      space: what is improved: 'w' [w_dim], 'w+' (a w for each layer, [styles, w_dim]) or 'z' [z_dim].
+      space: the latents that are improved: 'w' [w_dim], 'w+' (a w for each layer, [styles, w_dim])
+        or 'z' [z_dim].
       psi: truncation of the latents that the search starts from ('w', 'w+') or of every image ('z').
-      framing: where the generator's pictures hold the face; `framing.of` its size when None.
+      framing: the framing of the generator's pictures; by `framing.of` its size when None.
 
     Raises:
       InputError: for another space or framing.
@@ -110,9 +111,9 @@ def make(
     errors.one_of('space', space, SPACES)
     framing = framings.of(framing, generator.resolution)
     errors.one_of('framing', framing, framings.FRAMINGS)
-    # Compiled programs live on: they must not keep the target's weights.
+    # Compiled programs are cached, so they must not hold the target's weights.
     scene = _make(generator, target.apply, target.input, space, psi, framing)
-    if target.answers:  # the weights are those of the backbone that answers otherwise
+    if target.answers:  # the weights alone do not show that the answers are changed
         scene = dataclasses.replace(scene, kind=f'{scene.kind}, answers: {target.answers}')
     return scene
 
@@ -134,7 +135,7 @@ def _make(generator, apply, input, space, psi, framing):
         ws = jnp.broadcast_to(ws, shape)
         noise = stylegan2.constant_noise(variables)
         image: Any = generator.apply(variables, ws[None], noise, method='synthesis')
-        # A straight line inside the range and a slope that does not vanish outside it.
+        # Linear inside the range, with a slope that does not vanish outside.
         return framings.cut(_soft_clip(image[0]) * 127.5 + 127.5, framing)
 
     def see(variables, image):
@@ -152,10 +153,10 @@ def _soft_clip(x):
 
 
 def pictures(scene: Scene, variables: Any, image: jax.Array, key: jax.Array, count: int) -> Seen:
-    """Looks at one image several times, each time moved at random (`MOVED`).
+    """Evaluates one image several times, each time moved at random (`MOVED`).
 
     Args:
-      scene: whose target looks.
+      scene: the scene with the target.
       variables: of the target.
       image: [R, R, 3] float32, 0 to 255.
       key: of the moves, a typed key.
@@ -184,7 +185,7 @@ def transform(key: jax.Array, image: jax.Array, input: InputSpec, jitter: Jitter
     Returns:
       [height, width, 3] float32.
     """
-    # One draw for all: what draws random numbers is a good part of what is compiled.
+    # One draw for all, because random number generation is a large part of the compiled program.
     side, zoomed, down, right, lit = jax.random.uniform(key, (5,), minval=-1, maxval=1)
     size = jnp.asarray([input.height, input.width], jnp.float32)
     source = jnp.asarray(image.shape[:2], jnp.float32)

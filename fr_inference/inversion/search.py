@@ -1,8 +1,8 @@
-"""The search: the best of many random latents, improved step by step, a varied few kept.
+"""The search: improves the best of many random latents step by step, and keeps a varied few.
 
 Towards a template, the first candidate starts at a mean of random latents (`starts`).
 
-Interrupted, it goes on from the last saved step to the same result.
+After an interruption it continues from the last saved step, to the same result.
 """
 
 import dataclasses
@@ -22,8 +22,8 @@ from fr_inference.inversion.subject import Pool, Subject
 from fr_inference.runs import Progress
 
 _BLOCK = 4096  # random latents compared with all wanted embeddings at once
-_LONGEST = 10  # steps between two looks at the clock
-# Options that leave a search as it is, or that the descriptions of its goal and of its subject hold.
+_LONGEST = 10  # steps between two checks of the time
+# Options that do not change a search, or that are part of the descriptions of its goal and subject.
 _NOT_DESCRIBED = {
     *('search_batch', 'untrained', 'sweep', 'targeted'),
     *('membership', 'centres', 'strength', 'prior'),
@@ -33,21 +33,21 @@ _NOT_DESCRIBED = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search returns, for each wanted embedding the best first.
+    """The results of a search, for each wanted embedding the best first.
 
     Attributes:
       latents: [M, ...] float32, in the search's space.
       objective: [M] float32, averaged over moved pictures that no step has seen.
-      logits: [M] float32 membership logits of the pictures that were not moved; None without a guide.
+      logits: [M] float32 membership logits of the unmoved pictures; None without a guide.
       embeddings: [M, D] float32, the target's unit embeddings of those pictures.
       images: [M, R, R, 3] uint8.
-      draws: [M] number of the random latent that each began as; the best one's for a candidate that
-        began near a template (`starts`).
-      group: [M] row of the wanted embedding that each is for.
+      draws: [M] number of the random latent from which each started; for a candidate that started
+        near a template (`starts`), that of the best one.
+      group: [M] row of the wanted embedding of each.
       curve: [steps, 2] float32, mean objective and mean membership logit over the candidates; the logit
         is NaN without a guide.
-      seconds: of the steps that this call did.
-      candidate_steps: done in those seconds.
+      seconds: duration of the steps of this call.
+      candidate_steps: the candidate-steps in those seconds.
     """
 
     latents: np.ndarray
@@ -63,7 +63,7 @@ class Found:
 
     @property
     def rate(self) -> float | None:
-        """Candidate-steps per second, compilation included; None where nothing was left to do."""
+        """Candidate-steps per second, including compilation; None if nothing was left to do."""
         return self.candidate_steps / self.seconds if self.candidate_steps else None
 
 
@@ -90,9 +90,9 @@ def run(
       progress: called as progress(label, done, total, objective=...).
 
     Raises:
-      Stopped: when that was asked for; the state is saved where there is a `workdir`.
-      InputError: for a goal that needs a guide where there is none, when `workdir` holds another
-        search, or nothing finite was found.
+      Stopped: when a stop was requested; with a `workdir` the state is saved.
+      InputError: for a goal that needs a missing guide, when `workdir` holds another search, or if
+        no finite result was found.
     """
     if len(subject.pool) < how.draws:
         raise errors.InputError('draws', how.draws, f'at most the {len(subject.pool)} of the pool')
@@ -121,13 +121,15 @@ def run(
         numbers = best(goal, how, subject.pool, wanted).reshape(-1)
         begin = mapped(candidate.beginning, scene, optimiser)
         candidates = begin((numbers, np.repeat(wanted, how.candidates, axis=0)))
-        if goal.name == 'templates' and how.steps:  # what is not improved stays a random latent
+        if (
+            goal.name == 'templates' and how.steps
+        ):  # without steps a candidate stays a random latent
             latents = candidate.mapped(
                 candidate.drawing, (scene,), constants, total=how.draws, most=how.search_batch
             )
             white = latents(np.arange(how.draws, dtype=np.int32))
             seen = subject.pool.embeddings[: how.draws]
-            # Hosts may round differently: process 0's start is used by all.
+            # Hosts may round differently, so all use the start of process 0.
             near = runs.by_first(lambda: starts.near(wanted, seen, white))
             candidates = _with_starts(candidates, near, how.candidates)
         return {'candidates': candidates, 'curve': np.zeros((how.steps, 2), np.float32)}
@@ -181,8 +183,8 @@ def best(goal: Goal, how: Search, pool: Pool, wanted: np.ndarray) -> np.ndarray:
     """Returns the numbers of the pool's best latents for each wanted embedding.
 
     Args:
-      goal: what ranks them.
-      how: `draws` and `candidates` count.
+      goal: ranks them.
+      how: uses `draws` and `candidates`.
       pool: of `how.draws` latents or more.
       wanted: [G, D].
 
@@ -190,7 +192,7 @@ def best(goal: Goal, how: Search, pool: Pool, wanted: np.ndarray) -> np.ndarray:
       [G, candidates] int32, the best first; among equals the lower number.
 
     Raises:
-      InputError: where too few have a finite objective.
+      InputError: if too few have a finite objective.
     """
     kept = np.zeros((len(wanted), 0), np.int32)
     values = np.zeros((len(wanted), 0), np.float32)
@@ -218,14 +220,14 @@ def best(goal: Goal, how: Search, pool: Pool, wanted: np.ndarray) -> np.ndarray:
 
 
 def _segment(steps):
-    """Steps between two stop points; a divisor, where there is one, saves a compilation."""
+    """Steps between two stop points; if possible a divisor, which saves a compilation."""
     most = min(_LONGEST, max(1, steps // 2))
     least = 1 if steps <= _LONGEST else 5
     return next((size for size in range(most, least - 1, -1) if steps % size == 0), most)
 
 
 def _select(look, how, state, groups):
-    """Looks at the candidates afresh and keeps the best of each group that are not alike."""
+    """Evaluates the candidates anew and keeps the best of each group that are not too similar."""
     candidates = state['candidates']
     found = look({name: candidates[name] for name in ('draw', 'wanted', 'white', 'best')})
     size = how.candidates
@@ -262,9 +264,9 @@ def _select(look, how, state, groups):
 
 
 def varied(values: np.ndarray, embeddings: np.ndarray, keep: int, apart: float) -> np.ndarray:
-    """Returns the rows that are kept: the best first, none too like a better one.
+    """Returns the rows to keep: the best first, none too similar to a better one.
 
-    Where that leaves fewer than `keep`, the best of the others fill up.
+    If these are fewer than `keep`, the best of the others are added.
 
     Args:
       values: [K] objective.

@@ -1,4 +1,4 @@
-"""A search of a backbone with its controls, and what the evaluator says of all of them.
+"""A search of a backbone with its controls, and the evaluator's judgement of all of them.
 
 `search_faces` runs one search on its own; `invert` is the model inversion of an audit.
 """
@@ -52,20 +52,20 @@ def search_faces(
     """Searches a generator's latents for faces, without controls and without an evaluator.
 
     Args:
-      target: the backbone; with `goals.centres` and `goals.templates` any will do.
+      target: the backbone; any backbone for `goals.centres` and `goals.templates`.
       generator: whose latents are searched.
-      goal: what is maximised, of `goals`.
+      goal: the objective, from `goals`.
       how: numbers and steps; each wanted embedding gets `candidates` and `keep` of its own.
       seed: of every draw.
       guide: the membership attack on the target, which `goals.membership` needs.
-      workdir: keeps random latents and states, so that a stopped search goes on.
+      workdir: keeps random latents and states, so that a stopped search can continue.
       progress: called as progress(label, done, total).
 
     Raises:
-      InputError: for a goal that lacks what it needs, or where nothing finite is found.
-      Stopped: when that was asked for.
+      InputError: for a goal that lacks what it needs, or if no finite result is found.
+      Stopped: when a stop was requested.
 
-    One face for each of two embeddings, by a backbone and a generator with random weights:
+    One face for each of two embeddings, with a backbone and a generator of random weights:
 
     >>> import jax, jax.numpy as jnp
     >>> from fr_inference.config import Search
@@ -101,14 +101,14 @@ def search_faces(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What an audit needs for model inversion.
+    """The inputs of model inversion in an audit.
 
     Attributes:
       generator: trained on none of the people.
-      evaluator: a backbone of another architecture and other training people.
-      second_evaluator: another one, which must agree.
+      evaluator: a backbone with another architecture, trained on other people.
+      second_evaluator: another such backbone, which must agree.
       search: how.
-      strangers: faces of anybody else, from whose embeddings class centres are estimated; images of
+      strangers: faces of other people, from whose embeddings class centres are estimated; images of
         random latents when None.
     """
 
@@ -121,17 +121,17 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inversion:
-    """The result.
+    """The result of model inversion.
 
     Attributes:
-      record: what `audit.json` holds under 'inversion'.
+      record: `inversion` of `audit.json`.
       found: the reconstructions, for each wanted embedding the best first.
-      judged: what the evaluator says of them.
-      gallery: who they were compared with, by the evaluator.
+      judged: the evaluator's results for them.
+      gallery: the gallery that they were compared with, by the evaluator.
       alike: [M, 2] rows, among the audit's images, of the most similar photographs of a member and of a
         non-member.
       curves: search -> [steps, 2] mean objective and mean membership logit.
-      from_templates: the reconstructions from stored templates, where there are any.
+      from_templates: the reconstructions from stored templates, if any.
     """
 
     record: dict[str, Any]
@@ -151,7 +151,7 @@ def invert(
     workdir: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Inversion:
-    """Searches for faces that the target was trained on, and judges what was found.
+    """Searches for faces that the target was trained on, and judges the results.
 
     People used to fit the attack are left out of the gallery. With class centres no member is needed, so
     the gallery holds everyone.
@@ -165,7 +165,7 @@ def invert(
 
     Raises:
       InputError: one line, for anything that is wrong with the input.
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
     """
     how = request.search
     target = audited.target
@@ -173,7 +173,7 @@ def invert(
         raise errors.InputError(
             'target',
             f'{target.target.name} without BatchNorm statistics',
-            'them for a search that the membership attack guides',
+            'BatchNorm statistics, for a search that the membership attack guides',
             'search for centres, or reconstruct from templates',
         )
     judges = evaluators.evaluator(
@@ -231,7 +231,7 @@ def invert(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """What all searches of one audit share.
+    """Shared by all searches of one audit.
 
     Attributes:
       request: generator, evaluator and how.
@@ -239,7 +239,7 @@ class _Shared:
       judges: the evaluator.
       sides: 'target', and 'untrained_target' for that control.
       seed: of every draw.
-      folder: where searches keep their states, each in a folder of its name.
+      folder: for the states of searches, each in a sub-folder of its name.
       progress: called as progress(label, done, total).
     """
 
@@ -270,7 +270,7 @@ class _Shared:
 
     @functools.cached_property
     def goals(self) -> dict[str, Goal]:
-        """What is searched for in each backbone."""
+        """The goal for each backbone."""
         return {name: self._goal(name) for name in self.sides}
 
     def _goal(self, name):
@@ -280,14 +280,14 @@ class _Shared:
         embeddings = self.subjects[name].pool.embeddings
         if strangers is not None:
             embeddings = self.audited.embed(side.target, strangers, 'strangers')
-        # Hosts may round differently: process 0's estimate is used by all.
+        # Hosts may round differently, so all use the estimate of process 0.
         wanted = runs.by_first(
             lambda: centres.estimate(embeddings, how.centres, seed=self.seed)[: how.keep]
         )
         return goals.centres(wanted, strength=how.strength, prior=how.prior)
 
     def each(self, goal: Goal) -> Search:
-        """Returns the options for each wanted embedding, which has its share of what is kept."""
+        """Returns the options per wanted embedding, with its share of the reconstructions to keep."""
         how = self.request.search
         if goal.wanted is None:
             return how
@@ -297,7 +297,7 @@ class _Shared:
         )
 
     def look(self, name: str, goal: Goal, how: Search, side: str = 'target') -> Verdicts:
-        """Searches and judges; `name` is that of the folder."""
+        """Searches and judges; `name` is the name of the folder."""
         found = search.run(
             self.subjects[side],
             goal,
@@ -310,13 +310,13 @@ class _Shared:
 
 
 def _controlled(shared):
-    """Returns (the search, name -> control), each of equally many reconstructions."""
+    """Returns (the search, name -> control), each with the same number of reconstructions."""
     goal = shared.goals['target']
     how = shared.each(goal)
     main = shared.look('search', goal, how)
     count = len(main.found.objective)
     still = config.replace(how, steps=0)
-    # However the goal ranks them, all are kept.
+    # All are kept, so their ranking by the goal does not matter.
     random = config.replace(still, draws=count, candidates=count, keep=count, apart=1.0)
     anybody = dataclasses.replace(goal, wanted=None)
     controls = {
@@ -330,7 +330,7 @@ def _controlled(shared):
 
 
 def _swept(shared, main):
-    """Returns the figures at every strength, the search's own among them, the weakest first."""
+    """Returns the figures at every strength, including the search's own, the weakest first."""
     how, goal = shared.request.search, shared.goals['target']
     found = {how.strength: main.figures}
     for strength in how.sweep:
@@ -343,7 +343,7 @@ def _swept(shared, main):
 
 
 def _record(shared, found, main):
-    """Returns what `audit.json` holds under 'inversion', but for the templates."""
+    """Returns `inversion` of `audit.json`, without the templates."""
     request, judges, target = shared.request, shared.judges, shared.audited.target
     how, inside = request.search, judges.gallery.member
     record = {

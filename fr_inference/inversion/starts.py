@@ -1,13 +1,14 @@
-"""Where the steps towards a stored template start: a mean of the random latents that look like it.
+"""The start of a search for a stored template: a mean of the random latents that look like it.
 
-The generator rendered the pairs (embedding, latent) itself: they are the pool. The mean weighs each
-random latent by how near its embedding is to the wanted one (Nadaraya 1964, Watson 1964): a map from
-embeddings to latents without a fit. docs/results/inversion.md has how near its starts are.
+The pool provides pairs (embedding, latent) rendered by the generator itself. The mean weighs each
+random latent by the similarity of its embedding to the wanted one (Nadaraya 1964, Watson 1964): a
+map from embeddings to latents without fitting. docs/results/inversion.md shows how near these
+starts are.
 """
 
 import numpy as np
 
-_LATENTS = 6.0  # that count in a mean; 4 to 16 are nearly as good
+_LATENTS = 6.0  # effective number of latents in a mean; 4 to 16 are nearly as good
 _HALVINGS = 60
 
 
@@ -18,9 +19,9 @@ def weights(cosines: np.ndarray, count: float = _LATENTS) -> np.ndarray:
     [[0.0, 0.6, 0.0, 0.4]]
 
     Args:
-      cosines: [G, N] finite, of each wanted embedding with each random latent's; where one of them is
-        not, that latent has no weight.
-      count: of the latents that count, 1 to N.
+      cosines: [G, N] of each wanted embedding with that of each random latent; a latent with a
+        value that is not finite gets no weight.
+      count: effective number of latents, 1 to N.
 
     Returns:
       [G, N] float64; rows sum to 1.
@@ -30,7 +31,7 @@ def weights(cosines: np.ndarray, count: float = _LATENTS) -> np.ndarray:
     away = away - away.max(1, keepdims=True)
 
     def at(sharpness):
-        with np.errstate(invalid='ignore'):  # 0 times the infinity of what is left out
+        with np.errstate(invalid='ignore'):  # avoids 0 times infinity for latents without weight
             found = np.where(usable, np.exp(sharpness[:, None] * away), 0.0)
         return found / found.sum(1, keepdims=True)
 

@@ -1,7 +1,7 @@
-"""A backbone that is searched, and its pool: random latents and what the backbone makes of each.
+"""A backbone that is searched, and its pool: random latents with the backbone's measurements of each.
 
-The pool is drawn once for all searches of the backbone: any goal ranks it. A latent is a pure function
-of its number, so that rows can be kept by number, and neither devices nor batches change one.
+The pool is drawn once for all searches of the backbone, whatever their goals. A latent is a pure
+function of its number, so rows can be cached by number and do not depend on devices or batches.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ class Subject:
     """A backbone that is searched.
 
     Attributes:
-      scene: the generator before it.
+      scene: the generator followed by the backbone.
       constants: variables, prior, guide and key.
       pool: its random latents; the same numbers give the same faces before every backbone.
     """
@@ -58,7 +58,7 @@ class Subject:
     pool: Pool
 
     def description(self) -> dict[str, str]:
-        """Returns what tells this subject from others, JSON-able."""
+        """Returns a JSON-compatible description that identifies this subject."""
         return _description(self.scene, self.constants)
 
 
@@ -78,16 +78,16 @@ def prepare(
     Args:
       target: the backbone. It needs BatchNorm layers only for a `guide`.
       generator: whose latents are searched.
-      how: `space`, `psi`, `framing`, `draws`, `pictures` and `search_batch` count here.
+      how: uses `space`, `psi`, `framing`, `draws`, `pictures` and `search_batch`.
       seed: of every draw, here and in the searches.
-      guide: the membership attack on the target, for the membership goal; with other goals it is only
-        watched (`Found.logits`).
-      workdir: keeps the rows of the pool, each with a checksum; in memory only when None.
+      guide: the membership attack on the target, for the membership goal; with other goals its
+        logit is only recorded (`Found.logits`).
+      workdir: caches the rows of the pool, each with a checksum; with None they are only in memory.
       label: of the progress.
       progress: called as progress(label, done, total).
 
     Raises:
-      Stopped: when that was asked for; what was drawn is kept where there is a `workdir`.
+      Stopped: when a stop was requested; with a `workdir`, drawn rows are kept.
     """
     scene = scenes.make(generator.module, target, space=how.space, psi=how.psi, framing=how.framing)
     constants = devices.replicated(
@@ -112,7 +112,7 @@ def draw(
     label: str = 'random faces',
     progress: Progress | None = None,
 ) -> Pool:
-    """Draws the first `how.draws` random latents, and looks at `how.pictures` pictures of each.
+    """Draws the first `how.draws` random latents and evaluates `how.pictures` pictures of each.
 
     Args:
       scene: generator before target.

@@ -28,13 +28,13 @@ FILES = ('reconstructions.csv', 'reconstructions.png')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reconstructed:
-    """Faces of P people from an embedding of each.
+    """Faces of P people, each from one embedding.
 
     Attributes:
       found: the reconstructions, one for each template, in their order.
-      columns: what `reconstructions.csv` holds: column -> P values. 'template' names it, 'similarity' is
-        the target's cosine with it, 'evaluator_similarity', where there is an evaluator, the cosine of
-        reconstruction and photograph to it.
+      columns: the columns of `reconstructions.csv`, each with P values. 'template' is its name,
+        'similarity' the target's cosine with it, and 'evaluator_similarity', with an evaluator, its
+        cosine of reconstruction and photograph.
     """
 
     found: Found
@@ -52,7 +52,7 @@ class Reconstructed:
     def save(self, directory: str | os.PathLike) -> None:
         """Writes reconstructions.csv, reconstructions.png and reconstructions/NNNN.png.
 
-        Process 0 alone writes.
+        Only process 0 writes.
 
         Args:
           directory: exists.
@@ -76,8 +76,8 @@ def run(
     """Reconstructs from the templates or the photographs that the options name.
 
     Args:
-      asked: the options; target and generator of theirs are not opened here.
-      target: the backbone that made the embeddings, or makes them of the photographs.
+      asked: the options; their target and generator are not opened here.
+      target: the backbone that made the embeddings, or makes them from the photographs.
       generator: whose latents are searched.
       workdir: as in `reconstruct`.
       progress: called as progress(label, done, total).
@@ -128,8 +128,8 @@ def reconstruct(
       progress: called as progress(label, done, total).
 
     Raises:
-      InputError: for embeddings of another length than the target's, or where nothing finite is found.
-      Stopped: when that was asked for.
+      InputError: for embeddings of another length than the target's, or if no finite result is found.
+      Stopped: when a stop was requested.
     """
     how = config.replace(how, keep=1, apart=1.0)
     folder = pathlib.Path(workdir) if workdir is not None else None
@@ -174,7 +174,7 @@ def reconstruct_photographs(
       faces: P photographs.
       how: as in `reconstruct`.
       seed: of every draw.
-      evaluator: another backbone, which compares; without one the target alone does.
+      evaluator: another backbone for the comparison; without one, only the target compares.
       workdir: as in `reconstruct`.
       progress: called as progress(label, done, total).
 
@@ -209,7 +209,7 @@ def reconstruct_photographs(
     return dataclasses.replace(made, columns={**made.columns, **similar})
 
 
-_MOST_BYTES = 1 << 30  # far more embeddings than can be searched for
+_MOST_BYTES = 1 << 30  # far more embeddings than anyone can search for
 _DAMAGED = (
     *(OSError, ValueError, EOFError, OverflowError, TypeError, MemoryError, RecursionError),
     *(SyntaxError, tokenize.TokenError),  # of NumPy's reader of headers
@@ -220,12 +220,12 @@ def read(path: str | os.PathLike, target: Target, *, field: str = 'templates') -
     """Reads embeddings [P, D] from a .npy file, without running anything in it.
 
     Args:
-      path: finite numbers, written by `numpy.save`.
-      target: whose embeddings they are.
+      path: a file of finite numbers written by `numpy.save`.
+      target: the backbone that made the embeddings.
       field: the argument that named the file.
 
     Returns:
-      [P, D] float32; the length of a row has no meaning.
+      [P, D] float32; the norm of a row has no meaning.
 
     Raises:
       InputError: for another file, embeddings of another length than the target's, and rows that are
@@ -233,7 +233,7 @@ def read(path: str | os.PathLike, target: Target, *, field: str = 'templates') -
     """
     path = local_copies.path_of(path, field)
     expected = 'numbers [P, D] written by numpy.save'
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # opening a pipe would wait for a writer
         found = 'something other than a file' if path.exists() else 'no such file'
         raise errors.InputError(field, found, expected, inside=str(path))
     try:

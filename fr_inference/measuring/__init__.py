@@ -1,1 +1,1 @@
-"""What is kept of every image."""
+"""The measurements of every image."""

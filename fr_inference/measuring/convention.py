@@ -1,8 +1,8 @@
 """Whether images fit the input convention of a backbone: colour order, mean and std.
 
-A backbone that is fed another order or range still tells people apart, and gives away less of its
-training. The convention in use is compared with every plausible one on the same images, by one of two
-figures (`convention_figures`). The thresholds were set on these misfits of 64 images:
+A backbone with the wrong order or range still tells people apart, but gives away less of its
+training. The convention in use is compared with every plausible one on the same images, by one of
+two figures (`convention_figures`). The thresholds were set on these misfits of 64 images:
 
 | backbone, images | right convention | best wrong one |
 |---|---|---|
@@ -15,14 +15,16 @@ figures (`convention_figures`). The thresholds were set on these misfits of 64 i
 | the real two, LFW with a blue or red cast | 0.085 to 0.115 | 0.034 (BGR, blue cast) |
 | the real two, drawn faces; embedded ones, LFW | 0.14 to 0.24 | 0.22 (BGR) |
 
-Separations, where no layer is near the images: on LFW with the real two and on drawn faces with three
-embedded backbones, in 60 draws each of 12 to 128 people, no wrong convention came out as better than the
-right one, and one was taken for right only where its separation was less than 7 % smaller. With 64
-people BGR was found out in 15 to 100 of 100 draws, by backbone; in most others the answer is `UNKNOWN`.
+Separations are used if no layer is near the images. On LFW with the real two and on drawn faces
+with three embedded backbones, in 60 draws each of 12 to 128 people, no wrong convention was judged
+better than the right one, and one was accepted only if its separation was less than 7 % smaller.
+With 64 people BGR was detected in 15 to 100 of 100 draws, depending on the backbone; in most others
+the answer is `UNKNOWN`.
 
-By misfit the rare ones of `plausible_inputs` are tried too: on LFW with the real two, 2026-11-27, no
-stop of the right convention in 60 draws of 12 to 64 images, and each wrong one found out in 6 of 6 draws
-(BGR of the MS1M network in 5). By separation they are not: a random network was stopped for one of them.
+With misfits the rare ones of `plausible_inputs` are tried too: on LFW with the real two
+(2026-11-27), the right convention was never rejected in 60 draws of 12 to 64 images, and each wrong
+one was detected in 6 of 6 draws (BGR of the MS1M network in 5). With separations they are not
+tried: a random network was rejected for one of them.
 """
 
 import dataclasses
@@ -38,13 +40,13 @@ from fr_inference.measuring import convention_figures, plausible_inputs
 from fr_inference.models.target import InputSpec, Target
 
 FITS, OTHER, NONE, UNKNOWN = 'fits', 'other', 'none', 'unknown'
-"""What a check says: the convention in use fits; another one fits clearly better; none fits; neither."""
+"""The result of a check: the convention in use fits; another fits clearly better; none fits; unknown."""
 
-IMAGES = 64  # whose statistics are taken
-PEOPLE = 64  # two photographs of each are compared
+IMAGES = 64  # images whose statistics are used
+PEOPLE = 64  # people of whom two photographs each are compared
 LEAST_PEOPLE = 8
 
-# A convention fits up to this misfit. The right ones lie below it on photographs that have no cast.
+# A convention fits up to this misfit. On photographs without a colour cast the right ones are below it.
 _MISFIT = 0.1
 # Another one fits clearly better if its misfit is smaller by this factor and difference. A blue cast
 # makes a wrong order look better by a factor of 2.5; right ones were better by 3.5 or more.
@@ -61,15 +63,15 @@ class Fit:
 
     Attributes:
       state: `FITS`, `OTHER`, `NONE` or `UNKNOWN`.
-      by: 'misfit' or 'separation', the figure that was looked at.
+      by: 'misfit' or 'separation', the figure that was used.
       specs: the convention in use, then all others.
-      figures: of each of them; empty where none could be computed.
+      figures: the figure of each convention; empty if none could be computed.
       best: position in `specs` of the best one.
-      images: how many were looked at.
+      images: number of images that were used.
       layer: whose statistics, '' for a separation.
-      trusted: whether an audit may end in an all-clear: the convention fits, or it is known, could not
-        be settled, and no other one looks better.
-      remark: all this in a sentence.
+      trusted: whether an audit may end in an all-clear: the convention fits, or it is a known one,
+        the check is inconclusive, and no other one looks better.
+      remark: the result in a sentence.
     """
 
     state: str
@@ -130,7 +132,7 @@ def check(
     except jax.errors.UnexpectedTracerError:  # `measurements.measure` says what to do about it
         found = Fit(state=UNKNOWN, by='misfit', specs=specs, remark='its layers are out of sight')
     known = _origins(target)
-    # A separation only compares: the best of those tried may be as wrong as the others.
+    # Separations are only relative: even the best of those tried may be wrong.
     sure = found.state == FITS and found.by == 'misfit'
     doubtful = 'assumed' in known or (found.state == UNKNOWN and _looks_better(found))
     trusted = sure or (found.state in (FITS, UNKNOWN) and not doubtful)
@@ -181,7 +183,7 @@ def _by_separation(target, faces, specs, same, seed, skip_bad):
     found = dataclasses.replace(
         found, figures=tuple(figures.tolist()), best=best, images=len(index)
     )
-    # A separation that may be 0 or less has no logarithm, and leaves nothing to compare.
+    # A separation that may be 0 or less has no logarithm and cannot be compared.
     if np.quantile(sample[:, best], _TAIL) <= 0:
         return dataclasses.replace(found, state=NONE)
     logs = np.log(np.maximum(sample, 1e-3))
@@ -193,7 +195,7 @@ def _by_separation(target, faces, specs, same, seed, skip_bad):
 
 
 def _looks_better(found):
-    """Whether another convention separates people better, which chance may explain."""
+    """Whether another convention separates people better, even if that may be chance."""
     figures = np.maximum(found.figures, 1e-3)
     return bool(len(figures)) and bool(np.log(figures[found.best] / figures[0]) > _ALIKE)
 
@@ -209,8 +211,8 @@ def _remark(fit, target):
     used = target.input.pixels
     if not fit.figures:
         return (
-            f'Whether images fit the input that the backbone expects ({used}) could not be checked: no '
-            'BatchNorm layer near the images keeps its statistics, and fewer than '
+            f'Whether images fit the input that the backbone expects ({used}) could not be '
+            'checked: there is no BatchNorm layer with statistics near the images, and fewer than '
             f'{LEAST_PEOPLE} people have two photographs.'
         )
     counted = f'{fit.images} images'
@@ -228,25 +230,24 @@ def _remark(fit, target):
     if fit.state == FITS:
         return (
             f'Of {len(fit.specs)} input conventions that were tried, the backbone separates people best '
-            f'with the one in use ({used}): {found}. Another one '
-            f'that was not tried may be right{known}.'
+            f'with the one in use ({used}): {found}. One that was not tried may still be right{known}.'
         )
     if fit.state == OTHER:
         better = fit.specs[fit.best]
         passed = plausible_inputs.passed(better, _differing(target.input, better))
         return (
-            f'{counted} do not fit the input that the backbone is fed ({used}), {by}: {found}, '
+            f'{counted} do not fit the input convention in use ({used}), {by}: {found}, '
             f'{better.pixels}: pass {passed}.'
         )
     if fit.state == UNKNOWN:
         return (
-            f'{counted} do not settle whether they fit the input that the backbone expects ({used}), '
-            f'{by}: {found}{known}.'
+            f'{counted} leave it open whether they fit the input that the backbone expects '
+            f'({used}), {by}: {found}{known}.'
         )
     return (
-        f'{counted} fit no known input convention of the backbone, {by}: {found}. It expects another '
-        'order or range of colours (colour, mean, std), was trained on images unlike these, '
-        'or was not trained.'
+        f'{counted} fit no known input convention of the backbone, {by}: {found}. Either it '
+        'expects another order or range of colours (colour, mean, std), or it was trained on '
+        'different images, or it was not trained.'
     )
 
 
@@ -258,20 +259,20 @@ def _differing(used, better):
 
 
 def demand(target: Target, fit: Fit, *, allow: bool = False, field: str = 'target') -> list[str]:
-    """Stops where another convention fits clearly better; returns the warnings otherwise.
+    """Raises if another convention fits clearly better; otherwise returns warnings.
 
     Args:
       target: the backbone.
-      fit: what `check` says of it.
-      allow: warn where it would stop; the result is not trusted.
-      field: what the backbone was given as; only the convention of a target has options of its own.
+      fit: the result of `check`.
+      allow: warn instead of raising; the result is then not trusted.
+      field: the argument that gave the backbone; only a target has options for its convention.
 
     Returns:
-      No sentence where the images fit, else one, which is logged as a warning as well.
+      No sentence if the images fit, else one, which is also logged as a warning.
 
     Raises:
-      InputError: of 'colour' or 'mean', which names what fits and what to pass; of `field` for any
-        backbone but the target.
+      InputError: of 'colour' or 'mean' for the target, of `field` for any other backbone; it names
+        what fits and what to pass.
     """
     if fit.state == FITS and fit.trusted:
         return []
@@ -279,7 +280,7 @@ def demand(target: Target, fit: Fit, *, allow: bool = False, field: str = 'targe
     passed = plausible_inputs.passed
     names = _differing(used, better)
     if fit.state == OTHER and not allow:
-        mend = 'convert it by convert_weights with'
+        mend = 'convert it with convert_weights and'
         if field == 'target':
             field, mend = names[0], 'pass'
         elif target.architecture == 'onnx':  # which is not converted
@@ -289,8 +290,8 @@ def demand(target: Target, fit: Fit, *, allow: bool = False, field: str = 'targe
             f'{used.pixels} ({fit.by} {fit.figures[0]:.3g})',
             f'{better.pixels} ({fit.figures[fit.best]:.3g}), which {fit.images} images fit best of '
             f'{len(fit.specs)} that were tried',
-            f'{mend} {passed(better, names)}; or go on with allow_misfit=True, which ends in no '
-            'all-clear',
+            f'{mend} {passed(better, names)}; or continue with allow_misfit=True, which rules out '
+            'an all-clear',
             inside=target.name,
         )
     _LOG.warning('%s: %s', target.name, fit.remark)

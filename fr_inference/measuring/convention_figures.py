@@ -8,7 +8,8 @@ c, the layer's running mean u_c and variance s_c. With the mean m_c and variance
 the Kullback-Leibler divergence of the two normal distributions in nats a channel (Kullback & Leibler
 1951); s_c and v_c both include the layer's epsilon.
 
-Separation: two photographs of one person agree more than those of two people. With their cosines s, d,
+Separation: two photographs of one person are more similar than those of two people. With their
+cosines s, d,
 
     separation = (mean s - mean d) / sqrt((var s + var d) / 2),
 
@@ -40,7 +41,7 @@ _LEAST = 1e-6
 
 
 class _Reached(Exception):
-    """The first BatchNorm layer was called; nothing behind it is needed."""
+    """The first BatchNorm layer was called; nothing after it is needed."""
 
 
 def near_layer(target: Target) -> str | None:
@@ -87,18 +88,18 @@ def misfits(
     *,
     skip_bad: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Returns positions that could be read, misfits under K conventions, and whether they say anything.
+    """Returns readable positions, misfits under K conventions, and whether the misfits mean anything.
 
     Args:
       target: with a `near_layer`.
       faces: the images.
-      positions: [n] ascending, of those that are looked at.
+      positions: [n] ascending, the images to use.
       specs: K conventions of one size.
       skip_bad: leave unreadable images out.
 
     Returns:
-      ([n] positions, [K] misfits, whether the layer's statistics differ from those it began with: of a
-      layer that was never trained a misfit says nothing).
+      ([n] positions, [K] misfits, whether the layer's statistics differ from their initial values;
+      for an untrained layer a misfit means nothing).
     """
     index, found = _computed(_moments, target, faces, positions, specs, skip_bad)
     if not len(index):
@@ -128,7 +129,7 @@ def embeddings(
     """Returns ([n] positions that could be read, [n, K, D] embeddings); arguments as `misfits`.
 
     Raises:
-      InputError: for an `apply` that returns something else than embeddings.
+      InputError: for an `apply` that does not return embeddings.
     """
     distances.embedding_size(target)
     index, found = _computed(_embedded, target, faces, positions, specs, skip_bad)

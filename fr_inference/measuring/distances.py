@@ -1,4 +1,4 @@
-"""Distances between an image's features and the statistics that the backbone keeps of its training.
+"""Distances between an image's features and the BatchNorm statistics from training.
 
 For the i-th BatchNorm layer with input v_i [H, W, C], running mean u_i and scale b_i:
 
@@ -26,10 +26,10 @@ from fr_inference.models.target import Apply, InputSpec, Target
 
 @contextlib.contextmanager
 def intercepting(function: Callable[..., Any]) -> Iterator[None]:
-    """Lets `function(call, arguments, keywords, context)` see every call of a Linen method inside.
+    """Calls `function(call, arguments, keywords, context)` for every call of a Linen method inside.
 
-    Compiled functions are traced into: a compiled `apply` that JAX remembers would call no layer, and
-    pass for a backbone without any.
+    Compilation is disabled inside: a compiled `apply` from JAX's cache would call no layer and look
+    like a backbone without any.
     """
     with jax.disable_jit(), nn.intercept_methods(function):
         yield
@@ -37,24 +37,24 @@ def intercepting(function: Callable[..., Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def within_reach(name: str) -> Iterator[None]:
-    """Tells in one line that BatchNorm layers of the backbone `name` were called out of reach.
+    """Raises a one-line error if BatchNorm layers of the backbone `name` were called out of reach.
 
     Raises:
-      InputError: where what `recording` saw belongs to an inner transformation.
+      InputError: if the values that `recording` saw belong to an inner transformation.
     """
     try:
         yield
     except jax.errors.UnexpectedTracerError as error:
         raise errors.InputError(
             name,
-            'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides what they '
-            'see',
+            'BatchNorm layers inside nn.remat, nn.scan or another transformation that hides their '
+            'inputs',
             'the same module without it',
         ) from error
 
 
 class Normalised(NamedTuple):
-    """What one call of a BatchNorm layer sees of N images.
+    """The normalised inputs of N images at one call of a BatchNorm layer.
 
     Attributes:
       name: of the layer, with '#2' at its second call.
@@ -75,11 +75,11 @@ class Normalised(NamedTuple):
 
 @contextlib.contextmanager
 def recording() -> Iterator[list[Normalised]]:
-    """Collects what every BatchNorm layer called inside sees.
+    """Collects the inputs of every BatchNorm layer called inside.
 
     Raises:
-      InputError: when a layer is called in training mode: its statistics would change, and the
-        distances would be to the batch at hand.
+      InputError: when a layer is called in training mode, in which its statistics would change and
+        distances would be to the current batch.
     """
     found: list[Normalised] = []
 
@@ -112,7 +112,7 @@ def recording() -> Iterator[list[Normalised]]:
 
 
 def _without_statistics(name, call, arguments, keywords):
-    """What a layer returns whose statistics were folded into its scale and bias."""
+    """The output of a layer whose statistics were folded into its scale and bias."""
     try:
         return call(*arguments, **keywords)
     except (flax.errors.ScopeCollectionNotFound, flax.errors.ScopeVariableNotFoundError) as error:
@@ -132,7 +132,7 @@ def _normalised(layer, name, x):
     x = x.astype(jnp.float32)
     pooled, whole = jnp.mean(x, axes), variance + layer.epsilon
     shift = pooled - mean
-    # Both sums in one pass over the maps; about the running mean the difference loses few digits.
+    # Both sums in one pass over the maps; relative to the running mean, the difference loses few digits.
     spread = jnp.mean((x - mean) ** 2, axes) - shift**2
     ratios = (jnp.maximum(spread, 0) + layer.epsilon) / whole if axes else jnp.ones_like(pooled)
     return shift * jax.lax.rsqrt(whole), ratios
@@ -151,7 +151,7 @@ def of_image(apply: Apply, variables: Any, image: jax.Array) -> tuple[jax.Array,
 
     Raises:
       InputError: for BatchNorm layers in training mode or without statistics, and for an `apply`
-        that returns something else than embeddings.
+        that does not return embeddings.
     """
     found, embedding, _ = _program(apply)(variables, image)
     return found, embedding
@@ -160,7 +160,7 @@ def of_image(apply: Apply, variables: Any, image: jax.Array) -> tuple[jax.Array,
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-    """All that a backbone shows of one image, before most of it is thrown away; a pytree.
+    """Everything that a backbone shows of one image, before it is reduced to features; a pytree.
 
     Attributes:
       image: [H, W, 3] float32, 0 to 255.
@@ -179,12 +179,12 @@ class Look:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone inside a program, ready to look at images.
+    """A backbone inside a compiled program, for looking at images.
 
     Attributes:
       apply: see `target.Apply`.
       variables: of the backbone.
-      input: what it expects of images.
+      input: the input that it expects.
     """
 
     apply: Apply
@@ -261,7 +261,7 @@ def embedding_size(target: Target) -> int:
     """Returns the length D of the target's embeddings.
 
     Raises:
-      InputError: for an `apply` that returns something else.
+      InputError: for an `apply` that does not return embeddings.
     """
     shape = (1, target.input.height, target.input.width, 3)
     image = jax.ShapeDtypeStruct(shape, jnp.float32)

@@ -1,4 +1,4 @@
-"""What an attack measures of an image beyond distances and embedding."""
+"""Features that an attack measures for an image besides distances and embedding."""
 
 import dataclasses
 import re
@@ -17,7 +17,7 @@ _ADDRESS = re.compile('0x[0-9a-f]+')  # of an object in this process
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """Numbers that are computed and kept for each image.
+    """Numbers that are computed and stored for each image.
 
     Attributes:
       name: in `Measurements.extra`.
@@ -30,14 +30,14 @@ class Feature:
 
 
 def described(features: Sequence[Feature], target: Target) -> tuple[list[int], list[Any]]:
-    """Returns the length F of each feature, and what it computes, for the cache's description.
+    """Returns the length F of each feature, and a description of its computation for the cache.
 
     Args:
       features: with different names.
       target: the backbone that looks at the images.
 
     Raises:
-      InputError: for features of one name, and one that returns something else than [F] float32.
+      InputError: for two features of one name, and one that does not return [F] float32.
     """
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
@@ -62,7 +62,7 @@ def described(features: Sequence[Feature], target: Target) -> tuple[list[int], l
                 'features', str(found)[:200], 'an array [F] of float32', inside=feature.name
             )
         widths.append(shape[0])
-        # A feature that was changed is not served what the old one gave.
+        # A changed feature must not get the cached values of the old one.
         program = str(jax.make_jaxpr(function)(look, variables))
         programs.append([feature.name, _ADDRESS.sub('', program)])
     return widths, programs

@@ -28,7 +28,7 @@ _SCHEMA = 3  # of the rows in the cache
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """What is kept of each image.
+    """The measurements of N images.
 
     Attributes:
       layers: names of the L BatchNorm layers, in the order of the computation; empty without any.
@@ -37,7 +37,7 @@ class Measurements:
       identities: of the N images.
       index: [N] int32 positions in the source.
       skipped: (path, reason) of images that could not be read.
-      extra: name -> [N, F] float32 of each `Feature` that was asked for.
+      extra: name -> [N, F] float32 of each requested `Feature`.
     """
 
     layers: tuple[str, ...]
@@ -66,10 +66,10 @@ def measure(
     on: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Measurements:
-    """Measures every image; memory does not grow with the number of images but for the results.
+    """Measures every image; apart from the results, memory does not grow with the number of images.
 
-    An image's measurements never depend on the batch it was in: each is a batch of one inside `vmap`.
-    Each of several processes reads and measures its share, and all return the whole.
+    An image's measurements never depend on its batch: each image is a batch of one inside `vmap`.
+    With several processes each reads and measures its share, and all return the whole.
 
     Args:
       target: the backbone.
@@ -78,18 +78,19 @@ def measure(
       batch_size: images at a time in a process, rounded up to a multiple of its devices.
       mirror: measure the mirror images instead.
       skip_bad: leave unreadable images out and list them.
-      scores: folder of rows measured before (`row_cache`), which are not measured again, and where new
-        ones are added as they come; none are kept when None, nor for the architecture 'custom', a
-        function whose code nothing identifies.
-      decoders: processes that decode images, where this one's threads would keep the devices waiting.
+      scores: folder of cached rows (`row_cache`), which are not measured again and to which new
+        ones are added. Nothing is cached when None, nor for the architecture 'custom', a function
+        whose code cannot be identified.
+      decoders: number of processes that decode images, if threads of this process are too slow for
+        the devices.
       label: of the progress.
       on: the devices that share the work; `devices.local()` by default.
-      progress: called as progress(label, done, total), first with stored=, their number, where rows of
-        `scores` are used again.
+      progress: called as progress(label, done, total). If rows of `scores` are reused, the first
+        call also has stored=, their number.
 
     Raises:
       BadImageError: at an unreadable image, unless `skip_bad`.
-      Stopped: when that was asked for; what was measured is in `scores`.
+      Stopped: when a stop was requested; finished measurements are in `scores`.
       InputError: when nothing could be read, or the backbone gives numbers that are not finite.
     """
     layers = distances.layer_names(target)
@@ -106,7 +107,7 @@ def measure(
     share = devices.largest_share(len(faces))
     batch_size = devices.round_up(min(batch_size, max(1, share)), len(on))
     with contextlib.ExitStack() as stack:
-        # Neither decoders nor devices are asked before something has to be measured.
+        # Decoders and devices are used only once something has to be measured.
         reading = functools.cache(lambda: stack.enter_context(Decoders(faces, processes=decoders)))
         compiled = functools.cache(lambda: _placed(target, on, tuple(features)))
 
@@ -162,7 +163,7 @@ def measure(
 
 
 def _keys(faces, digests):
-    """Aligned and as it is, a photograph has two rows."""
+    """The key of an image: a photograph has different rows with and without alignment."""
     return [
         f'{digest} {changed}' if digest and (changed := faces.changed(index)) else digest
         for index, digest in enumerate(digests)
@@ -170,7 +171,7 @@ def _keys(faces, digests):
 
 
 def _described(target, mirror, programs):
-    """Returns all that a row depends on besides the image."""
+    """Returns everything that a row depends on besides the image."""
     described = {
         'schema': _SCHEMA,
         'weights': checkpointing.digest(target.variables),
@@ -181,7 +182,7 @@ def _described(target, mirror, programs):
         'device': devices.local()[0].device_kind,
         'jax': jax.__version__,
     }
-    if target.answers:  # the weights are those of the backbone that answers otherwise
+    if target.answers:  # the weights alone do not show that the answers are changed
         described['answers'] = target.answers.to_json()
     return {**described, 'features': programs} if programs else described
 
@@ -208,7 +209,7 @@ def measurer(
 
 @functools.lru_cache(maxsize=32)
 def _measurer(apply, input, on, features):
-    """Compiles once for all sets of faces, controls and audits, on each device of a batch of them."""
+    """Compiled once for all sets of faces, controls and audits."""
 
     def one(variables, image):
         network = distances.Network(apply=apply, variables=variables, input=input)
@@ -283,7 +284,7 @@ def select(measured: Measurements, rows: Sequence[int] | np.ndarray) -> Measurem
 def concat(first: Measurements, second: Measurements) -> Measurements:
     """Returns the measurements of the images of both, by the same backbone.
 
-    Of `extra` what was measured of both.
+    `extra` has the features that were measured for both.
     """
     return dataclasses.replace(
         first,

@@ -19,7 +19,7 @@ def cosines(
 ) -> np.ndarray:
     """Returns the cosine of each pair's embeddings: [P] in [-1, 1].
 
-    Each image is embedded once, and its mirror image too where the target's input adds it.
+    Each image is embedded once, and also its mirror image if the target's input uses it.
 
     Args:
       target: the backbone.

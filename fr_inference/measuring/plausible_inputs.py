@@ -30,8 +30,8 @@ def of(spec: InputSpec, *, rare: bool = False) -> tuple[InputSpec, ...]:
 
     Args:
       spec: the convention in use.
-      rare: whether `RARE` ones are plausible too. The more are compared by a noisy figure, the sooner
-        one of them comes out best by chance.
+      rare: whether to include `RARE` ones. The more are compared by a noisy figure, the more likely
+        one is best by chance.
 
     >>> [one.pixels for one in of(InputSpec())][:4]
     ['RGB, (v - 127.5) / 127.5', 'BGR, (v - 127.5) / 127.5', 'RGB, (v - 0) / 255', 'BGR, (v - 0) / 255']
@@ -47,7 +47,7 @@ def of(spec: InputSpec, *, rare: bool = False) -> tuple[InputSpec, ...]:
 
 
 def alike(one: InputSpec, other: InputSpec) -> bool:
-    """Returns whether black and white differ by 2 % of the range at most, as with 127.5 and 128."""
+    """Returns whether black and white each differ by at most 2 % of the range, as with 127.5 and 128."""
     if one.colour != other.colour:
         return False
     ends = np.array([[0.0], [255.0]])

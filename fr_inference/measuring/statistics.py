@@ -1,4 +1,4 @@
-"""The statistics that BatchNorm layers would keep, had they been trained on some faces."""
+"""The statistics that BatchNorm layers would have after training on given faces."""
 
 import functools
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ _BATCH = 64
 
 
 def measured(target: Target, faces: Faces, *, skip_bad: bool = False) -> Any:
-    """Returns the target's variables with statistics that were measured on `faces` alone.
+    """Returns the target's variables with statistics measured only on `faces`.
 
-    Each batch is normalised by itself, as in training. The mean is that of the batches' means, the
-    variance that within batches plus that between their means.
+    Each batch is normalised by itself, as in training. The mean is the mean of the batch means; the
+    variance is that within batches plus that between their means.
 
     Args:
-      target: with BatchNorm layers; its module need not be known.
+      target: any target with BatchNorm layers, of any module.
       faces: of anybody.
       skip_bad: leave unreadable images out.
 
@@ -51,7 +51,7 @@ def _layer_moments(target, faces, skip_bad):
         skip_bad=skip_bad,
     ):
         if not batch.mask.all() and found:
-            continue  # padding would count; the whole batches before it do
+            continue  # padding would count, so only whole batches are used
         images = batch.images[batch.mask]
         for path, calls in run(target.variables, images).items():
             for moments in calls:
@@ -60,7 +60,7 @@ def _layer_moments(target, faces, skip_bad):
 
 
 def _added(so_far, mean, within):
-    """One more batch (Welford 1962), so that of many none is kept."""
+    """Adds a batch (Welford 1962), so that no batch has to be kept."""
     if so_far is None:
         return 1, mean, np.zeros_like(mean), within
     count, centre, between, average = so_far

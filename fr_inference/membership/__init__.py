@@ -1,1 +1,1 @@
-"""Membership inference: whom a backbone was trained on, by attacks with controls of their own."""
+"""Membership inference: attacks that find out whom a backbone was trained on, each with its controls."""

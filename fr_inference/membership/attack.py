@@ -1,4 +1,4 @@
-"""What an attack is: facts about it, and a pure function from measured images to examples."""
+"""The definition of an attack: its properties, and a pure function from measured images to examples."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from fr_inference.membership.labelled import Labelled
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Examples:
-    """What the attack model is fitted on and judged on, one row for each image or person.
+    """The examples that an attack is fitted and judged on, one row for each image or person.
 
     Attributes:
       names: [E] identities; intervals resample them.
       member: [E] bool.
       features: [E, F] floats.
       fit: [E] bool, the examples that the model is fitted on; the others evaluate it.
-      access: what the features were made of, where that depends on the backbone; None for what the
-        attack declares.
+      access: the access that the features needed, if that depends on the backbone; None for the
+        attack's declared access.
     """
 
     names: tuple[str, ...]
@@ -54,24 +54,25 @@ class Attack:
       title: in reports, such as 'BatchNorm distances'.
       source: the paper, 'after X' where this is our reading of it.
       access: what the attacker sees: 'file' (weights and statistics) or 'answers' (embeddings).
-      references: whether the attacker also has reference networks, which the training may have started
-        from, or that resemble the target.
+      references: whether the attacker also has reference networks: networks that training may have
+        started from, or similar ones.
       unit: what is judged: an 'image' or a 'person' with several images.
-      needs: what it cannot run without, for the line that says why it did not.
-      examples: (images, fit [N] bool, seed) -> the examples, or None where `needs` is not there. Must
-        not mix images in `fit` with others, and where the unit is an image must give one example for
-        each image, in order; then labels that the attacker does not know read False.
+      needs: what it cannot run without, in words, for the report.
+      examples: (images, fit [N] bool, seed) -> the examples, or None if `needs` is missing. It must
+        not mix images in `fit` with others. If the unit is an image, it must give one example for
+        each image, in order; labels that the attacker does not know are then False.
       settings: what the attacker may know, in `comparison.SETTINGS`.
-      signs: for the setting 'strangers': +1 for each feature that is higher for members, -1 where it is
-        lower, 0 where that is not known beforehand; a single number stands for all.
-      measured: what it needs of each image beyond distances and embedding.
-      passes: how many further passes through the backbone that takes; with any, it is run only when it
-        is asked for.
-      layers: whether `needs` is BatchNorm layers, so that it is known beforehand whether it can be run.
+      signs: for the setting 'strangers', one for each feature or one for all: +1 if it is higher
+        for members, -1 if lower, 0 if that is not known beforehand.
+      measured: what it needs for each image besides distances and embedding.
+      passes: the number of further passes through the backbone for that; if above 0, the attack is
+        run only on request.
+      layers: whether `needs` means BatchNorm layers, so that it is known beforehand whether it can run.
       combines: whether its features are the logits of all other attacks on images that are run and
-        take no more access; it has no `examples` of its own.
+        need no more access; it then has no `examples` of its own.
       parts: those attacks, filled in by `attacks.chosen`.
-      own: whether it is the user's own, filled in by `attacks.get`: what it raises is told as its fault.
+      own: whether it is the user's own, filled in by `attacks.get`; its exceptions are then
+        reported as errors of the attack.
     """
 
     name: str
@@ -109,11 +110,11 @@ class Attack:
             )
 
     def takes_no_more_than(self, other: 'Attack') -> bool:
-        """Whether everything that it must see is seen by `other`."""
+        """Whether it needs no more access than `other`."""
         seen = other.access == 'file' or self.access == 'answers'
         return seen and (other.references or not self.references)
 
 
 def of_images(images: Labelled, fit: np.ndarray, features: np.ndarray) -> Examples:
-    """Returns one example for each image, of features [N, F]."""
+    """Returns one example for each image, with features [N, F]."""
     return Examples(names=images.identities, member=images.member, features=features, fit=fit)

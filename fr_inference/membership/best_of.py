@@ -1,8 +1,8 @@
-"""Intervals that hold for several attacks together: the best of them may be chosen afterwards.
+"""Intervals that hold for several attacks together, so that the best may be chosen afterwards.
 
-The best of twenty attacks that find nothing looks like a finding. The max-T interval is wide enough for
-whichever is best: each figure reaches as many standard deviations to both sides as the largest deviation
-of any of them does in 99 of 100 resamples, in which all attacks see the same people.
+The best of twenty attacks that find nothing looks like a finding. The max-T interval corrects for
+that choice: its half-width, in standard deviations, is the 99 % quantile over resamples of the
+largest deviation of any figure. In each resample all attacks see the same people.
 
 Source: Westfall & Young 1993, "Resampling-Based Multiple Testing"; Romano & Wolf 2005.
 """
@@ -25,7 +25,7 @@ _FARTHEST = 100.0
 def intervals(
     comparisons: Sequence[Comparison], *, seed: int, replicates: int
 ) -> dict[str, dict[str, Any]]:
-    """Returns the intervals of those that have a blind control, by their keys.
+    """Returns the intervals of the comparisons that have a blind control, by key.
 
     Args:
       comparisons: with their scores.
@@ -33,8 +33,8 @@ def intervals(
       replicates: of the bootstrap.
 
     Returns:
-      key -> {'auc_ci99', 'excess_ci99'}. Attacks on images and on people resample apart: each family has
-      its share of the error.
+      key -> {'auc_ci99', 'excess_ci99'}. Attacks on images and attacks on people are resampled
+      separately, and each family has its share of the error.
     """
     families: dict[tuple[str, ...], list[Comparison]] = {}
     for one in comparisons:
@@ -72,17 +72,18 @@ def _of_family(family, error, *, seed, replicates):
 
 
 def _times(values, samples, *, error, people):
-    """How many standard deviations the intervals of K figures reach to both sides."""
+    """The half-width of the intervals of K figures, in standard deviations."""
     varied = _vary(samples)
     spreads = np.where(varied, samples.std(0), 1.0)
     largest = (np.abs(samples - values) / spreads * varied).max(1)
-    # Few people: wider, as a single interval is.
+    # Wider for few people, like a single interval.
     return np.quantile(largest, 1 - error) * single.student(people) / _NORMAL
 
 
 def _ends(name, value, sample, *, times, least, people):
     if not _vary(sample[:, None])[0]:
-        # One that does not vary, as a perfect one, is not certain: Wilson's interval for as many draws.
+        # A figure without variation, such as a perfect one, is not certain: Wilson's interval for
+        # the same # number of draws.
         square = max(float(times), least) ** 2
         unsure = square / (people + square)
         low, high = value - unsure, value + unsure
@@ -90,7 +91,7 @@ def _ends(name, value, sample, *, times, least, people):
     half = float(times * sample.std())
     if name == 'excess_ci99':
         return [value - half, value + half]
-    # On the scale of the logit, as `intervals.interval`.
+    # On the logit scale, like `intervals.interval`.
     middle, half = math.log(value / (1 - value)), half / (value * (1 - value))
     ends = np.clip([middle - half, middle + half], -_FARTHEST, _FARTHEST)
     return [float(1 / (1 + math.exp(-end))) for end in ends]

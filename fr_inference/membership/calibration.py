@@ -1,7 +1,7 @@
 """A signal in the target, calibrated by the same signal in reference networks.
 
-Calibration says how unusual a picture is by itself: one that every network knows well has leaked
-nothing.
+Calibration accounts for how unusual a picture is by itself: a picture that every network knows well
+shows no leak.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ def _expected(references, offset):
 
 
 def base(target: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Returns the Bayes-optimal score: the signal less the logarithm of its mean in the references.
+    """Returns the Bayes-optimal score: the signal minus the logarithm of its mean in the references.
 
     Source: Lassila, Östman & Ngo, "Practical Bayes-Optimal Membership Inference Attacks" (BASE), NeurIPS
     2025, arXiv 2505.24089, for a signal that is a logarithm.

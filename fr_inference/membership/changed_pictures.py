@@ -14,12 +14,12 @@ from fr_inference.formats.images import fit_image
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Change:
-    """What is done to a photograph.
+    """A change of a photograph.
 
     Attributes:
       name: in `audit.json`, such as 'crop-90'.
-      label: in reports, what the copy is, such as 'cropped to 90 %'.
-      family: changes of one kind stand together, the weakest first.
+      label: a description of the copy for reports, such as 'cropped to 90 %'.
+      family: the kind of change; changes of one kind are listed together, the weakest first.
       make: [H, W, 3] uint8 -> the same shape; can be sent to other processes.
     """
 
@@ -37,7 +37,7 @@ def mirrored(image: np.ndarray) -> np.ndarray:
 def shifted(image: np.ndarray, *, percent: int) -> np.ndarray:
     """Moves the picture to the right by a share of its width; its left edge is repeated.
 
-    By whole pixels, at least one, for a picture between them would be blurred as well.
+    The shift is a whole number of pixels, at least one, because a fractional shift would also blur.
 
     >>> shifted(np.arange(4, dtype=np.uint8).reshape(1, 4, 1), percent=5)[0, :, 0].tolist()
     [0, 0, 1, 2]
@@ -99,13 +99,13 @@ CHANGES = (
 def copies(faces: Faces, change: Change, height: int, width: int) -> Faces:
     """Returns changed copies of faces, each changed when it is read.
 
-    Files and digests stay those of the originals; `changed` tells the two apart, so that rows that were
-    measured of one are never those of the other.
+    Files and digests stay those of the originals. `changed` distinguishes copies, so that rows
+    measured on one are never used for the other.
 
     Args:
       faces: of any sizes.
       change: one of `CHANGES`.
-      height: to which an image is scaled before it is changed, pixels.
+      height: height in pixels to which an image is scaled before it is changed.
       width: likewise.
     """
     done = f'{change.name} at {height}x{width}'

@@ -1,4 +1,4 @@
-"""One attack in one setting, beside its own controls: the only place where the two are paired."""
+"""Runs one attack in one setting together with its controls; only this module pairs the two."""
 
 import dataclasses
 import functools
@@ -16,18 +16,18 @@ from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
-_SAME = 1e-6  # logits that differ by less do not differ
+_SAME = 1e-6  # logits that differ by less count as equal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trials:
-    """The same attack, three times at most.
+    """The scores of an attack and of its controls.
 
     Attributes:
       target: in the target.
-      blind: in a backbone that never saw the members; None where it cannot be run there, or gives every
+      blind: in a backbone that never saw the members; None if it cannot be run there or gives every
         picture the same score.
-      null: in the target among strangers, half of whom are called members; None for too few of them.
+      null: in the target among strangers, half of whom are called members; None if there are too few.
     """
 
     target: Trial
@@ -45,7 +45,7 @@ def compare(
     further: bool = False,
     pictures: Mapping[str, Any] | None = None,
 ) -> tuple[Comparison, Trials] | None:
-    """Runs an attack in one setting, in the target and as its own controls.
+    """Runs an attack in one setting in the target, and its controls.
 
     Args:
       attack: of `attacks.chosen`.
@@ -54,14 +54,15 @@ def compare(
       settings: seed and replicates.
       headline: whether it was chosen to head the report before the data were seen.
       further: whether the verdict rests on others.
-      pictures: by `pictures_alone`, where another attack on the same unit has it; computed when None.
+      pictures: the result of `pictures_alone` if another attack on the same unit has it; computed
+        when None.
 
     Returns:
-      (its figures beside those of its controls, the scores behind them); None where it cannot be run.
+      (its figures with those of its controls, the scores behind them); None if it cannot be run.
 
     Raises:
-      Stopped: when that was asked for.
-      InputError: for another setting, or one that the attack has not.
+      Stopped: when a stop was requested.
+      InputError: for an unknown setting, or one that the attack does not support.
     """
     errors.one_of('setting', setting, [name for name in _SETTINGS if name in attack.settings])
     runs.stop_point()  # with many images the resampling takes minutes
@@ -69,9 +70,9 @@ def compare(
     if trials is None:
         return None
     if trials.blind is not None and (
-        # A backbone that sees nothing in any picture is no control: 0.5, whatever the sides differ in.
+        # A backbone that gives every picture the same score is no control: it always reaches 0.5.
         np.ptp(trials.blind.scored.scores) < _SAME
-        # Nor is one that is compared with itself.
+        # Nor is a backbone that is compared with itself.
         or (attack.references and views.blind_is_reference)
     ):
         trials = dataclasses.replace(trials, blind=None)
@@ -118,10 +119,10 @@ def _halved(attack, views, seed, setting='partial'):
 
 
 def pictures_alone(unit: str, views: Views, settings: config.Settings) -> dict[str, Any] | None:
-    """Returns the figures of the control without a backbone, None where it cannot be run.
+    """Returns the figures of the control without a backbone, None if it cannot be run.
 
     Args:
-      unit: 'image' or 'person', as the attack beside it.
+      unit: 'image' or 'person', as for the attack.
       views: with `picture_statistics.FEATURE` measured.
       settings: seed and replicates.
     """
@@ -136,7 +137,7 @@ def _figures(trial, settings):
 
 
 def _auxiliary(attack, views, seed):
-    """Fitted on a shadow's members and strangers, moved to the target, judged as `_partial` is."""
+    """Fitted on a shadow's members and strangers, transferred to the target, judged like `_partial`."""
     shadow = views.shadow
     if shadow is None:
         return None
@@ -175,8 +176,8 @@ def excess(ours: Scored, theirs: Scored, *, seed: int, replicates: int) -> dict[
 
     Args:
       ours: scores in the target.
-      theirs: scores of the same images or people in the other; the interval is of the difference, both
-        resampled together.
+      theirs: scores of the same images or people in the other backbone. The interval is for the
+        difference, with both resampled together.
       seed: of the bootstrap.
       replicates: of the bootstrap.
 

@@ -13,20 +13,20 @@ from fr_inference.metrics import power
 from fr_inference.metrics.intervals import Scored
 
 NEGLIGIBLE = 0.05
-"""An excess of the AUC that is too small to matter: 5 more right answers in 100."""
+"""An excess of the AUC that is too small to matter: 5 more correct answers in 100."""
 FINDABLE = 0.1
 """An all-clear needs an audit that would have found an excess of this size in 9 of 10 cases."""
 
 LEAST_NULL = power.fewest(0.5, images=4, correlation=0.28)
-"""People on each side whom a null control must judge to hold: 8, the fewest with whom it sees anything.
+"""The least number of people on each side that a null control must judge to be valid: 8.
 
-With fewer, and four photographs of each (docs/power.md), not even strangers whom the attack tells apart
-perfectly would show in 9 of 10 audits: that such a control includes 0.5 says nothing.
+With fewer, and four photographs of each (docs/power.md), even a perfect separation of strangers
+would not show in 9 of 10 audits, so it means nothing that the interval of such a control includes 0.5.
 """
 
 LEAK, CLEAR, OPEN, INVALID = 'leak', 'clear', 'open', 'invalid'
-"""What a comparison, and an audit, says: a leak; none that matters; neither can be excluded; the
-figures do not answer the question."""
+"""The verdict on a comparison or an audit: a leak; no leak that matters; neither can be excluded;
+the figures do not answer the question."""
 
 ACCESS = ('file', 'answers')
 SETTINGS = ('partial', 'auxiliary', 'strangers')
@@ -34,7 +34,7 @@ UNITS = ('image', 'person')
 
 _BLOCKS = ('blind', 'null', 'pictures', 'excess', 'best_of')
 _NAMES = ('attack', 'title', 'access', 'references', 'setting', 'unit', 'headline', 'further')
-_BEFORE = {'references': False, 'further': False}  # what older files do not say
+_BEFORE = {'references': False, 'further': False}  # defaults for fields that older files lack
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Comparison:
 
     Attributes:
       attack: its name, as in `attacks.names`.
-      title: how reports call it, such as 'BatchNorm distances'.
+      title: its name in reports, such as 'BatchNorm distances'.
       access: what it must see: 'file' (weights and statistics) or 'answers' (embeddings only).
       setting: what it must know: 'partial' (some members), 'auxiliary' (a shadow, no member),
         'strangers' (non-members only).
@@ -51,16 +51,17 @@ class Comparison:
       headline: whether it was chosen to head the report, before the data were seen.
       figures: of `intervals.figures`: auc, accuracy, tpr_at_fpr, their intervals, and counts.
       references: whether it takes reference networks.
-      further: whether it is shown beside those that the verdict rests on.
-      best_of: of a further one, {'auc_ci99', 'excess_ci99'}: intervals that hold for all further ones
-        together, so that the best of them can be chosen after the data were seen (`best_of`).
-      blind: the same of the same attack on a backbone that never saw the members, None where it could
-        not be run.
-      null: the same among strangers only, half of whom are called members; None where it could not.
-      pictures: the same of plain statistics of the pictures (`picture_statistics`), without any
-        backbone; None where they were not measured.
+      further: whether it is a further attack, not one that the verdict rests on.
+      best_of: for a further attack {'auc_ci99', 'excess_ci99'}, intervals that hold for all further
+        attacks together, so that the best can be chosen after the data were seen (`best_of`).
+      blind: the figures of the same attack on a backbone that never saw the members; None if it
+        could not be run.
+      null: the figures among strangers only, half of whom are called members; None if it could not
+        be run.
+      pictures: the figures of plain statistics of the pictures (`picture_statistics`), without any
+        backbone; None if not measured.
       excess: {'auc', 'auc_ci95'} of figures over blind; the interval is of the difference.
-      scored: the scores behind `figures`, for curves; None in what was read from `audit.json`.
+      scored: the scores behind `figures`, for curves; None if read from `audit.json`.
       blind_scored: those behind `blind`.
       null_scored: those behind `null`.
     """
@@ -90,15 +91,16 @@ class Comparison:
 
     @property
     def key(self) -> str:
-        """Names it among an audit's comparisons, such as 'bn-distance/partial'."""
+        """Its key among an audit's comparisons, such as 'bn-distance/partial'."""
         return f'{self.attack}/{self.setting}'
 
     @property
     def null_failed(self) -> bool:
         """Whether the attack tells strangers from strangers as well as it claims to tell members.
 
-        The null interval lacks 0.5, or the null itself reaches the lower end of an interval that lies
-        above 0.5: with few people the null interval is wide, and includes 0.5 whatever was found.
+        True if the null interval does not include 0.5. Also true if the attack's interval lies
+        above 0.5 and the null AUC reaches its lower end: with few people the null interval is wide
+        and always includes 0.5.
         """
         if self.null is None:
             return False
@@ -112,7 +114,7 @@ class Comparison:
 
     @property
     def blind_failed(self) -> bool:
-        """Whether it tells the sides apart in a backbone that never saw the members.
+        """Whether the attack tells the sides apart in a backbone that never saw the members.
 
         The blind interval lies above 0.5, or far below it (`blind_reversed`).
         """
@@ -122,14 +124,16 @@ class Comparison:
     def blind_reversed(self) -> bool:
         """Whether the blind backbone tells the sides apart the other way round.
 
-        Its interval ends more than `NEGLIGIBLE` below 0.5: the blind backbone or a reference knows the
-        strangers, or the sources differ, and the excess over it is too large. By chance an interval lies
-        below 0.5 in 1 to 3 % of audits in which nothing is wrong, and ends below 0.45 in 0.5 % at most.
+        True if its interval ends more than `NEGLIGIBLE` below 0.5: then the blind backbone or a
+        reference knows the strangers, or the sources differ, and the excess is too large. If
+        nothing is wrong, an interval lies below 0.5 by chance in 1 to 3 % of audits, and ends below
+        0.45 in at most 0.5 %.
 
-        The excess is the plain difference all the same. A blind AUC below 0.5 cannot make a leak of it,
-        because the attack's own interval must lie above 0.5, too. Taken over the larger of blind AUC and
-        0.5, the excess shows as many leaks, true and false, but its interval ends below the truth in 5
-        to 9 % of audits in place of 2 to 3 %: more audits of a leak would be clear (docs/power.md).
+        The excess is nevertheless the plain difference. A blind AUC below 0.5 cannot cause a false
+        leak, because the attack's own interval must also lie above 0.5. With the larger of blind
+        AUC and 0.5 instead, the excess would show as many leaks, true and false, but its interval
+        would end below the truth in 5 to 9 % of audits instead of 2 to 3 %: more audits of a leak
+        would be clear (docs/power.md).
         """
         return self.blind is not None and self.blind['auc_ci95'][1] < 0.5 - NEGLIGIBLE
 
@@ -137,7 +141,8 @@ class Comparison:
     def pictures_failed(self) -> bool:
         """Whether the pictures alone tell the sides apart as well as the attack claims to.
 
-        Their interval lies above 0.5, and the lower end of the attack's does not exceed their AUC.
+        True if their interval lies above 0.5 and the lower end of the attack's interval does not
+        exceed their AUC.
         """
         if self.pictures is None or self.pictures['auc_ci95'][0] <= 0.5:
             return False
@@ -150,12 +155,13 @@ class Comparison:
 
     @property
     def kind(self) -> str:
-        """What it says: `LEAK`, `CLEAR`, `OPEN` or `INVALID`.
+        """The verdict on it: `LEAK`, `CLEAR`, `OPEN` or `INVALID`.
 
-        A leak is claimed only where both controls were run and held, the attack's own interval lies
-        above 0.5 and that of its excess over the blind control above 0; of a further attack those that
-        hold for all further ones together. Clear needs both controls, an
-        excess that surely stays below `NEGLIGIBLE`, and the power to find one of `FINDABLE`.
+        A leak is claimed only if both controls were run and passed, the attack's own interval lies
+        above 0.5, and that of its excess over the blind control lies above 0; for a further attack,
+        the intervals are those that hold for all further attacks together. Clear needs both
+        controls, an excess whose interval ends below `NEGLIGIBLE`, and the power to find an excess
+        of `FINDABLE`.
         """
         if not self.valid:
             return INVALID
@@ -174,7 +180,7 @@ class Comparison:
 
     @property
     def decided_by(self) -> tuple[tuple[float, float], ...]:
-        """The intervals that a leak must leave: the attack's own, and that of its excess."""
+        """The intervals that decide on a leak: the attack's own, and that of its excess."""
         if self.excess is None:
             return ()
         own, over = self.figures['auc_ci95'], self.excess['auc_ci95']
@@ -186,7 +192,7 @@ class Comparison:
         return max((power.smallest_excess(*ends) for ends in self.decided_by), default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the entry of `membership.comparisons` in `audit.json`; what was not run is absent."""
+        """Returns the entry of `membership.comparisons` in `audit.json`, without fields of None."""
         entry = {name: getattr(self, name) for name in _NAMES}
         entry |= {'valid': self.valid, **self.figures}
         return entry | {
@@ -195,7 +201,7 @@ class Comparison:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> 'Comparison':
-        """Returns what `to_json` was made of, without the scores."""
+        """Returns the comparison from the result of `to_json`, without the scores."""
         known: dict[str, Any] = {name: entry.get(name, _BEFORE.get(name)) for name in _NAMES}
         known |= {name: entry.get(name) for name in _BLOCKS}
         rest = {*_NAMES, *_BLOCKS, 'valid'}
@@ -214,24 +220,24 @@ _RANK = (LEAK, OPEN, CLEAR, INVALID)
 def first_of(comparisons: Sequence[Comparison], unit: str) -> Comparison | None:
     """Returns the first comparison of a unit in which some members are known, None without one.
 
-    Further populations are measured by that of images. People are ranked by the first of each unit
-    among the valid.
+    Other populations are measured with the one on images. People are ranked by the first valid one
+    of each unit.
     """
     fitting = [one for one in comparisons if (one.unit, one.setting) == (unit, 'partial')]
     return fitting[0] if fitting else None
 
 
 def weighed(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Returns those that a verdict rests on: chosen beforehand, or further ones that show a leak."""
+    """Returns what a verdict rests on: those chosen beforehand, and further ones with a leak."""
     return [one for one in comparisons if not one.further or one.kind == LEAK]
 
 
 def decisive(comparisons: Sequence[Comparison]) -> Comparison:
-    """Returns the comparison that an audit's verdict rests on, and the report begins with.
+    """Returns the comparison that decides an audit's verdict, with which the report begins.
 
-    A leak comes first, then an open answer, then none; among equals the one chosen beforehand, and last
-    the further one with the largest excess: its interval allows that. An attack whose control failed
-    stands behind all others.
+    A leak comes first, then an open question, then no leak. Among equals, those chosen beforehand
+    come first, then the further one with the largest excess, whose interval allows that choice.
+    Attacks whose control failed come last.
     """
 
     def place(one):
@@ -242,10 +248,10 @@ def decisive(comparisons: Sequence[Comparison]) -> Comparison:
 
 
 def kind_of(comparisons: Sequence[Comparison]) -> str:
-    """Returns what all of them say together.
+    """Returns the verdict on all of them together.
 
-    A leak that one attack shows is a leak, whatever the others do. `CLEAR` takes that no control
-    failed: an attack that cannot be judged leaves the answer open.
+    A leak in one attack is a leak, whatever the others show. `CLEAR` requires that no control
+    failed: an attack that cannot be judged leaves the question open.
     """
     kind = decisive(comparisons).kind
     return OPEN if kind == CLEAR and not all(one.valid for one in weighed(comparisons)) else kind

@@ -1,4 +1,4 @@
-"""Controls: what the same attack reaches where there is nothing to find.
+"""Controls: the same attack where there is nothing to find.
 
 Null: non-members only, half of whom are called members. Blind: a backbone that never saw the members.
 """
@@ -47,15 +47,15 @@ def null(images: Labelled, seed: int, *, least: int = LEAST_STRANGERS) -> Labell
 def blind_target(
     target: Target, calibration: Faces, *, seed: int, skip_bad: bool = False
 ) -> Target:
-    """Returns the target's twin that never learned: random weights, statistics measured again.
+    """Returns an untrained copy of the target: random weights, with the statistics measured anew.
 
-    Kernels are drawn from a normal distribution with the spread of the trained kernels; vectors (biases,
-    scales, slopes) are replaced by their mean. The BatchNorm statistics are those of `calibration`,
-    which must hold both members and non-members.
+    Kernels are drawn from a normal distribution with the spread of the trained kernels; vectors
+    (biases, scales, slopes) are replaced by their mean. The BatchNorm statistics are measured on
+    `calibration`, which must hold both members and non-members.
 
     Args:
-      target: any target; its module need not be known.
-      calibration: faces, of which the first 512 at most are used.
+      target: any target, of any module.
+      calibration: faces; at most the first 512 are used.
       seed: of the weights.
       skip_bad: leave unreadable images out.
 

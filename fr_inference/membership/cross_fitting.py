@@ -1,4 +1,4 @@
-"""Logits of the examples that an attack is fitted on, by attacks that were not fitted on them."""
+"""Logits for the examples that an attack is fitted on, from models that were not fitted on them."""
 
 from collections.abc import Callable
 
@@ -13,16 +13,16 @@ Fit = Callable[[np.ndarray, np.ndarray], Logistic]
 
 
 def logits(examples: Examples, seed: int, fit: Fit = logistic.fit) -> np.ndarray:
-    """Returns the logits [E] of all examples, none of them by a model that was fitted on that person.
+    """Returns the logits [E] of all examples, each from a model that was not fitted on that person.
 
-    Outside the fit half the model fitted on the whole of it gives them. Inside, the model fitted on the
-    other half of its people does: the logit of an example that a model was fitted on says more than it
-    would for a stranger, so that whatever is fitted on such logits would trust them too much.
+    Outside the fit half, they come from the model fitted on the whole fit half; inside, from the
+    model fitted on the other half of its people. The logit of an example is more extreme in a model
+    that was fitted on it, so a second model fitted on such logits would trust them too much.
 
     Args:
-      examples: with four or more people a side in the fit half.
+      examples: examples with four or more people on each side of the fit half.
       seed: of the split of the fit half.
-      fit: what fits a model.
+      fit: fits a model.
     """
     half, member, features = examples.fit, examples.member, examples.features
     found = logistic.scores(fit(features[half], member[half]), features).astype(np.float64)

@@ -1,7 +1,8 @@
-"""The members that an attack can name at a stated error rate, in place of a bare ranking.
+"""The members that an attack can name at a stated error rate, instead of a mere ranking.
 
-Of each judged member a conformal p-value says how many of the judged strangers score as high. Among the
-members that the procedure of Benjamini and Hochberg then names, one in ten is wrong on average, at most.
+A conformal p-value of each judged member tells how many of the judged strangers score as high. Of
+the members that the procedure of Benjamini and Hochberg then names, on average at most one in ten
+is wrong.
 
 Sources: Bates et al. 2023, "Testing for outliers with conformal p-values", arXiv 2104.08279; Benjamini &
 Hochberg 1995. For membership: arXiv 2508.07066.
@@ -43,21 +44,21 @@ def exposed(
     logits: np.ndarray | None = None,
     trained: Collection[str] | None = None,
 ) -> dict[str, Any] | None:
-    """Returns members of the evaluated half that are named, wrongly in one of ten cases on average.
+    """Returns the named members of the evaluated half; on average at most one in ten is wrong.
 
     Args:
       images: N images.
       fit: [N] bool, on whose people the attack was fitted.
-      scores: of the judged people, members and strangers.
-      by: key of the comparison they are of.
-      logits: [N] of an attack on images, by which a person's pictures are chosen.
-      trained: who is in the backbone's own list of training images; None where it has no list. A member
-        who is not is neither counted nor named.
+      scores: the scores of the judged people, members and strangers.
+      by: the key of the comparison with these scores.
+      logits: [N] logits of an attack on images, by which a person's pictures are chosen.
+      trained: people in the backbone's own list of training images; None if it has no list. A
+        member who is not in it is neither counted nor named.
 
     Returns:
       by; strangers and members (how many were judged); false_discovery_rate; named (how many are);
       people: the first of them, with 'identity', 'score', 'p_value', 'images' and up to four 'rows'.
-      None where nobody is named, as where too few strangers are judged for a small p-value.
+      None if nobody is named, for example because there are too few strangers for a small p-value.
     """
     rows: dict[str, list[int]] = {}
     for row in np.flatnonzero(images.member & ~fit):
@@ -103,7 +104,7 @@ def named(members: Mapping[str, float], strangers: Sequence[float]) -> dict[str,
 
     Args:
       members: score of each; higher for members.
-      strangers: scores of people who were surely not trained on, and on whom nothing was fitted.
+      strangers: scores of people who were certainly not trained on, and on whom nothing was fitted.
     """
     if not members:
         return {}

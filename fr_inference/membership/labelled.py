@@ -1,4 +1,4 @@
-"""Measured images whose membership is known, and their split: which people an attack is fitted on.
+"""Measured images with known membership, and the choice of the people that an attack is fitted on.
 
 Nobody is on both sides of an attack's fit and its evaluation.
 """
@@ -19,12 +19,12 @@ LEAST_PEOPLE = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Labelled(Measurements):
-    """Measurements of N images, and who of them is a member.
+    """Measurements of N images, and which of them are members.
 
     Attributes:
       member: [N] bool.
-      references: name -> the same images in a network that the training may have started from, or that
-        resembles the backbone.
+      references: name -> the same images in a network that training may have started from, or in a
+        similar one.
       blind: the same images in a backbone that never saw them.
     """
 
@@ -40,7 +40,7 @@ class Labelled(Measurements):
         references: Mapping[str, Measurements] | None = None,
         blind: Measurements | None = None,
     ) -> 'Labelled':
-        """Returns measurements with their labels ([N] bool), beside those of other backbones."""
+        """Returns measurements with their labels ([N] bool) and the measurements in other backbones."""
         own = {field.name: getattr(measured, field.name) for field in _MEASURED}
         member = np.asarray(member, bool)
         return cls(**own, member=member, references=references or {}, blind=blind)
@@ -71,7 +71,7 @@ _MEASURED = dataclasses.fields(Measurements)
 
 
 def concat(first: Labelled, second: Labelled) -> Labelled:
-    """Returns the images of both, as the same backbones see them."""
+    """Returns the images of both, measured in the same backbones."""
     whole: Any = measurements.concat(first, second)
     return dataclasses.replace(
         whole,
@@ -99,7 +99,7 @@ def fit_half(
       identities: of the N images.
       member: [N] bool.
       seed: of the draw.
-      least: people that each side needs.
+      least: number of people that each side needs.
 
     Returns:
       [N] bool; members, non-members and people who are both are halved separately.

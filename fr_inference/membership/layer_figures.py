@@ -11,7 +11,7 @@ _REPLICATES = 200
 
 
 def figures(images: Labelled, fit: np.ndarray, *, seed: int) -> list[dict[str, Any]]:
-    """Returns each layer's name and AUC outside `fit` ([N] bool), its sign learned inside."""
+    """Returns each layer's name and AUC outside `fit` ([N] bool), with its sign learned inside."""
     people = [images.identities[row] for row in np.flatnonzero(~fit)]
     member = images.member[~fit]
     smaller = min(intervals.people_per_side(people, member))

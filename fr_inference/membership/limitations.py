@@ -1,4 +1,4 @@
-"""What the figures cannot say, one sentence each."""
+"""The limits of the figures, one sentence each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from fr_inference.membership.views import Views
 from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
 
-# With fewer people on a side, intervals miss the truth more often than they say: in simulations with 2
-# people a third of them did, with 3 up to 9 %.
+# With fewer people on a side, intervals miss the truth more often than stated: in simulations, a
+# third # of them did with 2 people, and up to 9 % with 3.
 _FEW_PEOPLE = 6
 
 
 def of_views(views: Views) -> list[str]:
-    """Returns what follows from what could be measured."""
+    """Returns the limits that follow from what could be measured."""
     found = []
     target = views.target
     if not views.in_target.layers:
@@ -24,24 +24,26 @@ def of_views(views: Views) -> list[str]:
             if target.variables.get('batch_stats')
             else 'has no BatchNorm statistics (another normalisation, or folded into the weights)'
         )
-        found.append(f'{target.name} {unseen}: only attacks that need embeddings alone can be run.')
+        found.append(
+            f'{target.name} {unseen}: only attacks that need nothing but embeddings can be run.'
+        )
     if target.answers:
         found.append(
-            f'The answers of {target.name} are changed ({target.answers}). Whoever holds the file is '
-            'not bound by that: what such a holder sees, an audit of the backbone without it says.'
+            f'The answers of {target.name} are changed ({target.answers}). Somebody who holds the '
+            'file can leave that out; audit the backbone without it to see what such a person learns.'
         )
     if views.untrained:
         found.append(
-            'The blind control is this backbone with random weights: where members and non-members '
+            'The blind control is this backbone with random weights: if members and non-members '
             'were collected in different ways, trained features may tell them apart better than '
-            'random ones without having learned anyone. A backbone trained on other faces (blind) '
-            'excludes that.'
+            'random ones without having learned anyone. A blind backbone trained on other faces '
+            '(blind) rules that out.'
         )
     return found + _of_references(views)
 
 
 def _of_references(views):
-    """Where a reference differs from the target in more than training, and where it is no control."""
+    """How references differ from the target in more than training, or coincide with the control."""
     if not views.references:
         return []
     found = []
@@ -49,7 +51,7 @@ def _of_references(views):
     started = ((target.recipe or {}).get('start') or {}).get('sha256')
     for name, one in views.references.items():
         if one.sha256 and one.sha256 == started:
-            continue  # by the target's own record, training started from it
+            continue  # the target's own record says that training started from it
         differs = [
             f'{what} ({mine} and {other})'
             for what, mine, other in (
@@ -61,19 +63,19 @@ def _of_references(views):
         ]
         if differs:
             found.append(
-                f'Reference {name} and the target differ in {", ".join(differs)}: what differs between '
-                'their answers need not come from the members alone.'
+                f'Reference {name} and the target differ in {", ".join(differs)}: differences '
+                'between their answers need not come from the members alone.'
             )
     if views.blind_is_reference:
         found.append(
-            'A reference is the blind backbone as well: compared with itself it says nothing, so that '
-            'attacks with references have no blind control. Another backbone (blind) gives them one.'
+            'A reference is also the blind backbone. It cannot be compared with itself, so attacks '
+            'with references have no blind control; give another blind backbone (blind).'
         )
     return found
 
 
 def _short(recipe):
-    """What a recipe says of the training itself, short enough for a sentence."""
+    """What a recipe says about the training, short enough for a sentence."""
     if not recipe:
         return 'none recorded'
     known = ('epochs', 'learning_rate', 'batch_size')
@@ -81,7 +83,7 @@ def _short(recipe):
 
 
 def of_members(members: Mapping[str, Any]) -> list[str]:
-    """Returns how many members are no training images, where the target's own list tells.
+    """Returns how many members are not training images, if the target lists its training images.
 
     Args:
       members: `data.members` of `audit.json`.
@@ -96,16 +98,16 @@ def of_members(members: Mapping[str, Any]) -> list[str]:
 
 
 def of_shadow(target: Target, start: Target | None) -> str:
-    """Returns what the training of a shadow knew; an outsider may know less."""
+    """Returns what was known for training a shadow; an outsider may know less."""
     begin = f'started from {start.name}' if start is not None else 'started from random weights'
     if 'epochs' in (target.recipe or {}):
         return (
-            f"The shadow was trained by the target's own recipe and {begin}: an attacker who does not "
-            'know the recipe may reach less in the auxiliary setting.'
+            f"The shadow was trained with the target's own recipe and {begin}: an attacker who "
+            'does not know the recipe may reach less in the auxiliary setting.'
         )
     return (
-        f'The target records no recipe; the shadow was trained by the default one and {begin}: the '
-        'right recipe may reach more in the auxiliary setting.'
+        'The target has no record of its recipe; the shadow was trained with the default recipe '
+        f'and {begin}: with the right recipe the auxiliary setting may reach more.'
     )
 
 
@@ -115,8 +117,8 @@ def of_attacks(
     """Returns which of the chosen attacks could not be run, and why.
 
     Args:
-      chosen: the attacks that were asked for.
-      comparisons: what came of those that were run.
+      chosen: the requested attacks.
+      comparisons: the results of those that were run.
       references: whether there were reference networks.
     """
     ran = {comparison.attack for comparison in comparisons}
@@ -128,14 +130,14 @@ def of_attacks(
     ]
     if not references and any(attack.references for attack in missing):
         found.append(
-            'No reference network was given (references): somebody who holds the network that the '
-            'training started from, or one like it, may learn more than is shown here.'
+            'No reference network was given (references): somebody who has the network that '
+            'training started from, or a similar one, may learn more than is shown here.'
         )
     return found
 
 
 def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:
-    """Returns what is too small to be resolved; rates are those of the first comparison."""
+    """Returns the limits of small samples; rates are those of the first comparison."""
     found = []
     figures = comparisons[0].figures
     unresolved = [rate for rate, value in figures['tpr_at_fpr'].items() if value is None]
@@ -155,34 +157,31 @@ def of_numbers(comparisons: Sequence[Comparison]) -> list[str]:
     )
     if few < _FEW_PEOPLE:
         found.append(
-            f'Some comparisons have only {few} people on a side: with fewer than {_FEW_PEOPLE}, 95 % '
-            'intervals contain the truth less often than that.'
+            f'Some comparisons have only {few} people on a side: with fewer than {_FEW_PEOPLE}, '
+            'their 95 % intervals contain the truth less often than 95 %.'
         )
     return found
 
 
 def of_nothing(comparisons: Sequence[Comparison]) -> list[str]:
-    """Returns that finding nothing is no proof; nothing where there is a leak, or nothing is counted."""
+    """Returns the remark that no leak is no proof; [] if there is a leak or no attack counts."""
     counted = [one for one in comparisons if one.valid]
     if not counted or any(one.kind == LEAK for one in counted):
         return []
     if len(counted) == 1:
-        return ['That this attack shows no leak does not prove that no other attack would.']
-    return [
-        f'That none of these {len(counted)} attacks shows a leak does not prove that no other attack '
-        'would.'
-    ]
+        return ['This attack shows no leak; another attack still might.']
+    return [f'None of these {len(counted)} attacks shows a leak; another attack still might.']
 
 
 def of_reach(found: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    """Returns that there was no leak to follow.
+    """Returns the remark that there was no leak to follow.
 
     Args:
-      found: `membership.reach` of `audit.json`, None where it was not asked for.
+      found: `membership.reach` of `audit.json`, None if it was not requested.
     """
     if found is None or found:
         return []
     return [
-        'No attack on photographs that knows some members shows a leak: there was none to follow to '
-        'changed copies (reach).'
+        'No attack on photographs that knows some members shows a leak, so there was none to '
+        'follow to changed copies (reach).'
     ]

@@ -14,13 +14,13 @@ import numpy as np
 
 from fr_inference import errors
 
-# Weight of half the squared length of the weights beside the mean loss.
+# Weight of the penalty (half the squared length of the weights) relative to the mean loss.
 L2 = 0.01
 
 _FALSE_POSITIVES = 0.1  # of `one_sided`
 _STEPS = 200
 _TOLERANCE = 1e-9
-_LEAST_CURVATURE = 1e-12  # of the bias, where every example is sure
+_LEAST_CURVATURE = 1e-12  # largest bias, for when every example is certain
 
 
 @jax.tree_util.register_dataclass
@@ -29,8 +29,8 @@ class Logistic:
     """A fitted model, a pytree.
 
     Attributes:
-      mean: [F] what the features are centred by.
-      std: [F] what they are divided by, above 0.
+      mean: [F] subtracted from the features.
+      std: [F] divisors of the features, above 0.
       weights: [F], of the standardised features.
       bias: [].
     """
@@ -71,7 +71,7 @@ def standardised_by(model: Logistic, reference: Any) -> Logistic:
 
 
 def carried(features: Any, reference: Any, model: Logistic) -> np.ndarray:
-    """Returns features of one backbone, moved and scaled to those of another.
+    """Returns features of one backbone, shifted and scaled to match those of another.
 
     Args:
       features: [N, F].
@@ -83,7 +83,7 @@ def carried(features: Any, reference: Any, model: Logistic) -> np.ndarray:
 
 
 def fit(features: Any, member: Any, l2: float = L2) -> Logistic:
-    """Fits the model to convergence; the two classes weigh the same, however many each has.
+    """Fits the model to convergence; the two classes have equal weight, whatever their sizes.
 
     >>> model = fit([[0.0], [1.0], [2.0], [3.0]], [False, False, True, True])
     >>> [bool(score > 0) for score in logit(model, np.float32([[0.5], [2.5]]))]
@@ -116,10 +116,10 @@ def fit(features: Any, member: Any, l2: float = L2) -> Logistic:
 
 
 def one_sided(features: Any, member: Any, signs: Sequence[float]) -> Logistic:
-    """Returns a model for those who know no member: how far an example lies from strangers.
+    """Returns a model for an attacker who knows no member: how far an example lies from strangers.
 
-    Its logit is the mean of the features' standard scores among the strangers, each with its sign, less
-    what one stranger in ten exceeds.
+    Its logit is the mean of the signed standard scores of the features among the strangers, minus
+    the value that one stranger in ten exceeds.
 
     >>> model = one_sided([[0.0], [1.0], [2.0]], [False] * 3, [-1])
     >>> [bool(score > 0) for score in logit(model, np.float32([[-5], [5]]))]
@@ -127,7 +127,7 @@ def one_sided(features: Any, member: Any, signs: Sequence[float]) -> Logistic:
 
     Args:
       features: [N, F], finite.
-      member: [N] bool; members are not looked at.
+      member: [N] bool; members are ignored.
       signs: [F] or one for all: +1 where members are higher, -1 where they are lower, 0 where a feature
         is left out.
 
@@ -146,7 +146,7 @@ def one_sided(features: Any, member: Any, signs: Sequence[float]) -> Logistic:
 
 def _moments(features):
     std = features.std(axis=0)
-    # A feature without spread among non-members (a pruned layer) says nothing: it is not blown up.
+    # A feature without spread among non-members (a pruned layer) is uninformative; it is not scaled up.
     std = np.where(std > 1e-6, std, 1.0)
     return features.mean(axis=0).astype(np.float32), std.astype(np.float32)
 
@@ -157,10 +157,10 @@ def _linear(parameters, features):
 
 
 def _minimise(features, member, shares, l2):
-    """Newton's method from 0, each step halved until the loss falls; the loss is convex.
+    """Newton's method from 0, with each step halved until the loss decreases; the loss is convex.
 
-    In NumPy: an audit fits some hundred of these, of many shapes, and compiling one takes longer than
-    fitting it.
+    In NumPy, because an audit fits about a hundred of these in many shapes, and compiling takes
+    longer than fitting.
     """
     features = np.column_stack([features, np.ones(len(member))])
     decay = np.append(np.full(features.shape[1] - 1, float(l2)), 0.0)

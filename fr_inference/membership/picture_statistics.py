@@ -1,9 +1,9 @@
 """The control without a backbone: how well plain statistics of the pictures tell members from strangers.
 
-Where members and strangers come from different sources, or were prepared differently, an attack finds
-that difference and calls it membership. A blind backbone with random weights may not see it. These
-statistics do: colour, contrast, sharpness. "Blind baselines" of this kind beat many published attacks
-(Das, Zhang & Tramèr 2024, arXiv 2406.16201).
+If members and strangers come from different sources, or were prepared differently, an attack finds
+that difference and mistakes it for membership. A blind backbone with random weights may not see it,
+but these statistics do: colour, contrast, sharpness. "Blind baselines" of this kind beat many
+published attacks (Das, Zhang & Tramèr 2024, arXiv 2406.16201).
 """
 
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ def _of_people(images, fit, seed):
 
 
 def control(unit: str) -> Attack:
-    """Returns the attack on pictures alone, for what an attack judges: an 'image' or a 'person'."""
+    """Returns the attack on pictures alone, for the unit 'image' or 'person'."""
     return Attack(
         name='pictures',
         title='Pictures alone',

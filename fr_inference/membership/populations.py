@@ -1,4 +1,4 @@
-"""AUC on further populations, by the headline attack."""
+"""AUC on further populations, with the headline attack."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -26,16 +26,16 @@ def figures(
     seed: int,
     of_scores: Callable[[Scored], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Compares populations by an attack on images, on people that it was not fitted on.
+    """Compares populations with an attack on images, on people that it was not fitted on.
 
     Args:
       attack: on images.
-      trials: what it gave in the target and in the blind backbone, in the partial setting.
+      trials: its results in the target and in the blind backbone, in the partial setting.
       views: what it was fitted on.
       faces: 'member_identities' (other images of the members' people) and 'shift' (another source),
-        where there are any.
+        if given.
       seed: of the settings.
-      of_scores: the figures of scores.
+      of_scores: function from scores to figures.
 
     Returns:
       Name -> figures: 'member_identities_vs_nonmembers' (does it know the person, or only the image?),
@@ -67,7 +67,7 @@ def collection(
 
     Args:
       attack: on images.
-      trials: what it gave in the target, in the partial setting.
+      trials: its results in the target, in the partial setting.
       views: what it was fitted on.
       faces: the collection.
       settings: seed and replicates.
@@ -82,11 +82,11 @@ def collection(
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """An attack that was fitted in one backbone, for further faces as that backbone sees them.
+    """A fitted attack, for applying it to further faces in the same backbone.
 
     Attributes:
       attack: on images.
-      trial: what it gave in the partial setting.
+      trial: its result in the partial setting.
       views: what it was fitted on.
       backbone: the target, or the blind backbone.
       images: the images of the trial, in that backbone.
@@ -106,7 +106,7 @@ class Judge:
         return self.trial.logits[rows], tuple(self.images.identities[row] for row in rows)
 
     def measured(self, faces: Faces, label: str) -> Labelled:
-        """Returns all that the attack needs of other images; `label` is that of the progress."""
+        """Returns the measurements of other images; `label` is for the progress."""
         features = [
             feature for one in (self.attack, *self.attack.parts) for feature in one.measured
         ]
@@ -128,12 +128,12 @@ class Judge:
 
 
 def check_others(judged: set[str], names: Sequence[str]) -> None:
-    """Raises `InputError` unless somebody of `names` is among the members that are judged."""
+    """Raises `InputError` unless somebody in `names` is among the judged members."""
     if not judged & set(names):
         raise errors.InputError(
             'member_identities',
             'nobody who is a member in the evaluated half',
-            'identities named as they are in members',
+            'identities with the same names as in members',
         )
 
 

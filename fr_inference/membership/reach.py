@@ -1,8 +1,8 @@
 """How far a leak reaches: the attack that shows it, on changed copies of the judged photographs.
 
-The attack stays as it was fitted, on unchanged photographs. Members and strangers are changed alike, so
-that the change itself tells nothing; where a change brings out how the two were collected, the blind
-control shows it.
+The attack is the one that was fitted on unchanged photographs. Members and strangers are changed in
+the same way, so that the change itself reveals nothing. If a change brings out differences in how
+the two were collected, the blind control shows it.
 """
 
 import functools
@@ -26,16 +26,17 @@ from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
 MOST = 256
-"""Judged images of a side whose copies are measured."""
+"""Largest number of judged images on a side whose copies are measured."""
 _THREADS = 2
-_OF_ONE = 16  # images of a person; with more of them, few people would be left
+_OF_ONE = 16  # images per person; with more of them, few people would be left
 
 UNCHANGED, OTHERS = 'none', 'other-photographs'
-"""Beside the names of `CHANGES`: the judged photographs as they are, and others of the same people."""
+"""Besides the names of `CHANGES`: the unchanged photographs, and other photographs of the same
+people."""
 
 
 def followed(comparisons: Sequence[Comparison]) -> Comparison | None:
-    """Returns the comparison whose leak is followed, None where no attack on images shows one."""
+    """Returns the comparison whose leak is followed, None if no attack on images shows one."""
     leaking = [
         one
         for one in comparisons
@@ -47,9 +48,9 @@ def followed(comparisons: Sequence[Comparison]) -> Comparison | None:
 def drawn(
     identities: Sequence[str], member: np.ndarray, judged: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Draws the images whose copies are measured, `MOST` a side at most, people whole.
+    """Draws the images whose copies are measured: whole people, at most `MOST` images on a side.
 
-    Of a person with more than 16 images 16 are drawn, for an interval needs many people.
+    At most 16 images are drawn per person, because an interval needs many people.
 
     Args:
       identities: of N images.
@@ -87,21 +88,21 @@ def figures(
 ) -> list[dict[str, Any]]:
     """Returns how well the attack that shows a leak recognises copies of the judged photographs.
 
-    A copy is made of the image as the target is fed with it; every network sees the same copy.
+    A copy is made from the image at the target's input size; every network sees the same copy.
 
     Args:
       comparisons: of the audit.
-      trials: a comparison's key -> the scores behind it.
+      trials: key of a comparison -> the scores behind it.
       chosen: the attacks.
       views: what they were fitted on.
       faces: 'member_identities', where there are any.
       settings: seed and replicates.
-      known: by `populations.figures`, of the first attack on images.
+      known: the result of `populations.figures` for the first attack on images.
 
     Returns:
       For each change {'change', 'by', 'auc', 'auc_ci95', 'blind', 'images', 'people'}: no change first,
-      other photographs of the members' people last. 'blind' holds the AUC of the same in the blind
-      backbone, without which nothing counts as a leak. Empty where no attack on images shows one.
+      other photographs of the members' people last. 'blind' holds the AUC in the blind backbone,
+      which a leak requires. Empty if no attack on images shows a leak.
     """
     one = followed(comparisons)
     if one is None:
@@ -175,7 +176,7 @@ def _copies(judges, seed):
 
 
 def _read(faces, height, width):
-    """The same faces in memory, as large as the network sees them: they are looked at many times."""
+    """The same faces in memory at the network's input size, because they are used many times."""
     pictures = each(
         faces,
         range(len(faces)),

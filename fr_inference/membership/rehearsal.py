@@ -1,6 +1,7 @@
-"""The user's own attacks on made-up measurements, before anything is measured: a typo costs seconds.
+"""Runs the user's own attacks on made-up measurements first, so that a typo costs only seconds.
 
-What may depend on the values of real measurements is no fault here: it is told when the attack is run.
+Errors that may depend on the values of real measurements are ignored here; they are reported when
+the attack is run.
 """
 
 import collections
@@ -17,9 +18,9 @@ from fr_inference.membership.attack import Attack
 from fr_inference.membership.labelled import Labelled
 from fr_inference.models.target import Target
 
-# Other errors, such as of a matrix that has no inverse, may come of values that were made up.
+# Other errors, such as a singular matrix, may be due to the made-up values.
 _FAULTS = (AttributeError, ImportError, LookupError, NameError, OSError, TypeError)
-_PEOPLE, _IMAGES = 32, 8  # of a side, and of each person, at most
+_PEOPLE, _IMAGES = 32, 8  # largest numbers of people on a side, and of images per person
 
 
 def check(
@@ -36,14 +37,14 @@ def check(
     Args:
       wanted: of `attacks.chosen`.
       target: the backbone, which names the layers and the length of the embeddings.
-      faces: 'members' and 'nonmembers', of whom the people and the positions are taken.
+      faces: 'members' and 'nonmembers', whose people and positions are used.
       seed: of the values, and of the halves.
-      blind: a blind backbone; the target's twin when None.
+      blind: a blind backbone; an untrained copy of the target when None.
       references: name -> reference networks.
 
     Raises:
-      InputError: with the field 'attacks', for an attack that fails or returns something else than
-        examples; with 'features' for a feature of another shape.
+      InputError: with the field 'attacks' for an attack that fails or does not return examples;
+        with 'features' for a feature of the wrong shape.
     """
     own = [attack for attack in wanted if attack.own]
     if not own:
@@ -59,12 +60,12 @@ def check(
         try:
             measured = _made_up(target, people, rows, seed + 2, attack.measured)
             images = Labelled.of(measured, member, beside, unseen)
-            # As when it is run: without the labels of images that it does not know.
+            # As in a real run: without labels that the attacker does not know.
             seen = images if attack.unit == 'person' else images.relabelled(member & fit)
             found = attack.examples(seen, fit, seed)
         except errors.InputError:
             raise
-        except Exception as error:  # of the user's code, whatever it is
+        except Exception as error:  # any error of the user's code
             if not isinstance(error, _FAULTS):
                 continue
             raise errors.InputError(
@@ -90,7 +91,7 @@ def _some(names, rows):
 
 
 def _made_up(backbone, people, rows, seed, measured=()):
-    """Measurements of the right shapes, of numbers that a backbone could give."""
+    """Measurements of the right shapes, with values that a backbone could give."""
     generator = rng.numpy_generator(seed, 'rehearsal')
     layers = distances.layer_names(backbone)
     widths, _ = features.described(measured, backbone)

@@ -1,11 +1,12 @@
-"""Whom does the leak hit? The attack that heads the report, in slices of its judged images.
+"""Whom the leak affects: the attack that heads the report, in slices of its judged images.
 
-By how many images a person has, by verification score, and by each further column of the manifests. All
-slices follow rules that stand here, which see no score of the attack, and members and strangers are
-sliced alike. The best of many slices looks like a finding by chance: the intervals hold for all slices
-together. They reach as many standard deviations as the largest deviation of any slice does in 95 of 100
-resamples of the judged people (max-T), at most as many as Bonferroni's correction asks for, with
-Student's quantile at that level for the people of a slice.
+Slices are by the number of a person's images, by verification score, and by each further column of
+the manifests. All slices follow the fixed rules of this module, which do not use the attack's
+scores, and members and strangers are sliced alike. The best of many slices looks like a finding by
+chance, so the intervals hold for all slices together. Their half-width, in standard deviations, is
+the 95 % quantile over resamples of the judged people of the largest deviation of any slice (max-T),
+but at most that of Bonferroni's correction, with Student's quantile at that level for the people of
+a slice.
 
 Source: Westfall & Young 1993, "Resampling-Based Multiple Testing"; Romano & Wolf 2005.
 """
@@ -23,13 +24,13 @@ from fr_inference.metrics import intervals, roc
 from fr_inference.metrics.intervals import Scored
 
 LEAST_PEOPLE = 10  # on each side of a slice
-MOST_VALUES = 8  # of a column that is sliced by value
-NONE = '(none)'  # what a column says of an image, where its cell is empty
+MOST_VALUES = 8  # largest number of values of a column that is sliced by value
+NONE = '(none)'  # the value of an empty cell
 
 _LEVEL = 0.95
 _BINS = ((1, 1, '1'), (2, 3, '2 to 3'), (4, 9, '4 to 9'), (10, None, '10 or more'))
-_CHUNK = 1 << 14  # images whose embeddings are computed with at a time
-_LONGEST = 200  # characters of a value that are kept
+_CHUNK = 1 << 14  # images whose embeddings are processed at a time
+_LONGEST = 200  # characters of a value to keep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Slice:
 
     Attributes:
       by: 'images' (of the person), 'verification' or 'column'.
-      column: its name, '' for another.
+      column: the name of the column, '' otherwise.
       value: what the images have in common.
       rows: [n] bool.
     """
@@ -50,7 +51,7 @@ class Slice:
 
     @property
     def called(self) -> dict[str, str]:
-        """What a record says of it besides figures."""
+        """The entries of a record other than figures."""
         column = {'column': _shown(self.column)} if self.by == 'column' else {}
         return {'by': self.by, **column, 'value': _shown(self.value)}
 
@@ -64,12 +65,12 @@ def figures(
     seed: int,
     replicates: int,
 ) -> dict[str, Any] | None:
-    """Returns the figures of every slice, None where there is none.
+    """Returns the figures of every slice, None if there is no slice.
 
     Args:
       scored: of the attack, n judged images.
       embeddings: [n, D] of the same images in the target.
-      columns: name -> what a manifest says of each of them, '' for nothing.
+      columns: name -> the manifest's value for each of them, '' for none.
       blind: [n] scores of the same attack in the blind backbone.
       seed: of the bootstrap.
       replicates: of the bootstrap.
@@ -83,7 +84,7 @@ def figures(
     """
     member = np.asarray(scored.member, bool)
     found, unsliced = _slices(scored.identities, member, embeddings, columns)
-    # A slice of all images says nothing that the attack itself does not say.
+    # A slice with all images adds nothing to the attack itself.
     found = [one for one in found if one.rows.any() and not one.rows.all()]
     if not found and not unsliced:
         return None
@@ -264,7 +265,7 @@ def _aucs(scored, member, masks, *, seed, replicates):
             own = weights[:, mask]
             sides = [own[:, side].any(1) for side in (member[mask], ~member[mask])]
             own[~(sides[0] & sides[1])] = (
-                1  # nobody was drawn on a side, in one of 20,000: no deviation
+                1  # in one of 20,000 resamples nobody is drawn on a side: no deviation
             )
             columns.append(roc.area(*ranking.curves(own)))
         sampled.append(np.column_stack(columns))
@@ -272,20 +273,22 @@ def _aucs(scored, member, masks, *, seed, replicates):
 
 
 def _times(values, samples):
-    """How many standard deviations the interval of a normal figure reaches, to hold for all together."""
+    """The half-width, in standard deviations, of intervals of normal figures that hold jointly."""
     varied = np.ptp(samples, axis=0) > 1e-9
     spreads = np.where(varied, samples.std(0), 1.0)
     largest = (np.abs(samples - values) / spreads * varied).max(1)
     normal = statistics.NormalDist()
     alone, most = (normal.inv_cdf(1 - (1 - _LEVEL) / 2 / count) for count in (1, len(values)))
-    if not varied.all():  # a perfect figure has a share of the error, as Bonferroni gives it
+    if (
+        not varied.all()
+    ):  # a perfect figure gets its share of the error, as in Bonferroni's correction
         return most
-    # Never beyond Bonferroni's: one small slice near 1, whose resamples are skewed, would widen all.
+    # At most Bonferroni's: one small slice near 1, with skewed resamples, would widen all intervals.
     return float(np.clip(np.quantile(largest, _LEVEL), alone, most))
 
 
 def _around(value, sample, people, times):
-    """The interval of a difference; where it does not vary, as of perfect figures, it is not certain."""
+    """The interval of a difference; not of width 0 if it does not vary, as for perfect figures."""
     if np.ptp(sample) <= 1e-9:
         half = 1 - intervals.wilson(1.0, people, times)[0]
     else:

@@ -1,4 +1,4 @@
-"""Membership inference as a whole: every attack in every setting, and what else is reported of it."""
+"""Membership inference as a whole: every attack in every setting, and all other reported results."""
 
 import dataclasses
 import functools
@@ -34,14 +34,14 @@ from fr_inference.metrics import intervals
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What membership inference found.
+    """The results of membership inference.
 
     Attributes:
       comparisons: every attack with its controls; the first was chosen to head the report.
       logits: comparison's key -> [N] membership logits of all images, for attacks on images.
-      membership: what `audit.json` holds under that name.
-      exposed: by `exposed.exposed`, where an attack that knows some members shows a leak; else None.
-      limits: what the figures cannot say, one sentence each.
+      membership: `membership` of `audit.json`.
+      exposed: by `exposed.exposed`, if an attack that knows some members shows a leak; else None.
+      limits: the limits of the figures, one sentence each.
     """
 
     comparisons: Sequence[Comparison]
@@ -52,21 +52,21 @@ class Findings:
 
 
 def chosen(settings: config.Settings) -> list[Attack]:
-    """Returns the attacks that the settings ask for, in the order of the report."""
+    """Returns the attacks requested by the settings, in the order of the report."""
     return attacks.chosen(settings.attacks)
 
 
 def features_of(settings: config.Settings) -> list[Feature]:
-    """Returns what the chosen attacks and the controls need of each image, once each.
+    """Returns the features of an image that the chosen attacks and controls need, without repetition.
 
-    A search alone needs none of it, and measures it all the same: its rows are those of an audit.
+    A search alone does not need them, but measures them so that it shares rows with an audit.
     """
     wanted = [one for attack in chosen(settings) for one in attack.measured]
     return list(dict.fromkeys([*wanted, picture_statistics.FEATURE]))
 
 
 def passes(settings: config.Settings) -> int:
-    """Returns how many passes through the backbone an image takes, the first included."""
+    """Returns the number of passes through the backbone per image, including the first."""
     by_feature = {attack.measured: attack.passes for attack in chosen(settings)}
     return 1 + sum(by_feature.values())
 
@@ -79,7 +79,7 @@ def check(faces: Mapping[str, Faces], seed: int) -> None:
       seed: of the settings.
 
     Raises:
-      InputError: that `run` would raise at its end (and may yet, where images cannot be read).
+      InputError: that `run` would otherwise raise at its end (and still may if images cannot be read).
     """
     both = (*faces['members'].identities, *faces['nonmembers'].identities)
     member = np.arange(len(both)) < len(faces['members'])
@@ -97,13 +97,13 @@ def run(
     settings: config.Settings,
     trained: Collection[str] | None = None,
 ) -> Findings:
-    """Runs every attack that was asked for, in every setting that the faces allow.
+    """Runs every requested attack, in every setting that the faces allow.
 
     Args:
       views: by `measure_views`, with the features of `chosen(settings)`.
       faces: 'member_identities', 'shift' and 'collection' where there are any.
       settings: how.
-      trained: who is in the target's own list of training images; None where it has no list.
+      trained: people in the target's own list of training images; None if it has no list.
 
     Raises:
       InputError: when none of the attacks can be run, and for anything that is wrong with the input.
@@ -132,7 +132,7 @@ def run(
         if (sliced := _sliced(by_image, by_key[by_image.key], views, settings)) is not None:
             membership['slices'] = sliced
         if 'collection' in faces:
-            # What an attack finds without a leak is something else than use for training.
+            # Without a leak, the attack would measure something other than use for training.
             membership['collection'] = None
             if by_image.kind == LEAK:
                 membership['collection'] = populations.collection(
@@ -168,11 +168,13 @@ def run(
 def _compare(wanted, views, settings):
     """[(comparison, trials)] in the order of the report; the first heads it.
 
-    The verdict rests on the attack that heads the report, with the knowledge of some members or of a
-    shadow, and on the attacks on people. All others are further ones.
+    The verdict rests on the attack that heads the report, knowing some members or by a shadow, and
+    on the attacks on people. All others are further attacks.
     """
     found: list[tuple[Comparison, Trials]] = []
-    pictures: dict[str, Mapping[str, Any] | None] = {}  # unit -> what all attacks on it share
+    pictures: dict[
+        str, Mapping[str, Any] | None
+    ] = {}  # unit -> the control that all attacks on it share
     first: dict[str, str] = {}  # unit -> the attack on it that the verdict rests on
     for attack in wanted:
         for setting in attack.settings:
@@ -193,7 +195,7 @@ def _compare(wanted, views, settings):
     if not found:
         raise errors.InputError(
             'attacks',
-            f'nothing that can be run on {views.target.name}',
+            f'no attack that can be run on {views.target.name}',
             '; or '.join(f'{attack.needs} ({attack.name})' for attack in wanted),
         )
     if all(one.further for one, _ in found):  # none was asked for that knows members or a shadow
@@ -209,7 +211,7 @@ def _compare(wanted, views, settings):
 
 
 def _sliced(one, behind, views, settings):
-    """Whom the attack that heads the report hits, by what is known of each image."""
+    """The slices of the attack that heads the report."""
     rows = np.flatnonzero(behind.target.judged)
     images = views.in_target
     columns = views.faces.select(images.index[rows]).columns
@@ -224,7 +226,7 @@ def _sliced(one, behind, views, settings):
 
 
 def _shadow(wanted, ran, views, settings, of_scores):
-    """What the shadow is, and what the attack that was moved from it reaches in the shadow itself."""
+    """The description of the shadow, and the result of the transferred attack in the shadow itself."""
     images = views.shadow.in_shadow
     found = {
         'name': views.shadow.name,
@@ -243,7 +245,7 @@ def _shadow(wanted, ran, views, settings, of_scores):
 
 
 def _exposed(views, comparisons, by_key, trained):
-    """Members that the attack which shows a leak recognises beyond every stranger; None without one."""
+    """The members that can be named by an attack that shows a leak; None without one."""
     leaking = [one for one in comparisons if one.kind == LEAK and one.setting == 'partial']
     if not leaking:
         return None

@@ -1,9 +1,9 @@
-"""One attack in one backbone: fitted on some, applied to others, by what the attacker knows.
+"""One attack in one backbone: fitted on some examples and applied to others, for a given knowledge.
 
-'partial': half of the members and strangers. 'strangers': the same half of the strangers, no member.
-'auxiliary': a shadow's members and strangers; then the model is moved to the backbone that is attacked.
-An attack that combines others is fitted on their logits, none of which came from a model that was fitted
-on the same person.
+It is fitted on half of the members and strangers ('partial'), on the same half of the strangers and
+no member ('strangers'), or on a shadow's members and strangers, after which the model is
+transferred to the attacked backbone ('auxiliary'). An attack that combines others is fitted on
+their logits, none of which come from a model fitted on the same person.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from fr_inference.membership.labelled import Labelled
 from fr_inference.membership.logistic import Logistic
 from fr_inference.metrics.intervals import Scored
 
-_LEAST_CROSS_FITTED = 4  # people of a side in the fit half: two in each half of it
+_LEAST_CROSS_FITTED = 4  # people on a side of the fit half: two in each of its halves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Trial:
 
     @property
     def scored(self) -> Scored:
-        """The scores that figures are made of."""
+        """The scores from which figures are computed."""
         return Scored(
             scores=self.logits[self.judged],
             member=self.examples.member[self.judged],
@@ -59,10 +59,10 @@ def run_attack(
       images: N images in one backbone.
       fit: [N] bool, by `labelled.fit_half`.
       seed: of splits within the half.
-      setting: 'partial', or 'strangers' for a model that looks at no member.
+      setting: 'partial', or 'strangers' for a model that uses no member.
 
     Returns:
-      What came of it, or None where the attack cannot be run, or a half has too few people.
+      The result, or None if the attack cannot be run or a half has too few people.
     """
     examples = _examples(attack, images, fit, seed, setting)
     if examples is None or not examples.enough:
@@ -81,18 +81,18 @@ def transfer_attack(
 ) -> Trial | None:
     """Fits an attack in one backbone and applies it in another.
 
-    Everything that the attack is fitted on, and that its features are standardised by, is auxiliary.
+    Only auxiliary faces are used to fit the attack and to standardise its features.
 
     Args:
       attack: of `attacks.chosen`, on images.
-      learned: auxiliary faces in the shadow, some of whom it was trained on.
-      reference: the same in the backbone that is attacked: strangers there.
+      learned: auxiliary faces in the shadow, which was trained on some of them.
+      reference: the same faces in the attacked backbone, where they are strangers.
       images: N images in the backbone that is attacked.
       judged: [N] bool, the images that evaluate it.
       seed: of splits.
 
     Returns:
-      What came of it, or None where the attack cannot be run.
+      The result, or None if the attack cannot be run.
     """
     moved = _moved(attack, (learned, reference, images), seed)
     if moved is None:
@@ -127,7 +127,7 @@ def _examples(attack, images, fit, seed, setting):
 
 
 def _of_strangers(attack, images, fit, seed):
-    """The examples of an attacker who knows no member: no label, and no member in the half to fit on."""
+    """The examples for an attacker who knows no member: no labels, and no member in the fit half."""
     known = np.zeros(len(images), bool)
     found = _made(attack, images, fit & ~images.member, seed, known=known)
     return found and dataclasses.replace(found, member=images.member, fit=fit)
@@ -137,9 +137,9 @@ def _made(attack, images, fit, seed, *, known):
     """The attack's examples, made without the labels of images that are not `known` ([N] bool).
 
     Raises:
-      InputError: where they are not what `Attack.examples` promises; an attack may be the user's own.
+      InputError: if they are not as `Attack.examples` requires; an attack may be the user's own.
     """
-    # An attack on people says itself who is on which side.
+    # An attack on people states itself who is on which side.
     seen = images if attack.unit == 'person' else images.relabelled(images.member & known)
     try:
         found = attack.examples(seen, fit, seed)
@@ -163,12 +163,12 @@ def checked(attack: Attack, found: object, images: int) -> np.ndarray:
     """Returns the features of examples, as numbers [E, F], which need not be finite.
 
     Args:
-      attack: which made them.
+      attack: the attack that made them.
       found: what it returned.
       images: how many there were.
 
     Raises:
-      InputError: where they are not what `Attack.examples` promises.
+      InputError: if they are not as `Attack.examples` requires.
     """
     if not isinstance(found, Examples):
         raise _wrong(attack, f'a {type(found).__name__}', 'Examples, or None')
@@ -178,9 +178,11 @@ def checked(attack: Attack, found: object, images: int) -> np.ndarray:
         raise _wrong(attack, f'features: {error}', 'numbers') from error
     count = images if attack.unit == 'image' else len(found.names)
     if attack.unit == 'person' and not len(found.member) == len(found.fit) == count:
-        raise _wrong(attack, 'names, member and fit of different lengths', 'one of each a person')
+        raise _wrong(attack, 'names, member and fit of different lengths', 'one of each per person')
     if numbers.ndim != 2 or len(numbers) != count or not numbers.shape[1]:
-        raise _wrong(attack, f'features {list(numbers.shape)}', f'[{count}, F], a row an example')
+        raise _wrong(
+            attack, f'features {list(numbers.shape)}', f'[{count}, F], one row per example'
+        )
     if attack.signs and len(attack.signs) not in (1, numbers.shape[1]):
         raise _wrong(attack, f'{len(attack.signs)} signs', f'one, or {numbers.shape[1]}')
     given = np.asarray(found.features)
@@ -192,14 +194,14 @@ def _wrong(attack, found, expected):
 
 
 def _worth_combining(attack, parts):
-    """Whether it is more than what is combined with less access."""
+    """Whether it combines more than the combination with less access."""
     return any(part.access == attack.access for part in parts) and (
         not attack.references or any(part.references for part in parts)
     )
 
 
 def _measured(attack, images):
-    """Whether all that it needs was measured."""
+    """Whether everything that it needs was measured."""
     if attack.references and not images.references:
         return False
     return all(feature.name in images.extra for feature in attack.measured)
@@ -217,7 +219,7 @@ def _can_be_cross_fitted(examples):
 
 
 def _moved(attack, three, seed):
-    """Returns the examples of what is learned, of the strangers and of the images, or None."""
+    """Returns the examples of `learned`, of the strangers and of the images, or None."""
     if not all(_measured(attack, images) for images in three):
         return None
     if attack.combines:

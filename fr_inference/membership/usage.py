@@ -1,8 +1,8 @@
-"""How much of a collection was trained on, where nobody knows of a single image whether it was.
+"""Estimates how much of a collection was trained on, without known labels for its images.
 
-Of the judged members an attack recognises a share TPR, of the judged strangers it takes a share FPR for
-members, and of the collection a share s. If its used images are recognised as the members are, and its
-unused ones taken for members as the strangers are, then (s - FPR) / (TPR - FPR) of it was used.
+An attack takes a share TPR of the judged members, FPR of the judged strangers and s of the
+collection for members. If the used images of the collection are recognised as often as the members,
+and the unused ones as often as the strangers, then (s - FPR) / (TPR - FPR) of the collection was used.
 
 Source: after Tong et al., DUCI, ICLR 2025.
 """
@@ -15,8 +15,10 @@ from fr_inference.metrics import intervals
 from fr_inference.metrics.intervals import Scored
 
 LEAST_PEOPLE = 10
-"""People of a collection: of fewer the bootstrap knows too little."""
-_LEAST_DIFFERENCE = 0.1  # of TPR and FPR: an attack that hardly recognises anybody says nothing
+"""Least number of people in a collection; with fewer the bootstrap is unreliable."""
+_LEAST_DIFFERENCE = (
+    0.1  # least difference of TPR and FPR: an attack that hardly recognises anybody tells nothing
+)
 
 
 def share(
@@ -26,15 +28,15 @@ def share(
 
     Args:
       scored: known members and strangers on whom the attack was not fitted.
-      collection: the scores of the collection; `member` is not looked at.
+      collection: the scores of the collection; `member` is ignored.
       seed: of the bootstrap, which resamples people on all three sides.
       replicates: of the bootstrap.
-      threshold: scores above it say 'member'; chosen beforehand.
+      threshold: scores above it mean 'member'; chosen beforehand.
 
     Returns:
       {'share', 'share_ci95', 'recognised', 'tpr', 'fpr', 'images', 'people'}, the estimate and its ends
-      between 0 and 1; None where the attack recognises too few members, or does in one of 40 resamples,
-      and for a collection of fewer than ten people.
+      between 0 and 1; None if the attack recognises too few members, in the data or in one of 40
+      resamples, and for a collection of fewer than ten people.
     """
     people = len(set(collection.identities))
     if people < LEAST_PEOPLE:
@@ -73,7 +75,9 @@ def share(
         sample, min(people, *intervals.people_per_side(scored.identities, member))
     )
     low, high = np.clip(ends, 0, 1).tolist()
-    unseen = 1 - 0.05 ** (1 / people)  # what a share that is seen 0 times in so many draws may be
+    unseen = 1 - 0.05 ** (
+        1 / people
+    )  # upper limit of a share that is seen 0 times in that many draws
     low, high = min(low, 1 - unseen), max(high, unseen)
     return {
         'share': float(np.clip((seen - fpr) / (tpr - fpr), 0, 1)),
@@ -87,5 +91,5 @@ def share(
 
 
 def _share(weights, said, side):
-    """[R] of weights [R, N]: the share of the side's images that were said to be members."""
+    """[R] from weights [R, N]: the share of the side's images that were taken for members."""
     return (weights[:, side] * said[side]).sum(1) / weights[:, side].sum(1)

@@ -18,7 +18,7 @@ from fr_inference.membership.labelled import Labelled, fit_half
 from fr_inference.models.target import Target
 from fr_inference.runs import Progress
 
-MADE = 'reconstructions'  # name of faces that nobody keeps
+MADE = 'reconstructions'  # name of faces whose measurements are not stored
 
 Measure = Callable[..., Measurements]
 """(backbone, faces, label of the progress, features=()) -> measurements."""
@@ -39,14 +39,14 @@ class Shadow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShadowViews:
-    """The auxiliary faces, for the setting without any known member.
+    """The auxiliary faces, for the setting without known members.
 
     Attributes:
       name: of the shadow.
       recipe: of the shadow, or None.
-      in_shadow: them in the shadow, which was trained on some of them.
-      in_target: them in the target, which was trained on none.
-      in_blind: them in the blind backbone, without its layers where these are not the shadow's.
+      in_shadow: the faces in the shadow, which was trained on some of them.
+      in_target: the faces in the target, which was trained on none of them.
+      in_blind: the faces in the blind backbone, without its layers if they differ from the shadow's.
     """
 
     name: str
@@ -58,7 +58,7 @@ class ShadowViews:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Views:
-    """What attacks are fitted and judged on.
+    """The measurements that attacks are fitted and judged on.
 
     Attributes:
       faces: members, then non-members.
@@ -68,7 +68,7 @@ class Views:
       blind: a backbone that never saw them.
       untrained: whether that is the target with random weights.
       in_blind: the same images in it.
-      shadow: the auxiliary faces, where there is a shadow.
+      shadow: the auxiliary faces, if there is a shadow.
       skipped: path -> reason, of images that could not be read; `measure` adds to it.
       measure: measures other faces with the same settings.
       references: name -> networks that the training may have started from, or that resemble the target.
@@ -88,7 +88,7 @@ class Views:
 
     @functools.cached_property
     def blind_is_reference(self) -> bool:
-        """Whether the blind backbone is one of the references: compared with itself it says nothing."""
+        """Whether the blind backbone is one of the references, so that it cannot be their control."""
         if not self.references:
             return False
         blind = checkpointing.digest(self.blind.variables)
@@ -97,13 +97,13 @@ class Views:
     def strangers(
         self, backbone: Target, faces: Faces, label: str, features: Sequence[Feature] = ()
     ) -> Labelled:
-        """Returns other faces, none of them a member, in a backbone and all that stand beside it.
+        """Returns other faces, none of them a member, in a backbone and in those compared with it.
 
         Args:
           backbone: `target` or `blind`.
           faces: of anybody.
           label: of the progress.
-          features: what is measured of each image besides distances and embedding.
+          features: what to measure for each image besides distances and embedding.
         """
 
         def measure(one, *given):
@@ -114,7 +114,7 @@ class Views:
 
 
 def _beside(measure, references, blind):
-    """Measures faces in a backbone, and in the references and the blind backbone, where it is given."""
+    """Measures faces in a backbone, in the references and, if given, in the blind backbone."""
 
     def seen(backbone, faces, label, features=()):
         measured = measure(backbone, faces, label, features)
@@ -146,18 +146,18 @@ def measure_views(
     scores: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Views:
-    """Measures members, non-members and auxiliary faces in every backbone that they are attacked in.
+    """Measures members, non-members and auxiliary faces in every backbone that attacks use.
 
     Args:
       target: the backbone.
-      faces: 'members', 'nonmembers' and, where there is a shadow, 'auxiliary'.
+      faces: 'members', 'nonmembers' and, with a shadow, 'auxiliary'.
       settings: how.
-      features: what the attacks need of each image besides distances and embedding.
+      features: what the attacks need for each image besides distances and embedding.
       shadow: trained on part of 'auxiliary'.
       blind: a backbone that never saw the members nor the non-members; the target with random weights
         when None.
       references: name -> networks that the training may have started from, or that resemble the target.
-      scores: folder of rows that were computed before, of `measurements.measure`.
+      scores: folder of cached rows, for `measurements.measure`.
       progress: called as progress(label, done, total).
 
     Raises:
@@ -173,7 +173,7 @@ def measure_views(
             batch_size=settings.batch_size,
             decoders=settings.decoders,
             skip_bad=settings.skip_bad,
-            # Pictures that were made a moment ago are not seen again.
+            # Pictures that were just made are not used again.
             scores=None if images.name == MADE else scores,
             label=label,
             progress=progress,
@@ -225,14 +225,14 @@ def measure_views(
 def untrained(
     target: Target, faces: Faces, images: Measurements, fit: np.ndarray, settings: config.Settings
 ) -> Target:
-    """Returns the target with random weights: the blind control where no other backbone is given.
+    """Returns the target with random weights: the blind control if no other backbone is given.
 
     Args:
       target: the backbone.
       faces: members, then non-members.
       images: those of them that could be read, in the target.
       fit: [N] bool, the half of the people whose images its statistics are measured on.
-      settings: seed, and what is done with unreadable images.
+      settings: seed, and how to handle unreadable images.
     """
     order = rng.numpy_generator(settings.seed, 'calibration').permutation(images.index[fit])
     return controls.blind_target(
@@ -241,7 +241,7 @@ def untrained(
 
 
 def _blind_view(images, blind):
-    """What the attacks may see of the blind backbone: what they see of the target."""
+    """Limits the blind backbone to what attacks see of the target."""
     if images.layers and not blind.layers:
         raise errors.InputError(
             'blind', 'a backbone without BatchNorm statistics', 'one that has them, as the target'
@@ -250,7 +250,7 @@ def _blind_view(images, blind):
 
 
 def _without_layers(images):
-    """What attacks on the embeddings see: a target without BatchNorm layers shows no more."""
+    """Keeps only the embeddings, all that a target without BatchNorm layers shows."""
     return dataclasses.replace(images, layers=(), distances=images.distances[:, :0])
 
 

@@ -18,12 +18,12 @@ from fr_inference.metrics import roc
 RATES = ('0.1', '0.01', '0.001')
 REPLICATES = 1000
 
-# With fewer expected false positives than this, a rate is a matter of a few images: not resolvable.
+# With fewer expected false positives than this, a few images decide a rate: it is not resolvable.
 RESOLVABLE = 10
 
 _CHUNK_NUMBERS = 1 << 22
 _Z = 1.959963984540054
-_ROUNDING = 1e-9  # of sums of weights
+_ROUNDING = 1e-9  # tolerance for sums of weights
 _FARTHEST = 100.0
 
 
@@ -52,15 +52,16 @@ def resampled_weights(
 ) -> Iterator[np.ndarray]:
     """Yields chunks [R, N] of how often each image is drawn, `replicates` rows in all.
 
-    People of members, of non-members and of both are drawn apart, so that every replicate has both.
+    Members, non-members and people who are both are drawn separately, so that every replicate has
+    both sides.
 
     Args:
       identities: of N images.
       member: [N] bool.
       seed: of the draw.
       replicates: how many.
-      size: of another sample that is resampled beside this one: with the sizes exchanged the chunks of
-        both are of one length.
+      size: the size of another sample that is resampled together with this one; if each gets the
+        size of the other, their chunks have equal length.
     """
     _, person = np.unique(np.asarray(identities), return_inverse=True)
     people = int(person.max()) + 1
@@ -82,18 +83,18 @@ def resampled_weights(
 def figures(
     scored: Scored, *, seed: int, replicates: int = REPLICATES, threshold: float = 0.0
 ) -> dict[str, Any]:
-    """Returns the block of figures that `audit.json` calls R.
+    """Returns a block of figures (R in the description of `audit.json`).
 
     Args:
-      scored: of at least two people on each side.
+      scored: the scores of at least two people on each side.
       seed: of the bootstrap.
       replicates: of the bootstrap.
-      threshold: scores above it say 'member', for the accuracy.
+      threshold: scores above it count as 'member', for the accuracy.
 
     Returns:
-      auc, accuracy (balanced: the mean of the two classes' shares of right answers) and, for each rate
-      of `RATES`, tpr_at_fpr (None where it cannot be resolved), each with a 95 % interval; the numbers
-      of members, non-members and identities.
+      auc, accuracy (balanced: the mean of the shares of correct answers of the two classes) and,
+      for each rate of `RATES`, tpr_at_fpr (None if not resolvable), each with a 95 % interval; the
+      numbers of members, non-members and identities.
     """
     ranking = roc.rank(scored.scores, scored.member)
     member = np.asarray(scored.member, bool)
@@ -187,24 +188,24 @@ def percentiles(sample: np.ndarray, people: int) -> list[float]:
 def interval(value: float, sample: np.ndarray, people: int, times: float = _Z) -> list[float]:
     """Returns the ends of the 95 % interval of an AUC or an accuracy.
 
-    Near 1 such a figure varies more the lower it is, so that the interval of one that came out high
-    by chance is too short: of percentile intervals of an AUC of 0.95, 4.7 % lie above it with 40 to
-    200 people, 8.4 % with 20 to 60 (1,000 simulations each). The logit has a nearly constant spread.
-    The interval is Student's on that scale: logit(value) -+ t * spread / (value (1 - value)), with
-    n / (n - 1) for the variance. Then 3.0 and 3.3 % lie above. (Pepe 2003, "The statistical evaluation
-    of medical tests for classification and prediction", has the transformation; the resampling of
-    people is ours.)
+    Near 1, such a figure varies more the lower it is, so if it is high by chance its interval is
+    too short: percentile intervals of an AUC of 0.95 lie above it in 4.7 % of cases with 40 to 200
+    people and in 8.4 % with 20 to 60 (1,000 simulations each). The logit has a nearly constant
+    spread. The interval is Student's on that scale: logit(value) -+ t * spread / (value (1 -
+    value)), with n / (n - 1) for the variance. Then 3.0 and 3.3 % lie above. (Pepe 2003, "The
+    statistical evaluation of medical tests for classification and prediction", has the
+    transformation; the resampling of people is ours.)
 
     Args:
       value: 0 to 1.
       sample: [R] bootstrap replicates of it.
-      people: of the smaller side.
-      times: how many standard deviations the interval of a normal figure reaches to both sides: more
-        than 1.96 for one that holds for several figures together.
+      people: number of people on the smaller side.
+      times: half-width of the interval of a normal figure, in standard deviations: 1.96, or more
+        for an interval that holds for several figures together.
 
     Returns:
-      [lower, upper] within 0 and 1. Wilson's for `people` draws where no replicate differs: perfect
-      figures are not certain either.
+      [lower, upper] between 0 and 1. If no replicate differs, Wilson's interval for `people` draws,
+      since even perfect figures are not certain.
     """
     if np.ptp(sample) < _ROUNDING:
         return _unvaried(value, people, times)
@@ -247,7 +248,7 @@ def band(
 
 
 def wilson(share: float, count: int, times: float = _Z) -> tuple[float, float]:
-    """Returns Wilson's 95 % interval for a share seen in `count` independent draws.
+    """Returns Wilson's 95 % interval for a share in `count` independent draws.
 
     Wilson 1927, "Probable inference, the law of succession, and statistical inference". `times` is as of
     `interval`.
@@ -261,9 +262,9 @@ def wilson(share: float, count: int, times: float = _Z) -> tuple[float, float]:
 
 
 def student(people: int, times: float = _Z) -> float:
-    """Returns how many standard deviations of a bootstrap sample of `people` reach to each end.
+    """Returns the half-width of an interval in standard deviations of a bootstrap sample of `people`.
 
-    `times` is as of `interval`: so many of very many people.
+    `times` is as in `interval`, the limit for very many people.
     """
     degrees = max(1, people - 1)
     z = times
@@ -283,5 +284,5 @@ def _unvaried(value, people, times=_Z):
 
 
 def _tail(people):
-    """The share of replicates beyond each end: 0.025 for very many people, less for few."""
+    """The share of replicates beyond each end: 0.025 for very many people, less for few people."""
     return 0.5 * math.erfc(student(people) / math.sqrt(2))

@@ -1,12 +1,12 @@
-"""What an interval of a given width can find, and how many people would settle the question.
+"""What an interval of a given width can find, and how many people are needed to settle a question.
 
-An AUC's excess over its control is found where the lower end of its 95 % interval lies above 0 and no
-control fails. By chance alone the null control fails in 5 % of audits and the blind control in 2.5 %.
-For a leak to be found in 9 of 10 audits, the interval has to show it in 0.9 / (0.95 x 0.975) = 97.2 %
-of them. An estimate with standard error s does so if the true excess is (1.96 + 1.91) s: the usual
-sample-size formula of a test at 5 %, two-sided (Obuchowski 1998, "Sample size calculations in studies of
-test accuracy", section 3). The standard error falls with the square root of the number of people.
-docs/power.md has the simulations that this was checked by.
+An AUC's excess over its control is found if the lower end of its 95 % interval lies above 0 and no
+control fails. By chance alone, the null control fails in 5 % of audits and the blind control in 2.5
+%. For a leak to be found in 9 of 10 audits, the interval has to show it in 0.9 / (0.95 x 0.975) =
+97.2 % of them. An estimate with standard error s does so if the true excess is (1.96 + 1.91) s: the
+usual sample-size formula of a test at 5 %, two-sided (Obuchowski 1998, "Sample size calculations in
+studies of test accuracy", section 3). The standard error falls with the square root of the number
+of people. docs/power.md has the simulations that checked this.
 """
 
 import itertools
@@ -37,7 +37,7 @@ def smallest_excess(low: float, high: float) -> float:
 
 
 def people_needed(low: float, high: float, people: int, excess: float) -> int:
-    """Returns with how many people an excess of that size would be found in 9 of 10 audits.
+    """Returns the number of people with whom an excess of that size is found in 9 of 10 audits.
 
     Args:
       low: lower end of the 95 % interval of the excess, measured with `people`.
@@ -52,14 +52,14 @@ def people_needed(low: float, high: float, people: int, excess: float) -> int:
 
 
 def width(people: int, images: int = 1, *, correlation: float = 0.0) -> float:
-    """Returns how wide the 95 % interval of an AUC near 0.5 will be, before anything is measured.
+    """Returns the expected width of the 95 % interval of an AUC near 0.5, before any measurement.
 
     For n people a side with J images each: 2 t sqrt((1 + (J - 1) r) / (6 n J)), the variance of the
     Mann-Whitney statistic (Bamber 1975) times the design effect of clusters (Kish 1965), with the t of
     `intervals`.
 
     Args:
-      people: judged on each side: half of those given.
+      people: number judged on each side, half of those given.
       images: of each person; 1 for an attack on people.
       correlation: of the scores of two images of one person (r).
 
@@ -71,7 +71,7 @@ def width(people: int, images: int = 1, *, correlation: float = 0.0) -> float:
 
 
 def fewest(excess: float, images: int = 1, *, correlation: float = 0.0) -> int:
-    """Returns the fewest people on a side with whom 9 of 10 audits would find that excess.
+    """Returns the smallest number of people on a side with which 9 of 10 audits find that excess.
 
     Args:
       excess: of the AUC, above 0.

@@ -1,7 +1,7 @@
 """Receiver operating characteristics, with ties and weights handled exactly.
 
-Scores say how much an image looks like a member: higher is more. Weights count an example several
-times, as resampling does; with all weights 1 these are the textbook quantities.
+Higher scores mean 'more like a member'. Weights count an example several times, as in resampling;
+with all weights 1 these are the textbook quantities.
 """
 
 import dataclasses
@@ -85,7 +85,7 @@ def true_positive_rates(false: np.ndarray, true: np.ndarray, rates: np.ndarray) 
     Returns:
       [R, F].
     """
-    # The rates are sums of weights: rounding must not make a rate that is met exactly fail.
+    # The rates are sums of weights; rounding must not reject a rate that is met exactly.
     last = [np.searchsorted(row, rates + 1e-12, side='right') - 1 for row in false]
     return np.take_along_axis(true, np.asarray(last).reshape(len(false), len(rates)), axis=1)
 

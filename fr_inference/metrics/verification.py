@@ -19,7 +19,7 @@ MIRRORS = ('none', 'concat', 'add')
 FOLDS = 10
 
 EXPECTED = 0.95
-"""Accuracy on LFW below which a backbone was probably not loaded or fed right."""
+"""Accuracy on LFW below which a backbone was probably loaded wrongly or given the wrong input."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Verification:
 
     @property
     def expectation(self) -> str:
-        """What to expect, and what follows from it, in a sentence."""
+        """The expected accuracy, and what a lower one means, in a sentence."""
         expected = (
-            f'expected: {100 * EXPECTED:.0f} % or more of a trained backbone on aligned faces like LFW '
-            '(the best reach 99.8 %)'
+            f'expected: {100 * EXPECTED:.0f} % or more for a trained backbone on aligned faces '
+            'like LFW (the best reach 99.8 %)'
         )
         if self.accuracy >= EXPECTED:
             return expected

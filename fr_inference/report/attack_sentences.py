@@ -1,4 +1,4 @@
-"""What each attack found, in sentences: beside its controls, how sure, and what it could have missed."""
+"""What each attack found, in sentences: its controls, how sure it is, and what it may have missed."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from fr_inference.report.ruling import capital, hundred
 
 
 def finding(one: Comparison, found: Sequence[Comparison]) -> str:
-    """Returns what an attack found beside its blind control, or why it is not counted.
+    """Returns what an attack found, compared with its blind control, or why it is not counted.
 
     Args:
       one: the attack.
-      found: those that are said beside it: its name tells it apart from them.
+      found: all attacks that are named beside it, from which its own name must differ.
     """
     if not one.valid:
         return f'{which(one, found)} is {wording.not_counted(one)}.'
@@ -32,20 +32,20 @@ def finding(one: Comparison, found: Sequence[Comparison]) -> str:
 
 
 def none_chosen(chosen: Sequence[Comparison]) -> str:
-    """Returns that a further attack decides, because none of those chosen beforehand shows a leak."""
+    """Returns a sentence: a further attack decides, because no attack chosen beforehand shows a leak."""
     if not any(one.valid for one in chosen):
         none = 'no attack chosen beforehand is counted'
     elif len(chosen) == 1:
         none = 'the attack chosen beforehand shows no leak'
     else:
         none = f'none of the {len(chosen)} attacks chosen beforehand shows a leak'
-    return f'the verdict rests on that: {none}.'
+    return f'the verdict rests on that attack: {none}.'
 
 
 def of_further(every: Sequence[Comparison]) -> list[str]:
-    """Returns what the further attacks find; no sentence without any.
+    """Returns what the further attacks found; no sentence if there are none.
 
-    Of those that show a leak the one is named that stands out most from its control.
+    Among those that show a leak, it names the one with the largest excess over its control.
     """
     further = [one for one in every if one.further]
     if not further:
@@ -84,7 +84,7 @@ def of_further(every: Sequence[Comparison]) -> list[str]:
 
 
 def sure(one: Comparison) -> str:
-    """Returns how sure a finding is: how many people judge it, and what it gives among strangers."""
+    """Returns how sure a finding is: on how many people it was judged, and its null control."""
     text = (
         f'How sure: judged on {one.figures["identities"]:,} people who were not used to prepare the '
         'attack.'
@@ -92,25 +92,25 @@ def sure(one: Comparison) -> str:
     if not one.null_held:
         return text
     return text + (
-        ' Among strangers only, where there is nothing to find, it gives '
+        ' Among strangers only, where there is nothing to find, it picks '
         f'{wording.cases(one.null)}; that includes 50, as it should.'
     )
 
 
 def uncontrolled(one: Comparison) -> str:
-    """Returns which control is missing, and what follows: the end of a sentence on the attack."""
+    """Returns the end of a sentence on an attack: which control is missing, and what follows."""
     if not one.null_held:
         # Half of them are called members; where some are known, the attack is fitted on half of each.
         needed = LEAST_NULL * (2 if one.setting == 'auxiliary' else 4)
         return (
-            f'could not be tried among strangers only, which takes {needed} of them or more: whatever '
-            'it finds may be there by chance. Give more strangers.'
+            f'could not be tried among strangers only, which takes {needed} or more of them: '
+            'whatever it finds may be due to chance. Give more strangers.'
         )
     return 'could not be tried on a backbone that never saw these people. Give one (--blind).'
 
 
 def missed(judged: Sequence[Comparison], found: Sequence[Comparison]) -> str:
-    """Returns the smallest leak that each of the `judged` would have found."""
+    """Returns the smallest leak that each attack in `judged` would have found."""
     if min(map(_smallest, judged)) >= 0.5:
         return 'With so few people this audit could have found no leak, however large.'
     several = len(judged) > 1
@@ -122,14 +122,14 @@ def missed(judged: Sequence[Comparison], found: Sequence[Comparison]) -> str:
 
 
 def which(one: Comparison, found: Sequence[Comparison]) -> str:
-    """Returns the attack, with what it knows where another of its kind knows something else."""
+    """Returns the attack by name, with what it knows if it was also run knowing something else."""
     settings = {other.setting for other in found if other.unit == one.unit}
     known = f' {wording.knowing(one.setting)}' if len(settings) > 1 else ''
     return f'{_named(one)}{known}'
 
 
 def _named(one):
-    """The attack by what it judges, and its title."""
+    """Returns what the attack judges, and its title."""
     if wording.combines(one):
         return wording.combination(one)
     return f'the attack on {wording.judged(one.unit)} ({one.title})'
@@ -142,7 +142,7 @@ def _size(one):
 
 
 def _smallest(one):
-    assert one.smallest_excess is not None  # it was judged beside a blind control
+    assert one.smallest_excess is not None  # only attacks with a blind control are passed here
     return one.smallest_excess
 
 

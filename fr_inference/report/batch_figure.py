@@ -1,4 +1,4 @@
-"""The batch page's figure: every target's AUCs with their intervals, in the order of the table."""
+"""The figure of the batch page: every target's AUCs with their intervals, in the order of the table."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,16 @@ from fr_inference.report.svg import COLOUR, WIDTH, look, styled, svg
 
 _LONGEST = 44  # letters of a name
 _LEGEND = 56  # letters in a line
-# Heights: of a page, of what stands around the attacks of an entry, of an attack with its control.
+# Heights of a page, of the space around the attacks of an entry, and of an attack with its control.
 _ROWS, _HEAD, _ATTACK = 34, 1.15, 1.1
-_HOLLOW = 'hollow, just below: the same on a backbone that never saw them'
+_HOLLOW = 'hollow, just below: the same attack on a backbone that never saw them'
 
 
 def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> list[str]:
     """Draws a block for each `batch_page.Entry`, in figures that fit a printed page.
 
-    Every attack has its own blind control just below it, hollow and of the same colour. One that is not
-    counted is grey and crossed. An audit that is not done stays empty.
+    Every attack has its own blind control just below it, hollow and in the same colour. An attack
+    that is not counted is grey and crossed. An unfinished audit stays empty.
 
     Args:
       entries: in the order of the page.
@@ -35,7 +35,7 @@ def targets(entries: Sequence[Any], labels: Mapping[str, str]) -> list[str]:
 
 
 def _pages(entries):
-    """Yields as many entries as a page holds at a time."""
+    """Yields the entries page by page."""
     some: list[Any] = []
     for entry in entries:
         rows = sum(_HEAD + _ATTACK * len(one.shown) for one in (*some, entry))
@@ -67,7 +67,7 @@ def _draw(entries, labels, left, name):
             if row:
                 axes.axhline(row - 0.6, color=COLOUR['line'], linewidth=0.5)
             there = COLOUR['ink' if entry.comparisons else 'muted']
-            # The names stand above, and use the width of the figure.
+            # The names stand above the bars and use the width of the figure.
             axes.text(
                 0,
                 row,
@@ -94,7 +94,7 @@ def _draw(entries, labels, left, name):
         if controlled:
             point([], [], COLOUR['muted'], 'o', _HOLLOW, hollow=True)
         named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        # The attacks first; what is hollow or grey explains them.
+        # In the legend the attacks come first, then what hollow and grey mean.
         order = [name for name in labels.values() if name in named]
         order += [name for name in named if name not in order]
         said = [textwrap.fill(name, _LEGEND) for name in order]
@@ -129,7 +129,7 @@ def _in_words(entry, labels):
 
 def _label(entry):
     name = entry.name
-    if len(name) > _LONGEST:  # the end tells epochs apart, the beginning trainings
+    if len(name) > _LONGEST:  # the end distinguishes epochs, the beginning trainings
         name = f'{name[: _LONGEST // 2]}…{name[-(_LONGEST // 2 - 1) :]}'
     if entry.comparisons or entry.status == 'done':
         return name

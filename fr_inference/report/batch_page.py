@@ -1,4 +1,4 @@
-"""Many audits side by side: one page, readable offline, in light and dark, and the same as CSV."""
+"""Many audits side by side: one page, readable offline, in light and dark, and a CSV file."""
 
 import collections
 import dataclasses
@@ -18,7 +18,7 @@ from fr_inference.report.verdict import comparisons, verdict
 
 FILES = ('comparison.html', 'comparison.csv')
 STATES = ('waiting', 'running', 'done', 'failed', 'bug')
-# Of the attack that the verdict rests on, and of the search: three columns each in the CSV.
+# Figures of the decisive attack and of the search; each has three columns in the CSV.
 INTERVALS = ('auc', 'blind', 'null', 'excess', 'tpr_at_1_percent', 'hit_rate')
 _PLAIN = ('architecture', 'images', 'people')
 # Verdicts, the worst first.
@@ -28,7 +28,7 @@ _CALLED = {
     'failed': 'failed',
     'bug': 'failed: bug',
 }
-_NAMED = 6  # in one sentence
+_NAMED = 6  # names in one sentence
 _PAPER = f'{wording.PAPER}/partial'
 
 
@@ -37,14 +37,15 @@ class Entry:
     """One audit.
 
     Attributes:
-      name: how the page calls it; letters, digits and ._- only.
+      name: its name on the page; letters, digits and ._- only.
       target: the backbone that was asked for.
-      status: in `STATES`; 'failed' by its input, 'bug' by ours.
-      error: one line, where it failed.
+      status: one of `STATES`; 'failed' for bad input, 'bug' for an error of the program.
+      error: one line, if it failed.
       report: its report, relative to the page.
-      kind: the verdict's one word, where it is done.
-      headline: the verdict's.
-      figures: name -> text or number; 'hit_rate' -> (value, low, high); what was not measured is absent.
+      kind: the word of the verdict, once it is done.
+      headline: the headline of the verdict.
+      figures: name -> text or number; 'hit_rate' -> (value, low, high). Values that were not
+        measured are absent.
       comparisons: every attack with its controls.
     """
 
@@ -60,7 +61,7 @@ class Entry:
 
     @property
     def shown(self) -> list[Comparison]:
-        """The comparisons that the page shows: chosen beforehand, the decisive one and the paper's."""
+        """The comparisons on the page: those chosen beforehand, the decisive one and the paper's."""
         return [
             one
             for one in self.comparisons
@@ -73,14 +74,14 @@ class Entry:
         return decisive(self.comparisons) if self.comparisons else None
 
     def void(self, one: Comparison | None = None) -> str:
-        """Returns why a figure is not counted, of an attack or of the search; '' for one that is."""
+        """Returns why the figure of an attack or of the search is not counted; '' if it is."""
         if one is not None and not one.valid:
             return wording.not_counted(one, short=True)
         return wording.NO_FIGURE if self.kind == INVALID else ''
 
     @property
     def measured(self) -> dict[str, tuple[float, float, float]]:
-        """Returns name -> (value, low, high) of those of `INTERVALS` that were measured."""
+        """Returns name -> (value, low, high) for the measured ones of `INTERVALS`."""
         found = {}
         if (one := self.decisive) is not None:
             blocks = {
@@ -98,7 +99,7 @@ class Entry:
 
     @property
     def brief(self) -> str:
-        """The figure that matters and the seconds, for a line of progress."""
+        """The main figure and the seconds, for a progress line."""
         parts = [f'{self.figures["seconds"]:.0f} s']
         one = self.decisive
         if one is not None and not one.valid:
@@ -151,12 +152,10 @@ def _interval(block):
 
 @runs.first_only
 def write(folder: str | os.PathLike, entries: Sequence[Entry]) -> None:
-    """Writes comparison.html and comparison.csv; a reader sees all of the old or all of the new.
-
-    Process 0 alone writes.
+    """Writes comparison.html and comparison.csv, each atomically; only process 0 writes.
 
     Args:
-      folder: is there.
+      folder: an existing folder.
       entries: in the order of the page.
     """
     folder = pathlib.Path(folder)
@@ -185,7 +184,7 @@ def _line(entry, keys):
 
 
 def _labels(several):
-    """Returns the key of every comparison that occurs -> its label, in the order of the audits."""
+    """Returns key -> label of every comparison that occurs, in the order of the audits."""
     found: dict[str, tuple[int, str]] = {}
     for found_in_one in several:
         for place, one in enumerate(found_in_one):
@@ -195,7 +194,7 @@ def _labels(several):
 
 
 def render(entries: Sequence[Entry]) -> str:
-    """Returns the page, which refers to the reports beside it and to nothing else."""
+    """Returns the page; it links only to the reports beside it."""
     headline, tone, sentences = summary(entries)
     invalid = [entry for entry in entries if entry.kind == INVALID]
     labels = _labels(entry.shown for entry in entries)
@@ -213,7 +212,7 @@ def render(entries: Sequence[Entry]) -> str:
         tone=tone,
         sentences=[_labelled(sentence) for sentence in sentences],
         interval=_interval,
-        # An invalid audit whose attacks all failed their controls is named by them.
+        # If all attacks of an invalid audit failed their controls, the list of attacks names it already.
         void_audits=[entry for entry in invalid if any(one.valid for one in entry.shown)],
         void_ones=[(entry, one) for entry in entries for one in entry.shown if not one.valid],
         unshown=max((len(entry.comparisons) - len(entry.shown) for entry in entries), default=0),
@@ -225,7 +224,7 @@ def render(entries: Sequence[Entry]) -> str:
 
 
 def _badges(entries):
-    """[(class, text)] of the verdicts, the worst first, and of what has none."""
+    """[(class, text)] of the verdicts, the worst first, then of audits without one."""
     found = collections.Counter(entry.kind or entry.status for entry in entries)
     if len(entries) == 1:
         return [(kind, _CALLED.get(kind, kind)) for kind in found]
@@ -234,10 +233,10 @@ def _badges(entries):
 
 
 def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
-    """Returns (headline, tone, sentences): which leaks most, which nothing, which failed.
+    """Returns (headline, tone, sentences): which backbones leak most, which do not, which audits failed.
 
-    The tone is the colour of a verdict, '' where nothing was audited: that of a leak where any backbone
-    leaks, of an all-clear where every audit that was asked for is done and clear.
+    The tone is the colour of a verdict, '' if nothing was audited: that of a leak if any backbone
+    leaks, that of an all-clear if every requested audit is done and clear.
     """
     kinds = {kind: [entry for entry in entries if entry.kind == kind] for kind in _KINDS}
     states = {state: [entry for entry in entries if entry.status == state] for state in STATES}
@@ -304,7 +303,7 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
 
 
 def _shown(entry):
-    """Returns the comparison that shows a leak; None where only a search does."""
+    """Returns the comparison that shows a leak; None if only a search shows one."""
     one = entry.decisive
     return one if one is not None and one.kind == LEAK else None
 
@@ -315,7 +314,7 @@ def _labelled(sentence):
 
 
 def _breakable(name):
-    """The name as text that may be broken where its parts meet."""
+    """The name as HTML that may be broken between its parts."""
     text = markupsafe.escape(name)
     for sign in '_-.':
         text = text.replace(sign, markupsafe.Markup(f'{sign}<wbr>'))

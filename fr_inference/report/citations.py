@@ -1,4 +1,4 @@
-"""What a report rests on: papers on its attacks and its controls, each with what it supports."""
+"""The sources of a report: papers on its attacks and controls, each with what it supports."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from fr_inference.report import wording
 _CONTROLS = (
     (
         'arXiv 2406.16201',
-        'members and strangers can often be told apart without looking at the model, so every attack '
-        'here has a blind control, and one that sees nothing but the pictures',
+        'members and strangers can often be told apart without looking at the model, so every '
+        'attack here has a blind control and a control that sees only the pictures',
     ),
     (
         'arXiv 2605.25819',
-        'shares found at low false-positive rates are not calibrated when they are pooled, so none is '
+        'pooled true-positive rates are not calibrated at low false-positive rates, so none is '
         'given here below ten expected strangers, and intervals resample people',
     ),
     (
@@ -23,9 +23,9 @@ _CONTROLS = (
     ),
     (
         'EDPB Opinion 28/2024',
-        'a model is anonymous only where the extraction of personal data is insignificant by all means '
-        'reasonably likely to be used, and that is documented; so several attacks stand here side by '
-        'side, each with what its user sees and knows',
+        'a model is anonymous only if the likelihood of extracting personal data is insignificant '
+        'for all means reasonably likely to be used, and this is documented; so several attacks '
+        'stand here side by side, each with what the attacker sees and knows',
     ),
 )
 _SEARCH = (
@@ -36,11 +36,11 @@ _SEARCH = (
 
 
 def of(record: Mapping[str, Any], comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
-    """Returns [(source, what it supports)] of the attacks that were run, and of the controls.
+    """Returns [(source, what it supports)] for the attacks that were run and for the controls.
 
     Args:
       record: the contents of `audit.json`.
-      comparisons: its comparisons.
+      comparisons: the comparisons of the audit.
     """
     found: dict[str, list[str]] = {}
     for one in comparisons:

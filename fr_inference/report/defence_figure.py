@@ -9,16 +9,16 @@ from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
 from fr_inference.report.what_helps import first
 
 _TITLES = {
-    'file': 'Whoever holds the file',
-    'answers': 'Whoever receives embeddings',
+    'file': 'An attacker with the file',
+    'answers': 'An attacker with embeddings',
 }
 _KNOWS = {'partial': '', 'auxiliary': ', knowing no member'}
 _PANEL = 2.9  # inches
-_NEAR = (0.06, 0.08)  # of an axis, between two points whose labels would cover each other
+_NEAR = (0.06, 0.08)  # share of an axis within which the labels of two points would overlap
 
 
 def leak_and_utility(rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, int]) -> str:
-    """Draws a panel for each access, and for attackers who know no member, where there were any.
+    """Draws a panel for each access, and for attackers who know no member if there were any.
 
     Args:
       rows: `rows` of study.json, the undefended backbone first.
@@ -57,7 +57,7 @@ def _in_words(row, cell):
 
 
 def _points(rows, access, setting):
-    """[(row, cell)] of those that have a figure on both axes."""
+    """[(row, cell)] of the rows that have a figure on both axes."""
     found = []
     for row in rows:
         if row['status'] != 'done' or not row.get('verification'):
@@ -106,7 +106,7 @@ def _draw(axes, points, numbers):
 
 
 def _together(labels, left, right, bottom, top):
-    """Joins the numbers of points that lie so close that their labels would cover each other."""
+    """Joins the numbers of points that lie so close that their labels would overlap."""
     found: list[tuple[float, float, str, list[str]]] = []
     for x, y, tint, names in sorted(labels):
         for other in found:

@@ -11,10 +11,10 @@ from fr_inference.report.ruling import capital
 
 
 def render(record: Mapping[str, Any]) -> str:
-    """Returns the page as HTML, which refers to the reports beside it and to nothing else.
+    """Returns the page as HTML; it links only to the reports beside it.
 
     Args:
-      record: what study.json holds.
+      record: the contents of study.json.
     """
     rows = record['rows']
     labels = list(dict.fromkeys(row['label'] for row in rows[1:]))
@@ -39,7 +39,7 @@ def render(record: Mapping[str, Any]) -> str:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The attacks in the undefended backbone, one a column: the holder of the file first."""
+    """The attacks on the undefended backbone, one per column: those on the file first."""
     cells = rows[0]['cells']
     return [
         cell
@@ -59,14 +59,14 @@ def _called(column):
 
 
 def _line(row, columns, numbers):
-    """A row of the table: a figure for each column, or why there is none."""
+    """A row of the table: for each column a figure, or why there is none."""
     figures = [_figure(row, column) for column in columns] if row['status'] == 'done' else []
     return {'row': row, 'number': numbers.get(row['label']), 'figures': figures}
 
 
 def _figure(row, column):
     if column['access'] not in row['binds']:
-        return _none('does not bind whoever holds the file')
+        return _none('the holder of the file can leave it out')
     same = (one for one in row['cells'] if all(one[n] == column[n] for n in what_helps.PLACE))
     cell = next(same, None)
     if cell is None:

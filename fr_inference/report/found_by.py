@@ -1,4 +1,4 @@
-"""Who is found by which attack: the members that score above nearly all strangers, and the overlaps.
+"""Which attack finds which members: those that score above nearly all strangers, and the overlaps.
 
 After Lex et al. 2014, "UpSet": a row for each combination of attacks in place of overlapping circles.
 """
@@ -19,23 +19,23 @@ from fr_inference.report.svg import COLOUR, WIDTH, styled, svg
 
 _ATTACKS = 5
 _COMBINATIONS = 8  # drawn one by one
-_RATES = ('0.01', '0.1')  # the first that the strangers resolve
-_START = 1.6  # inches from the left to the bars: the words in front of the last ones
+_RATES = ('0.01', '0.1')  # the first rate for which there are enough strangers is used
+_START = 1.6  # inches from the left edge to the bars, for the labels of the last rows
 _LETTERS = 58  # in a line of the figure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """How several attacks agree on who was trained on.
+    """How far several attacks agree on who was trained on.
 
     Attributes:
-      attacks: A of them, of photographs, all judged on the same.
-      rate: the share of strangers above each attack's threshold, at most.
+      attacks: A attacks on photographs, all judged on the same ones.
+      rate: the largest share of strangers above each attack's threshold.
       found: [A] how many members each finds.
       members: how many are judged.
       strangers: how many are judged.
-      combinations: (which of the A attacks, members that just these find, strangers likewise), the most
-        members first; the members that no attack finds are in none.
+      combinations: (which of the A attacks, number of members that exactly these find, number of
+        strangers), with the most members first. Members that no attack finds are not included.
     """
 
     attacks: tuple[Comparison, ...]
@@ -52,13 +52,13 @@ class Overlap:
 
 
 def overlap(comparisons: Sequence[Comparison]) -> Overlap | None:
-    """Returns how the main attacks on photographs agree, None with fewer than two to compare.
+    """Returns how far the main attacks on photographs agree, None with fewer than two to compare.
 
-    Only attacks that know some members and are counted, and only where a rate can be resolved: with
-    fewer than ten expected strangers above a threshold it is a matter of a few images.
+    Compares only attacks that know some members and are counted, and only at a rate that the
+    strangers resolve: with fewer than ten expected strangers above a threshold, a few images decide.
 
     Args:
-      comparisons: with their scores.
+      comparisons: the attacks with their scores.
     """
     usable = [
         one
@@ -95,7 +95,7 @@ def overlap(comparisons: Sequence[Comparison]) -> Overlap | None:
 
 
 def _chosen(usable):
-    """The main ones, then single attacks, those that show a leak before others; at most `_ATTACKS`."""
+    """The main attacks, then single ones, those that show a leak first; at most `_ATTACKS`."""
     main = who_learns.main(usable)
     rest = [one for one in usable if one not in main and not wording.combines(one)]
     rest.sort(key=lambda one: one.kind != LEAK)
@@ -104,13 +104,13 @@ def _chosen(usable):
 
 
 def _above(scores, member, rate):
-    """[N] bool, whether above the threshold that at most this share of the strangers passes."""
+    """[N] bool, whether the score is above the threshold that at most this share of strangers passes."""
     strangers = np.sort(np.asarray(scores)[~member])[::-1]
     return np.asarray(scores) > strangers[int(rate * len(strangers))]
 
 
 def draw(found: Overlap) -> str:
-    """Draws a row for each combination of attacks: filled points name them, a bar the members found."""
+    """Draws a row for each combination of attacks: filled points name them, a bar counts members."""
     letters = [chr(ord('A') + place) for place in range(len(found.attacks))]
     names = [
         textwrap.wrap(
@@ -143,7 +143,7 @@ def draw(found: Overlap) -> str:
         for spot, letter in zip(spots, letters, strict=True):
             axes.text(spot, down, letter, ha='center', va='center', fontweight='bold')
         start = max(spots[-1] + 0.3, _START)
-        axes.text(start, down, 'members found by just these', va='center', color=COLOUR['muted'])
+        axes.text(start, down, 'members found by exactly these', va='center', color=COLOUR['muted'])
         largest = max(1, *(members for _, members, _, _ in rows))
         room = WIDTH - start - 1.45
         for which, members, strangers, label in rows:
@@ -169,7 +169,7 @@ def draw(found: Overlap) -> str:
             for one, number in zip(found.attacks, found.found, strict=True)
         )
         alt = (
-            f'Which of {found.members:,} members are found by which attacks. {said}; by none of them: '
+            f'Which attacks find which of {found.members:,} members. {said}; by none of them: '
             f'{found.missed:,}.'
         )
         return svg(figure, 'found-by', alt)

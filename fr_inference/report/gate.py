@@ -1,6 +1,6 @@
 """What a gate asks: a clear verdict, or a figure that must not be above a limit (docs/gates.md).
 
-`gate_needs` says before an audit whether its data can answer; `gating` holds a finished one to it.
+`gate_needs` checks before an audit whether its data can answer; `gating` checks a finished audit.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ _PEOPLE = 'identity_'
 
 
 class GateCrossed(Exception):
-    """An audit has not passed a gate: a figure is above its limit, or the verdict is not clear."""
+    """An audit failed a gate: a figure is above its limit, or the verdict is not clear."""
 
 
 class Judging(Protocol):
@@ -28,7 +28,7 @@ class Judging(Protocol):
 
     @property
     def key(self) -> str:
-        """Such as 'people/partial'."""
+        """Its key, such as 'people/partial'."""
 
     @property
     def unit(self) -> str:
@@ -43,12 +43,12 @@ class Gate:
     """One gate.
 
     Attributes:
-      name: as it was written, without the limit.
-      limit: the figure must not be above it; None for the verdict, which must be clear.
+      name: the gate as it was written, without the limit.
+      limit: the largest figure that passes; None for the verdict, which must be clear.
       figure: of `OF_ATTACKS` or `OF_SEARCH`; `VERDICT` for the verdict.
       high: whether the upper end of the figure's 95 % interval is meant.
-      key: of the one attack that it reads; None for all.
-      people: whether it reads the attacks on people where no key is given.
+      key: the key of the one attack that it reads; None for all.
+      people: whether it reads the attacks on people if no key is given.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Gate:
 
     @property
     def text(self) -> str:
-        """The gate as `parse` reads it."""
+        """The gate in the form that `parse` reads."""
         return self.name if self.limit is None else f'{self.name}:{self.limit:g}'
 
     @property
@@ -77,11 +77,11 @@ class Gate:
         return dataclasses.replace(self, name=own + spelled(self.figure, high=True), high=True)
 
     def read(self, candidates: Sequence[Attack]) -> list[Attack]:
-        """Returns the attacks that it reads.
+        """Returns the attacks that the gate reads.
 
-        Those on photographs, or on people; where no attack on photographs is among them, those on people
-        stand in. One that names an attack reads that one alone. Of a finished audit the candidates are
-        `gating.candidates`.
+        A gate that names an attack reads only that one. Others read the attacks on photographs (or
+        on people if there are none), or those on people if the figure says so. For a finished audit
+        the candidates are `gating.candidates`.
         """
         if self.key is not None:
             return [one for one in candidates if one.key == self.key]
@@ -91,15 +91,15 @@ class Gate:
         return of_images
 
     def check_count(self, evaluated: int, what: str, given: int | None = None) -> None:
-        """Checks that so many evaluated non-members resolve the rate of the figure, if it has one.
+        """Checks that there are enough evaluated non-members for the figure's rate, if it has one.
 
         Args:
-          evaluated: how many.
-          what: how errors call them.
-          given: how many there are in both halves, where that is known.
+          evaluated: the number of evaluated non-members.
+          what: their name in errors.
+          given: their number in both halves together, if known.
 
         Raises:
-          InputError: with the field 'fail_above', that says how many it takes.
+          InputError: with the field 'fail_above'; it says how many are needed.
         """
         if self.rate is None or _resolves(evaluated, self.rate):
             return
@@ -122,7 +122,7 @@ def _resolves(evaluated, rate):
 
 
 def spelled(figure: str, *, high: bool) -> str:
-    """Returns how a figure, or the upper end of its interval, is written.
+    """Returns the written form of a figure or of the upper end of its interval.
 
     >>> spelled('tpr@fpr=0.01', high=True)
     'tpr_high@fpr=0.01'
@@ -137,7 +137,7 @@ FIGURES = {
     for figure in figures
     for high in (False, True)
 }
-"""How a figure is written -> (figure, whether its upper end is meant, whether of people)."""
+"""Written form of a figure -> (figure, whether its upper end is meant, whether it is on people)."""
 
 _GRAMMAR = (
     f'{VERDICT}, or FIGURE:LIMIT as auc_high:0.6, or ATTACK/SETTING.FIGURE:LIMIT, with FIGURE one of '
@@ -147,10 +147,10 @@ _GRAMMAR = (
 
 
 def keys(asked: Iterable[str] = ()) -> list[str]:
-    """Returns the attacks that a gate may name, as 'people/partial'.
+    """Returns the attacks that a gate may name, such as 'people/partial'.
 
     Args:
-      asked: `Settings.attacks`, of which those of the user's own ('module:name') count.
+      asked: `Settings.attacks`; attacks of the user's own ('module:name') in it may be named too.
     """
     own = [name for name in asked if ':' in name]
     known = map(attacks.get, dict.fromkeys((*attacks.names(), *own)))
@@ -166,8 +166,8 @@ def parse(text: str, asked: Iterable[str] = ()) -> Gate:
     0.05
 
     Args:
-      text: as in docs/gates.md.
-      asked: the attacks that were asked for (`Settings.attacks`): a gate may name the user's own.
+      text: a gate as in docs/gates.md.
+      asked: the requested attacks (`Settings.attacks`): a gate may name the user's own.
 
     Raises:
       InputError: with the field 'fail_above', for an unknown figure or attack, and for a limit that is
@@ -181,7 +181,7 @@ def parse(text: str, asked: Iterable[str] = ()) -> Gate:
     attack, slash, rest = name.rpartition('/')  # an attack of the user's own may have points
     setting, dot, own = rest.partition('.')
     key = f'{attack}{slash}{setting}'
-    if not dot or '@' in key:  # the point of a rate
+    if not dot or '@' in key:  # the decimal point of a rate
         key, own = '', name
     if own not in FIGURES:
         raise _unknown(text, own, FIGURES)
@@ -190,7 +190,7 @@ def parse(text: str, asked: Iterable[str] = ()) -> Gate:
         raise errors.InputError(
             FIELD,
             _shown(text),
-            f'behind ATTACK/SETTING one of {", ".join(OF_ATTACKS)}, or its _high',
+            f'after ATTACK/SETTING one of {", ".join(OF_ATTACKS)}, or its _high',
         )
     if key and key not in (known := keys(asked)):
         alike = [one for one in known if one.partition('/')[0] == key.partition('/')[0]]
@@ -223,7 +223,7 @@ def _limit(text, limit):
 
 
 def _unknown(text, name, known):
-    # Never the estimate, which is easier to pass, where the upper end is meant.
+    # If the upper end is meant, never suggest the estimate, which is easier to pass.
     if 'high' in name:
         known = [one for one in known if 'high' in one]
     return errors.InputError(FIELD, _shown(text), _GRAMMAR, errors.near(name, known))

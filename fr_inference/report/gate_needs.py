@@ -1,4 +1,4 @@
-"""Whether the data of an audit can answer its gates, before anything is measured."""
+"""Checks, before anything is measured, whether the data of an audit can answer its gates."""
 
 import collections
 import dataclasses
@@ -17,7 +17,7 @@ from fr_inference.report.gate import FIELD, OF_SEARCH, Gate
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Planned:
-    """An attack in a setting in which it will be run."""
+    """An attack, and a setting in which it will be run."""
 
     attack: Attack
     setting: str
@@ -43,20 +43,22 @@ def check(
     shadow: bool | None = None,
     faces: Mapping[str, Faces] | None = None,
 ) -> None:
-    """Checks that every figure will be measured, and can be resolved with the faces.
+    """Checks that every figure will be measured, and that there are enough faces to resolve it.
 
     Args:
       gates: of `gate.parse`.
       settings: of the audit.
-      given: which of `config.Inputs` are given: 'auxiliary', 'generator' and 'references' count.
+      given: the `config.Inputs` that are given; 'auxiliary', 'generator' and 'references' matter.
       membership: whether membership inference is run.
-      layers: whether the backbone has BatchNorm layers; None while that is not known.
-      shadow: whether one was given or can be trained (`checking.shadow_can_be_had`); None likewise.
-      faces: 'members' and 'nonmembers'; None while they are not opened.
+      layers: whether the backbone has BatchNorm layers; None if not yet known.
+      shadow: whether a shadow was given or can be trained (`checking.shadow_can_be_had`); None if
+        not yet known.
+      faces: 'members' and 'nonmembers'; None if not yet opened.
 
     Raises:
-      InputError: with the field 'fail_above', for a gate that would say nothing; that of a rate says how
-        many non-members it takes. With another field for too few people for any attack.
+      InputError: with the field 'fail_above', for a gate that cannot be answered (for a rate it
+        says how many non-members are needed); with another field if there are too few people for
+        any attack.
     """
     halves = None
     for gate in gates:
@@ -101,7 +103,7 @@ def _planned(gate, settings, given, membership, layers, shadow) -> list[Planned]
     why = _why(missing[0], given, shadow) if missing else 'choose its attack with attacks=NAME'
     raise errors.InputError(
         FIELD,
-        f'{gate.name} of an attack that is not run',
+        f'{gate.name} for an attack that is not run',
         f'one of {", ".join(one.key for one in run)}' if run else None,
         f'{why}, or leave this gate out',
     )
@@ -126,7 +128,7 @@ def _why(one, given, shadow):
 
 
 def _halves(faces, seed):
-    """unit -> (side, whether it is fitted on) -> how many; a side is 'members' or 'nonmembers'."""
+    """unit -> (side, whether in the fitted half) -> count; a side is 'members' or 'nonmembers'."""
     both = spellings.unified({side: faces[side] for side in ('members', 'nonmembers')})
     names = [name for side in both.values() for name in side.identities]
     member = np.arange(len(names)) < len(both['members'])

@@ -1,4 +1,4 @@
-"""Holds a finished audit to its gates. An open or invalid verdict passes none in silence."""
+"""Checks a finished audit against its gates. An open or invalid verdict never passes silently."""
 
 import dataclasses
 import math
@@ -12,18 +12,18 @@ from fr_inference.report import wording
 from fr_inference.report.gate import FIELD, OF_SEARCH, Gate, GateCrossed
 from fr_inference.report.verdict import comparisons, doubt_of, verdict
 
-_AS_IT_IS = 'the gate cannot be held as it is'
+_AS_IT_IS = 'the gate cannot be checked as it is'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a gate reads in an audit.
+    """The value that a gate reads in an audit.
 
     Attributes:
       value: the estimate, or the upper end of its 95 % interval.
       estimate: the estimate.
       high: the upper end.
-      people: in the evaluated half; None for a search.
+      people: the number of people in the evaluated half; None for a search.
     """
 
     value: float
@@ -35,24 +35,24 @@ class Reading:
 def check(gates: Sequence[Gate], record: Mapping[str, Any]) -> str:
     """Compares an audit with its gates.
 
-    The highest figure of all attacks that a gate reads counts: of those that the verdict rests on, or of
-    the one that it names. An attack whose control failed neither
-    crosses a gate nor passes it: the gate cannot be held, unless an attack that is counted crosses it.
+    The highest figure of all attacks that a gate reads counts. These are the attacks that the
+    verdict rests on, or the one that the gate names. An attack whose control failed neither crosses
+    a gate nor passes it: the gate cannot be checked, unless an attack that is counted crosses it.
 
     Args:
       gates: of `gate.parse`.
       record: the contents of `audit.json`.
 
     Returns:
-      What must be said although every gate was passed, '' for nothing: that the verdict is not clear,
-      and which gate would have said so.
+      A warning although every gate was passed, or '': the verdict is not clear, and which gate
+        would have failed for that.
 
     Raises:
-      GateCrossed: lists the figures above their limits and a verdict that is not clear, whatever else
-        is wrong.
-      InputError: with the field 'fail_above', when no gate is crossed, but one cannot be held: its
-        figure was not measured, a control of its attack failed, the images may not be what the backbone
-        expects, or the verdict is invalid.
+      GateCrossed: with all figures above their limits, and a verdict that is not clear. It has
+        priority over all that follows.
+      InputError: with the field 'fail_above', if no gate is crossed, but one cannot be checked: its
+        figure was not measured, a control of its attack failed, the images may not be what the
+        backbone expects, or the verdict is invalid.
     """
     of_figures = [gate for gate in gates if gate.limit is not None]
     values = [(gate, read(gate, record)) for gate in of_figures]
@@ -71,7 +71,7 @@ def check(gates: Sequence[Gate], record: Mapping[str, Any]) -> str:
 
 
 def read(gate: Gate, record: Mapping[str, Any]) -> Reading | None:
-    """Returns the highest figure that a gate reads in the attacks that are counted, None without any."""
+    """Returns the highest figure that a gate reads among counted attacks, None if there is none."""
     if gate.figure in OF_SEARCH:
         return _of_search(gate, record)
     found = [
@@ -83,17 +83,17 @@ def read(gate: Gate, record: Mapping[str, Any]) -> Reading | None:
 
 
 def candidates(gate: Gate, record: Mapping[str, Any]) -> list[Comparison]:
-    """Returns the attacks among which a gate finds those that it reads.
+    """Returns the attacks that a gate may read.
 
-    Further attacks count where they show a leak. Of twenty others one control fails by chance, and the
-    highest of twenty figures is high by chance.
+    Further attacks are included only if they show a leak: of twenty attacks without a leak, one
+    control fails by chance, and the highest of their figures is high by chance.
     """
     found = comparisons(record)
     return found if gate.key is not None or not found else weighed(found)
 
 
 def _figure(gate, one):
-    """Returns (estimate, upper end) in one comparison, None where it was not measured."""
+    """Returns (estimate, upper end) in one comparison, None if it was not measured."""
     if gate.figure == 'excess':
         return one.excess and (one.excess['auc'], one.excess['auc_ci95'][1])
     if gate.rate is None:
@@ -128,27 +128,27 @@ def _crossing(gate, found):
         narrower = (found.high - found.estimate) / (gate.limit - found.estimate)
         needed = math.ceil(found.people * narrower**2)
         said += (
-            f'; with about {needed:,} people in the evaluated half in place of {found.people:,} the '
+            f'; with about {needed:,} people in the evaluated half instead of {found.people:,} the '
             'interval would stay below'
         )
     return f'{said})'
 
 
 def _why(said):
-    """The headline, and the reasons that say more than it."""
+    """The headline, and the reasons that add something to it."""
     return ' '.join(
         [f'{said.headline}.', *(r.text for r in said.reasons if r.text != said.headline)]
     )
 
 
 def _hold(gate, found, record):
-    """Raises `InputError` for a gate that says nothing."""
+    """Raises `InputError` for a gate that cannot be checked."""
     reads = gate.read(candidates(gate, record)) if gate.figure not in OF_SEARCH else []
     failed = [one for one in reads if not one.valid]
     if failed:
         raise errors.InputError(
             FIELD,
-            f'{gate.name} of an attack ({wording.label(failed[0])}) that is '
+            f'{gate.name} for an attack ({wording.label(failed[0])}) that is '
             f'{wording.not_counted(failed[0])}',
             hint=f'give more people, or a blind backbone that was trained on others; {_AS_IT_IS}',
         )
@@ -165,12 +165,13 @@ def _hold(gate, found, record):
 
 
 def _remark(values, record):
-    """What is said of figures that are all within their limits; raises where that means nothing."""
+    """Returns the warning on figures that are all within their limits; raises if that means nothing."""
     said = verdict(record)
     if doubt := doubt_of(record):
         raise errors.InputError(
             FIELD,
-            f'{values[0][0].name} of a backbone that may have been fed wrong input ({doubt.text})',
+            f'{values[0][0].name} for a backbone that may have been given the wrong input '
+            f'({doubt.text})',
             hint=f'give its input convention, or align the images; {_AS_IT_IS}',
         )
     if said.kind == INVALID:
@@ -181,7 +182,7 @@ def _remark(values, record):
         )
     if said.kind == CLEAR:
         return ''
-    # Of all attacks that a gate reads: the widest interval need not be that of the highest estimate.
+    # Look at all attacks that a gate reads: the widest interval need not belong to the highest estimate.
     read_again = [(gate.bound, read(gate.bound, record)) for gate, _ in values]
     bounds = [(gate, found) for gate, found in read_again if found is not None]
     ends = dict.fromkeys(f'{gate.name} is {found.value:.4g}' for gate, found in bounds)

@@ -1,4 +1,4 @@
-"""The terms of a report, each in one sentence: shown on hover and focus, and listed at the end."""
+"""The terms of a report, one sentence each: shown on hover and focus, and listed at the end."""
 
 import re
 
@@ -7,22 +7,22 @@ import markupsafe
 TERMS = {
     'accuracy': (
         'accuracy',
-        'The share of right answers, averaged over members and strangers: 0.5 is guessing.',
+        'The share of correct answers, averaged over members and strangers: 0.5 is guessing.',
     ),
     'auc': (
         'AUC',
-        'Of all pairs of one member and one stranger (or of the two groups that a row names), the '
-        'share in which the first has the higher logit: 0.5 is guessing, 1 is never wrong.',
+        'The share of all pairs of a member and a stranger (or of the two groups that a row names) '
+        'in which the first has the higher logit: 0.5 is guessing, 1 is never wrong.',
     ),
     'backbone': (
         'backbone',
         'The part of a face-recognition model that turns a photograph into an embedding; it is '
-        'what was audited.',
+        'what this audit is about.',
     ),
     'batchnorm': (
         'BatchNorm layer',
-        'A layer that keeps the mean and the variance of what passed through it in training; the '
-        'attack measures how far an image lies from them.',
+        'A layer that stores the mean and variance of its inputs in training; the attack measures '
+        'how far an image lies from them.',
     ),
     'blind': (
         'blind control',
@@ -31,12 +31,12 @@ TERMS = {
     ),
     'centre': (
         'class centre',
-        'The embedding that the training drew all photographs of one person towards.',
+        'The point that training pulled the embeddings of all photographs of a person towards.',
     ),
     'control': (
         'control',
-        'A check of the attack: the same attack where there is nothing to find, so that what it finds '
-        'there is no leak.',
+        'A check of the attack: it is run where there is nothing to find, so anything it finds '
+        'there is not a leak.',
     ),
     'cosine': (
         'cosine',
@@ -49,12 +49,12 @@ TERMS = {
     ),
     'density': (
         'density',
-        'How many photographs a reconstruction has around it, where 1 is as many as a photograph '
-        'has.',
+        'How many photographs lie around a reconstruction, relative to how many lie around a '
+        'photograph: 1 is equal.',
     ),
     'embedding': (
         'embedding',
-        'The list of numbers that a backbone makes of a face; photographs of one person get '
+        'The list of numbers that a backbone computes from a face; photographs of one person get '
         'similar ones.',
     ),
     'evaluator': (
@@ -63,32 +63,31 @@ TERMS = {
     ),
     'excess': (
         'excess',
-        'The figure of the attack less that of its control: what the training on these people '
-        'adds.',
+        'The figure of the attack minus that of its control: what training on these people adds.',
     ),
     'fpr': (
         'false-positive rate',
-        'The share of strangers whom the attack wrongly takes for members.',
+        'The share of strangers that the attack wrongly takes for members.',
     ),
     'frechet': (
         'Fréchet distance',
-        'How differently two sets of faces are spread in the embedding: 0 where means and '
+        'How differently two sets of faces are distributed in the embedding: 0 if means and '
         'covariances agree.',
     ),
     'further': (
         'further attack',
-        'One that was not chosen beforehand: the best of them counts only by an interval that holds for '
-        'all of them together (max-T).',
+        'An attack that was not chosen beforehand; its result counts only by an interval that '
+        'holds for all further attacks together (max-T).',
     ),
     'gallery': (
         'gallery',
         'The people among whom the evaluator looks for the one most like a reconstruction: the '
-        'members, and as many strangers.',
+        'members and the same number of strangers.',
     ),
     'generator': (
         'generator',
-        'A program that draws faces of nobody; a search steers it towards people whom the backbone was '
-        'trained on.',
+        'A network that draws faces of people who do not exist; a search steers it towards people '
+        'that the backbone was trained on.',
     ),
     'hit': (
         'hit',
@@ -97,13 +96,13 @@ TERMS = {
     ),
     'interval': (
         '95 % interval',
-        'Where the true value lies by this audit: of 100 such intervals, from other people of the '
-        'same kind, about 95 contain it.',
+        'A range for the true value: of 100 such intervals, each from other people of the same '
+        'kind, about 95 contain it.',
     ),
     'logit': (
         'logit',
-        'What the attack says of a photograph or a person as a number: above 0 "member", below 0 '
-        '"stranger", and the further from 0 the surer.',
+        'The attack\'s answer for a photograph or a person, as a number: above 0 means "member", '
+        'below 0 "stranger"; the further from 0, the surer.',
     ),
     'member': (
         'member',
@@ -121,8 +120,9 @@ TERMS = {
     ),
     'pictures': (
         'pictures alone',
-        'Plain statistics of the pictures, such as their brightness, in place of the backbone: where '
-        'they tell the sides apart as well, the attack shows nothing about training.',
+        'Plain statistics of the pictures, such as their brightness, in place of the backbone: if '
+        'they tell the two sides apart as well as the attack does, the attack shows nothing about '
+        'training.',
     ),
     'precision': (
         'precision',
@@ -134,7 +134,7 @@ TERMS = {
     ),
     'sha256': (
         'SHA-256',
-        'A fingerprint of a file: two files with the same one are the same.',
+        'A fingerprint of a file: files with the same fingerprint are identical.',
     ),
     'stranger': (
         'stranger',
@@ -146,18 +146,18 @@ TERMS = {
     ),
     'top1': (
         'Top-1',
-        'The share of reconstructions whose person the evaluator finds again as the most alike of '
-        'all members.',
+        'The share of reconstructions for which the evaluator finds the intended person to be the '
+        'most similar of all members.',
     ),
     'top5': (
         'Top-5',
-        'The share of reconstructions whose person the evaluator finds again among the five most '
-        'alike members.',
+        'The share of reconstructions for which the evaluator finds the intended person among the '
+        'five most similar members.',
     ),
     'tpr': (
         'found at 1 %',
-        'The share of members that are found by an attack so strict that it takes only 1 % of the '
-        'strangers for members (10 % and 0.1 % likewise).',
+        "The share of members found when the attack's threshold is so strict that it takes only 1 "
+        '% of the strangers for members (10 % and 0.1 % likewise).',
     ),
 }
 """Key -> (term, what it means)."""
@@ -171,17 +171,17 @@ SENTENCES = {
     'stranger': 'strangers?',
     'member': 'members?',
 }
-"""Key -> its words in a verdict's sentences, but within another word or the name of a flag."""
+"""Key -> pattern of its words in a verdict's sentences (not within other words or flags)."""
 _PATTERN = re.compile(
     '|'.join(rf'(?<![\w-])(?P<{key}>{words})(?![\w-])' for key, words in SENTENCES.items())
 )
 
 
 class Glossary:
-    """Marks the terms of one page, and keeps those that occurred.
+    """Marks the terms of one page, and remembers those that occur.
 
     Attributes:
-      used: (key, term, what it means), in the order of the alphabet.
+      used: (key, term, what it means), in alphabetical order.
     """
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ class Glossary:
 
         Args:
           key: of `TERMS`.
-          text: in place of the term.
+          text: shown in place of the term.
         """
         self._keys.add(key)
         name, meaning = TERMS[key]
@@ -201,7 +201,7 @@ class Glossary:
         ).format(key, meaning, text or name)
 
     def explained(self, text: str) -> markupsafe.Markup:
-        """Returns a text in which the first of each of its terms that the page holds is a link."""
+        """Returns a text in which the first occurrence of each term is a link."""
         parts, end = [], 0
         for found in _PATTERN.finditer(text):
             key = found.lastgroup
@@ -213,6 +213,6 @@ class Glossary:
 
     @property
     def used(self) -> list[tuple[str, str, str]]:
-        """What the list at the end of the page holds."""
+        """The entries of the list at the end of the page."""
         found = [(key, *TERMS[key]) for key in self._keys]
         return sorted(found, key=lambda entry: entry[1].casefold())

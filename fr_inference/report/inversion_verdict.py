@@ -1,4 +1,4 @@
-"""What model inversion says: the search beside its strongest control, and what it could have missed."""
+"""The verdict of model inversion: the search beside its strongest control, and what it may miss."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,17 +15,17 @@ SIGNIFICANT = 0.01
 
 
 def of(inversion: Mapping[str, Any]) -> Ruling:
-    """Returns what model inversion says.
+    """Returns the verdict of model inversion.
 
-    A recovery is claimed only where the hit rate's excess over the strongest control has an interval
-    above 0, and the p-values of that excess and of the relabelled gallery are below `SIGNIFICANT`. The
-    question stays open where there are more hits than chance and every control explain, where the
-    nearest person is a member more often than chance and every control explain, and where the search
-    could not have found anything: too few reconstructions, a control that was not run, or a generator
-    that is not known to be able to draw the people in question.
+    A recovery is claimed only if the interval of the hit rate's excess over the strongest control
+    lies above 0 and the p-values of that excess and of the relabelled gallery are below
+    `SIGNIFICANT`. Otherwise the question stays open if there are more hits than chance and every
+    control explain, or if the nearest person is a member more often than they explain. It also
+    stays open if the search may have been unable to find anybody: too few reconstructions, a
+    control that was not run, or a generator that is not known to be able to draw such people.
 
     Args:
-      inversion: that part of `audit.json`.
+      inversion: `inversion` of `audit.json`.
     """
     search = Outcome.from_json(inversion)
     if search.excess is None:
@@ -46,7 +46,7 @@ def of(inversion: Mapping[str, Any]) -> Ruling:
 
 
 def _state(search, inversion):
-    """Returns (a key of `_STATES`, the reasons for an open answer)."""
+    """Returns (key of `_STATES`, reasons for an open verdict)."""
     figures, excess = search.figures, search.excess
     left, most = excess['hit_rate_ci95']
     by_chance = figures['p_value'] >= SIGNIFICANT
@@ -84,13 +84,12 @@ def _leaning(search):
 
 
 def _needed(search, inversion):
-    """What would settle an open answer."""
+    """What would settle an open question."""
     spots = {reason.code for reason in _blind_spots(search, inversion)}
     steps = []
     if 'generator' in spots:
         steps.append(
-            'a generator that draws people like these, shown with --targeted on as many people as there '
-            'are'
+            'a generator that is shown to draw such people (--targeted, with all people there are)'
         )
     if 'no-control' in spots:
         steps.append('the control with an untrained backbone (--untrained)')
@@ -100,15 +99,15 @@ def _needed(search, inversion):
     if most > people:
         faces = two_digits(search.figures['reconstructions'] * most / people)
         steps.append(
-            f'about {two_digits(most):,} members and as many strangers, and {faces:,} reconstructions '
-            f'(here {people:,} and {search.figures["reconstructions"]:,}): then a difference of '
-            f'{100 * NEGLIGIBLE:g} points would be found in 9 of 10 audits'
+            f'about {two_digits(most):,} members, the same number of strangers, and {faces:,} '
+            f'reconstructions (here {people:,} and {search.figures["reconstructions"]:,}): then a '
+            f'difference of {100 * NEGLIGIBLE:g} points would be found in 9 of 10 audits'
         )
     return f'{"; ".join(steps) or "another search, with other people"}.'
 
 
 def _not_run(search):
-    """The control that is left out on request."""
+    """The reason for a control that was left out on request."""
     if 'untrained_target' in search.controls:
         return ()
     text = 'The control with an untrained backbone was not run (--untrained).'
@@ -116,15 +115,15 @@ def _not_run(search):
 
 
 def _blind_spots(search, inversion):
-    """Why this search could have missed faces that are there."""
+    """Why this search may have missed faces that the backbone gives away."""
     found = []
     drawn = inversion.get('targeted', {}).get('controls', {}).get('nonmembers')
     if drawn is None:
         found.append(
             Reason(
                 'generator',
-                'Whether this generator can draw the people in question was not tried: --targeted would '
-                'draw people it never saw from a stored embedding.',
+                'Whether this generator can draw such people was not tested. --targeted tests it: '
+                'it draws people whom the backbone never saw from their stored embeddings.',
             )
         )
     elif drawn['top1_ci95'][0] <= 0.5:
@@ -132,8 +131,8 @@ def _blind_spots(search, inversion):
         found.append(
             Reason(
                 'generator',
-                'This generator is not shown to be able to draw the people in question: people whose '
-                f'stored embedding is known are recognised in {percent(drawn["top1"])} of the cases '
+                'This generator is not shown to be able to draw such people: drawn from their '
+                f'stored embeddings, people are recognised in {percent(drawn["top1"])} of the cases '
                 f'({percent(low)} to {percent(high)}).',
             )
         )
@@ -180,14 +179,15 @@ def _finding(search, inversion):
 def _sure(search):
     figures = search.figures
     return (
-        'How sure: if members and strangers were drawn by lot, as many matches would occur with '
-        f'probability {_probability(figures["p_value"])}; were the search no better than its controls, '
-        f'a difference this large with {_probability(search.excess["p_value"])} or less.'
+        'How sure: if members and strangers were assigned at random, this many matches would occur '
+        f'with probability {_probability(figures["p_value"])}; if the search were no better than its '
+        'controls, a difference this large would occur with probability '
+        f'{_probability(search.excess["p_value"])} or less.'
     )
 
 
 def _from_templates(targeted):
-    """The strongest control stands first, beside what follows from it."""
+    """The sentence on the attack on stored templates: its controls by strength, and what follows."""
     search = Outcome.from_json(targeted)
     low, high = search.figures['top1_ci95']
     by_strength = sorted(search.controls.items(), key=lambda item: -item[1]['top1'])
@@ -197,15 +197,15 @@ def _from_templates(targeted):
     others = search.controls.get('nonmembers')
     if others is None:
         meaning = (
-            'Whether people it never saw are drawn as well was not tried, so that says nothing about '
-            'training.'
+            'Whether people it never saw are drawn equally well was not tested, so this says '
+            'nothing about training.'
         )
     elif low > others.get('top1_ci95', [others['top1']])[-1]:
         meaning = 'Members are drawn better than people it never saw.'
     elif others['top1'] < search.figures['top1']:
-        meaning = 'That is no sign of training: people it never saw may be drawn as well.'
+        meaning = 'That is no sign of training: people it never saw may be drawn equally well.'
     else:
-        meaning = 'That is no sign of training: people it never saw are drawn as well.'
+        meaning = 'That is no sign of training: people it never saw are drawn equally well.'
     return (
         f'Also asked: made from the stored embedding of a member ({targeted["people"]} were tried), a '
         f'face is most like that person, among {targeted["gallery"]}, in '
@@ -214,7 +214,7 @@ def _from_templates(targeted):
     )
 
 
-# How far a search came -> headline, what it means.
+# State of a search -> (headline, what it means).
 _STATES = {
     'recovered': (
         'Faces of people in the training set can be reconstructed from this backbone',
@@ -222,9 +222,9 @@ _STATES = {
         'training set. They are likenesses, not photographs.',
     ),
     'leaning': (
-        'Reconstructions lean towards members, but show nobody for certain',
+        'Reconstructions lean towards members, but no match is certain',
         'too few reconstructions match a member to stand out from every control, but together they lean '
-        'towards members. That is a hint and no finding: the question stays open, and this audit is no '
+        'towards members. That is a hint, not a finding: the question stays open, and this audit is no '
         'reason to release the file.',
     ),
     'more': (
@@ -239,11 +239,11 @@ _STATES = {
     ),
     'blind': (
         'Nobody is recovered, but this search might not have found anybody',
-        'nothing follows from that, and it is no reason to release the file: a search that is not known '
-        'to be able to draw these people finds nobody, whatever the backbone holds.',
+        'nothing follows from that, and it is no reason to release the file: a search with a '
+        'generator that cannot draw these people finds nobody, whatever the backbone holds.',
     ),
     'nothing': (
-        'Nothing recovered: no face of a training person is shown',
+        'Nothing recovered: no face of a person in the training set is shown',
         'with this search and this generator, which can draw people like these, reconstructions match '
         'members no more often than the controls do. Another search may find more.',
     ),

@@ -1,4 +1,4 @@
-"""The figure of a training: its leak by epoch, and below it the accuracy on people never trained on."""
+"""The figure of a training: the leak by epoch, and below it the accuracy on held-out people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

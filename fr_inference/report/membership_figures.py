@@ -17,13 +17,13 @@ from fr_inference.report import wording
 from fr_inference.report.svg import COLOUR, WIDTH, look, styled, svg
 
 _BAND_REPLICATES = 200
-_LETTERS, _BOLD = 60, 50  # in a line of a figure
+_LETTERS, _BOLD = 60, 50  # characters in a line of a figure
 
 
 def overview(found: Sequence[Comparison]) -> str:
     """Draws the AUC of every attack with its interval, and its controls below it, on one axis.
 
-    An attack that is not counted is grey and crossed, and the reason stands below it.
+    An attack that is not counted is grey and crossed, with the reason below it.
     """
     ticks: list[tuple[float, str]] = []
     lowest = 0.5
@@ -93,11 +93,11 @@ def _beside_controls(one):
 def roc(found: Sequence[Comparison], seed: int) -> str:
     """Draws the ROC curves with their 95 % bands on log axes, and the controls of the first attack.
 
-    A curve begins where one false positive is expected: left of it there is nothing to see.
+    A curve begins where one false positive is expected; further left there is nothing to resolve.
 
     Args:
-      found: those without logits are left out.
-      seed: of the bands.
+      found: the attacks; those without logits are left out.
+      seed: the seed of the bands.
     """
     curves = [
         (
@@ -142,7 +142,7 @@ def roc(found: Sequence[Comparison], seed: int) -> str:
         axes.grid(linewidth=0.6)
         figure.legend(loc='outside lower left', fontsize=9)
         said = '; '.join(_found_at_rates(one) for one in found if one.scored is not None)
-        alt = f'Share of the members found, by the share of strangers taken for members. {said}.'
+        alt = f'Share of members found against the share of strangers taken for members. {said}.'
         return svg(figure, 'roc', alt)
 
 
@@ -177,7 +177,7 @@ def scores(scored: Scored) -> str:
 
 
 def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[str, Any]]) -> str:
-    """Draws the distances of the three layers that tell most.
+    """Draws the distances in the three most informative layers.
 
     Args:
       values: [N, L] distances of the evaluated half.
@@ -188,7 +188,7 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
     with styled():
         figure = Figure(figsize=(WIDTH, 0.4 + 1.5 * len(order)))
         panels = figure.subplots(len(order), 1, squeeze=False)[:, 0]
-        logs = np.log10(values + 1e-12)  # what the attack takes, in powers of ten
+        logs = np.log10(values + 1e-12)  # the attack's features, in powers of ten
         for axes, layer in zip(panels, sorted(order), strict=True):
             _two_histograms(axes, logs[:, layer], member)
             name = textwrap.shorten(layers[layer]['name'], _LETTERS - 18, placeholder='…')
@@ -205,7 +205,7 @@ def distances(values: np.ndarray, member: np.ndarray, layers: Sequence[Mapping[s
 
 
 def layers(found: Sequence[Mapping[str, Any]]) -> str:
-    """Draws the AUC of each layer alone, in the order of the computation."""
+    """Draws the AUC of each layer alone, from input to output."""
     with styled():
         figure = Figure(figsize=(WIDTH, 3))
         axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What membership inference says: each attack beside its own controls, what is given away, how sure."""
+"""The verdict of membership inference: each attack beside its controls, what leaks, how surely."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ _ASKED = (
 
 
 def in_order(found: Sequence[Comparison]) -> list[Comparison]:
-    """Returns comparisons as they are reported: the decisive first, then as given, the invalid last."""
+    """Returns comparisons in the order of the report: the decisive one first, the invalid ones last."""
     if not found:
         return []
     first = decisive(found)
@@ -40,14 +40,15 @@ def of(
     *,
     data: Mapping[str, Any] | None = None,
 ) -> Ruling:
-    """Returns what membership inference says.
+    """Returns the verdict of membership inference.
 
     Every attack is judged by its own controls (`Comparison.kind`). An attack whose control failed is
     named as not counted, with the reason in place of its figures.
 
     Args:
       found: one comparison or more.
-      populations: `membership.populations` of `audit.json`: other photographs of the members' people.
+      populations: `membership.populations` of `audit.json`, with other photographs of the members'
+        people.
       data: `data` of `audit.json`: how many people and images there were.
     """
     every, found = found, weighed(found)
@@ -95,7 +96,7 @@ def _advice(found):
 
 
 class _Given(NamedTuple):
-    """What is given away; `found` says what other photographs show."""
+    """What is given away; `found` is the sentence on other photographs of the same people."""
 
     headline: str
     found: str
@@ -110,19 +111,19 @@ def _given_away(found, populations):
     """Names what leaks: photographs, people, or both."""
     leaking = {one.unit for one in found if one.kind == LEAK}
     others = populations.get('member_identities_vs_nonmembers')
-    by = first_of(found, 'image')  # which looked at them
+    by = first_of(found, 'image')  # the attack that looked at other photographs
     if leaking == {'person'}:
         return _Given(
             'This backbone gives away whom it was trained on, to those who hold several of the '
             'training photographs',
-            'Whether other photographs of the same people would do is not known.',
-            'the backbone holds information about the people it was trained on, which shows in several '
-            'training photographs of a person taken together.',
+            'Whether other photographs of the same people are enough is not known.',
+            'the backbone holds information about the people it was trained on. It shows in '
+            'several training photographs of a person taken together.',
         )
     if others is None:
         return _Given(
             _PHOTOGRAPHS,
-            'Whether it also recognises other photographs of the same people was not asked '
+            'Whether it also recognises other photographs of the same people was not tested '
             '(--member_identities).',
             _OF_PHOTOGRAPHS,
         )
@@ -149,8 +150,8 @@ def _given_away(found, populations):
         return _Given(
             'This backbone gives away whom it was trained on',
             f'{seen}: the person is given away, not only the photograph.',
-            'the backbone holds information about the people it was trained on, which shows in '
-            'photographs that it never saw.',
+            'the backbone holds information about the people it was trained on. It shows even in '
+            'photographs of them that it never saw.',
         )
     if low <= 0.5 and high < 0.5 + FINDABLE:
         return _Given(
@@ -161,12 +162,14 @@ def _given_away(found, populations):
         )
     return _Given(
         _PHOTOGRAPHS,
-        f'{seen}: whether the person is given away, too, stays open.',
+        f'{seen}: whether the person is given away as well stays open.',
         _OF_PHOTOGRAPHS,
     )
 
 
-_REVERSED = ' Or the blind backbone or a reference was trained on people of one side.'
+_REVERSED = (
+    ' Another possible cause: the blind backbone or a reference was trained on people of one side.'
+)
 
 
 def _invalid(found, said, *, others):
@@ -184,23 +187,23 @@ def _invalid(found, said, *, others):
         )
         headline = 'The photographs of members and of strangers differ in more than training'
         advice = (
-            'this audit says nothing about the backbone, and is no reason to release it. Give members '
-            'and strangers of one source, prepared alike.'
+            'this audit says nothing about the backbone, and is no reason to release it. Give '
+            'members and strangers from one source, prepared in the same way.'
         )
     else:
         which = 'No attack that was run' if not others else 'No attack that the verdict rests on'
-        reason = Reason('control', f'{which} is counted, because a control of each failed.')
-        headline = f'{which} can be relied on: a control of each failed'
+        reason = Reason('control', f'{which} is counted: each failed a control.')
+        headline = f'{which} can be relied on: each failed a control'
         advice = (
             'do not rely on the figures below: they show a difference where there is nothing to find. '
-            'This audit is no reason to release the file. More people give controls that fail less '
-            'often, and further attacks have controls of their own.'
+            'This audit is no reason to release the file. With more people, controls fail less '
+            'often; other attacks have their own controls.'
         )
     said = [f'Why: {reason.text}', *said] if reason.code == 'sources' else said
     return Ruling(INVALID, headline, (*said, f'What it means: {advice}'), (reason,))
 
 
-_RESTS = ' that the verdict rests on'  # where further attacks were run beside them
+_RESTS = ' that the verdict rests on'  # added if further attacks were run
 
 
 def _clear(found, said, members, count):
@@ -224,8 +227,8 @@ def _clear(found, said, members, count):
     if 'in_training_list' not in members:
         headline += ', if the members were trained on'
         meaning += (
-            ' That they were trained on is taken on trust: the backbone has no list of them, and with '
-            'other images nothing would be found either.'
+            ' That they were is taken on trust: the backbone has no list of its training images, '
+            'and with other images nothing would be found either.'
         )
     return Ruling(CLEAR, headline, (*said, meaning), (reason,))
 
@@ -241,8 +244,8 @@ def _open(found, said, data, count):
         reasons.append(
             Reason(
                 'control',
-                f'{void} of {len(found)} attacks{rests} {are} not counted; what that would have found '
-                'stays open.',
+                f'{void} of {len(found)} attacks{rests} {are} not counted; what they would have '
+                'found stays open.',
             )
         )
     for one in counted:
@@ -278,7 +281,7 @@ def _open(found, said, data, count):
 
 
 def _needed(unsettled, data):
-    """How many people would settle the question, in a sentence; '' where that is unknown."""
+    """How many people would settle the question, in a sentence; '' if that is unknown."""
     if not unsettled or data is None:
         return ''
     sides = [data['members'], data['nonmembers']]
@@ -288,12 +291,12 @@ def _needed(unsettled, data):
     most = max(power.people_needed(low, high, people, NEGLIGIBLE) for low, high in ends)
     if most <= people:
         return (
-            'the intervals are narrow enough; the figures lie where a leak too small to matter ends. '
-            'Another source of people would tell.'
+            'people from another source. The intervals are narrow '
+            'enough, but the figures lie at the limit of a leak that is too small to matter.'
         )
     rounded = two_digits(most)
     return (
-        f'about {rounded:,} members and as many strangers with {images:.3g} '
+        f'about {rounded:,} members and the same number of strangers with {images:.3g} '
         f'{"photograph" if images == 1 else "photographs"} each '
         f'({two_digits(2 * rounded * images):,} photographs; here {people:,} on a side). Then a leak of '
         f'{hundred(0.5 + NEGLIGIBLE)} of 100 would be found in 9 of 10 audits.'

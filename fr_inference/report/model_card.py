@@ -1,9 +1,10 @@
 """The privacy section of a model card: Markdown that begins with Hugging Face's `model-index` metadata.
 
-It says what was attacked with which access, what came of it beside the controls, and the verdict. It
-holds counts, and no name, path or picture of anybody: sentences that may quote those are left out.
+It states the attacks with their access, their results beside the controls, and the verdict. It
+holds counts, but no name, path or picture of anybody: sentences that may quote those are left out.
 
-Source of the format: huggingface/hub-docs, modelcard.md; `model-index` is that of Papers with Code.
+Source of the format: huggingface/hub-docs, modelcard.md; `model-index` is the format of Papers with
+Code.
 """
 
 import functools
@@ -22,15 +23,15 @@ from fr_inference.report.verdict import comparisons, verdict
 
 _MARK = '<!-- written by fr_inference -->'
 _MEANS = {
-    'leak': 'something is given away, and chance and every control are excluded',
-    'clear': 'next to nothing is given away, and a leak that matters would have been found',
+    'leak': 'the backbone gives something away, and neither chance nor a control explains it',
+    'clear': 'the attacks learn next to nothing, and would have found a leak that matters',
     'open': 'neither a leak nor its absence is shown',
-    'invalid': 'the figures answer another question, and are left out',
+    'invalid': 'the figures do not answer the question, and are left out',
 }
 
 
 def check(path: str | os.PathLike) -> None:
-    """Raises `InputError` of 'card' unless a card can be written there, over an earlier one at most."""
+    """Raises `InputError` of 'card' unless a card can be written there; overwrites only a card."""
     runs.by_first(functools.partial(_check, path))
 
 
@@ -46,20 +47,20 @@ def _check(path):
     except OSError as error:
         raise errors.InputError('card', f'{path}: {error.strerror}', 'a file') from error
     if not ours:
-        found = f'{path}, which an audit did not write'
+        found = f'{path}, which was not written by an audit'
         raise errors.InputError('card', found, 'a new file', 'copy its parts into the card by hand')
 
 
 @runs.first_only
 def write(record: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Writes the card of an audit; of several processes the first writes.
+    """Writes the card of an audit; with several processes, only the first writes.
 
     Args:
       record: the contents of `audit.json`.
-      path: a file that `check` allows.
+      path: a file that `check` accepts.
 
     Raises:
-      InputError: of 'card', where a file is that an audit did not write, or none can be written.
+      InputError: of 'card', if the path holds a file that no audit wrote, or cannot be written.
     """
     _check(path)
     try:
@@ -113,7 +114,7 @@ def _count(side):
 
 
 def _shown(record) -> list[Comparison]:
-    """What the verdict rests on first, then the others that it may rest on."""
+    """The decisive attack first, then the others that the verdict may rest on."""
     found = comparisons(record)
     if not found:
         return []
@@ -142,8 +143,8 @@ def _table(record) -> Iterator[str]:
     if shown:
         yield ''
         yield (
-            'AUC: how often a member scores above a stranger; 0.5 is guessing. The two columns behind '
-            'it are controls: their intervals should include 0.5.'
+            'AUC: how often a member scores above a stranger; 0.5 is guessing. The next two '
+            'columns are controls: their intervals should include 0.5.'
         )
     if 'inversion' in record:
         search = Outcome.from_json(record['inversion'])
@@ -153,7 +154,7 @@ def _table(record) -> Iterator[str]:
 
 
 def _inverted(search):
-    """Model inversion in a sentence."""
+    """Model inversion in one sentence."""
     low, high = search.figures['hit_rate_ci95']
     controls = ', '.join(
         f'{wording.SEARCH_CONTROLS[name]} {percent(found["hit_rate"])}'
@@ -234,16 +235,16 @@ def _rounded(values):
 
 
 def _text(text):
-    """A stranger's text as Markdown text: no markup, no column."""
+    """Escapes a text from outside for Markdown: it can hold no markup and no column separator."""
     for character in '\\`*_[]<>|#':
         text = text.replace(character, f'\\{character}')
     return errors.shown(text)
 
 
 def _yaml(value: Any, indent: str = '') -> Iterator[str]:
-    """Yields the lines of a mapping or a list: block style, and JSON for everything in it that is flat.
+    """Yields the lines of a mapping or a list in block style, with flat values as JSON.
 
-    JSON without control characters is YAML, whatever a text holds; `errors.shown` leaves none.
+    JSON without control characters is valid YAML for any text; `errors.shown` removes them.
     """
     for key, one in value.items():
         nested = isinstance(one, dict) or (

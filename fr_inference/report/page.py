@@ -38,23 +38,23 @@ from fr_inference.report.ruling import capital
 from fr_inference.report.verdict import LABELS, MEANS, no_answer, verdict
 
 _FACE_PIXELS = 72
-_SHOWN = 12  # reconstructions in the report; all are beside it
+_SHOWN = 12  # reconstructions in the report; its folder holds all
 _POPULATIONS = {
     'members_vs_nonmembers': (
         'Training images against strangers of the same source',
-        'The leak itself, provided that both sides were collected alike.',
+        'The leak itself, if both sides were collected in the same way.',
     ),
     'member_identities_vs_nonmembers': (
         "Other photographs of the members' people against strangers",
-        'Above 0.5, the person is given away and not only the photograph.',
+        'Above 0.5, the backbone gives away the person, not only the photograph.',
     ),
     'members_vs_same_identities': (
         'Training images against other photographs of the same people',
-        'Above 0.5, the very photograph is given away.',
+        'Above 0.5, the backbone gives away the individual photograph.',
     ),
     'nonmembers_vs_shift': (
         'Strangers of the same source against another source',
-        'Not a leak, whatever it says: how well the attack tells two collections apart.',
+        'Never a leak: it shows how well the attack tells two collections apart.',
     ),
 }
 
@@ -66,7 +66,7 @@ def render(audit: Any, *, thumbnails: bool = True, study: Mapping[str, Any] | No
       audit: an `auditing.Audit`: record, comparisons with their logits, columns, distances, faces,
         inversion.
       thumbnails: whether to show the faces of the most exposed people.
-      study: of defences, by `what_helps.read`, which is quoted.
+      study: a study of defences to quote, by `what_helps.read`.
     """
     record = audit.record
     membership = record.get('membership', {})
@@ -90,7 +90,7 @@ def render(audit: Any, *, thumbnails: bool = True, study: Mapping[str, Any] | No
         advice=study and what_helps.quoted(study, record),
         sources=citations.of(record, audit.comparisons),
         drawings={
-            name: markupsafe.Markup(svg)  # drawn here, labels escaped
+            name: markupsafe.Markup(svg)  # our own drawings, with escaped labels
             for name, svg in _drawings(audit).items()
         },
         **(_membership(audit, thumbnails) if membership else {}),
@@ -99,7 +99,7 @@ def render(audit: Any, *, thumbnails: bool = True, study: Mapping[str, Any] | No
 
 
 def template(name: str) -> jinja2.Template:
-    """Returns a template of this folder; whatever is put into it is text, never markup."""
+    """Returns a template of this folder; all values are escaped, so none can be markup."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('fr_inference', 'report'),
         autoescape=True,
@@ -112,7 +112,7 @@ def template(name: str) -> jinja2.Template:
 
 
 def _unsaid(said):
-    """Returns the reasons for a verdict that its sentences do not give already; a leak is its own."""
+    """Returns the reasons for a verdict that its sentences do not give already; none for a leak."""
     if said.kind == LEAK:
         return []
     text = ' '.join([said.headline, *said.sentences])
@@ -121,7 +121,7 @@ def _unsaid(said):
 
 
 def _trained(recipe):
-    """How the target was trained, in one sentence where the recipe is one of ours."""
+    """How the target was trained, in one sentence if the recipe is one of ours."""
     if not recipe:
         return ''
     counts = [recipe.get(key) for key in ('trained_epochs', 'epochs', 'images', 'identities')]
@@ -146,7 +146,7 @@ def labelled(sentence: str) -> tuple[str, str]:
 
 
 def convention(input: Mapping[str, Any]) -> str:
-    """Returns the input that a backbone expects, in a line.
+    """Returns the input that a backbone expects, in one line.
 
     >>> convention({'height': 112, 'width': 96, 'mean': [127.5] * 3, 'std': [128.0] * 3})
     '112 × 96 pixels (height × width), RGB, each value v of 0 to 255 as (v − 127.5) / 128'
@@ -159,7 +159,7 @@ def convention(input: Mapping[str, Any]) -> str:
         f'{spec.height} × {spec.width} pixels (height × width), {order}, each value v of 0 to 255 as '
         f'{values.replace(" - ", " − ")}'
     )
-    if 'origins' not in input:  # of an earlier version
+    if 'origins' not in input:  # a record of an earlier version
         return said
     parts = {'size': 'height', 'order': 'colour', 'range': 'mean', 'mirror images': 'mirror'}
     known = {part: input['origins'][name] for part, name in parts.items()}
@@ -172,9 +172,10 @@ def _fed(input):
     if (found := input.get('verification')) is not None:
         low, high = found['accuracy_ci95']
         sentences.append(
-            f'As it was fed, the backbone tells whether two photographs of strangers show one person in '
-            f'{100 * found["accuracy"]:.1f} % of {found["pairs"]:,} pairs of {found["people"]:,} people '
-            f'(95 % interval {100 * low:.1f} to {100 * high:.1f}; 50 is guessing).'
+            'With this input, the backbone tells correctly whether two photographs of strangers show '
+            f'the same person in {100 * found["accuracy"]:.1f} % of {found["pairs"]:,} pairs of '
+            f'{found["people"]:,} people (95 % interval {100 * low:.1f} to '
+            f'{100 * high:.1f}; 50 is guessing).'
         )
     return ' '.join(sentences)
 
@@ -225,13 +226,13 @@ def _membership(audit, thumbnails):
 
 
 def _least_p(exposed):
-    """Whether no stranger scores as high as any of the people shown."""
+    """Whether every person shown scores higher than all strangers."""
     shown = [person.get('p_value') for person in exposed['people']] if exposed else []
     return bool(shown) and all(p and p * (1 + exposed['strangers']) < 1.5 for p in shown)
 
 
 def _reach(entries, found):
-    """(what it says, the attack, images and people of the copies); None where no leak was followed."""
+    """(what it says, the attack, images and people of the copies); None if no leak was followed."""
     if not entries:
         return None
     first = entries[0]
@@ -251,7 +252,7 @@ def _slices(sliced, populations):
 
 
 def _groups(found):
-    """[(who sees that, the attacks that need it)], in the order of the report, from the least access."""
+    """[(the attacker with this access, the attacks that need it)], from the least access."""
     return [
         (capital(wording.somebody(*column)), alike)
         for column in who_learns.COLUMNS
@@ -260,7 +261,7 @@ def _groups(found):
 
 
 def _scored(comparisons):
-    """Returns the attack on photographs whose logits are drawn, None without any that is counted."""
+    """Returns the attack on photographs whose logits are drawn, None if none is counted."""
     found = weighed(
         [one for one in comparisons if one.unit == 'image' and one.valid and one.scored]
     )
@@ -314,7 +315,7 @@ def _inversion(audit, thumbnails):
 
 
 def _first(group):
-    """Returns which reconstructions are shown: the best of every centre, then the second best."""
+    """Returns which reconstructions are shown: the best for every centre, then the second best."""
     place = np.array([(group[:row] == group[row]).sum() for row in range(len(group))])
     return np.argsort(place, kind='stable')[:_SHOWN]
 

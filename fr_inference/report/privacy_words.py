@@ -1,4 +1,4 @@
-"""What a private training guarantees, in words, and whether an audit found more."""
+"""What a differentially private training guarantees, in words, and whether an audit found more."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ _RATE = '0.01'
 def most_found(epsilon: float, delta: float, false_alarms: float) -> float:
     """Returns the largest share of members that an attack can find under (epsilon, delta).
 
-    1 - max(0, 1 - delta - e^epsilon a, e^-epsilon (1 - delta - a)) with a the share of false alarms
+    1 - max(0, 1 - delta - e^epsilon a, e^-epsilon (1 - delta - a)) with a the false-positive rate
     (Kairouz et al., arXiv 1311.0776; Dong et al., arXiv 1905.02383, proposition 3). It is at most
     e^epsilon a + delta.
 
@@ -25,7 +25,7 @@ def most_found(epsilon: float, delta: float, false_alarms: float) -> float:
 
 
 def of_group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
-    """Returns what (epsilon, delta) of one unit guarantees for `size` units together.
+    """Returns the guarantee for `size` units together, given (epsilon, delta) for one.
 
     >>> of_group(0.5, 1e-5, 1)
     (0.5, 1e-05)
@@ -37,13 +37,13 @@ def of_group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
 
 
 def sentences(recipe: Mapping[str, Any] | None, found: Sequence[Comparison]) -> str:
-    """Returns what a target's recipe says of differential privacy, '' where it says nothing.
+    """Returns what a target's recipe says about differential privacy, '' if it says nothing.
 
-    Members and strangers of an audit differ by whole people. Where a unit is an image, the guarantee for
-    a person is that of a group of all their images.
+    Members and strangers of an audit differ by whole people. If the unit is an image, the guarantee
+    for a person is that for the group of all their images.
 
     Args:
-      recipe: of the target.
+      recipe: the recipe of the target.
       found: the attacks of the audit.
     """
     privacy = (recipe or {}).get('privacy')
@@ -68,20 +68,20 @@ def sentences(recipe: Mapping[str, Any] | None, found: Sequence[Comparison]) -> 
         )
     limit = most_found(*of_group(epsilon, delta, size), float(_RATE))
     if limit > 0.99:
-        said.append('That excludes no attack in practice.')
+        said.append('That rules out no attack in practice.')
     else:
         said.append(
             f'An attack with 1 % false alarms finds {_up(100 * limit)} % of the members at most.'
         )
     started = (recipe or {}).get('start')
     if isinstance(started, Mapping) and started.get('sha256'):
-        said.append('What the checkpoint that training started from had learned is not covered.')
+        said.append('The guarantee does not cover what the initial checkpoint had already learned.')
     said += _compared(limit, found) if limit <= 0.99 else []
     return ' '.join(said)
 
 
 def _known(privacy):
-    """Returns (epsilon, delta, images of a person, unit), None where they are not what ours are."""
+    """Returns (epsilon, delta, images of a person, unit), None if they do not have our format."""
     epsilon, delta = (privacy.get(key) for key in ('epsilon', 'delta'))
     most, unit = privacy.get('images_of_a_person'), privacy.get('unit')
     if not all(type(one) in (int, float) and math.isfinite(one) for one in (epsilon, delta)):
@@ -91,16 +91,16 @@ def _known(privacy):
 
 
 def _up(value):
-    """Three digits, rounded up: no more is claimed than holds."""
+    """Three digits, rounded up, so that no more is claimed than holds."""
     if value == 0:
         return '0'
     unit = 10.0 ** (math.floor(math.log10(value)) - 2)
-    # Less what the division itself gets wrong.
+    # The small factor absorbs the rounding error of the division.
     return f'{math.ceil(value / unit * (1 - 1e-12)) * unit:.3g}'
 
 
 def _compared(limit, found):
-    """How that compares with what the attack on photographs found, at the same false alarms."""
+    """Compares that with what the attack on photographs found, at the same false-positive rate."""
     counted = weighed([one for one in found if one.unit == 'image' and one.valid])
     shown = decisive(counted) if counted else None
     if shown is None or (share := shown.figures['tpr_at_fpr'].get(_RATE)) is None:
@@ -113,6 +113,6 @@ def _compared(limit, found):
         return [text]
     return [
         text,
-        'That is more than the guarantee allows: it does not hold as recorded, or members and strangers '
-        'differ in something else.',
+        'That is more than the guarantee allows: either it does not hold as recorded, or members '
+        'and strangers differ in something else.',
     ]

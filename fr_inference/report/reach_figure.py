@@ -1,4 +1,4 @@
-"""How far a leak reaches: the figure of the changed copies, and what it says in words."""
+"""How far a leak reaches: the figure of the changed copies, and its result in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ _ROW, _GAP = 0.29, 0.1  # inches; between two kinds of changes
 def recognised(entry: Mapping[str, Any]) -> bool:
     """Returns whether the whole interval of the AUC lies above guessing and above the blind control.
 
-    Other photographs of the people also need a control that holds, as the verdict does.
+    For other photographs of the people the control must also hold, as for the verdict.
     """
     blind = entry['blind']
     if entry['change'] == OTHERS and blind['auc_ci95'][0] > 0.5:
@@ -31,9 +31,9 @@ def recognised(entry: Mapping[str, Any]) -> bool:
 
 
 def in_words(found: Sequence[Mapping[str, Any]]) -> str:
-    """Returns how far the leak reaches: which copies are recognised, and which are not.
+    """Returns how far the leak reaches: which changed copies are recognised and which are not.
 
-    Every change of the figure is named once. Where the blind control decides, its figure is named, too.
+    Every change in the figure is named once. Where the blind control decides, its figure is given too.
 
     Args:
       found: `membership.reach` of `audit.json`.
@@ -42,8 +42,8 @@ def in_words(found: Sequence[Mapping[str, Any]]) -> str:
     as_it_is = by_name[UNCHANGED]
     if not recognised(as_it_is):
         return (
-            f'The photographs drawn for this figure are too few to follow the leak: it does not show in '
-            f'them as they are ({_why_lost(as_it_is)}).'
+            'This figure uses too few photographs to follow the leak: it does not show even in '
+            f'the unchanged ones ({_why_lost(as_it_is)}).'
         )
     copies = [entry for entry in found if entry['change'] not in (UNCHANGED, OTHERS)]
     kept = [f'{_label(entry)} ({entry["auc"]:.2f})' for entry in copies if recognised(entry)]
@@ -51,22 +51,22 @@ def in_words(found: Sequence[Mapping[str, Any]]) -> str:
     sentences = []
     if kept:
         sentences.append(
-            f'A photograph is recognised as it is (AUC {as_it_is["auc"]:.2f}), and still when it is '
-            f'{_listed(kept)}.'
+            f'A photograph is recognised unchanged (AUC {as_it_is["auc"]:.2f}), and also when it '
+            f'is {_listed(kept)}.'
         )
     if kept and lost:
-        sentences.append(f'It is not recognised for certain when it is {_listed(lost)}.')
+        sentences.append(f'It is not reliably recognised when it is {_listed(lost)}.')
     elif lost:
         sentences.append(
-            f'Only the unchanged photograph is recognised for certain ({_figures(as_it_is)}), and no '
-            f'copy that is {_listed(lost)}.'
+            f'Only the unchanged photograph is reliably recognised ({_figures(as_it_is)}), not '
+            f'copies that are {_listed(lost)}.'
         )
     others = by_name.get(OTHERS)
     if others is not None:
         says = (
-            f'are recognised, too ({_figures(others)})'
+            f'are recognised too ({_figures(others)})'
             if recognised(others)
-            else f'are not recognised for certain ({_why_lost(others)})'
+            else f'are not reliably recognised ({_why_lost(others)})'
         )
         sentences.append(f'Other photographs of the same people {says}.')
     return ' '.join(sentences)
@@ -77,7 +77,7 @@ def _listed(parts):
 
 
 def _why_lost(entry):
-    """The figures of a copy that is not recognised, and those of its control where that decides."""
+    """The figures of a copy that is not recognised, and those of its control if that decides."""
     blind = entry['blind']
     if entry['auc_ci95'][0] <= 0.5:
         return _figures(entry)
@@ -98,7 +98,7 @@ def _figures(entry):
 def draw(found: Sequence[Mapping[str, Any]]) -> str:
     """Draws the AUC with its interval for each change, and below it that of its blind control.
 
-    A point is filled where the copy is recognised, and hollow and grey where it is not.
+    A point is filled if the copy is recognised, hollow and grey if not.
 
     Args:
       found: `membership.reach` of `audit.json`.
@@ -144,6 +144,6 @@ def draw(found: Sequence[Mapping[str, Any]]) -> str:
 def _alt(found):
     each = '; '.join(f'{_label(entry)} {_figures(entry)}' for entry in found)
     return (
-        f'How well photographs are recognised when they are changed, with 95 % intervals; 0.5 is '
+        'How well changed photographs are recognised, with 95 % intervals; 0.5 is '
         f'guessing: {each}.'
     )

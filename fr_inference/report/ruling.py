@@ -1,11 +1,11 @@
-"""What one part of an audit says: a word, a headline, sentences and reasons."""
+"""The verdict on one part of an audit: a word, a headline, sentences and reasons."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Reason:
-    """Why a verdict is this word and no other.
+    """One reason for a verdict.
 
     Attributes:
       code: a short name that programs can rely on, as listed in docs/verdicts.md.
@@ -18,14 +18,13 @@ class Reason:
 
 @dataclasses.dataclass(frozen=True)
 class Ruling:
-    """What one part of an audit says.
+    """The verdict on one part of an audit.
 
     Attributes:
       kind: 'leak', 'clear', 'open' or 'invalid'.
       headline: one sentence.
-      sentences: what was asked, what was found, how sure, what it means; the last one says what it
-        means.
-      reasons: why.
+      sentences: what was asked, what was found, how sure, what it means, in this order.
+      reasons: why it is this word.
     """
 
     kind: str
@@ -40,7 +39,7 @@ def capital(text: str) -> str:
 
 
 def hundred(share: float) -> str:
-    """Returns a share as how many of 100.
+    """Returns a share as a number of 100.
 
     >>> hundred(0.897)
     '90'

@@ -18,7 +18,7 @@ _SHARES = (
     ('top1', 'Top-1'),
     ('top5', 'Top-5'),
 )
-_LETTERS = 22  # in a line of a control's name
+_LETTERS = 22  # characters in a line of a control's name
 _SIDES = ('left', 'center', 'right')
 
 
@@ -44,7 +44,7 @@ def success(search: Outcome) -> str:
             axes.grid(axis='x', linewidth=0.6)
         for axes in panels[-1]:
             axes.set_xticks([0, 0.5, 1], ['0 %', '50', '100'])
-            # Or the last label of one panel meets the first of the next.
+            # Otherwise the last label of one panel would touch the first label of the next.
             for label, side in zip(axes.get_xticklabels(), _SIDES, strict=True):
                 label.set_horizontalalignment(side)
         names = [textwrap.fill(label, _LETTERS) for label, _ in rows]
@@ -61,8 +61,8 @@ def sweep(found: Sequence[Mapping[str, Any]], search: Outcome) -> str:
     """Draws success and quality against the strength of the guidance.
 
     Args:
-      found: strength and figures at each.
-      search: whose strongest control is drawn beside them.
+      found: the figures at each strength.
+      search: the search whose strongest control is drawn for comparison.
     """
     assert search.excess is not None, 'a search has a hit rate'
     strengths = np.array([one['strength'] for one in found])
@@ -102,7 +102,7 @@ def curves(found: Mapping[str, np.ndarray], level: float | None) -> str:
 
     Args:
       found: search -> [steps, 2].
-      level: the members' median logit; None where there is no attack and so no logit to draw.
+      level: the members' median logit; None without an attack, so that no logit is drawn.
     """
     names = ('objective', 'membership logit')[: 1 if level is None else 2]
     with styled():

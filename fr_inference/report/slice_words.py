@@ -1,4 +1,4 @@
-"""What the slices of an attack are called, and what they say in a sentence."""
+"""The names of the slices of an attack, and what they show, in a sentence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ _CALLED = {'images': 'Images of the person', 'verification': 'Verification score
 
 
 def heading(entry: Mapping[str, Any]) -> str:
-    """Returns what an entry of `membership.slices` is sliced by.
+    """Returns a heading for an entry of `membership.slices`: what it is sliced by.
 
     >>> heading({'by': 'column', 'column': 'camera', 'value': 'a'})
     'Column camera'
@@ -16,7 +16,7 @@ def heading(entry: Mapping[str, Any]) -> str:
 
 
 def groups(sliced: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    """Returns (what is sliced by, its slices) of `membership.slices`, in their order."""
+    """Returns (heading, slices) of `membership.slices`, in their order."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for entry in sliced['slices']:
         found.setdefault(heading(entry), []).append(entry)
@@ -39,11 +39,13 @@ def sentence(sliced: Mapping[str, Any], whole: float) -> str:
     ]
     together = f'Of {count} slices' if count > 1 else 'The only slice'
     if not surely:
-        said = 'none surely differs' if count > 1 else 'does not surely differ'
+        said = 'none certainly differs' if count > 1 else 'does not certainly differ'
         return f'{together} {said} from all images together (AUC {whole:.3f}).'
     most = max(surely, key=lambda one: abs(one['difference']))
     where = f'{heading(most)}: {most["value"]} (AUC {most["auc"]:.3f}; all images: {whole:.3f})'
     if count == 1:
         return f'{together} differs from all images together. {where}.'
     verb = 'differs' if len(surely) == 1 else 'differ'
-    return f'{together}, {len(surely)} surely {verb} from all images together, most of all {where}.'
+    return (
+        f'{together}, {len(surely)} certainly {verb} from all images together, most of all {where}.'
+    )

@@ -1,7 +1,7 @@
-"""SVG that takes its colours from the page, and so follows light and dark.
+"""SVG that takes its colours from the page, so that it follows the light and dark modes.
 
-Every figure is `WIDTH` wide: the page shows it at about this size beside its caption, and on a phone
-over the whole screen, with letters that can be read on both.
+Every figure is `WIDTH` wide. The page shows it at about this size beside its caption, and a phone
+over the whole screen; its letters are legible on both.
 """
 
 import contextlib
@@ -56,9 +56,9 @@ STYLE: Any = {
     'legend.frameon': False,
     'figure.facecolor': 'none',
 }
-# Matplotlib's settings are the whole process's: one thread draws at a time.
+# Matplotlib's settings are global to the process, so only one thread draws at a time.
 _DRAWING = threading.RLock()
-# Of the attacks, in the order in which they are reported.
+# The styles of the attacks, in the order of the report.
 _TINTS = ('member', 'people', 'auxiliary', 'stranger')
 _LINES = ('-', '--', '-.')
 _MARKERS = 'osD^'
@@ -66,7 +66,7 @@ _MARKERS = 'osD^'
 
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
-    """Draws everything inside in the report's style, one thread at a time."""
+    """Applies the report's style to everything drawn inside, one thread at a time."""
     with _DRAWING, matplotlib.rc_context(STYLE):
         yield
 
@@ -74,7 +74,7 @@ def styled() -> Iterator[None]:
 def look(place: int, *, counted: bool = True) -> tuple[str, str, str]:
     """Returns (colour, line style, marker) of the attack at `place`; grey where it is not counted.
 
-    Twelve in a row differ, and three in a row without their colours, too.
+    Twelve in a row differ; any three in a row differ even without their colours.
     """
     if not counted:
         return COLOUR['muted'], '-.', 'x'
@@ -107,7 +107,7 @@ def alone(figure: Figure, salt: str) -> str:
 
     Args:
       figure: drawn inside `styled`.
-      salt: the same gives the same file.
+      salt: the same salt gives the same file.
     """
     text = _drawn(figure, salt, facecolor=COLOUR['paper'])
     sheet = (pathlib.Path(__file__).parent / 'style.css').read_text(encoding='utf-8')

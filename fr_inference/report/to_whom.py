@@ -1,4 +1,4 @@
-"""To whom a backbone gives something away: a sentence for each access, of the attacks that are drawn."""
+"""To whom a backbone gives something away: a sentence for each access, on the attacks in the picture."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from fr_inference.report.who_learns import COLUMNS, ROWS, stands_for
 def sentences(found: Sequence[Comparison]) -> str:
     """Returns a sentence for each access, from the least to the most that an attacker sees.
 
-    The attacks are those of the picture (`stands_for`). Those with reference networks have sentences
-    where any such attack was run.
+    The attacks are those of the picture (`stands_for`). Attackers with reference networks have
+    sentences if any such attack was run.
 
     Args:
       found: every comparison of an audit, in the order of the report.
 
     Returns:
-      '' for an audit without further attacks: what it found says it already.
+      '' for an audit without further attacks: the other sentences say it already.
     """
     if not any(one.further for one in found):
         return ''
@@ -29,7 +29,8 @@ def sentences(found: Sequence[Comparison]) -> str:
         if also and not referred:
             continue
         own = [one for one in found if (one.access, one.references) == (access, also)]
-        can = any(also >= other for _, other in leaking)  # the accesses before are not above
+        # Each access includes the ones before it, but reference networks are something of their own.
+        can = any(also >= other for _, other in leaking)
         said.append(_learns(access, also, own, can))
         if any(one.kind == LEAK for one in own):
             leaking.append((access, also))
@@ -37,7 +38,7 @@ def sentences(found: Sequence[Comparison]) -> str:
 
 
 def _learns(access, also, own, can):
-    """What is learned with an access; `can`: whether a lesser access shows a leak already."""
+    """What is learned with an access; `can`: whether a lower access already shows a leak."""
     who = capital(wording.somebody(access, also))
     if any(one.kind == LEAK for one in own):
         same = ' can do the same, and' if can else ''
@@ -49,7 +50,7 @@ def _learns(access, also, own, can):
         return f'{who} can do the same; {_none(own)}.'
     if not any(one.valid for one in own):
         each = 'the only attack' if len(own) == 1 else f'each of {len(own)} attacks'
-        return f'{who}: nothing can be said, because a control of {each} failed.'
+        return f'{who}: nothing can be said, because {each} failed a control.'
     figures = [
         f'{wording.called(one) if len(own) > 1 else "it"} picks the member in {_cases(one)} '
         f'{wording.holding(one)}'
@@ -60,13 +61,13 @@ def _learns(access, also, own, can):
 
 
 def _drawn(access, also, own, unit):
-    """The attacks of an access as they are drawn, from the most knowledge."""
+    """The attacks with an access as in the picture, the one with most knowledge first."""
     found = [stands_for(own, access, also, setting, unit=unit) for setting in ROWS[::-1]]
     return [one for one in found if one is not None]
 
 
 def _ways(access, also, own):
-    """How often, with the most knowledge and with the least, and from several photographs."""
+    """How often the member is picked: with most and least knowledge, and from several photographs."""
     pictures = [one for one in _drawn(access, also, own, 'image') if one.kind == LEAK]
     every_person = _drawn(access, also, own, 'person')
     people = [one for one in every_person if one.kind == LEAK][:1]
@@ -86,7 +87,7 @@ def _ways(access, also, own):
 
 
 def _by(one, own):
-    """Which attack does so, where it is not all of them together."""
+    """Which attack does so, unless it is all of them together."""
     if wording.combines(one):
         return ''
     named = f'by {wording.called(one)}'
@@ -100,7 +101,7 @@ def _by(one, own):
 
 
 def _none(own):
-    """That none of several attacks shows a leak, and how many of them are not counted."""
+    """Says that none of the attacks shows a leak, and how many are not counted."""
     void = sum(not one.valid for one in own)
     if len(own) == 1:
         return (

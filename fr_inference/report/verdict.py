@@ -1,8 +1,8 @@
-"""The verdict of an audit: one word, why it is this one, and what is said first.
+"""The verdict of an audit: one word, its reasons, and any caution that comes first.
 
-The rules stand in docs/verdicts.md. Membership inference and model inversion have one each
-(`membership_verdict`, `inversion_verdict`), and the audit has one. What makes the figures answer another
-question than the one that was asked is said first.
+docs/verdicts.md has the rules. Membership inference and model inversion each have a verdict
+(`membership_verdict`, `inversion_verdict`), and so has the audit as a whole. If the figures may
+answer another question than the one that was asked, the verdict says so first.
 """
 
 import dataclasses
@@ -26,25 +26,25 @@ LABELS = (
     'What would settle it',
     MEANS,
 )
-"""Some sentences begin with one of these and a colon."""
+"""The labels of sentences: a sentence may begin with one of them and a colon."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict(Ruling):
-    """What is said first.
+    """The verdict of an audit, with which its report begins.
 
     Attributes:
       kind: 'leak', 'clear', 'open' or 'invalid': the one word.
       headline: one sentence.
       sentences: what was asked, what was found, how sure, what it means.
-      reasons: why it is this word and no other.
+      reasons: why it is this word.
     """
 
     def __str__(self) -> str:
         return '\n'.join([f'Verdict: {self.kind}. {self.headline}', *self.sentences])
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields of `audit.json` that it is."""
+        """Returns the verdict as fields of `audit.json`."""
         return {
             'verdict': self.kind,
             'headline': self.headline,
@@ -55,8 +55,9 @@ class Verdict(Ruling):
 def verdict(record: Mapping[str, Any]) -> Verdict:
     """Returns the verdict on the contents of `audit.json`.
 
-    A leak that either part shows is a leak. It is clear only where every part is. Members who are not
-    the training images make everything invalid; an input that does not fit, everything but a leak.
+    A leak in either part is a leak. The audit is clear only if every part is clear. If no member is
+    a training image, the audit is invalid whatever it found. If the input does not fit, it is
+    invalid unless it shows a leak.
     """
     wrong, doubt = _wrong_members(record), doubt_of(record)
     if wrong is not None:
@@ -95,10 +96,10 @@ class Doubt:
     """Why the figures may answer another question than the one that was asked.
 
     Attributes:
-      kind: of a verdict that would be less bad without it.
-      code: of the reason.
-      headline: of that verdict.
-      text: the first sentence.
+      kind: the verdict that this doubt leads to, 'invalid' or 'open', unless a leak is found.
+      code: the code of the reason.
+      headline: the headline of that verdict.
+      text: the sentence that the verdict begins with.
       advice: what to do about it.
     """
 
@@ -110,32 +111,32 @@ class Doubt:
 
     @property
     def reason(self) -> Reason:
-        """The same as a reason."""
+        """The doubt as a reason."""
         return Reason(self.code, self.text)
 
     @property
     def said(self) -> str:
-        """The same as a sentence with its label."""
+        """The doubt as a sentence with its label."""
         return f'Why: {self.text}'
 
 
 def _doubted(doubt, kind, parts):
-    """The verdict on an audit that shows no leak, and may not have been able to show one."""
+    """The verdict on an audit that shows no leak, but may not have been able to show one."""
     kind = INVALID if INVALID in (doubt.kind, kind) else OPEN
     said = tuple(text for part in parts for text in _found_so_far(part.sentences))
     return Verdict(kind, doubt.headline, (doubt.said, *said, doubt.advice), (doubt.reason,))
 
 
 def _found_so_far(sentences):
-    """Without what they would mean, and what would settle a question that was not asked rightly."""
+    """Drops the sentences on what the findings mean and what would settle the question."""
     last = next((n for n, text in enumerate(sentences) if text.startswith('How sure: ')), 0)
     return sentences[: last + 1]
 
 
 _MISFIT = (
     'What it means: with the right input the backbone may give away more than was found here, so this '
-    'audit is no reason to release it. Audit again with the order and range of colours it was trained '
-    'with; how many people that takes can be said only then.'
+    'audit is no reason to release it. Audit again with the colour order and range it was trained '
+    'with. Only then can it be said how many people an answer takes.'
 )
 
 
@@ -148,16 +149,16 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
             return Doubt(
                 kind=OPEN,
                 code='input-unknown',
-                headline='The images may not have been fed as the backbone expects',
+                headline='The images may not have been given to the backbone as it expects them',
                 text=check['remark'],
                 advice=_MISFIT,
             )
         if check.get('state') == 'other':
-            headline = 'The images were not fed as the backbone expects'
-            plain = 'Their colours fit another order or range clearly better.'
+            headline = 'The images were not given to the backbone as it expects them'
+            plain = 'Another order or range of the colours fits clearly better.'
         else:
             headline = 'The images do not fit the backbone'
-            plain = 'Their colours fit no order or range that was tried.'
+            plain = 'No order or range of the colours that was tried fits them.'
         return Doubt(
             code='input', headline=headline, text=f'{plain} {check["remark"]}', advice=_MISFIT
         )
@@ -176,11 +177,12 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
     return None
 
 
-_LISTED = 0.9  # an all-clear needs this share of the members in the target's list, where it has one
+# If the target lists its training images, an all-clear needs this share of the members in the list.
+_LISTED = 0.9
 
 
 def _unfounded(record):
-    """Returns why nothing would have been found whatever leaks, None where an all-clear is founded."""
+    """Returns why the audit could have missed any leak, None if nothing speaks against an all-clear."""
     if (doubt := _overlapping(record) or _unlisted(record) or _beside(record)) is not None:
         return doubt
     found = record.get('input', {}).get('verification')
@@ -189,16 +191,17 @@ def _unfounded(record):
             kind=OPEN,
             code='recognition',
             headline='No leak is shown, but the backbone recognises nobody',
-            text='As it was fed, the backbone tells whether two photographs of strangers show one '
-            f'person no better than guessing ({100 * found["accuracy"]:.0f} of 100 pairs right).',
-            advice='What it means: a backbone that does not work, or is fed wrong, has nothing to give '
-            'away. Check the checkpoint and its input with verify.',
+            text='With this input, the backbone is no better than guessing at telling whether two '
+            f'photographs of strangers show the same person ({100 * found["accuracy"]:.0f} of 100 '
+            'pairs right).',
+            advice='What it means: a backbone that does not work, or gets the wrong input, has '
+            'nothing to give away. Check the checkpoint and its input with verify.',
         )
     return None
 
 
 def _overlapping(record):
-    """Says that people or images are on two sides, where that was allowed; else None."""
+    """Returns a doubt if people or images are on both sides (which was then allowed), else None."""
     overlaps = record.get('overlaps')
     if not overlaps:
         return None
@@ -213,7 +216,7 @@ def _overlapping(record):
 
 
 def _unlisted(record):
-    """Says that many members are not in the target's own list of training images; else None."""
+    """Returns a doubt if many members are not in the target's own list of training images, else None."""
     members = record.get('data', {}).get('members', {})
     listed = members.get('in_training_list')
     if listed is None or listed >= _LISTED * members['images']:
@@ -230,38 +233,40 @@ def _unlisted(record):
 
 
 def _beside(record):
-    """Says that a backbone given beside the target may have been fed wrong; else None."""
+    """Returns a doubt if a shadow, control or evaluator may have had the wrong input, else None."""
     misfits = record.get('misfits')
     if not misfits:
         return None
     return Doubt(
         kind=OPEN,
         code='input-beside',
-        headline='No leak is shown, but a backbone beside this one may have been fed wrong',
+        headline='No leak is shown, but another backbone of this audit may have been given the '
+        'wrong input',
         text=capital(' '.join(misfits.values())),
-        advice='What it means: an attack learns less from a shadow that is fed wrong, and a control '
-        'or an evaluator may see nothing, so the question stays open. Give that backbone its own input.',
+        advice='What it means: an attack learns less from a shadow with the wrong input, and a '
+        'control or an evaluator may see nothing, so the question stays open. State the input '
+        'convention of that backbone.',
     )
 
 
 def _wrong_members(record):
-    """Says that no member is a training image, where the target's own list tells; else None."""
+    """Returns a doubt if no member is in the target's own list of training images, else None."""
     members = record.get('data', {}).get('members', {})
     if members.get('in_training_list') != 0:
         return None
     return Doubt(
         code='members',
-        headline='Wrong images: none of those given as members is in the list of training images',
+        headline='Wrong images: no image given as a member is in the list of training images',
         text=f"None of the {members['images']:,} images given as members is in the backbone's own list "
         'of training images.',
         advice='What it means: nothing was tested, and this audit is no reason to release the file. '
-        'Give the very files that the backbone was trained on: an image that was saved again counts as '
-        'another one.',
+        'Give the original files that the backbone was trained on: a file that was saved again '
+        'counts as a different image.',
     )
 
 
 def comparisons(record: Mapping[str, Any]) -> list[Comparison]:
-    """Returns the comparisons of an `audit.json`, none where membership inference was not run."""
+    """Returns the comparisons of an `audit.json`; none if membership inference was not run."""
     found = record.get('membership', {}).get('comparisons', ())
     return [Comparison.from_json(entry) for entry in found]
 
@@ -273,7 +278,7 @@ def collection(record: Mapping[str, Any]) -> str:
       record: the contents of `audit.json`.
 
     Returns:
-      A sentence; '' where no collection was given.
+      A sentence; '' if no collection was given.
     """
     if why := no_answer(record):
         return (
@@ -290,7 +295,7 @@ def collection(record: Mapping[str, Any]) -> str:
 
 
 def no_answer(record: Mapping[str, Any]) -> str:
-    """Returns why a collection that was given has no answer, behind the word 'because'; else ''.
+    """Returns why the question about a given collection has no answer; else ''.
 
     Args:
       record: the contents of `audit.json`.
@@ -301,7 +306,7 @@ def no_answer(record: Mapping[str, Any]) -> str:
         return ''
     by = first_of(comparisons(record), 'image')
     if by is None:
-        return 'no attack on photographs was run that knows some members'
+        return 'no attack on photographs that knows some members was run'
     if not by.valid:
         return f'the attack that would look for them is {wording.NOT_COUNTED}'
     if by.kind != LEAK:
@@ -309,4 +314,4 @@ def no_answer(record: Mapping[str, Any]) -> str:
     people = given.get('people', usage.LEAST_PEOPLE)
     if people < usage.LEAST_PEOPLE:
         return f'the collection holds {people} people, and {usage.LEAST_PEOPLE} are needed'
-    return 'the attack recognises too few members beyond strangers'
+    return 'the attack takes members for members hardly more often than strangers'

@@ -1,7 +1,7 @@
-"""What a study of defences recommends, by rule; and how an audit's report quotes it.
+"""What a study of defences recommends, by fixed rules, and how an audit's report quotes it.
 
-A defence lowers what an attacker learns only where the interval of the change, on the same people, ends
-below 0, and for the adaptive attacker as well as for the plain one. Each access is judged by itself.
+A defence lowers what an attacker learns only if the interval of the change, on the same people,
+ends below 0 for both the adaptive and the plain attacker. Each access is judged by itself.
 """
 
 import json
@@ -18,7 +18,7 @@ SCHEMA = 1
 STUDY = 'defences'
 
 LOWER, SAME, HIGHER, OPEN = 'lower', 'as it was', 'higher', 'open'
-"""The change surely lies below 0; within 5 of 100 pairs; above 0; or any of these is possible."""
+"""The change certainly lies below 0, within 5 of 100 pairs, or above 0; or none of these is certain."""
 FOOLED = 'lower for the plain attacker only'
 UNTESTED = 'lower, but the adaptive attacker was not run'
 VOID = 'not counted'
@@ -28,15 +28,15 @@ NOTHING = 'nothing to lower'
 _CALLED = {'file': 'the attack on the file', 'answers': 'the attacks on embeddings'}
 _MOST_BYTES = 16 << 20
 PLACE = ('unit', 'access', 'references', 'setting')
-"""What makes two cells of the same place."""
+"""The fields that are equal in two cells of the same place."""
 
 
 class Defence(NamedTuple):
     """A defence with what each of its attackers found.
 
     Attributes:
-      label: how it is called.
-      by: attacker -> its entry of `rows`.
+      label: its name.
+      by: attacker -> its row in `rows`.
       outcome: access -> one of the words above.
     """
 
@@ -46,7 +46,7 @@ class Defence(NamedTuple):
 
 
 def change(difference: Mapping[str, Any]) -> str:
-    """Returns what a change of the AUC with its interval says.
+    """Returns the outcome of a change of the AUC, by its interval.
 
     >>> change({'auc': -0.2, 'auc_ci95': [-0.3, -0.1]}), change({'auc': 0.0, 'auc_ci95': [-0.02, 0.03]})
     ('lower', 'as it was')
@@ -96,8 +96,9 @@ def _outcome(access, by, base):
             cell = _at(place, row)
             if cell is None:
                 return VOID
-            # A change is on the same people: what a control failed by is much the same before and
-            # after. So it may stand in the way of a claim, but the claim needs another that counts.
+            # A change is measured on the same people, so a failed control is off by much the same
+            # before and after. Such a cell may therefore prevent a claim, but a claim needs another cell
+            # that counts.
             counted |= cell['valid']
             found[name].append(change(cell['difference']))
         # Without a shadow or reference an attack is fitted on the defended backbone itself.
@@ -123,7 +124,7 @@ def _at(place, row):
 
 
 def recommendation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns {'headline', 'tone', 'sentences'} of a study: what helps, with its limits.
+    """Returns {'headline', 'tone', 'sentences'} of a study: what helps, and its limits.
 
     Args:
       rows: `rows` of study.json, the undefended backbone first.
@@ -167,8 +168,8 @@ def _headline(both, only, found):
         )
     if only['file']:
         return (
-            'Nothing that was tried helps: what lowers the attack on the file leaves embeddings that '
-            'give the training set away'
+            'Nothing that was tried helps: a defence lowers the attack on the file, but embeddings '
+            'still give the training set away'
         )
     words = {word for one in found for word in one.outcome.values()}
     if NOTHING in words and words <= {NOTHING, UNBOUND, VOID}:
@@ -198,11 +199,13 @@ def _helps_in_part(one, access, base):
         said = f'{said} and leaves {_CALLED[other]} as {they}.'
         said += f' Figures: {_from_to(one, access, base)}.'
     elif became == UNBOUND:
-        said = f'{said} {numbers}. It does not bind whoever holds the file.'
+        said = f'{said} {numbers}. Somebody who holds the file can leave the defence out.'
     else:
         said = f'{said} {numbers}; {_CALLED[other]}: {_word(became, one)}.'
     if access == 'file' and became != NOTHING:
-        said += ' Whoever holds the file can compute embeddings, too: do not count on this alone.'
+        said += (
+            ' Somebody who holds the file can compute embeddings too: do not rely on this alone.'
+        )
     return f'{said} {_left(one)}{_people(one)}{_costs(one, base)}'
 
 
@@ -216,7 +219,11 @@ def _does_not_help(one):
         for access, word in one.outcome.items()
         if word != UNBOUND
     ]
-    unbound = ' It does not bind whoever holds the file.' if UNBOUND in one.outcome.values() else ''
+    unbound = (
+        ' Somebody who holds the file can leave the defence out.'
+        if UNBOUND in one.outcome.values()
+        else ''
+    )
     return f'{one.label} is not shown to help ({"; ".join(words)}).{unbound}'
 
 
@@ -228,12 +235,12 @@ def _word(outcome, one):
     if outcome == VOID:
         return 'not counted, because a control failed or nothing could be run'
     if outcome == NOTHING:
-        return 'nothing was shown there to begin with'
+        return 'no leak was shown there in the first place'
     return outcome
 
 
 def _worst(one, access):
-    """The first attack of an access, of the attacker who learns most by it."""
+    """The first attack with an access, by the attacker who learns more from it."""
     cells = [first(row['cells'], access) for row in one.by.values() if row['status'] == 'done']
     return max(
         (cell for cell in cells if cell is not None and 'difference' in cell),
@@ -243,7 +250,7 @@ def _worst(one, access):
 
 
 def first(cells: Sequence[Mapping[str, Any]], access: str) -> Mapping[str, Any] | None:
-    """Returns the attack on photographs that heads an access: with most knowledge, and references."""
+    """Returns the main attack on photographs with an access: most knowledge first, then references."""
     alike = [cell for cell in cells if (cell['unit'], cell['access']) == ('image', access)]
     return min(
         alike, key=lambda cell: (cell['setting'] != 'partial', not cell['references']), default=None
@@ -251,7 +258,7 @@ def first(cells: Sequence[Mapping[str, Any]], access: str) -> Mapping[str, Any] 
 
 
 def _from_to(one, access, base):
-    """How often the member is picked, before and after: the AUC, whose change is what was judged."""
+    """How often the member is picked, before and after: the AUC, whose change is judged."""
     before, after = first(base['cells'], access), _worst(one, access)
     if before is None or after is None:
         return 'no figure'
@@ -272,14 +279,14 @@ def _left(one):
 
 
 def _people(one):
-    """What stays of the attack on people, of whom several photographs are at hand."""
+    """What remains of the attack on people, which uses several photographs of each."""
     rows = [row for row in one.by.values() if row['status'] == 'done']
     cells = [cell for row in rows for cell in row['cells'] if cell['unit'] == 'person']
     worst = max(cells, key=lambda cell: cell['auc'], default=None)
     if worst is None or worst['kind'] != LEAK:
         return ''
     return (
-        f'Somebody with several photographs of a person still picks the member in '
+        'Somebody with several photographs of a person still picks the member in '
         f'{hundred(worst["auc"])} of 100 pairs. '
     )
 
@@ -293,7 +300,7 @@ def _costs(one, base):
     row = next(row for row in one.by.values() if row['status'] == 'done')
     after, before = row.get('verification'), base.get('verification')
     if not after or not before:
-        return 'What it costs is not known: there are too few strangers to verify.'
+        return 'Its cost is not known: there are too few strangers to measure verification.'
     low, high = (100 * end for end in after['accuracy_ci95'])
     said = (
         f'Verification of strangers: {100 * after["accuracy"]:.1f} % ({low:.1f} to {high:.1f}), '
@@ -319,10 +326,10 @@ def read(path: str | os.PathLike, field: str = 'advice') -> dict[str, Any]:
 
     Args:
       path: its study.json.
-      field: how errors call it.
+      field: its name in errors.
 
     Raises:
-      InputError: for a file that is no study.
+      InputError: for a file that is not a study.
     """
     expected = 'the study.json of study_defences'
     file = pathlib.Path(path)
@@ -344,23 +351,23 @@ def read(path: str | os.PathLike, field: str = 'advice') -> dict[str, Any]:
         ]
         whole = found['study'] == STUDY and found['schema'] == SCHEMA
         whole = whole and all(isinstance(text, str) for text in texts)
-    except (KeyError, TypeError):  # found may be anything that JSON can hold
+    except (KeyError, TypeError):  # `found` may be any JSON value
         whole = False
     if not whole:
-        raise errors.InputError(field, f'{path}, which is no study', expected)
+        raise errors.InputError(field, f'{path}, which is not a study', expected)
     return found
 
 
 def quoted(study: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a report shows of a study.
+    """Returns the parts of a study that a report shows.
 
     Args:
       study: by `read`.
-      record: the `audit.json` beside whose figures it is quoted.
+      record: the `audit.json` of the report.
 
     Returns:
-      {'of', 'date', 'headline', 'sentences', 'other'}: 'other' says that the study is of another
-      backbone, '' where it is of this one.
+      {'of', 'date', 'headline', 'sentences', 'other'}: 'other' warns that the study is of another
+      backbone; '' if it is of this one.
     """
     made = study['provenance']
     same = made['target_sha256'] == record['provenance']['target_sha256']

@@ -1,4 +1,4 @@
-"""Who learns what: which attack stands for each access and knowledge, and where there is none, why."""
+"""Who learns what: the attack that stands for each access and knowledge, or why there is none."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ from fr_inference.membership.comparison import LEAK, Comparison
 from fr_inference.report import wording
 
 COLUMNS = (('answers', False), ('answers', True), ('file', False), ('file', True))
-"""(access, whether with reference networks), from the least to the most that an attacker sees."""
+"""(access, whether with reference networks), from the least access to the most."""
 ROWS = ('strangers', 'auxiliary', 'partial')
-"""What the attacker knows, from the least."""
+"""What the attacker knows, from the least to the most."""
 
 _MOST_DRAWN = 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
-    """An access and a knowledge.
+    """A cell of the table: an access and what the attacker knows.
 
     Attributes:
       access: of `comparison.ACCESS`.
       references: whether the attacker has reference networks.
       setting: of `comparison.SETTINGS`.
-      comparison: the attack on photographs that stands for it, None where none was run.
-      missing: why none was run, in two or three words; '' where one was.
-      people: the attack on several photographs of a person, None where none was run.
+      comparison: the attack on photographs that stands for the cell, None if none was run.
+      missing: why none was run, in two or three words; '' if one was.
+      people: the attack on several photographs of a person, None if none was run.
     """
 
     access: str
@@ -40,13 +40,13 @@ def cells(
 ) -> list[list[Cell]]:
     """Returns a row for each of `ROWS`, with a cell for each of `COLUMNS`.
 
-    `stands_for` chooses the attack of a cell, and `to_whom` says the same in words.
+    `stands_for` chooses the attack of a cell; `to_whom` says the same in words.
 
     Args:
       found: every comparison of an audit.
       references: whether reference networks were given.
       shadow: whether there was a shadow.
-      chosen: whether only some of the attacks were asked for.
+      chosen: whether only some of the attacks were requested.
     """
     rows = []
     for setting in ROWS:
@@ -79,11 +79,11 @@ def stands_for(
     *,
     unit: str = 'image',
 ) -> Comparison | None:
-    """Returns the attack that stands for an access and a knowledge, None without one.
+    """Returns the attack that stands for an access and what is known, None if there is none.
 
-    The one that was fixed beforehand (`fixed_for`). Where it shows no leak or is not counted, the first
-    attack that shows a leak stands for it: a leak is a leak, whoever finds it. It is the first in the
-    order of the report, never the one with the highest figure.
+    It is the attack that was fixed beforehand (`fixed_for`). If that shows no leak or is not counted,
+    the first attack that shows a leak stands instead: first in the order of the report, never the one
+    with the highest figure.
 
     Args:
       found: every comparison of an audit, in the order of the report.
@@ -105,9 +105,9 @@ def fixed_for(
     *,
     unit: str = 'image',
 ) -> Comparison | None:
-    """Returns the same attack whatever it finds, so that two audits can be compared.
+    """Returns the attack of a cell whatever its result, so that two audits can be compared.
 
-    All attacks of the access together; where these were not run, the first one.
+    It is the combination of all attacks with this access or, if that was not run, the first attack.
     """
     alike = _alike(found, access, references, setting, unit)
     return next((one for one in alike if wording.combines(one)), alike[0] if alike else None)
@@ -131,9 +131,10 @@ def _missing(access, also, setting, ran, references, shadow, chosen):
 
 
 def best_further(found: Sequence[Comparison]) -> Comparison | None:
-    """Returns the further attack with the largest excess, None where there is none to choose from.
+    """Returns the further attack with the largest excess, None if there is none.
 
-    Its intervals hold for whichever is the best (`best_of`), so that it may be chosen afterwards.
+    It may be chosen afterwards, because its intervals hold for the best of all further attacks
+    (`best_of`).
     """
     fitting = [
         ((one.kind == LEAK, one.excess['auc']), one)
@@ -144,10 +145,10 @@ def best_further(found: Sequence[Comparison]) -> Comparison | None:
 
 
 def main(found: Sequence[Comparison]) -> list[Comparison]:
-    """Returns those that are drawn apart, in the order of `found`.
+    """Returns the attacks that have a place of their own in the figures, in the order of `found`.
 
-    Those that were chosen beforehand, all attacks on the embeddings together, the paper's, and the best
-    further one; the table holds them all.
+    These are the attacks chosen beforehand, all attacks on the embeddings together, the paper's,
+    and the best further one. The table holds all attacks.
     """
     wanted = [one for one in found if not one.further]
     partial = [one for one in found if one.setting == 'partial' and one not in wanted]

@@ -17,19 +17,19 @@ _HEADS = {
     ('file', False): 'holds\nthe file',
     ('file', True): 'file and\nreference',
 }
-_LETTERS = 15  # in a line of a cell
+_LETTERS = 15  # characters in a line of a cell
 _LINE = 0.15  # inches
 _BOX = 'round,pad=0,rounding_size=0.05'
-_AXIS = (0.3, 1.0)  # AUC from one side of a cell to the other
+_AXIS = (0.3, 1.0)  # the range of AUC across a cell
 
 
 def matrix(rows: Sequence[Sequence[Cell]]) -> str:
     """Draws a cell for each access (columns) and knowledge (rows).
 
-    A cell holds the AUC with its interval, what that says in a word, and below it the attack and its two
-    controls on one axis, whose dotted line is guessing. The last line is of the attack on several
-    photographs of a person. Everything is said in words and places, too: the
-    colours may be lost.
+    A cell holds the AUC with its interval, the result in a word, and below it the attack and its
+    two controls on one axis, whose dotted line is guessing. The last line is about the attack on
+    several photographs of a person. Words and positions say everything, so that it can be read
+    without colours.
 
     Args:
       rows: by `who_learns.cells`.
@@ -73,7 +73,7 @@ def matrix(rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def _in_words(cell):
-    """A cell for those who cannot see it."""
+    """The text of a cell for people who cannot see it."""
     one = cell.comparison
     who = f'{wording.somebody(cell.access, cell.references)}, {wording.knowing(cell.setting)}'
     said = cell.missing
@@ -111,7 +111,7 @@ def _words(one):
 
 
 def _of_people(cell):
-    """The lines on several photographs of a person, none where no such attack was run."""
+    """The lines on several photographs of a person; none if no such attack was run."""
     one = cell.people
     if one is None:
         return []

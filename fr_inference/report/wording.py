@@ -1,7 +1,7 @@
 """The report's words for an attack, its settings and its failed controls.
 
-Verdict, tables, figures and batch page take them from here, so that all of them say the same. They are
-made from the fields of a `Comparison`: a new attack appears everywhere without words of its own.
+The verdict, tables, figures and batch page all use them, so that they say the same. They are made from
+the fields of a `Comparison`, so a new attack needs no words of its own.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from fr_inference.membership import attacks
 from fr_inference.membership.comparison import CLEAR, INVALID, LEAK, OPEN, Comparison
 from fr_inference.report.ruling import hundred
 
-# What the attacker knows: within a sentence, as a label, and below the word 'knows'.
+# What the attacker knows: within a sentence, as a label, and after the word 'knows'.
 _SETTINGS = {
     'partial': ('knowing some of the training images', 'some members known', 'some members'),
     'auxiliary': ('knowing none of the training images', 'no member known', 'a shadow, no member'),
@@ -24,8 +24,8 @@ _UNITS = {
     'person': ('people with several photographs', 'people'),
 }
 
-# What the attacker sees, and whether it has reference networks: who that is within a sentence, and the
-# attacks that see no more than that.
+# (what the attacker sees, whether it has reference networks) -> the attacker within a sentence, and
+# # the attacks that need no more than that.
 _SEEN = {
     ('answers', False): (
         'somebody who only receives embeddings',
@@ -43,7 +43,7 @@ _SEEN = {
 }
 _KINDS = {LEAK: 'leak', CLEAR: 'no leak', OPEN: 'open', INVALID: 'not counted'}
 PAPER = 'bn-distance'
-"""The attack of the paper that this project began with."""
+"""The attack of the paper that this project started from."""
 
 CONTROL_FAILED = 'a control failed'
 NOT_COUNTED = f'not counted because {CONTROL_FAILED}'
@@ -65,7 +65,7 @@ TEMPLATE_CONTROLS = SEARCH_CONTROLS | {'nonmembers': 'templates of people who ar
 
 
 def searches(search: Outcome, controls: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Returns (label, figures) of a search and of its controls, which `controls` names."""
+    """Returns (label, figures) of a search and its controls; `controls` holds the controls' labels."""
     found = [(controls[name], figures) for name, figures in search.controls.items()]
     return [('the search', search.figures), *found]
 
@@ -80,7 +80,7 @@ def knowing(setting: str) -> str:
 
 
 def holding(one: Comparison) -> str:
-    """Returns what an attacker holds and knows: for people also that it takes several photographs."""
+    """Returns what an attacker knows, and for attacks on people that they use several photographs."""
     several = 'from several photographs of a person, ' if one.unit == 'person' else ''
     return f'{several}{knowing(one.setting)}'
 
@@ -105,14 +105,14 @@ def label(one: Comparison) -> str:
 
 
 def name(one: Comparison) -> str:
-    """Returns how an attack is called; the paper's is called that."""
+    """Returns the name of an attack; that of the paper is marked as such."""
     if combines(one):
         return f'All attacks {seen(one.access, one.references)} together'
     return f"The paper's attack: {one.title}" if one.attack == PAPER else one.title
 
 
 def knows(setting: str) -> str:
-    """Returns what the attacker knows, behind the word 'knows'.
+    """Returns what the attacker knows, as it follows the word 'knows'.
 
     >>> knows('auxiliary')
     'a shadow, no member'
@@ -121,12 +121,12 @@ def knows(setting: str) -> str:
 
 
 def somebody(access: str, references: bool) -> str:
-    """Returns who sees that, within a sentence."""
+    """Returns the attacker with this access, within a sentence."""
     return _SEEN[access, references][0]
 
 
 def word(kind: str) -> str:
-    """Returns what a comparison says, in a word or two.
+    """Returns the result of a comparison in a word or two.
 
     >>> word('clear')
     'no leak'
@@ -135,7 +135,7 @@ def word(kind: str) -> str:
 
 
 def combines(one: Comparison) -> bool:
-    """Returns whether it is all attacks of one access together."""
+    """Returns whether this is the combination of all attacks with one access."""
     return one.attack in attacks.names() and attacks.get(one.attack).combines
 
 
@@ -145,7 +145,7 @@ def combination(one: Comparison) -> str:
 
 
 def called(one: Comparison) -> str:
-    """Returns an attack by its name within a sentence."""
+    """Returns the name of an attack within a sentence."""
     return combination(one) if combines(one) else f'the attack "{one.title}"'
 
 
@@ -159,15 +159,15 @@ def seen(access: str, references: bool = False) -> str:
 
 
 def source(name: str) -> str:
-    """Returns the paper of an attack, '' for one of the user's own."""
+    """Returns the paper that an attack is from, '' for an attack of the user's own."""
     return attacks.get(name).source if name in attacks.names() else ''
 
 
 def not_counted(one: Comparison, *, short: bool = False) -> str:
     """Returns why an attack is not counted, '' for a valid one.
 
-    Wherever the attack's figures are shown, these words stand beside them; the short form where there
-    is no room for the control's figures.
+    These words stand beside the attack's figures wherever they are shown. The short form leaves out the
+    figures of the control.
     """
     if one.valid:
         return ''
@@ -176,13 +176,13 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
     picks = []
     if one.null_failed:
         picks.append(
-            'among strangers only, where there is nothing to find and 50 is right, it picks '
+            'among strangers only, where there is nothing to find and 50 would be right, it picks '
             f'{cases(one.null)}'
         )
     if one.blind_reversed:
         picks.append(
-            'a backbone that never saw the members tells the sides apart the other way round, as if it '
-            f'had been trained on the strangers: on it the attack picks {cases(one.blind)}'
+            'on a backbone that never saw the members the attack works the other way round, as if '
+            f'that backbone had been trained on the strangers: it picks {cases(one.blind)}'
         )
     elif one.blind_failed:
         picks.append(f'on a backbone that never saw these people it picks {cases(one.blind)}')
@@ -195,7 +195,7 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
 
 
 def cases(block: Mapping[str, Any] | None) -> str:
-    """Returns an AUC for those who do not know the word, such as '88 of 100 (57 to 100)'."""
+    """Returns an AUC for readers who do not know the term, such as '88 of 100 (57 to 100)'."""
     if block is None:
         return 'unknown'
     low, high = block['auc_ci95']
@@ -203,7 +203,7 @@ def cases(block: Mapping[str, Any] | None) -> str:
 
 
 def share(block: Mapping[str, Any]) -> str:
-    """Returns an AUC behind another one that said of what: '88 (57 to 100)'."""
+    """Returns an AUC in short, after one that was given in full by `cases`: '88 (57 to 100)'."""
     return cases(block).replace(' of 100', '')
 
 

@@ -89,7 +89,7 @@ def train(
       were shown, and the faces.
 
     Raises:
-      Stopped: when that was asked for; the state is saved where there is a `workdir`.
+      Stopped: when a stop was requested; the state is saved where there is a `workdir`.
       InputError: for resolutions that differ, too few images, or a `workdir` that holds another run.
     """
     size = generator.resolution

@@ -95,7 +95,7 @@ def train(
       The trained target; its recipe holds the settings and the last epoch's loss and accuracy.
 
     Raises:
-      Stopped: when that was asked for; the state is saved where there is a `workdir`.
+      Stopped: when a stop was requested; the state is saved where there is a `workdir`.
       InputError: for a target that can't be trained, too few images or identities, or a `workdir`
         that holds another run.
     """

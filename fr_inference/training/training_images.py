@@ -27,7 +27,7 @@ def load(
       the images that are kept, [N]). Positions count the kept images.
 
     Raises:
-      Stopped: when that was asked for.
+      Stopped: when a stop was requested.
       InputError: at an unreadable image, unless `skip_bad`; when none is readable; for `skip_bad`
         with a set that does not fit in 1 GiB.
     """

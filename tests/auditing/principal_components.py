@@ -70,7 +70,7 @@ def _attack(name, count, moments):
         source='MINT, arXiv 2402.09225, looks at activations themselves',
         access='file',
         unit='image',
-        needs='BatchNorm layers that keep statistics of the training',
+        needs='BatchNorm layers with statistics from training',
         examples=examples,
         measured=(SKETCH, bn_moments.FEATURE) if moments else (SKETCH,),
         layers=True,

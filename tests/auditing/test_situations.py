@@ -140,7 +140,7 @@ SITUATIONS = {
     ),
     'very few people': (
         lambda: audited(faces(8, seed=1, name='m'), faces(8, seed=2, name='n'), IMAGES),
-        *('open', 'no-control', 3, 'which takes 32 of them or more'),
+        *('open', 'no-control', 3, 'which takes 32 or more of them'),
     ),
     'no BatchNorm': (
         lambda: audited(UNMARKED(), OTHERS(), target=planted.plain()),
@@ -172,11 +172,11 @@ SITUATIONS = {
     ),
     'members who were not trained on, and a difference': (
         lambda: audited(MARKED(), OTHERS(), listed=0.0),
-        *('invalid', 'members', 3, 'none of those given as members'),
+        *('invalid', 'members', 3, 'no image given as a member'),
     ),
     'wrong order of colours, allowed': (
         lambda: audited(UNMARKED(), OTHERS(), MISFIT, planted.target(**BGR)),
-        *('invalid', 'input', 3, 'were not fed as the backbone expects'),
+        *('invalid', 'input', 3, 'were not given to the backbone as it expects them'),
     ),
     'wrong range, allowed': (
         lambda: audited(UNMARKED(), OTHERS(), MISFIT, planted.target(**ZERO)),
@@ -193,7 +193,7 @@ SITUATIONS = {
             IMAGES,
             planted.target(how='assumed', hidden=True),
         ),
-        *('open', 'input-unknown', 3, 'may not have been fed as the backbone expects'),
+        *('open', 'input-unknown', 3, 'may not have been given to the backbone as it expects them'),
     ),
     'images that are not aligned': (
         lambda: unaligned(UNMARKED(), OTHERS()),

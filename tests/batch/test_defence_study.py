@@ -157,4 +157,4 @@ def test_rows_are_inverted_where_a_search_was_asked_for(tmp_path):
     assert base['inversion']['search']['excess'] == audit['excess']
     assert base['inversion']['templates']['top1'] == audit['targeted']['top1']
     assert (strip['status'], 'inversion' in strip) == ('done', False)
-    assert 'no statistics guide the search' in (tmp_path / 'out' / 'study.html').read_text()
+    assert 'no statistics to guide the search' in (tmp_path / 'out' / 'study.html').read_text()

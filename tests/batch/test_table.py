@@ -51,7 +51,7 @@ def test_as_spreadsheets_and_windows_write_it(tmp_path, mark):
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
-        ('target\n', 'found no rows, expected one audit a line'),
+        ('target\n', 'found no rows, expected one audit per line'),
         ('name\na\n', "found the columns 'name' without target"),
         (
             'target,sead\na,1\n',

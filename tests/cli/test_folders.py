@@ -22,7 +22,7 @@ def test_a_file_that_is_replaced_may_be_there(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'files', 'found'),
     [
-        ('file', (), 'file, which cannot be made'),
+        ('file', (), 'file, which cannot be created'),
         ('/proc', (), '/proc, which cannot be written to'),
         (os.fsdecode(b'o\xeb'), (), 'o'),
         ('.', ['folder'], 'folder, which is not a file that can be replaced'),

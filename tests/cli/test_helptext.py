@@ -100,7 +100,7 @@ def _parts(text, titles):
 def test_audit_shows_ranges_choices_and_defaults():
     text = ' '.join(shown('audit').out.split())
     assert 'Random latents that are scored first. [1 or more; default 4096]' in text
-    assert 'Latents that are improved. [w | w+ | z; default w]' in text
+    assert 'Which latents are improved. [w | w+ | z; default w]' in text
     assert 'Show faces in the report (default: yes, but not with --pseudonyms).' in text
     assert '(takes as long as the search). [default yes]' in text
     assert '3 a gate of --fail_above' in text

@@ -221,7 +221,7 @@ class TestRefused:
     @pytest.mark.parametrize('change', [{'source': 'train.rec'}, {'shards': 5}])
     def test_beginnings_of_another(self, given, tmp_path, monkeypatch, change):
         stop_at_the_end(plan(given, tmp_path), monkeypatch)
-        self.refused(plan(given, tmp_path, **change), 'another run', 'differs in', 'or remove ')
+        self.refused(plan(given, tmp_path, **change), 'another run', 'with different', 'or remove ')
 
     def test_two_at_once(self, given, tmp_path, monkeypatch):
         """The first is still at its images when the second comes."""

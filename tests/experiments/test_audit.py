@@ -184,7 +184,7 @@ def test_wrong_input_stops_or_is_warned_of(folder, results):
         ('centres_alone', '--centres: needs a generator'),
         ('out_is_a_file', '--out: '),
         ('out_is_proc', '--out: found /proc, which cannot be written to'),
-        ('card_of_another', 'which an audit did not write'),
+        ('card_of_another', 'which was not written by an audit'),
         ('record_is_a_folder', 'audit.json, which is not a file that can be replaced'),
         ('seed', '--seed: found 2147483648, expected 0 to 2147483647'),
         ('long', "--members: found 'xxxx"),

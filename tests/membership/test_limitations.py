@@ -64,8 +64,8 @@ def test_views():
 def test_that_nothing_was_found_is_no_proof():
     quiet = comparison(over=(-0.04, 0.04))
     (alone,) = limitations.of_nothing([quiet, comparison(null=BAD_NULL)])
-    assert alone.startswith('That this attack shows no leak')
+    assert alone.startswith('This attack shows no leak')
     (several,) = limitations.of_nothing([quiet, on_people(over=(-0.1, 0.1))])
-    assert several.startswith('That none of these 2 attacks shows a leak')
+    assert several.startswith('None of these 2 attacks shows a leak')
     assert limitations.of_nothing([quiet, comparison()]) == []
     assert limitations.of_nothing([comparison(null=BAD_NULL)]) == []

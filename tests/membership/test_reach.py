@@ -206,7 +206,7 @@ def test_drawn_people_are_whole_and_bounded(images):
 
 def test_what_the_planted_leak_says(found):
     said = reach_figure.in_words(found.membership['reach'])
-    survived, lost = said.split('It is not recognised')
+    survived, lost = said.split('It is not reliably')
     assert 'mirrored (1.00)' in survived
     assert 'cropped to 80 %' not in survived
     assert 'cropped to' in lost

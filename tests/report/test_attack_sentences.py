@@ -85,7 +85,7 @@ def test_the_box_begins_with_the_attack_that_shows_the_leak():
         'Found: knowing some of the training images, a further attack (The norm) picks'
     )
     assert '(+30 to +60, a 99 % interval)' in first
-    assert 'rests on that: the attack chosen beforehand shows no leak.' in second
+    assert 'rests on that attack: the attack chosen beforehand shows no leak.' in second
     assert third.startswith(
         'Knowing some of the training images, the combination of all attacks on'
     )

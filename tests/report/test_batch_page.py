@@ -147,7 +147,7 @@ def test_no_figure_of_an_invalid_audit_is_shown_as_a_finding():
     assert 'class=void' not in rows[1]
     figure = text[text.index('<svg') : text.index('</svg>')]
     assert wording.NO_FIGURE in figure
-    assert 'nothing of it, because the audit is invalid. said.' in text
+    assert 'no attack, because the audit is invalid. said.' in text
 
 
 def test_a_leak_that_only_a_search_shows_has_no_excess():
@@ -338,4 +338,4 @@ def test_columns_are_the_attacks_that_were_chosen_the_papers_and_the_decisive():
     for shown in one.shown:
         assert f'<small>{wording.label(shown)}</small></th>'.replace("'", '&#39;') in text
     assert 'The anchors' not in text
-    assert 'all others, up to 1 in an audit' in text
+    assert 'all others, up to 1 per audit' in text

@@ -32,7 +32,7 @@ def test_every_row_has_its_figures_or_says_why_not():
     assert 'change -0.300' in noise[2]
     assert 'lower' in noise[2]
     assert 'as it was' in noise[3]
-    assert 'does not bind whoever holds the file' in answers[2]
+    assert 'the holder of the file can leave it out' in answers[2]
     assert 'not run: target: &lt;none&gt;' in fold[1]
     assert '93.0 %' in noise[1]
     assert 'study &lt;it&gt;' in html
@@ -66,7 +66,7 @@ def test_reconstructions_stand_beside_leak_and_utility(templates):
     assert 'Model inversion was not asked for' not in html
     assert '70.0 %' in first[2]
     assert 'over selected only +40.0' in first[2]
-    assert 'no statistics guide the search' in noise[2]
+    assert 'no statistics to guide the search' in noise[2]
     assert ('60.0 %' in first[3]) == templates
     assert len(first) == len(noise) == (6 if templates else 5)
 
@@ -74,8 +74,8 @@ def test_reconstructions_stand_beside_leak_and_utility(templates):
 def test_the_figure_has_a_panel_for_each_access():
     html = defence_page.render(studies.record(ROWS))
     drawing = html[html.index('<svg') : html.index('</svg>')]
-    assert 'Whoever holds the file' in drawing
-    assert 'Whoever receives embeddings' in drawing
+    assert 'An attacker with the file' in drawing
+    assert 'An attacker with embeddings' in drawing
     assert 'knowing no member' not in drawing
     # Without verification there is nothing to draw, and the page says all else.
     bare = [{**row, 'verification': None} for row in ROWS]

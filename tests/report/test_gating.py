@@ -253,6 +253,6 @@ def test_a_gate_looks_at_what_the_verdict_rests_on():
     found = [CLEAR, high, failed]
     assert check('auc:0.6', found) == ''
     assert 'norm/partial.auc is 0.9' in crossed('norm/partial.auc:0.6', found)
-    assert unheld('anchors/partial.auc:0.6', found).found.startswith('anchors/partial.auc of an')
+    assert unheld('anchors/partial.auc:0.6', found).found.startswith('anchors/partial.auc for an')
     leaking = further(figures=figures(0.9), reach=(0.1, 0.9))
     assert 'auc is 0.9' in crossed('auc:0.6', [CLEAR, leaking, failed])

@@ -110,11 +110,11 @@ def test_an_open_answer_says_how_many_people_and_reconstructions_would_settle_it
     said = inversion_verdict.of(search(0.1, 0.02, 0.1, 0.5))
     settle = next(text for text in said.sentences if text.startswith('What would settle it: '))
     # 3.87 standard errors of 0.16 / 3.92 are 0.158, so (0.158 / 0.05)^2 = 9.97 times as many.
-    assert 'about 320 members and as many strangers, and 640 reconstructions' in settle
+    assert 'about 320 members, the same number of strangers, and 640 reconstructions' in settle
     assert 'A difference below 16 % could have been missed' in ' '.join(said.sentences)
     lost = inversion_verdict.of(search(0.1, 0.07, 0.2, 0.5, targeted=NOT_DRAWN, untrained=False))
     settle = next(text for text in lost.sentences if text.startswith('What would settle it: '))
-    assert 'a generator that draws people like these' in settle
+    assert 'a generator that is shown to draw such people' in settle
     assert '(--untrained)' in settle
 
 

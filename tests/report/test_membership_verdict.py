@@ -85,7 +85,7 @@ def test_sentences_hold_the_figures():
     assert '30 above what it reaches' in text
     assert 'difference +20 to +40' in text
     assert 'judged on 60 people who were not used to prepare the attack' in text
-    assert 'it gives 51 of 100 (45 to 57); that includes 50, as it should' in text
+    assert 'it picks 51 of 100 (45 to 57); that includes 50, as it should' in text
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_the_words_of_a_failed_control():
     short = wording.not_counted(comparison(null=BAD_NULL), short=True)
     assert wording.not_counted(comparison(null=BAD_NULL)).startswith(f'{short}: ')
     assert wording.not_counted(comparison(null=BAD_NULL)) == (
-        'not counted because a control failed: among strangers only, where there is nothing to find and '
-        '50 is right, it picks 88 of 100 (57 to 100)'
+        'not counted because a control failed: among strangers only, where there is nothing to '
+        'find and 50 would be right, it picks 88 of 100 (57 to 100)'
     )
     both = wording.not_counted(comparison(null=BAD_NULL, blind=BAD_BLIND))
     assert both.startswith('not counted because a control failed: among strangers')
@@ -175,12 +175,12 @@ def test_the_attack_that_the_verdict_rests_on_comes_first(images, people, expect
 @pytest.mark.parametrize(
     ('others', 'headline', 'words'),
     [
-        (None, 'which photographs', 'was not asked (--member_identities)'),
+        (None, 'which photographs', 'was not tested (--member_identities)'),
         ((0.46, 0.4, 0.53), 'which photographs', 'another photograph of that person does not'),
         (
             (0.55, 0.45, 0.65),
             'which photographs',
-            'whether the person is given away, too, stays open',
+            'whether the person is given away as well stays open',
         ),
         # Above guessing, and no more than so without training, for all that is known: no "does not".
         ((0.56, 0.53, 0.59, None), 'which photographs', 'whether the person is given away'),
@@ -220,7 +220,10 @@ def test_an_open_answer_says_what_it_could_have_found_and_what_would_settle_it()
     assert 'A leak below 62 of 100 cases could have been missed.' in reason.text
     settle = next(text for text in said.sentences if text.startswith('What would settle it: '))
     # (0.1185 / 0.05)^2 = 5.61 times as many people, four photographs each.
-    assert 'about 570 members and as many strangers with 4 photographs each (4,600 photog' in settle
+    assert (
+        'about 570 members and the same number of strangers with 4 photographs each (4,600'
+        in settle
+    )
     assert 'here 100 on a side' in settle
 
 
@@ -273,7 +276,7 @@ def test_few_strangers_show_nothing():
     said = said_of(comparison(null=block(0.51, 0.2, 0.8, people=14)), sides=data())
     assert said.kind == 'open'
     assert [reason.code for reason in said.reasons] == ['no-control']
-    assert 'which takes 32 of them or more' in said.reasons[0].text
+    assert 'which takes 32 or more of them' in said.reasons[0].text
     assert 'as it should' not in text_of(said)
     shadow = comparison(setting='auxiliary', null=block(0.51, 0.2, 0.8, people=14))
     assert 'which takes 16 of them or more' in said_of(shadow).reasons[0].text
@@ -284,7 +287,7 @@ def test_a_blind_backbone_that_tells_the_sides_apart_the_other_way_round():
     assert said.kind == 'invalid'
     assert said.reasons[0].code == 'sources'
     assert 'was trained on people of one side' in said.reasons[0].text
-    assert 'the other way round, as if it had been trained on the strangers: on it' in text_of(said)
+    assert 'the other way round, as if that backbone had been trained on' in text_of(said)
 
 
 def test_where_only_a_control_is_missing_the_advice_is_to_repeat():

@@ -267,9 +267,15 @@ def test_exposed_people_stand_at_a_stated_error_rate():
     exposed = re.sub('<[^>]*>', '', exposed)
     found = demo.record_of('few')['exposed']
     assert f'{found["named"]} of {found["members"]} members' in exposed
-    assert f'beside\n{found["strangers"]} strangers, that of those named at most 10 %' in exposed
-    assert 'are people who were not trained on, if strangers and members are alike other' in exposed
-    assert f'the least that {found["strangers"]} strangers allow' in exposed
+    assert (
+        f'compared with\n{found["strangers"]} strangers, that they can be named: on average'
+        in exposed
+    )
+    assert (
+        'at most 10 % of the people named were not trained\non, if strangers and members are'
+        in exposed
+    )
+    assert f'the smallest that\n{found["strangers"]} strangers allow' in exposed
     assert exposed.count(f'p = {found["people"][0]["p_value"]:.2g}') == len(found['people'])
 
 

@@ -45,8 +45,8 @@ def test_epsilon_and_what_follows():
         'false alarms finds 2.72 % of the members at most.'
     )
     assert 'no differential privacy is claimed' in said(epsilon=None)
-    assert 'excludes no attack' in said(epsilon=64.0)
-    assert 'is not covered' in said(start={'sha256': 'ab'})
+    assert 'rules out no attack' in said(epsilon=64.0)
+    assert 'does not cover' in said(start={'sha256': 'ab'})
 
 
 def test_images_of_one_person_are_a_group():

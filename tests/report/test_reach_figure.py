@@ -28,9 +28,9 @@ def test_every_change_of_the_figure_is_named_once():
     found = entries(mirror=0.5, crop_80=0.52, jpeg_50=0.51, jpeg_20=0.8)
     said = reach_figure.in_words(found)
     assert said == (
-        'A photograph is recognised as it is (AUC 0.90), and still when it is shifted by 2 % (0.90), '
+        'A photograph is recognised unchanged (AUC 0.90), and also when it is shifted by 2 % (0.90), '
         'shifted by 5 % (0.90), cropped to 95 % (0.90), cropped to 90 % (0.90), saved at JPEG quality '
-        '90 (0.90) or saved at JPEG quality 20 (0.80). It is not recognised for certain when it is '
+        '90 (0.90) or saved at JPEG quality 20 (0.80). It is not reliably recognised when it is '
         'mirrored (AUC 0.50, 0.45 to 0.55), cropped to 80 % (AUC 0.52, 0.47 to 0.57) or saved at JPEG '
         'quality 50 (AUC 0.51, 0.46 to 0.56).'
     )
@@ -49,16 +49,16 @@ def test_the_control_is_named_where_it_decides():
 
 
 def test_where_everything_or_nothing_is_recognised():
-    assert 'not recognised' not in reach_figure.in_words(entries())
+    assert 'not reliably' not in reach_figure.in_words(entries())
     nothing = {change.name.replace('-', '_'): 0.5 for change in CHANGES}
     said = reach_figure.in_words(entries(**nothing))
-    assert said.startswith('Only the unchanged photograph is recognised for certain (AUC 0.90,')
-    assert 'still' not in said
+    assert said.startswith('Only the unchanged photograph is reliably recognised (AUC 0.90,')
+    assert 'and also' not in said
     assert 'too few' in reach_figure.in_words(entries(none=0.51))
 
 
 def test_other_photographs_of_the_person():
-    assert 'people are recognised, too (AUC 0.70,' in reach_figure.in_words(entries(others=0.7))
+    assert 'people are recognised too (AUC 0.70,' in reach_figure.in_words(entries(others=0.7))
     assert 'people are not recognised' in reach_figure.in_words(entries(others=0.5))
     assert 'same people' not in reach_figure.in_words(entries())
 

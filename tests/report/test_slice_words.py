@@ -42,11 +42,11 @@ SMALL = entry('10 or more')
     ('found', 'words'),
     [
         (sliced(SMALL), ['No slice has 10 people']),
-        (sliced(ALIKE), ['The only slice does not surely differ', '0.700']),
+        (sliced(ALIKE), ['The only slice does not certainly differ', '0.700']),
         (sliced(HIGHER), ['The only slice differs', 'Column camera: a (AUC 0.900']),
-        (sliced(ALIKE, ALIKE, SMALL), ['Of 2 slices none surely differs']),
-        (sliced(ALIKE, HIGHER), ['Of 2 slices, 1 surely differs', 'Column camera: a']),
-        (sliced(HIGHER, ALIKE, LOWER), ['2 surely differ ', 'Verification score: below 3']),
+        (sliced(ALIKE, ALIKE, SMALL), ['Of 2 slices none certainly differs']),
+        (sliced(ALIKE, HIGHER), ['Of 2 slices, 1 certainly differs', 'Column camera: a']),
+        (sliced(HIGHER, ALIKE, LOWER), ['2 certainly differ ', 'Verification score: below 3']),
     ],
 )
 def test_the_sentence(found, words):

@@ -49,12 +49,12 @@ QUIET = {'over': (-0.1, 0.1)}
         ),
         (
             [combined(), further(null=BAD_NULL)],
-            'Somebody who only receives embeddings: nothing can be said, because a control of the only '
-            'attack failed.',
+            'Somebody who only receives embeddings: nothing can be said, because the only attack '
+            'failed a control.',
         ),
         (
             [combined(), further('a', null=BAD_NULL), further('b', null=BAD_NULL)],
-            'embeddings: nothing can be said, because a control of each of 2 attacks failed.',
+            'embeddings: nothing can be said, because each of 2 attacks failed a control.',
         ),
         (
             [combined(), comparison(further=True)],

@@ -50,7 +50,7 @@ def test_members_who_were_not_trained_on_make_it_invalid(over):
     found = record(comparison(over=over))
     said = verdict(found | {'data': data(in_training_list=0)})
     assert said.kind == 'invalid'
-    assert 'none of those given as members' in said.headline
+    assert 'no image given as a member' in said.headline
     assert [reason.code for reason in said.reasons] == ['members']
     assert '80 of 100' not in str(said)
     assert verdict(found | {'data': data(in_training_list=256)}).kind != 'invalid'
@@ -82,8 +82,8 @@ def test_the_demo_does_not_claim_its_people():
     people = 'The attack on people with several photographs'
     (sentence,) = [text for text in said.sentences if text.startswith(people)]
     assert sentence.endswith(
-        'is not counted because a control failed: among strangers only, where there is nothing to find '
-        'and 50 is right, it picks 88 of 100 (44 to 98).'
+        'is not counted because a control failed: among strangers only, where there is nothing to '
+        'find and 50 would be right, it picks 88 of 100 (44 to 98).'
     )
 
 
@@ -176,7 +176,11 @@ def test_a_collection_is_answered_in_one_line():
 @pytest.mark.parametrize(
     ('one', 'people', 'why'),
     [
-        (comparison(), 500, 'the attack recognises too few members beyond strangers'),
+        (
+            comparison(),
+            500,
+            'the attack takes members for members hardly more often than strangers',
+        ),
         (comparison(), 9, 'the collection holds 9 people, and 10 are needed'),
         (comparison(over=(-0.1, 0.1)), 9, 'the attack that would look for them shows no leak'),
         (
@@ -184,7 +188,7 @@ def test_a_collection_is_answered_in_one_line():
             500,
             'the attack that would look for them is not counted because a control failed',
         ),
-        (on_people(), 500, 'no attack on photographs was run that knows some members'),
+        (on_people(), 500, 'no attack on photographs that knows some members was run'),
     ],
 )
 def test_a_collection_without_an_answer_has_one_reason(one, people, why):
@@ -198,4 +202,4 @@ def test_a_collection_without_an_answer_has_one_reason(one, people, why):
 def test_a_collection_of_an_older_record_has_a_reason_too():
     found = record(comparison())
     found['membership']['collection'] = None
-    assert 'recognises too few members' in collection(found)
+    assert 'hardly more often than strangers' in collection(found)

@@ -52,7 +52,7 @@ def test_a_defence_of_answers_does_not_bind_who_holds_the_file():
     row = studies.row('answers-noise:1', 'both', answers=LOWERED)
     assert outcome(row) == {'file': what_helps.UNBOUND, 'answers': what_helps.LOWER}
     (sentence,) = what_helps.recommendation([studies.undefended(), row])['sentences']
-    assert 'It does not bind whoever holds the file.' in sentence
+    assert 'It the holder of the file can leave it out.' in sentence
 
 
 def test_the_adaptive_attacker_decides():
@@ -101,7 +101,7 @@ def test_what_lowers_the_file_alone_is_said_in_these_words():
         'noise:1 lowers the attack on the file and leaves the attacks on embeddings as they were.'
         in text
     )
-    assert 'Whoever holds the file can compute embeddings, too' in text
+    assert 'Somebody who holds the file can compute embeddings too' in text
     assert headline.startswith('Nothing that was tried helps')
     # Where a change is not excluded, nobody says that they were left alone.
     assert 'as they were' not in said(both(LOWERED, UNSURE))[1]

@@ -1,4 +1,4 @@
-"""Draws one face: a pure function from what a person looks like and how the picture was taken.
+"""Draws one face: a pure function of a person's looks and the circumstances of the picture.
 
 Signed distances, composited back to front with soft edges: `vmap`, `jit` and differentiate at will.
 Coordinates: x to the right, y down, the picture spans [-1, 1] x [-1, 1].
@@ -53,7 +53,7 @@ def render(identity: jax.Array, nuisance: jax.Array, size: int) -> jax.Array:
     person = dict(zip(IDENTITY, identity, strict=True))
     # Signed: 0 is neutral, the ends are -1 and 1.
     shot = dict(zip(NUISANCE, 2 * nuisance - 1, strict=True))
-    shot['smile'] = 0.3 + 0.7 * shot['smile']  # people who are photographed rather smile
+    shot['smile'] = 0.3 + 0.7 * shot['smile']  # people tend to smile in photographs
     axis = (jnp.arange(size, dtype=jnp.float32) + 0.5) / size * 2 - 1
     x, y = axis[None, :], axis[:, None]
     canvas = _background(shot, x, y)

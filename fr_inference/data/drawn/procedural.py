@@ -1,7 +1,7 @@
-"""Procedural faces: drawn people in any number, nobody's photograph.
+"""Procedural faces: any number of drawn people, with no photographs of real ones.
 
 They are the same on any machine, except for single pixels that another compiler or processor rounds
-otherwise.
+differently.
 """
 
 import dataclasses
@@ -16,22 +16,24 @@ from fr_inference.data.drawn import drawing
 from fr_inference.data.faces import Faces, pixel_digest
 
 _CHUNK = 64
-_KEPT_BYTES = 256 << 20  # of drawn pictures: several backbones often measure the same ones in turn
+_KEPT_BYTES = (
+    256 << 20
+)  # memory for drawn pictures, since several backbones often measure the same ones in turn
 _MOST = 10_000_000  # images; each has a name in memory
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Difficulty:
-    """How far people and pictures spread around the neutral one (0: all alike, 1: the whole range)."""
+    """How much people and pictures vary around the neutral one (0: all alike, 1: the whole range)."""
 
     identity: float
     nuisance: float
 
 
-# 'easy': people differ clearly, and a network that learned some of them tells strangers apart as well.
+# 'easy': people differ clearly, so that a network that learned some of them also tells strangers apart.
 # 'hard': people are similar and pictures are not, so that a network memorises a small set instead.
-# 'studio': little differs but the people, so that a small generator learns to draw them sharply.
+# 'studio': little but the people varies, so that a small generator learns to draw them sharply.
 DIFFICULTIES = {
     'studio': Difficulty(identity=1.0, nuisance=0.1),
     'easy': Difficulty(identity=1.0, nuisance=0.4),
@@ -151,7 +153,7 @@ def faces(text: str, field: str = 'faces') -> Faces:
 
     @functools.lru_cache(maxsize=max(1, _KEPT_BYTES // (_CHUNK * spec.size**2 * 3)))
     def chunk(number: int) -> np.ndarray:
-        # Always whole chunks: one compiled function, the same pixels in whatever order.
+        # Always whole chunks: one compiled function, and the same pixels in any order.
         index = np.minimum(number * _CHUNK + np.arange(_CHUNK), count - 1)
         return np.asarray(
             _draw_chunk(spec.seed, person[index], image[index], difficulty, spec.size)

@@ -1,4 +1,4 @@
-"""The attacks: a module of this package holds one as `ATTACK`, or several of one idea as `ATTACKS`.
+"""The attacks: each module of this package has one as `ATTACK`, or several as `ATTACKS`.
 
 >>> names()[-3:]
 ('reference-distances', 'reference-ratio', 'reference-ratio-distances')
@@ -22,8 +22,8 @@ from fr_inference.membership.attack import Attack, of_images
 ALL = 'all'
 """Stands for every attack, in options."""
 
-# Reported first, in this order, whatever else there is. The first that can be run heads the report: it
-# was chosen before the data were seen.
+# Always reported first, in this order. The first that can be run heads the report, so that it # is
+# chosen before the data are seen.
 _FIRST = (
     'combined-file-references',
     'combined-file',
@@ -61,13 +61,13 @@ def get(name: str) -> Attack:
     """Returns an attack; one that combines others has no parts yet (`chosen`).
 
     Args:
-      name: of one of this package, or 'module:name' of an `Attack`, or of a function (images `Labelled`,
-        fit [N] bool, seed) -> features [N, F], which needs nothing but distances and embeddings; or of a
-        class without arguments whose instances are one of these. A function with an attribute `access`
-        of 'answers' says that it looks at embeddings alone.
+      name: the name of an attack of this package, or 'module:name' of an `Attack`, of a function
+        (images `Labelled`, fit [N] bool, seed) -> features [N, F] that needs only distances and
+        embeddings, or of a class without arguments whose instances are one of these. A function
+        with the attribute `access` = 'answers' uses only embeddings.
 
     Raises:
-      InputError: when there is none of that name.
+      InputError: when there is no attack of that name.
     """
     if ':' in name:
         return _own(name)
@@ -81,7 +81,7 @@ def _own(path: str) -> Attack:
     try:
         found = getattr(importlib.import_module(module), name)
         found = found() if isinstance(found, type) else found
-    except (Exception, SystemExit) as error:  # the module is the user's, and may do anything
+    except (Exception, SystemExit) as error:  # the module is the user's and may raise anything
         raise errors.InputError(
             'attacks',
             f'{path!r}: {type(error).__name__}: {error}',
@@ -120,11 +120,11 @@ def _of_function(path, function):
 
 
 def chosen(wanted: Sequence[str] = ()) -> list[Attack]:
-    """Returns the attacks that are asked for, in the order in which they are reported.
+    """Returns the requested attacks, in the order of the report.
 
     Args:
-      wanted: names; 'all' stands for every attack, nothing for those that take no further pass. Those of
-        the user's own come last.
+      wanted: names; 'all' for every attack, () for those that need no further pass. The user's own
+        attacks come last.
     """
     own = [get(name) for name in wanted if ':' in name]
     if len({attack.name for attack in own}) < len(own):
@@ -151,7 +151,7 @@ def chosen(wanted: Sequence[str] = ()) -> list[Attack]:
 
 
 def __getattr__(name: str) -> object:
-    """`NAMES`, for the choices of an option, read when it is asked for."""
+    """Computes `NAMES`, the choices of an option, when it is first read."""
     if name == 'NAMES':
         return (*names(), ALL)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

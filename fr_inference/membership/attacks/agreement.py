@@ -1,7 +1,7 @@
-"""How little the network's answer changes where a picture is moved: training makes it robust there.
+"""How little the embedding changes when a picture is changed a little: training makes it robust.
 
-Eight moved pictures: the mirror image, four shifts, two of noise, one that is brighter. Somebody who
-receives embeddings compares them; the holder of the file also sees how the distances change.
+Eight changed pictures: the mirror image, four shifts, two with noise, one brighter. An attacker
+with embeddings compares them; one with the file also sees how the distances change.
 """
 
 import jax
@@ -31,7 +31,7 @@ def _moved(image):
 
 
 def _shifted(image, down, right):
-    """Moves the picture; its border is repeated where it came from."""
+    """Shifts the picture, repeating the border that it came from."""
     rows = jnp.clip(jnp.arange(image.shape[0]) - down, 0, image.shape[0] - 1)
     columns = jnp.clip(jnp.arange(image.shape[1]) - right, 0, image.shape[1] - 1)
     return image[rows][:, columns]
@@ -87,7 +87,7 @@ ATTACKS = (
         source=_SOURCE,
         access='file',
         unit='image',
-        needs='BatchNorm layers that keep statistics of the training',
+        needs='BatchNorm layers with statistics from training',
         examples=_of_distances,
         measured=(FEATURE,),
         passes=MOVED,

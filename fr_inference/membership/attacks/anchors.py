@@ -1,7 +1,7 @@
-"""How similar an image is to strangers: training may push its members away from everybody else.
+"""How similar an image is to strangers: training may push members away from everybody else.
 
 The cosines of its embedding with those of strangers: 16 quantiles, the mean of the ten highest, the
-highest. The strangers are those of the fit half; nobody is compared with themselves.
+highest. The strangers are those of the fit half; no person is compared with themselves.
 """
 
 from collections.abc import Iterator
@@ -52,13 +52,13 @@ def with_strangers(
 
 def _of_cosines(cosines, own):
     """[n, A] cosines, and which of them are with images of the same person -> [n, 18]."""
-    cosines = np.sort(np.where(own, np.inf, cosines), axis=1)  # own ones last
+    cosines = np.sort(np.where(own, np.inf, cosines), axis=1)  # own images last
     count = cosines.shape[1] - own.sum(1)
     places = (_QUANTILES * (count[:, None] - 1)).round().astype(int)
     quantiles = np.take_along_axis(cosines, places, axis=1)
     top = count[:, None] - 1 - np.arange(_HIGHEST)
     highest = np.take_along_axis(cosines, np.maximum(top, 0), axis=1)
-    mean = np.mean(highest, axis=1, keepdims=True, where=top >= 0)  # there may be less than ten
+    mean = np.mean(highest, axis=1, keepdims=True, where=top >= 0)  # there may be fewer than ten
     return np.concatenate([quantiles, mean, highest[:, :1]], axis=1)
 
 

@@ -13,7 +13,7 @@ ATTACK = attack.Attack(
     source='Huang et al. 2024, arXiv 2401.13719',
     access='file',
     unit='image',
-    needs='BatchNorm layers that keep statistics of the training',
+    needs='BatchNorm layers with statistics from training',
     examples=_examples,
     layers=True,
 )

@@ -1,8 +1,8 @@
-"""Mean and variance of an image's features beside those that the BatchNorm layers keep.
+"""Mean and variance of an image's features compared with those stored in the BatchNorm layers.
 
 For each layer, with shifts z and ratios r (`distances.Normalised`): the Kullback-Leibler divergence of
-the image's normal distribution from the layer's, 1/2 sum_c (r + z^2 - 1 - log r), and the spread of the
-ratios, sum_c (log r)^2; the distances stand beside them.
+the image's normal distribution from the layer's, 1/2 sum_c (r + z^2 - 1 - log r), and the spread of
+the ratios, sum_c (log r)^2; the distances are features as well.
 """
 
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ ATTACK = attack.Attack(
     source='after Yin et al., DeepInversion, CVPR 2020, arXiv 1912.08795, equation 4',
     access='file',
     unit='image',
-    needs='BatchNorm layers that keep statistics of the training',
+    needs='BatchNorm layers with statistics from training',
     examples=_examples,
     measured=(FEATURE,),
     layers=True,

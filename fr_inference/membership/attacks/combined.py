@@ -1,8 +1,9 @@
 """All attacks on images of one access together: a logistic regression on their logits.
 
-Stacked, not thrown into one regression of all features: with some hundred features and some hundred
-people that learns the people by heart. The logits are cross-fitted by person (`cross_fitting`). There is
-one for each access, so that an audit says who learns what; the first that can be run heads the report.
+The attacks are stacked. One regression on all features would memorise the people when there are
+only some hundred features and some hundred people. The logits are cross-fitted by person
+(`cross_fitting`). There is one combination for each access, so that an audit says who learns what;
+the first that can be run heads the report.
 """
 
 from fr_inference.membership import attack

@@ -1,4 +1,4 @@
-"""How strongly an image would still change the weights: a training image less than another.
+"""How strongly an image would still change the weights: a training image does so less than another.
 
 The loss is 1 - cos(u(x), u(t(x))), where t(x) is the mirror image: it needs no label. The features are
 the norms of its gradient by each array of the weights, on a logarithmic scale.
@@ -12,7 +12,7 @@ from fr_inference.membership import attack
 
 
 def _measured(look, network):
-    """[P] of P arrays of weights; images one after the other, for each has gradients of its own."""
+    """[P] norms for P arrays of weights; images one by one, since each has its own gradients."""
     return jax.custom_batching.sequential_vmap(lambda image: _norms(image, network))(look.image)
 
 

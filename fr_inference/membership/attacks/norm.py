@@ -1,7 +1,7 @@
-"""How long the embedding is: training makes the embeddings of its images longer.
+"""The length of the embedding: training makes the embeddings of its images longer.
 
-The length of a face embedding says how good the picture is as well; the blind backbone shows how much of
-an attack that is.
+The length of a face embedding also depends on the quality of the picture; the blind backbone shows
+how much of the attack's result is due to that.
 """
 
 import numpy as np

@@ -1,13 +1,13 @@
-"""People with several images: how alike a person's embeddings are, and how unlike everybody else's.
+"""People with several images: how similar a person's embeddings are, and how unlike those of others.
 
-Training pulls the images of one person together and away from others. Of each person: the mean cosine
-between two of the images; the same in the blind backbone, which tells photographs that are alike anyway
-from a person who was learned; by how much the images come nearer to a stranger of the fit half than they
-do in the blind backbone (the largest cosine, mean over the images); and the mean logarithm of the
-embeddings' lengths. Whoever holds the file also has the mean logit of the distances.
+Training pulls the images of one person together and away from others. The features of a person: the
+mean cosine between two of the images; the same in the blind backbone, which distinguishes a learned
+person from photographs that are similar anyway; by how much the images come nearer to a stranger of
+the fit half than in the blind backbone (the largest cosine, mean over the images); and the mean
+logarithm of the embeddings' lengths. An attacker with the file also has the mean logit of the distances.
 
-Least, largest and spread of a person's cosines are left out: they depend on how many images there are,
-and that differs between the sides where some of the members' images were not trained on.
+The smallest and largest cosine and the spread are left out: they depend on the number of images,
+which differs between the sides if some of the members' images were not trained on.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ def _several_images(images):
 
 
 def _nearest(images, seen, drawn):
-    """[N] largest cosine of each image with a stranger who is somebody else."""
+    """[N] largest cosine of each image with another person who is a stranger."""
     found = [
         np.where(own, -1, cosines).max(1).astype(np.float64)
         for cosines, own in anchors.with_strangers(images, seen, drawn)
@@ -96,7 +96,7 @@ def _attack(name, title, access, examples):
         source="after SLMIA-SR, NDSS'24, and FACE-AUDITOR, USENIX Security'23, arXiv 2304.02782",
         access=access,
         unit='person',
-        needs='eight people with two or more images each among the members, and as many among the '
+        needs='eight people with two or more images each among the members, and eight among the '
         'non-members',
         settings=('partial',),
         examples=examples,

@@ -1,13 +1,14 @@
-"""How unusual a signal is for a picture that looks like this one; fitted on strangers alone.
+"""How unusual a signal is for a picture that looks like this one; fitted only on strangers.
 
-From what a blind backbone sees of a picture, the signal's mean and spread among strangers are predicted;
-the score is how many spreads the target's signal lies above. It needs neither members nor a shadow. The
-signals are the length of the embedding, or the distance of each BatchNorm layer.
+The embedding of a blind backbone predicts the mean and spread of the signal among strangers; the
+score is how many spreads the target's signal lies above the mean. It needs neither members nor a
+shadow. The signals are the length of the embedding, or the distance of each BatchNorm layer.
 
-In the blind backbone itself, as a control, only the direction of its embedding predicts: with its own
+For the control in the blind backbone itself, only the direction of its embedding is used: with its
 length the control would predict a number from itself, and see no difference between the sides. The
-target's embedding is no substitute. It depends on membership: where members' embeddings are longer, too
-long a length is predicted for them in the blind backbone, and the control fails because of the leak.
+target's embedding cannot be used instead, because it depends on membership: if members' embeddings
+are longer, it predicts too large a length for them in the blind backbone, and the control fails
+because of the leak.
 """
 
 import numpy as np
@@ -44,7 +45,7 @@ def _examples(images, signals, fit, seed):
     if np.array_equal(images.blind.embeddings, images.embeddings):
         seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
     scores = _standard(seen, signals, strangers)
-    # Nobody is predicted by what was learned of themselves.
+    # No person's prediction is fitted on that person.
     order = rng.numpy_generator(seed, 'quantile').permutation(len(people))
     first = np.isin(names, people[order[: len(people) // 2]])
     for judge in (strangers & first, strangers & ~first):
@@ -53,16 +54,16 @@ def _examples(images, signals, fit, seed):
 
 
 def _standard(seen, signals, strangers):
-    """[N, S] standard scores of signals, by means and spreads that strangers ([N] bool) taught."""
+    """[N, S] standard scores of signals, with means and spreads predicted from strangers ([N] bool)."""
     centred = seen - seen[strangers].mean(0)
-    # All coordinates by one scale: those that vary little are shrunk most.
+    # One scale for all coordinates, so that those that vary little are shrunk most.
     centred /= max(float(np.sqrt((centred[strangers] ** 2).mean())), 1e-12)
     known = centred[strangers]
     ridge = known.T @ known + _RIDGE * len(known) * np.eye(known.shape[1])
     residuals = signals - _predicted(centred, signals, strangers, ridge)
     floor = 1e-4 * residuals[strangers].var(0) + 1e-12
     logs = _predicted(centred, np.log(residuals**2 + floor), strangers, ridge)
-    # A prediction far outside of what strangers show would make a picture arbitrarily sure.
+    # A prediction far outside the range of strangers would give an arbitrarily large score.
     logs = np.clip(logs, *np.quantile(logs[strangers], [0.05, 0.95], axis=0))
     return residuals / np.exp(0.5 * logs)
 

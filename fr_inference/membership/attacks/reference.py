@@ -1,8 +1,8 @@
-"""What changed against a reference network, which the training may have started from.
+"""Changes from a reference network, from which training may have started.
 
-Somebody who only receives embeddings compares them with those of a public network: how far they point
-elsewhere, and how much longer they are. The holder of the file compares the distances of the BatchNorm
-layers. The ratios compare one signal, as a reference tells how unusual a picture is by itself.
+An attacker who only receives embeddings compares them with those of a public network: the change of
+direction and of length. An attacker with the file compares the distances of the BatchNorm layers.
+The ratios calibrate one signal: the reference tells how unusual a picture is by itself.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def _of_answers(images, fit, seed):
 
 
 def _cosines(first, second):
-    """[N]; 0 for all where the embeddings of the two have other lengths, and say nothing."""
+    """[N]; all 0 if the embeddings of the two have different dimensions and cannot be compared."""
     if first.shape != second.shape:
         return np.zeros(len(first))
     first, second = (one.astype(np.float64) for one in (first, second))
@@ -30,7 +30,7 @@ def _cosines(first, second):
 
 
 def _of_distances(images, fit, seed):
-    """The distances less the reference's, layer by layer, beside the distances."""
+    """The distances, and their differences from the reference's, layer by layer."""
     alike = [one for one in images.references.values() if one.layers == images.layers]
     if not alike or not images.layers:
         return None
