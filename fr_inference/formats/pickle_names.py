@@ -71,7 +71,7 @@ def check(name: Global, source: str) -> None:
     """Raises `InputError` for a name that no training code has a use for in a checkpoint.
 
     Args:
-      name: what the pickle mentions.
+      name: the name in the pickle.
       source: the file, as errors call it.
     """
     if not name.module or not name.name:

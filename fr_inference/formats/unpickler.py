@@ -28,7 +28,7 @@ def loads(data: Stream, source: str) -> Any:
     """Interprets one pickle from the current position of `data`.
 
     Args:
-      data: positioned at the start of a pickle, left behind its end.
+      data: positioned at the start of a pickle, and after its end on return.
       source: the file, as errors call it.
 
     Returns:
@@ -173,7 +173,7 @@ def _typed(value, kind):
 
 
 def _key(key):
-    """Returns a dict's key: short texts as they are, which alone name tensors.
+    """Returns a dict's key: short texts unchanged, since only they name tensors.
 
     Nobody asks for the others. None is hashed: nested tuples that share parts take time exponential in
     the file's size, and a file can choose whole numbers that collide in a dict.

@@ -30,7 +30,7 @@ _TOLD_EVERY = 16  # steps: to tell more often, the devices would have to wait
 
 
 def variables_of(state: State, generator: stylegan2.Generator, seed: int) -> dict[str, Any]:
-    """Returns what is kept: the averaged weights, the mean w and constant noise, as NumPy arrays."""
+    """Returns the result: the averaged weights, the mean w and constant noise, as NumPy arrays."""
     sizes = stylegan2.noise_sizes(generator.resolution)
     draw = rng.numpy_generator(seed, 'constant noise')
     noise = {
@@ -89,7 +89,7 @@ def train(
       were shown, and the faces.
 
     Raises:
-      Stopped: when a stop was requested; the state is saved where there is a `workdir`.
+      Stopped: when a stop was requested; with a `workdir` the state is saved.
       InputError: for resolutions that differ, too few images, or a `workdir` that holds another run.
     """
     size = generator.resolution

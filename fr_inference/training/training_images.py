@@ -1,4 +1,4 @@
-"""Training images: decoded once where they fit in memory, read again at every step where not."""
+"""Training images: decoded once if they fit in memory, otherwise read again at every step."""
 
 from collections.abc import Callable, Iterator
 

@@ -32,7 +32,7 @@ class Family(Protocol):
 
     @property
     def SIGNATURES(self) -> Sequence[str]:
-        """Names of tensors, one of which is in every file of the family."""
+        """Names of tensors; every file of the family has one of them."""
 
     def recognise(
         self,
@@ -69,7 +69,7 @@ class _Candidate:
 
     Attributes:
       prefix: of its tensors' names.
-      match: what was recognised.
+      match: the recognised network.
       tensors: without the prefix, by reference.
     """
 
@@ -94,7 +94,7 @@ def recognise(
     Args:
       tensors: by names from the top of the file.
       source: the file, as errors call it.
-      arch: the variant to expect, in place of the one found.
+      arch: the variant to expect, instead of the one found.
       input: what images it expects; by default square ones as the head's shape says.
       part: the prefix to look below, or the end of it; needed where several backbones differ.
 
@@ -202,7 +202,7 @@ def _entries(match):
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[rules.Layer, ...] | None:
-    """Returns the table of names of a module's family, None where there is none."""
+    """Returns the table of names of a module's family, None if there is none."""
     found = (family.layers_of(module, input) for family in FAMILIES)
     return next((layers for layers in found if layers is not None), None)
 

@@ -50,7 +50,7 @@ def save(
     Args:
       directory: made if absent; a native folder there is replaced.
       name: of the description, such as 'target.json'.
-      record: what the description says; 'schema' and all digests are added.
+      record: the contents of the description; 'schema' and all digests are added.
       variables: pytree of arrays, dtypes preserved.
       beside: further files by name, with a function that writes each to a path; None removes an
         earlier one.
@@ -158,7 +158,7 @@ def check_beside(path: pathlib.Path, record: dict[str, Any]) -> None:
 
 
 def _compare(found, expected, source):
-    """Raises an `InputError` that lists what the file lacks, has too much of, or has misshaped."""
+    """Raises an `InputError` that lists the missing, unexpected and misshaped tensors of the file."""
     errors.report_mismatch(
         source,
         unmatched=sorted(found.keys() - expected.keys()),

@@ -32,7 +32,7 @@ class Network(nn.Module):
     """A graph in eval mode; its BatchNormalization nodes are `nn.BatchNorm` layers.
 
     Attributes:
-      plan: what it computes.
+      plan: the operations that it computes.
     """
 
     plan: Plan
