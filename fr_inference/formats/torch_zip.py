@@ -139,8 +139,8 @@ def _check_entries(archive, entries, size, source):
         if name.startswith('/') or '..' in parts:
             raise errors.InputError(
                 source,
-                f'an entry called {name[:80]!r}, which climbs out',
-                'names below the archive',
+                f'an entry called {name[:80]!r}, which points outside it',
+                'names inside the archive',
             )
     if sum(entry.compress_size for entry in entries.values()) > size:
         raise errors.InputError(source, 'entries that overlap', 'each byte in one entry')

@@ -47,7 +47,7 @@ def loads(data: Stream, source: str) -> Any:
         raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, EOFError) as error:
         raise errors.InputError(
-            source, f'a damaged pickle, or none ({bounds.brief(error)})'
+            source, f'a damaged pickle, or not a pickle ({bounds.brief(error)})'
         ) from error
 
 
@@ -58,7 +58,9 @@ def _interpret(data, source):
         data.allowance.operations -= 1
         if data.allowance.operations < 0:
             raise errors.InputError(
-                source, 'a pickle of more operations', f'at most {MAX_OPERATIONS}, 40 a tensor'
+                source,
+                'a pickle with too many operations',
+                f'at most {MAX_OPERATIONS}, 40 per tensor',
             )
         if name == 'STOP':
             return stack.pop()

@@ -139,7 +139,7 @@ def parse(name: str) -> tuple[str, Layout | int]:
         layouts = TPUS[family].layouts
         if number not in layouts:
             listed = ', '.join(f'{family}-{one}' for one in layouts)
-            raise errors.InputError('topology', name, f'a slice that there is: {listed}')
+            raise errors.InputError('topology', name, f'an existing slice: {listed}')
         return family, layouts[number]
     if number > _PER_HOST and number % _PER_HOST:
         raise errors.InputError(

@@ -104,7 +104,7 @@ def train(
         raise errors.InputError(
             'batch_size',
             batch_size,
-            f'a multiple of {group}, among whose images the discriminator compares',
+            f'a multiple of {group}, the group size of the discriminator',
         )
     read, kept = training_images.load(faces, size, size, skip_bad)
     if len(kept) < batch_size:

@@ -67,7 +67,7 @@ def noise_for(epsilon: float, *, sampling: float, steps: int, delta: float) -> f
         raise errors.InputError(
             'epsilon',
             f'{epsilon:g} at delta {delta:g} over {steps} steps, which the accountant cannot reach',
-            'another one, or noise_multiplier in its place',
+            'another one, or noise_multiplier instead',
         ) from error
 
 

@@ -27,7 +27,7 @@ def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
     """
     if generators.is_generator(generators.locate(asked.source, 'source')):
         for name in sorted(set(given) - _OF_ANY):
-            raise errors.InputError(name, 'a value', 'none, for the source is a generator')
+            raise errors.InputError(name, 'a value', 'none, because the source is a generator')
         return generators.open_generator(asked.source, field='source')
     target = targets.open_target(
         asked.source, arch=asked.arch, input=asked.input, part=asked.part, field='source'

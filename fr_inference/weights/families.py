@@ -215,7 +215,7 @@ def _override(match: Match, arch: str) -> Match:
     if layers is not None:
         return Match(arch, {}, spec, layers)
     raise errors.InputError(
-        'arch', f'{arch!r}, which has no table of names', f'{match.architecture!r} or its like'
+        'arch', f'{arch!r}, which has no table of names', f'{match.architecture!r} or a similar one'
     )
 
 
@@ -279,7 +279,7 @@ def check_told(match: Match, module: nn.Module, state: StateDict, source: str) -
     if lost:
         raise errors.InputError(
             source,
-            f'{len(lost)} tensors in a form that is not read, as {lost[0][:200]}',
+            f'{len(lost)} tensors in an unsupported format, such as {lost[0][:200]}',
             'dense tensors of plain numbers',
         )
     told = parts.below(parts.unwrapped(state.options), match.prefix)
@@ -296,7 +296,7 @@ def _check_statistics(missing, tensors, architecture, source):
         raise errors.InputError(
             source,
             f'{architecture} without BatchNorm statistics ({len(lost)} missing, as '
-            f'{", ".join(lost[:2])}), to which the attack on images measures distances',
+            f'{", ".join(lost[:2])}), which the attack on images needs',
             'a checkpoint with its buffers',
             'export state_dict(), not parameters(); where statistics are folded into the weights, audit '
             'the network as an .onnx file, or as a function: fr_inference.audit(apply, variables, ...)',

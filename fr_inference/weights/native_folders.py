@@ -65,7 +65,9 @@ def save(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.InputError(
-            str(directory), f'a folder that cannot be made: {error.strerror}', hint='choose another'
+            str(directory),
+            f'a folder that cannot be created: {error.strerror}',
+            hint='choose another',
         ) from error
     variables = jax.device_get(variables)
     record = {'schema': SCHEMA, **record, 'variables_sha256': checkpointing.digest(variables)}

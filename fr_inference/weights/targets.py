@@ -109,7 +109,9 @@ def open_target(
 
 def _no_part(part, path):
     if part is not None:
-        raise errors.InputError('part', repr(part)[:200], f'none, for {path} holds one backbone')
+        raise errors.InputError(
+            'part', repr(part)[:200], f'none, because {path} holds one backbone'
+        )
 
 
 def _open_native(path, arch, changes, dtype, part, field):

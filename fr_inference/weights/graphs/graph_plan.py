@@ -157,7 +157,7 @@ def _folded(nodes, constants):
         results = operators.evaluate(node, *inputs)
         budget -= sum(value.size for value in results)
         if budget < 0:
-            raise errors.InputError('constants', 'more than the file bears out', 'weights')
+            raise errors.InputError('constants', 'more than the file contains', 'weights')
         constants.update(zip(node.outputs, map(np.asarray, results), strict=False))
     return rest
 

@@ -94,7 +94,7 @@ class Network(nn.Module):
             raise errors.InputError(
                 f'{NORM} {node.name}',
                 f'{list(x.shape)} with {length[0]} statistics',
-                'one a channel',
+                'one per channel',
             )
         return Laid(layers[own.name](x), last=x.ndim > 2)
 
