@@ -15,7 +15,7 @@ _GOOGLE = 'https://cloud.google.com/tpu/docs'
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chip:
-    """What the vendor says of one device, as JAX counts them.
+    """The vendor's data for one device, as JAX counts devices.
 
     Attributes:
       bfloat16: dense FLOP/s of products of bfloat16 numbers.
@@ -80,7 +80,7 @@ _OTHERS = ('TPU v4 lite', 'TPU v4i')  # inference chips that begin like one of t
 
 
 def find(kind: str) -> Chip | None:
-    """Returns what is known of a kind of device, None for one that is not in the table.
+    """Returns the data of a kind of device, None if it is not in the table.
 
     >>> find('TPU v5 lite').bfloat16 < find('TPU v5p').bfloat16
     True
@@ -110,7 +110,7 @@ def peak_bytes(devices: Sequence[jax.Device]) -> tuple[int, str]:
 
 
 def host() -> jax.Device | None:
-    """Returns the CPU as a JAX device, None where JAX was started without it (JAX_PLATFORMS)."""
+    """Returns the CPU as a JAX device, None if JAX was started without it (JAX_PLATFORMS)."""
     try:
         return jax.devices('cpu')[0]
     except RuntimeError:

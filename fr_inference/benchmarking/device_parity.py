@@ -1,4 +1,4 @@
-"""Whether an accelerator computes what the CPU computes: distances, embeddings, gradients, a search.
+"""Compares an accelerator with the CPU: distances, embeddings, gradients, a search.
 
 The CPU's numbers are in float32. In the same process each device compiles its own forms of the
 operations, so that two implementations are compared where `kernels/seam.py` has two.

@@ -37,7 +37,7 @@ class Check:
     """What every part gets.
 
     Attributes:
-      record: of what is found.
+      record: the record of the results.
       sizes: of everything.
       device: that is checked.
       chip: what its data sheet says.
@@ -86,7 +86,7 @@ class Ours:
       row: of `scaling.measure`.
       items: of a call.
       asked: what PyTorch is to time, see `tests/benchmarking/torch_timed.py`.
-      bar: that the ratio has to reach, None where there is none.
+      bar: the ratio that has to be reached, or None.
       label: of the peer.
     """
 
@@ -191,7 +191,7 @@ def _of_backbone(check, name):
 
 
 def _beside(check, ours):
-    """Times PyTorch at the same size, compiled and then, if that fails, as it is."""
+    """Times PyTorch at the same size, compiled or, if that fails, uncompiled."""
     for compiled in (True, False) if check.sizes.compiled else (False,):
         name = f'{ours.label}{", torch.compile" * compiled}'
         # What compiles for longer leaves no time for what comes after.

@@ -1,4 +1,4 @@
-"""What the check of a device has found so far: JSON and a table, written anew after every figure."""
+"""The results of a device check so far, as JSON and a table that are rewritten after every figure."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ class Bar:
 
     @property
     def said(self) -> str:
-        """The bar and what was reached, as a line."""
+        """The bar and the reached value, in one line."""
         scale = 100 if self.unit == '%' else 1
         head = f'{self.name}: at least {scale * self.least:g} {self.unit}'
         if self.found is None:
@@ -40,7 +40,7 @@ class Bar:
 
 
 class Record:
-    """Rows by part, ready to be read at any moment; what was written stays when the process is ended."""
+    """Rows by part, readable at any moment; written results remain if the process is killed."""
 
     def __init__(
         self, folder: str | os.PathLike, head: dict[str, Any], say: Callable[[str], None] = print
@@ -98,7 +98,7 @@ class Record:
             self._line(f'   {line}')
 
     def close(self, how: str) -> int:
-        """Says what was reached and returns the exit code: 1 if a number is wrong or a part failed."""
+        """Prints the results and returns the exit code: 1 if a number is wrong or a part failed."""
         with self._lock:
             self._head['ended'] = how
             self._line(f'-- {how}')

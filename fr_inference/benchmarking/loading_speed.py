@@ -146,7 +146,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(line)
     if 'feed' in result:
         lines.append(
-            f'{result["cores_to_feed"]} cores feed a device that takes {result["feed"]:g} images/s, '
-            'where loading goes on scaling'
+            f'{result["cores_to_feed"]} cores feed a device that takes {result["feed"]:g} '
+            'images/s, if loading keeps scaling'
         )
     return '\n'.join(lines)

@@ -42,7 +42,7 @@ def taken(name: str, platform: str) -> Iterator[None]:
     for operation, row in rows.items():
         for target in _GPUS if platform == 'gpu' else (platform,):
             row[target] = FORMS[name][operation]
-    jax.clear_caches()  # what was traced before holds the forms of before
+    jax.clear_caches()  # earlier traces still hold the earlier forms
     try:
         yield
     finally:

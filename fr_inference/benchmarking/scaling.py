@@ -148,7 +148,7 @@ def _rows(task, counts, rounds, chip, progress):
                 'compile_seconds': compiling,
                 'warm_up_seconds': warming,
                 'peak_bytes': held,
-                # Without its arguments; None where the backend does not tell.
+                # Without its arguments; None if the backend does not report it.
                 'program_bytes': getattr(compiled.memory_analysis(), 'temp_size_in_bytes', None),
             }
         )

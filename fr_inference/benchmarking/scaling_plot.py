@@ -27,7 +27,7 @@ class Line:
       label: in the legend.
       counts: numbers of devices or workers, ascending.
       rates: of each, {'median', 'quartiles'} as of `timing.quartiles`.
-      shares: of the bound, 0 to 1, of each; None where the device is not known.
+      shares: the share of the bound of each, 0 to 1; None if the device is not known.
     """
 
     label: str
@@ -37,7 +37,7 @@ class Line:
 
 
 def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: str) -> str:
-    """Returns an SVG file's text: rates, and below them the shares of the bound where they are known.
+    """Returns an SVG file's text: rates and, if known, the shares of the bound below them.
 
     Args:
       lines: what is drawn.

@@ -1,4 +1,4 @@
-"""The benchmark: measures, says what it found, and writes JSON and a plot."""
+"""The benchmark: measures, prints the results, and writes JSON and a plot."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def _plot(result):
 
 
 def _scale(tasks, options, say, progress):
-    """Measures over the devices and says the table."""
+    """Measures over the devices and prints the table."""
     counts = sorted(set(options.devices))
     found = scaling.measure(tasks, counts, options.rounds, progress)
     say(scaling.table(found, UNITS[options.what]))
@@ -125,7 +125,7 @@ def _scoring(options, result, say, progress) -> Iterator[dict[str, Any]]:
 
 
 def _peer(options, say) -> bool:
-    """Returns whether PyTorch takes part; says why not where it could not."""
+    """Returns whether to compare with PyTorch; prints why not if it is impossible."""
     if options.peer == 'none':
         return False
     problem = torch_peer.missing()

@@ -18,7 +18,7 @@ _TESTS = ROOT / 'tests'
 
 
 def missing() -> str | None:
-    """Returns what the peer lacks here, in one line, or None."""
+    """Returns what prevents the comparison here, in one line, or None."""
     if importlib.util.find_spec('torch') is None:
         return "PyTorch is not installed (pip install -e '.[parity]')"
     if not (_TESTS / 'parity' / 'oracle.py').is_file():

@@ -12,7 +12,7 @@ _MODULE = 'tests.benchmarking.torch_timed'  # of a checkout, beside the networks
 
 
 class NotMeasured(Exception):
-    """Says in one line why there is no figure."""
+    """Reports in one line why there is no figure."""
 
 
 def measure(asked: dict[str, Any], seconds: float) -> dict[str, Any]:

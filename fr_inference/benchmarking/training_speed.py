@@ -64,7 +64,7 @@ def task(target: Target, size: int, *, private: bool = False) -> scaling.Task:
         return scaling.Program(lower=lambda: step.lower(held[0], feed(), seed), call=call)
 
     flops, device = None, chips.host()
-    # A step is one of all processes; what this one would do alone is not to be had from it.
+    # A step involves all processes, so the time of a single process cannot be derived from it.
     if device is not None and scaling.several() == 1:
         step, state, whole, _ = prepared([device])
         # A plain step has no loop over images: the whole batch is counted. A private one's loop is not.

@@ -1,4 +1,4 @@
-"""Checkpoints of several files: Hugging Face's folders, and shards that an index lists.
+"""Checkpoints in several files: Hugging Face's folders, and shards listed by an index.
 
 Sources: the names that transformers and huggingface_hub give to files; the index is JSON with a table
 `weight_map` from names of tensors to names of files beside it.
@@ -31,13 +31,13 @@ def named_in(path: pathlib.Path) -> list[str]:
     """Returns the names of the shards, which need not be there yet, that an index lists; else []."""
     try:
         names = sorted({shard for _, shard in _table(path)}) if path.name.endswith(_INDEX) else []
-    except errors.InputError:  # `read` says so
+    except errors.InputError:  # `read` reports it
         return []
     return names[:_MAX_SHARDS]
 
 
 def read(path: str | os.PathLike) -> tuple[StateDict, list[pathlib.Path]]:
-    """Reads a checkpoint of one file or of several.
+    """Reads a checkpoint in one file or several.
 
     Args:
       path: a checkpoint file, an index, or a folder that has a `main_file`.

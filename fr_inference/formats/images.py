@@ -25,7 +25,7 @@ from fr_inference.formats import jpeg_marks
 
 MOST_BYTES = 96 << 20  # of one file, which is read at once
 MOST_PIXELS = 50_000_000
-# Of formats whose decoders hold an image several times over.
+# Limit for formats whose decoders hold an image several times in memory.
 _MOST_OF = {'AVIF': 25_000_000, 'GIF': 25_000_000, 'JPEG2000': 16_000_000, 'TIFF': 25_000_000}
 _MOST_OF['WEBP'] = 20_000_000
 _MOST_SHRUNK = 150_000_000  # of a JPEG of one scan, which is decoded at a smaller scale
@@ -34,7 +34,7 @@ _MOST_SCANNED = 400_000_000  # pixels times scans
 _MOST_READS = 1_000_000
 _LARGE = 12_500_000  # pixels; what phones take as a rule is below
 _STRIP = 1 << 20  # pixels that are converted at a time
-# TGA comes last: its files do not say what they are.
+# TGA comes last, because its files have no signature.
 _FORMATS = (
     *('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'JPEG2000', 'AVIF', 'PPM'),
     *('PCX', 'SGI', 'SUN', 'TGA'),
@@ -78,7 +78,7 @@ def suffixes() -> frozenset[str]:
 
 
 def decode(content: bytes | memoryview, where: str, *, shrink: bool = False) -> np.ndarray:
-    """Decodes one image file as [h, w, 3] uint8 RGB, upright, whatever its mode; the first of several.
+    """Decodes one image file of any mode as [h, w, 3] uint8 RGB, upright; the first image of several.
 
     A JPEG that ends early is read as training programs read it: the rest has one colour. More than half
     of the picture must be there.
@@ -93,7 +93,7 @@ def decode(content: bytes | memoryview, where: str, *, shrink: bool = False) -> 
     """
     try:
         with warnings.catch_warnings():
-            # Odd EXIF blocks are no reason to stop; the limits of size are our own.
+            # Odd EXIF blocks are ignored; the limits of size are our own.
             warnings.simplefilter('ignore', UserWarning)
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             return _decoded(content, shrink)
@@ -124,7 +124,7 @@ def is_cut_short(content: bytes | memoryview) -> bool:
 def _decoded(content, shrink):
     marks = jpeg_marks.read(content) if jpeg_marks.is_jpeg(content) else None
     if marks and not marks.ended:
-        # What a decoder of files does where they end: the blocks that follow have no detail.
+        # As file decoders do when a file ends: the remaining blocks have no detail.
         content = bytes(content[: marks.whole]) + b'\xff\xd9'
     with Image.open(_Pieces(content), formats=formats()) as image:
         width, height = image.size

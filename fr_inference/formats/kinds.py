@@ -25,7 +25,7 @@ _MAGIC = (
     (
         0,
         b'version https://git-lfs.github.com/spec/',
-        'a Git LFS pointer in place of the file',
+        'a Git LFS pointer instead of the file',
         'fetch the file itself: git lfs pull',
     ),
     (4, b'TFL3', 'a TensorFlow Lite network', f'{_CONVERT} --tflite FILE --output model.onnx'),
@@ -76,19 +76,19 @@ def of_bytes(start: bytes) -> tuple[str, str] | None:
 
 
 def of_suffix(suffix: str) -> str | None:
-    """Returns what to do about a file whose bytes do not say what it is, None where nothing is known."""
+    """Returns what to do about a file whose bytes do not show its type, None if nothing is known."""
     return _GRAPH if suffix.lower() == '.pb' else None
 
 
 def of_folder(folder: pathlib.Path, expected: str) -> errors.InputError:
-    """Returns an error that says what a folder is that holds no checkpoint.
+    """Returns an error that describes a folder without a checkpoint.
 
     Args:
       folder: it exists.
       expected: what it should have been.
 
     Raises:
-      OSError: where it cannot be looked into.
+      OSError: if it cannot be read.
     """
     with os.scandir(folder) as opened:
         names = sorted(entry.name for entry in itertools.islice(opened, _MOST_LOOKED_AT))

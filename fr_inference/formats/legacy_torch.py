@@ -21,7 +21,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read(stream: Stream, mapped: memoryview, source: str) -> tuple[Any, dict[str, memoryview]]:
-    """Reads a file from behind its first number.
+    """Reads a file from after its first number.
 
     Args:
       stream: over `mapped`.
@@ -68,7 +68,7 @@ def read(stream: Stream, mapped: memoryview, source: str) -> tuple[Any, dict[str
 def unpacked(
     tensors: dict[str, TensorRef], allowance: Allowance, source: str
 ) -> tuple[dict[str, Any], dict[str, memoryview]]:
-    """Returns the tensors with storages in place of `Packed` ones, and the bytes of these by key.
+    """Returns the tensors with storages instead of `Packed` ones, and the bytes of the storages by key.
 
     Raises:
       InputError: for a block of numbers that is damaged or too small for its tensor.

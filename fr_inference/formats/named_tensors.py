@@ -20,7 +20,7 @@ _MOST_NAMED = 8
 
 @dataclasses.dataclass(frozen=True)
 class StateDict:
-    """Tensors by name, and what the reader left out.
+    """Tensors by name, and notes on parts that the reader left out.
 
     Attributes:
       tensors: read-only arrays in the file's own dtype, by names from the top ('model/fc.bias'). They

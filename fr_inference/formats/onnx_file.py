@@ -56,7 +56,7 @@ class Model:
       input: name of the image tensor.
       shape: of the image tensor; None for a length that the file leaves open.
       outputs: names of the results.
-      declared: result -> its shape as the file says, () where it does not.
+      declared: result -> its shape as declared in the file, () if it is not.
       files: the model, and the files of its external data.
     """
 
@@ -69,7 +69,7 @@ class Model:
     files: tuple[pathlib.Path, ...]
 
 
-# A model begins with its version, a small number, and the tag of one of the fields behind that.
+# A model begins with its version, a small number, and the tag of one of the following fields.
 _TAGS = b'\x12\x1a\x22\x28\x32\x3a\x42'
 _CHECKPOINTS = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
 

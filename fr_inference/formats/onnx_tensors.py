@@ -1,4 +1,4 @@
-"""The tensors of an `.onnx` file as arrays; those of external data from the model's own folder alone."""
+"""The tensors of an `.onnx` file as arrays; external data is read only from the model's own folder."""
 
 import math
 import os

@@ -71,7 +71,7 @@ def check(name: Global, source: str) -> None:
     """Raises `InputError` for a name that no training code has a use for in a checkpoint.
 
     Args:
-      name: what the pickle mentions.
+      name: the name in the pickle.
       source: the file, as errors call it.
     """
     if not name.module or not name.name:
@@ -86,5 +86,5 @@ def check(name: Global, source: str) -> None:
             source,
             f'a pickle that names {errors.shown(str(name))[:80]!r}',
             'weights, and plain values beside them',
-            'nothing was run; weights need no such name, so ask where the file comes from',
+            'nothing was run; weights need no such name, so check where the file comes from',
         )

@@ -1,4 +1,4 @@
-"""What `unpickler` builds beside plain containers: inert values, none of which calls anything."""
+"""The values that `unpickler` builds besides plain containers: inert ones that call nothing."""
 
 import codecs
 import dataclasses
@@ -67,7 +67,7 @@ def _latin1_of_utf8(content):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Module:
-    """A module of NVIDIA's: what it is made of, without its code."""
+    """A module of NVIDIA's: its contents, without its code."""
 
     state: dict[Any, Any]
 
@@ -85,14 +85,14 @@ class TensorRef:
 class Ignored:
     """An object of a class or function that the file names: it is never imported, never called.
 
-    What the file says of it is kept, so that the tensors of a pickled module can be found.
+    Its data from the file is kept, so that the tensors of a pickled module can be found.
 
     Attributes:
       name: of the class or function, '' for a set.
-      arguments: what the file passes to it.
-      state: what the file would set on the result, its attributes as a rule.
-      entries: what the file would enter into it by keys, as into a dict.
-      items: what the file would append or add to it, as to a list or a set.
+      arguments: the arguments in the file.
+      state: the state that the file would set on the object, usually its attributes.
+      entries: the entries that the file would set by key, as in a dict.
+      items: the items that the file would append or add, as to a list or a set.
     """
 
     __slots__ = ('arguments', 'entries', 'items', 'name', 'state')

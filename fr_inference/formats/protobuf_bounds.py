@@ -51,7 +51,7 @@ def check(content: memoryview, message: Descriptor, source: str) -> None:
 
 
 def _check_text(content, source):
-    """Raises for what the library would give as bytes where all expect a text."""
+    """Raises for text fields that the library would return as bytes."""
     try:
         str(content, 'utf-8')
     except UnicodeDecodeError as error:
@@ -65,7 +65,7 @@ def _packed(length, field):
 
 
 def _skipped(content, position, end, wire, source):
-    """Returns where the value behind a tag starts and ends."""
+    """Returns the start and end of the value after a tag."""
     if wire == _VARINT:
         return position, _varint(content, position, end, source)[1]
     length = {_EIGHT: 8, _FOUR: 4}.get(wire)

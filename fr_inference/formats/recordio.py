@@ -155,7 +155,7 @@ class RecordFile:
         return Record(labels, memoryview(whole)[start:])
 
     def _part(self, row, offset, most=MOST_BYTES):
-        """Returns (its kind, at most `most` of its bytes, its length, the offset behind it)."""
+        """Returns (its kind, at most `most` of its bytes, its length, the offset after it)."""
         head = self._bytes(_PART.size, offset)
         if len(head) < _PART.size:
             raise self.error(
@@ -205,7 +205,7 @@ class RecordFile:
             raise self.error(
                 row, f'a header that announces {count} labels', f'at most {_MOST_LABELS}'
             )
-        if len(content) == _HEADER.size:  # the header alone was asked for
+        if len(content) == _HEADER.size:  # only the header was requested
             start = int(self.offsets[row]) + _PART.size + _HEADER.size
             content += self._bytes(4 * count, start)
         stop = _HEADER.size + 4 * count

@@ -35,5 +35,5 @@ def size_of(path: pathlib.Path, expected: str) -> int:
 
 
 def mapped(file: BinaryIO) -> memoryview:
-    """Returns the bytes of an open file, which take memory only where they are looked at."""
+    """Returns the bytes of an open file, memory-mapped."""
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

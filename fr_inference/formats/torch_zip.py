@@ -108,7 +108,8 @@ def _read_archive(archive, content, source):
         if f'{root}constants.pkl' in entries and str(error.found).startswith('no named tensors'):
             raise errors.InputError(
                 source,
-                'a TorchScript archive whose weights have no names, for they are constants of its code',
+                'a TorchScript archive whose weights have no names, because they are constants of '
+                'its code',
                 'one that is not frozen',
                 'export it to ONNX, or save the state_dict() of the network that it was made of',
             ) from error
@@ -138,8 +139,8 @@ def _check_entries(archive, entries, size, source):
         if name.startswith('/') or '..' in parts:
             raise errors.InputError(
                 source,
-                f'an entry called {name[:80]!r}, which climbs out',
-                'names below the archive',
+                f'an entry called {name[:80]!r}, which points outside it',
+                'names inside the archive',
             )
     if sum(entry.compress_size for entry in entries.values()) > size:
         raise errors.InputError(source, 'entries that overlap', 'each byte in one entry')

@@ -28,7 +28,7 @@ def loads(data: Stream, source: str) -> Any:
     """Interprets one pickle from the current position of `data`.
 
     Args:
-      data: positioned at the start of a pickle, left behind its end.
+      data: positioned at the start of a pickle, and after its end on return.
       source: the file, as errors call it.
 
     Returns:
@@ -47,7 +47,7 @@ def loads(data: Stream, source: str) -> Any:
         raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, EOFError) as error:
         raise errors.InputError(
-            source, f'a damaged pickle, or none ({bounds.brief(error)})'
+            source, f'a damaged pickle, or not a pickle ({bounds.brief(error)})'
         ) from error
 
 
@@ -58,7 +58,9 @@ def _interpret(data, source):
         data.allowance.operations -= 1
         if data.allowance.operations < 0:
             raise errors.InputError(
-                source, 'a pickle of more operations', f'at most {MAX_OPERATIONS}, 40 a tensor'
+                source,
+                'a pickle with too many operations',
+                f'at most {MAX_OPERATIONS}, 40 per tensor',
             )
         if name == 'STOP':
             return stack.pop()
@@ -173,7 +175,7 @@ def _typed(value, kind):
 
 
 def _key(key):
-    """Returns a dict's key: short texts as they are, which alone name tensors.
+    """Returns a dict's key: short texts unchanged, since only they name tensors.
 
     Nobody asks for the others. None is hashed: nested tuples that share parts take time exponential in
     the file's size, and a file can choose whole numbers that collide in a dict.

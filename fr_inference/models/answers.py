@@ -55,7 +55,7 @@ class Answers:
         return ', '.join(one for one in said if one)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what is changed, by the name of its field."""
+        """Returns the changes, by the name of their fields."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value}
 
     def __call__(self, embeddings: jax.Array) -> jax.Array:

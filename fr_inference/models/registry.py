@@ -79,7 +79,7 @@ def count_parameters(variables: Any) -> int:
 
 @functools.lru_cache(maxsize=128)
 def _apply_of(module: nn.Module, statistics: bool = True, answers: Answers | None = None) -> Apply:
-    """One for each module: what is traced and compiled for a checkpoint serves all others."""
+    """One per module, so that traces and compiled programs for one checkpoint serve all others."""
 
     @jax.jit
     def apply(variables: Any, images: jax.Array) -> jax.Array:
@@ -91,7 +91,7 @@ def _apply_of(module: nn.Module, statistics: bool = True, answers: Answers | Non
 
 
 def _affine(call, arguments, keywords, context):
-    """What is left of a BatchNorm layer whose statistics were folded into its scale and bias."""
+    """A BatchNorm layer after its statistics were folded into its scale and bias."""
     layer = context.module
     if not isinstance(layer, nn.BatchNorm) or context.method_name != '__call__':
         return call(*arguments, **keywords)

@@ -1,4 +1,4 @@
-"""A target: a backbone as data. Everything else sees only this, whatever file it came from."""
+"""A target: a backbone as data, independent of the file it came from. All other code uses only this."""
 
 import dataclasses
 import math
@@ -87,7 +87,7 @@ class InputSpec:
         return f'{self.colour.upper()}, (v - {number(self.mean)}) / {number(self.std)}'
 
     def normalize(self, images: jax.Array) -> jax.Array:
-        """Maps RGB images [..., H, W, 3] of any number type, 0 to 255, to what the backbone expects.
+        """Maps RGB images [..., H, W, 3] of any number type, 0 to 255, to the backbone's input.
 
         Returns float32 with the channels in the order of `colour`.
 

@@ -1,4 +1,4 @@
-"""Compiles a program for devices that need not be here, and reads off what it takes."""
+"""Compiles a program for devices that need not be present, and reads its requirements."""
 
 import contextlib
 import dataclasses
@@ -38,7 +38,7 @@ class Figures:
       fits: whether it fits in the memory.
       memory: bytes by part: 'arguments', 'outputs', 'temporaries', 'program'; of a program that the
         compiler refused only 'temporaries', where it says them.
-      flops: floating-point operations; None where the compiler does not count them.
+      flops: floating-point operations; None if the compiler does not count them.
       bytes: of main memory, read and written; None for a program that was refused.
       accessed: by XLA's own count, which takes a TPU's vector memory for main memory; None where it
         does not count.
@@ -61,7 +61,7 @@ class Figures:
 
 
 def figures(lowered: Any, topology: Topology, kept: pathlib.Path | None = None) -> Figures:
-    """Compiles a lowered program, or takes what was found when the same one was compiled before.
+    """Compiles a lowered program, or returns the stored result for the same program.
 
     Args:
       lowered: by `jax.jit(...).lower(...)`, for the devices of the topology.
@@ -94,7 +94,7 @@ def _digest(lowered, topology):
 
 
 def _settings():
-    """What the user's environment tells the compilers, where it does."""
+    """The compiler settings in the user's environment, if any."""
     known = jax.config.values
     changed = [(name, known[name]) for name, usual in _EFFORT.items() if known[name] != usual]
     return changed + [(name, os.environ[name]) for name in _FLAGS if os.environ.get(name)]
@@ -145,7 +145,7 @@ def _memory(compiled):
 
 
 def _demanded(message):
-    """Bytes that the compiler says it would need, where it does."""
+    """The bytes that the compiler reports it would need, if it does."""
     found = _USED.search(message)
     if not found:
         return {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fr_inference.planning.compiling import Figures
 
-MOST = 256  # on a device: larger ones take long to compile, and are no faster
+MOST = 256  # per device: larger ones take long to compile and are not faster
 _APART = 4  # between the two sizes that the line is drawn through
 _TRIES = 3
 
@@ -64,7 +64,7 @@ def largest(
 
 
 def _on_the_line(memory, best, refused, available):
-    """The size at which the memory is used up; the middle of what is open where there is no line."""
+    """The size at which the memory is used up; without a line, the middle of the open range."""
     if len(memory) > 1:
         low, high = min(memory), max(memory)
         slope = (memory[high] - memory[low]) / (high - low)

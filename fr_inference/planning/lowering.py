@@ -1,4 +1,4 @@
-"""The programs' own compiled parts, traced with shapes in place of numbers."""
+"""The compiled parts of the programs, traced with shapes instead of numbers."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -164,7 +164,7 @@ def training(
     count = size * len(on)
     with devices.using(on):
         mesh = devices.training_mesh(count)
-    # Steps depend on shapes alone; zeros take no time to draw.
+    # Steps depend only on shapes, and zeros take no time to draw.
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), target.variables)
     step, state = recognizer.first_step(
         recipe,

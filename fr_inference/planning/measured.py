@@ -102,7 +102,7 @@ def _rows(path, record):
 def beside(
     part: Part, size: int, topology: Topology, rows: Iterable[Measured]
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Returns (the figures of the row that is nearest to what is planned, a line for each other row).
+    """Returns (the figures of the measured row nearest to the plan, a line for each other row).
 
     Nearest is first the number of examples at a time, then the number of devices. Without a row that can
     be compared, and where nothing of this kind was measured, the figures are None.
@@ -110,8 +110,8 @@ def beside(
     Args:
       part: of the program.
       size: its examples at a time on a device.
-      topology: where it is planned.
-      rows: what was measured.
+      topology: the planned topology.
+      rows: the measured rows.
     """
     device, count = topology.devices[0].device_kind, len(topology.devices)
     planned = (part.name.partition(': ')[2], device, part.dtype, _arithmetic(part))

@@ -10,7 +10,7 @@ _COLUMNS = (
 
 
 def text(result: Mapping[str, Any]) -> str:
-    """Returns a table for each machine, and what the times leave out."""
+    """Returns a table for each machine, and a note on what the times leave out."""
     lines: list[str] = []
     for plan in result['plans']:
         lines += [*_machine(plan), '']
@@ -68,7 +68,7 @@ def _row(row):
 
 
 def _bound(row):
-    """What takes longer, and how much of that time the other takes: 100 % where they are balanced."""
+    """The limiting resource, and the share of its time that the other takes (100 % if balanced)."""
     less, more = sorted((row['arithmetic_seconds'], row['memory_seconds']))
     other = 'memory' if row['bound_by'] == 'arithmetic' else 'arithmetic'
     return f'{row["bound_by"]} ({other} {less / more if more else 1:.0%})'
@@ -84,7 +84,7 @@ def _largest(row):
 
 
 def _notes(rows) -> list[str]:
-    """The memory of each part, the rate at the largest batch, and what was measured."""
+    """The memory of each part, the rate at the largest batch, and measured times."""
     lines = []
     for row in rows:
         parts = ', '.join(f'{name} {size / 1e9:.2f}' for name, size in row['memory_bytes'].items())

@@ -35,7 +35,7 @@ def run(
     for own in set(flags.options) - set(program.flags().options):
         if any(argument.partition('=')[0].lstrip('-') == own for argument in arguments):
             raise errors.InputError(
-                own, f'it behind {name}', f'it before {name}: it is a flag of plan'
+                own, f'it after {name}', f'it before {name}: it is a flag of plan'
             )
     following = flags.follow(program.kinds, program.hidden)
     out = pathlib.Path(asked.out) if asked.out is not None else None

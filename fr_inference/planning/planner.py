@@ -1,4 +1,4 @@
-"""The plan: every part of a program compiled for every topology, what it takes, how long at least."""
+"""The plan: every part of a program compiled for every topology, with memory and least time."""
 
 import dataclasses
 import pathlib
@@ -29,7 +29,7 @@ def plan(
     """Returns a plan for each topology, ready for JSON.
 
     Args:
-      asked: topologies, prices, what was measured, and whether the largest batch is looked for.
+      asked: topologies, prices, measurements, and whether to look for the largest batch.
       parts: of the program, by `workload.parts_of`.
       kept: folder of the figures of earlier plans.
       progress: called as progress(label, done, total).
@@ -95,7 +95,7 @@ def _row(part: Part, topology: Topology, wanted: bool, kept) -> dict[str, Any]:
 
 
 def _figures(part: Part, topology: Topology, size: int, found: Figures) -> dict[str, Any]:
-    """What one size takes; nothing of its time where it does not fit."""
+    """The requirements of one size; no time if it does not fit."""
     count = len(topology.devices if part.everywhere else topology.local)
     figures: dict[str, Any] = {
         'examples_per_device': size,

@@ -34,7 +34,7 @@ class Amount:
 
 
 def faces(value: str, field: str, reading: Reading | None = None) -> Amount:
-    """Returns what a number says (IMAGES or IMAGES:PEOPLE), else counts the faces that a text names.
+    """Returns the counts in a number (IMAGES or IMAGES:PEOPLE), or counts the faces that a text names.
 
     >>> faces('4096', 'members'), faces('490623:10572', 'faces')
     (Amount(images=4096, people=409), Amount(images=490623, people=10572))
@@ -66,7 +66,7 @@ def backbone(
     changes: Any = None,
     part: str | None = None,
 ) -> Target:
-    """Returns a backbone with shapes in place of weights: that of an architecture, else of a checkpoint.
+    """Returns a backbone with shapes instead of weights, from an architecture or a checkpoint.
 
     Args:
       value: a name in `registry.VARIANTS`, or what `open_target` takes.
@@ -83,14 +83,14 @@ def backbone(
 
 
 def of_architecture(name: str, config: Any, changes: Any = None) -> Target:
-    """Returns a registered architecture with shapes in place of weights."""
+    """Returns a registered architecture with shapes instead of weights."""
     spec = registry.VARIANTS[name].input.changed(changes or {})
     abstract = registry.abstract_variables(registry.build(name, **config), spec)
     return registry.make_target(name, abstract, config=config, input=spec)
 
 
 def generator(value: str) -> Trained:
-    """Returns a generator with shapes in place of weights: StyleGAN2 of a resolution, or an opened one.
+    """Returns a generator with shapes instead of weights: StyleGAN2 of a resolution, or an opened one.
 
     Raises:
       InputError: for a number that is not a resolution.

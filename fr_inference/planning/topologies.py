@@ -95,7 +95,7 @@ class Topology:
 
     Attributes:
       name: as it was asked for.
-      chip: what the data sheet says of a device.
+      chip: the data sheet of a device.
       chips: how many there are, which are paid for.
       devices: all of them.
       local: those of the first process.
@@ -139,7 +139,7 @@ def parse(name: str) -> tuple[str, Layout | int]:
         layouts = TPUS[family].layouts
         if number not in layouts:
             listed = ', '.join(f'{family}-{one}' for one in layouts)
-            raise errors.InputError('topology', name, f'a slice that there is: {listed}')
+            raise errors.InputError('topology', name, f'an existing slice: {listed}')
         return family, layouts[number]
     if number > _PER_HOST and number % _PER_HOST:
         raise errors.InputError(
@@ -149,7 +149,7 @@ def parse(name: str) -> tuple[str, Layout | int]:
 
 
 def open_topology(name: str) -> Topology:
-    """Returns the devices: those of this process where they are what is asked for, else the compiler's.
+    """Returns the devices: those of this process if they match the request, else the compiler's.
 
     Raises:
       InputError: for a name that is not known, and where this environment lacks the compiler.

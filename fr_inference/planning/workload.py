@@ -27,7 +27,7 @@ class Part:
     """Items that one compiled function computes.
 
     Attributes:
-      name: what is done, and with which networks.
+      name: the work and its networks.
       unit: 'image', 'look' or 'candidate-step'.
       amount: items in all.
       option: what sets how many a device computes at a time.
@@ -80,7 +80,7 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
     parts = _measured(inputs, settings, target, amounts, membership=membership)
     if search is None:
         return parts
-    assert inputs.generator is not None  # else there is no search
+    assert inputs.generator is not None  # otherwise there is no search
     parts += _searched(search, target, inputs.generator, amounts)
     if judged:
         everyone = amounts['members'].images + amounts['nonmembers'].images
@@ -170,7 +170,7 @@ def _measured(inputs, settings, target, amounts, *, membership):
     others = amounts.get('member_identities', Amount(0, 0)).images if membership else 0
     further = ('shift', 'collection') if membership else ()
     far = sum(amounts.get(name, Amount(0, 0)).images for name in further)
-    if settings.reach and membership:  # as much where there is a leak
+    if settings.reach and membership:  # the same amount again if there is a leak
         sides = (amounts[side].images // 2 for side in ('members', 'nonmembers'))
         far += len(reach.CHANGES) * sum(min(reach.MOST, half) for half in sides)
     blind = inputs.blind and stand_ins.backbone(inputs.blind, 'blind', dtype=inputs.dtype)

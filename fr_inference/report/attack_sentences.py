@@ -78,8 +78,8 @@ def of_further(every: Sequence[Comparison]) -> list[str]:
     if leaking == 1:
         return [f'one of {count} further attacks shows a leak.{more} {called} {held}.']
     return [
-        f'{leaking} of {count} further attacks show a leak.{more} {called} stands out most of these '
-        f'from its control: it {held}. Another may pick more, but less above its own control.'
+        f'{leaking} of {count} further attacks show a leak.{more} {called} has the largest '
+        f'excess over its control: it {held}. Another may pick more, but with a smaller excess.'
     ]
 
 

@@ -30,7 +30,7 @@ _TOLD_EVERY = 16  # steps: to tell more often, the devices would have to wait
 
 
 def variables_of(state: State, generator: stylegan2.Generator, seed: int) -> dict[str, Any]:
-    """Returns what is kept: the averaged weights, the mean w and constant noise, as NumPy arrays."""
+    """Returns the result: the averaged weights, the mean w and constant noise, as NumPy arrays."""
     sizes = stylegan2.noise_sizes(generator.resolution)
     draw = rng.numpy_generator(seed, 'constant noise')
     noise = {
@@ -89,7 +89,7 @@ def train(
       were shown, and the faces.
 
     Raises:
-      Stopped: when a stop was requested; the state is saved where there is a `workdir`.
+      Stopped: when a stop was requested; with a `workdir` the state is saved.
       InputError: for resolutions that differ, too few images, or a `workdir` that holds another run.
     """
     size = generator.resolution
@@ -104,7 +104,7 @@ def train(
         raise errors.InputError(
             'batch_size',
             batch_size,
-            f'a multiple of {group}, among whose images the discriminator compares',
+            f'a multiple of {group}, the group size of the discriminator',
         )
     read, kept = training_images.load(faces, size, size, skip_bad)
     if len(kept) < batch_size:

@@ -28,7 +28,7 @@ class State:
     Attributes:
       generator: parameters.
       discriminator: parameters.
-      averaged: running mean of the generator's parameters: what is kept in the end.
+      averaged: running mean of the generator's parameters, the result of the training.
       w_avg: running mean of w, [w_dim].
       optimisers: states of both Adams.
       path_mean: running mean of path lengths.

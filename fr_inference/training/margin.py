@@ -1,4 +1,4 @@
-"""Margin softmax: logits whose own class has to win by a margin.
+"""Margin softmax: logits for which the correct class has to win by a margin.
 
 With theta the angle between an embedding and its class's prototype, the class's own logit is
 s * (cos(m1 * theta + m2) - m3), every other one s * cos(theta).
@@ -58,14 +58,14 @@ MARGINS = {
 
 
 def chosen(recipe: Recipe) -> Margin:
-    """Returns the margin that a recipe names, with what it gives in place of the margin's numbers."""
+    """Returns the margin that a recipe names, with the recipe's numbers instead of the defaults."""
     given = {name: getattr(recipe, name) for name in ('m1', 'm2', 'm3')}
     changes = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(MARGINS[recipe.margin], scale=recipe.scale, **changes)
 
 
 def options_of(margin: Margin) -> dict[str, Any]:
-    """Returns the options of a recipe of which `chosen` makes this margin."""
+    """Returns the recipe options from which `chosen` makes this margin."""
     for name, named in MARGINS.items():
         if dataclasses.replace(named, scale=margin.scale) == margin:
             return {'margin': name, 'scale': margin.scale}

@@ -1,4 +1,4 @@
-"""Training with differential privacy: who takes part in a step, and what is guaranteed.
+"""Training with differential privacy: who takes part in a step, and the guarantee.
 
 DP-SGD (Abadi et al., arXiv 1607.00133): the gradient of each unit is clipped to a norm, and their sum
 gets Gaussian noise. A unit is an image, or a person with all images (user-level privacy: McMahan et al.,
@@ -57,10 +57,10 @@ def checked(recipe: Recipe, target: Target) -> Target:
 
 
 def new_secret(recipe: Recipe) -> np.ndarray:
-    """Returns what the draws of a training follow from besides the step, [4] uint32.
+    """Returns the seed of a training's draws, [4] uint32.
 
-    It comes from the operating system: whoever knew the noise could take it away. With the recipe's
-    `noise_seed` it can be repeated.
+    It comes from the operating system, since anyone who knew the noise could remove it. With the
+    recipe's `noise_seed` it can be repeated.
     """
     if recipe.noise_seed is not None:
         return rng.numpy_generator(recipe.noise_seed, 'private draws').integers(
@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def expected(self) -> float:
-        """Units in a step, on average: what the noised sum is divided by."""
+        """The average number of units in a step, by which the noised sum is divided."""
         return self.sampling * len(self.units)
 
     @property
@@ -108,7 +108,7 @@ class Plan:
         return Mechanism(self.recipe.clip_norm, self.noise_multiplier, self.expected)
 
     def epsilon(self, steps: int) -> float | None:
-        """Returns what some steps have spent; None where the draws can be repeated."""
+        """Returns the epsilon spent by some steps; None if the draws can be repeated."""
         if self.recipe.noise_seed is not None:
             return None
         return private_accounting.epsilon(
@@ -156,7 +156,7 @@ class Draws:
 
     @property
     def largest(self) -> int:
-        """Units of a step, at most; 1 where there is no step."""
+        """The largest number of units in a step; 1 if there is no step."""
         return max(1, int(self.sizes.max(initial=0)))
 
     def positions(self, step: int, count: int) -> np.ndarray:
@@ -208,7 +208,7 @@ def plan(recipe: Recipe, people: np.ndarray, batch_size: int, steps: int) -> Pla
     """Returns the plan of a private training.
 
     Args:
-      recipe: how; where it gives epsilon, the noise is calibrated to it.
+      recipe: how to train; if it gives epsilon, the noise is calibrated to it.
       people: [N] int32, the person of each image.
       batch_size: images in a step, on average, at most N (of people with more than `MOST_OF_A_PERSON`
         images fewer take part).

@@ -14,7 +14,7 @@ from fr_inference import errors
 
 _INSTALL = "pip install 'fr_inference[private]'"
 
-# Of the privacy loss. A finer one changes epsilon by 0.5 % at most where it was compared (1e-4, up to
+# Grid of the privacy loss. A finer one changed epsilon by at most 0.5 % in comparisons (1e-4, up to
 # 100,000 steps), and takes ten times as long.
 _INTERVAL = 1e-3
 
@@ -67,7 +67,7 @@ def noise_for(epsilon: float, *, sampling: float, steps: int, delta: float) -> f
         raise errors.InputError(
             'epsilon',
             f'{epsilon:g} at delta {delta:g} over {steps} steps, which the accountant cannot reach',
-            'another one, or noise_multiplier in its place',
+            'another one, or noise_multiplier instead',
         ) from error
 
 

@@ -1,6 +1,6 @@
 """One step of a private training: clip the gradient of each unit, sum, add noise, SGD.
 
-See `private` for what is guaranteed. A gradient is of a unit's mean loss: of one image, or of a person's
+See `private` for the guarantee. A gradient is of a unit's mean loss: of one image, or of a person's
 images in the step together. That of the class centres, which hold people, is clipped and noised with it.
 """
 
@@ -21,7 +21,7 @@ from fr_inference.training import margin as margins
 from fr_inference.training import recognizer_step
 from fr_inference.training.recognizer_step import State
 
-# Units whose gradients a device holds at a time, and their bytes. On a CPU 16 take twice as long as 4.
+# Units whose gradients a device holds at a time, and their bytes. On a CPU, 16 take twice as long as 4.
 _MOST_UNITS = {'cpu': 4, 'other': 64}
 _GRADIENT_BYTES = 1 << 30
 

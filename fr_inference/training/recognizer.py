@@ -85,8 +85,9 @@ def train(
       workdir: keeps the state for resuming, below `state/`, and `epoch_NNN/` for `save_epochs`.
       save_epochs: after which epochs (0: before the first) to write a native checkpoint.
       save_seconds: how often at most to save the state within an epoch.
-      audits: after which epochs (0: before the first) what is called with the backbone so far; the state
-        is saved before. A training that goes on calls that of the epoch that it goes on from again.
+      audits: epoch -> function to call with the current backbone after that epoch (0: before the
+        first); the state is saved before. A resumed training calls that of the epoch that it
+        resumes from again.
       skip_bad: leave unreadable images out.
       progress: called as progress(label, done, total, loss=, accuracy=); of a private training also
         epsilon=, what is spent by the end of the epoch.
@@ -95,7 +96,7 @@ def train(
       The trained target; its recipe holds the settings and the last epoch's loss and accuracy.
 
     Raises:
-      Stopped: when a stop was requested; the state is saved where there is a `workdir`.
+      Stopped: when a stop was requested; with a `workdir` the state is saved.
       InputError: for a target that can't be trained, too few images or identities, or a `workdir`
         that holds another run.
     """
@@ -117,7 +118,7 @@ def train(
             faces.name, f'{len(labels)} images of {classes} people', '2 people or more'
         )
     batch_size = min(recipe.batch_size, len(labels))
-    # Of one image alone no device has a variance.
+    # A device with one image has no variance.
     mesh = devices.training_mesh(batch_size, fewest=1 if recipe.cross_replica else 2)
     per_epoch = len(labels) // batch_size
     total = recipe.epochs * per_epoch

@@ -193,7 +193,7 @@ def first_layers(module: nn.Module, input: InputSpec, share: float) -> frozenset
 
 
 def _with_own_statistics(still, call, arguments, keywords, context):
-    """A layer that stays as it is normalises by the statistics that it has."""
+    """A frozen layer normalises with its existing statistics."""
     layer = context.module
     normalises = isinstance(layer, nn.BatchNorm) and context.method_name == '__call__'
     if not normalises or layer.path not in still:

@@ -62,7 +62,7 @@ class Record:
 
     Attributes:
       recipe: how.
-      target: where it started.
+      target: the backbone that it started from.
       faces: the training images.
       per_epoch: steps in an epoch.
       plan: of a private training.
@@ -120,7 +120,7 @@ class Record:
         """Raises InputError for epochs that are past and were not saved or are damaged, or never come.
 
         Args:
-          workdir: where they are saved.
+          workdir: the folder for the states.
           save_epochs: that are to be saved.
           done: epochs so far.
         """
@@ -148,7 +148,7 @@ class Record:
 
 
 def _damage(folder):
-    """Returns what is wrong with a native checkpoint, None for a whole one."""
+    """Returns what is wrong with a native checkpoint, None for an intact one."""
     try:
         native_targets.load_target(folder)
         native_targets.read_member_rows(folder)

@@ -17,7 +17,7 @@ from fr_inference.models import stylegan2
 from fr_inference.models.target import Target
 
 _SHEET = 8  # images along a side
-_MEASURED = 2048  # images of each kind behind a Fréchet distance
+_MEASURED = 2048  # images of each kind for a Fréchet distance
 
 
 class Sheets:
@@ -55,7 +55,7 @@ class Sheets:
                 ) from error
 
     def __call__(self, seen: int, variables: Any) -> None:
-        """Draws a sheet, and measures where there is an embedder."""
+        """Draws a sheet and, with an embedder, measures the distance."""
         images, size = self._generate(variables, _SHEET**2, 0), self._module.resolution
         sheet = images.reshape(_SHEET, _SHEET, size, size, 3).swapaxes(1, 2)
         sheet = sheet.reshape(_SHEET * size, _SHEET * size, 3)
@@ -74,7 +74,7 @@ class Sheets:
         )
 
     def recorded(self, trained: stylegan2.Trained) -> stylegan2.Trained:
-        """Returns the generator with the distances in its recipe, as it is without an embedder."""
+        """Returns the generator with the distances in its recipe; unchanged without an embedder."""
         if self._embedder is None:
             return trained
         kept = self._kept['frechet']

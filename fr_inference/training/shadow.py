@@ -24,13 +24,13 @@ def train_shadow(
 ) -> tuple[Target, list[str]]:
     """Trains a backbone of the target's architecture on half of the auxiliary people.
 
-    It follows the target's recorded recipe, or the default one where there is none.
+    It uses the target's recorded recipe, or the default one.
 
     Args:
       target: of a registered architecture.
       auxiliary: faces of people that the target never saw.
       seed: of the halves, the weights and the training.
-      start: what it starts from; random weights when None.
+      start: the backbone that it starts from; random weights when None.
       workdir: keeps the state for resuming.
       skip_bad: leave unreadable images out.
       progress: called as progress(label, done, total, ...).

@@ -1,4 +1,4 @@
-"""Training images: decoded once where they fit in memory, read again at every step where not."""
+"""Training images: decoded once if they fit in memory, otherwise read again at every step."""
 
 from collections.abc import Callable, Iterator
 
@@ -34,7 +34,9 @@ def load(
     if len(faces) * height * width * 3 > _IN_MEMORY_BYTES:
         if skip_bad:
             raise errors.InputError(
-                'skip_bad', f'a set of {len(faces)} images, too large for memory', 'False for it'
+                'skip_bad',
+                f'a set of {len(faces)} images, too large for memory',
+                'False for such a set',
             )
 
         def read(positions):

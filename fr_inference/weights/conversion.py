@@ -11,11 +11,11 @@ from fr_inference.models.target import Target
 from fr_inference.program_config import Conversion
 from fr_inference.weights import generators, native_targets, targets
 
-_OF_ANY = {'source', 'out'}  # the options that a generator has, too
+_OF_ANY = {'source', 'out'}  # the options that also apply to a generator
 
 
 def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
-    """Opens what is to be converted: a backbone or a generator.
+    """Opens the backbone or generator to convert.
 
     Args:
       asked: the source, and how a backbone is read.
@@ -27,7 +27,7 @@ def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
     """
     if generators.is_generator(generators.locate(asked.source, 'source')):
         for name in sorted(set(given) - _OF_ANY):
-            raise errors.InputError(name, 'a value', 'none, for the source is a generator')
+            raise errors.InputError(name, 'a value', 'none, because the source is a generator')
         return generators.open_generator(asked.source, field='source')
     target = targets.open_target(
         asked.source, arch=asked.arch, input=asked.input, part=asked.part, field='source'
@@ -35,9 +35,9 @@ def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
     if target.architecture not in registry.VARIANTS:
         raise errors.InputError(
             'source',
-            f'{asked.source}, an ONNX graph that is no registered architecture with all its layers',
+            f'{asked.source}, an ONNX graph that is not a registered architecture with all its layers',
             'a checkpoint; there is nothing to convert in a graph',
-            'audit the file as it is: experiments.audit --target=FILE.onnx',
+            'audit the file directly: experiments.audit --target=FILE.onnx',
         )
     return target
 

@@ -33,7 +33,7 @@ def naming(field: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def describing(path: pathlib.Path) -> Iterator[None]:
-    """Makes whatever a description's values cause an `InputError` whose field is the file."""
+    """Turns errors from a description's values into an `InputError` whose field is the file."""
     try:
         with naming(str(path)):
             yield
@@ -87,12 +87,12 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
 
 
 def parse(text: str) -> Any:
-    """Reads JSON; `ValueError` for what is none, numbers that are not finite included."""
+    """Reads JSON; raises `ValueError` for invalid JSON, including numbers that are not finite."""
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse(constant):
-    raise ValueError(f'the number {constant}, which is no JSON and would spoil every record of it')
+    raise ValueError(f'the number {constant}, which is not valid JSON')
 
 
 def _finite(text):

@@ -32,7 +32,7 @@ class Family(Protocol):
 
     @property
     def SIGNATURES(self) -> Sequence[str]:
-        """Names of tensors, one of which is in every file of the family."""
+        """Names of tensors; every file of the family has one of them."""
 
     def recognise(
         self,
@@ -69,7 +69,7 @@ class _Candidate:
 
     Attributes:
       prefix: of its tensors' names.
-      match: what was recognised.
+      match: the recognised network.
       tensors: without the prefix, by reference.
     """
 
@@ -94,7 +94,7 @@ def recognise(
     Args:
       tensors: by names from the top of the file.
       source: the file, as errors call it.
-      arch: the variant to expect, in place of the one found.
+      arch: the variant to expect, instead of the one found.
       input: what images it expects; by default square ones as the head's shape says.
       part: the prefix to look below, or the end of it; needed where several backbones differ.
 
@@ -202,7 +202,7 @@ def _entries(match):
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[rules.Layer, ...] | None:
-    """Returns the table of names of a module's family, None where there is none."""
+    """Returns the table of names of a module's family, None if there is none."""
     found = (family.layers_of(module, input) for family in FAMILIES)
     return next((layers for layers in found if layers is not None), None)
 
@@ -215,7 +215,7 @@ def _override(match: Match, arch: str) -> Match:
     if layers is not None:
         return Match(arch, {}, spec, layers)
     raise errors.InputError(
-        'arch', f'{arch!r}, which has no table of names', f'{match.architecture!r} or its like'
+        'arch', f'{arch!r}, which has no table of names', f'{match.architecture!r} or a similar one'
     )
 
 
@@ -279,7 +279,7 @@ def check_told(match: Match, module: nn.Module, state: StateDict, source: str) -
     if lost:
         raise errors.InputError(
             source,
-            f'{len(lost)} tensors in a form that is not read, as {lost[0][:200]}',
+            f'{len(lost)} tensors in an unsupported format, such as {lost[0][:200]}',
             'dense tensors of plain numbers',
         )
     told = parts.below(parts.unwrapped(state.options), match.prefix)
@@ -296,7 +296,7 @@ def _check_statistics(missing, tensors, architecture, source):
         raise errors.InputError(
             source,
             f'{architecture} without BatchNorm statistics ({len(lost)} missing, as '
-            f'{", ".join(lost[:2])}), to which the attack on images measures distances',
+            f'{", ".join(lost[:2])}), which the attack on images needs',
             'a checkpoint with its buffers',
             'export state_dict(), not parameters(); where statistics are folded into the weights, audit '
             'the network as an .onnx file, or as a function: fr_inference.audit(apply, variables, ...)',

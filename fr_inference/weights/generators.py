@@ -50,11 +50,11 @@ def locate(source: str | os.PathLike, field: str = 'generator') -> pathlib.Path:
 
 
 def save_generator(directory: str | os.PathLike, generator: Trained) -> None:
-    """Writes a native generator; a reader sees all of it or nothing. Process 0 alone writes.
+    """Writes a native generator; a reader sees all of it or nothing. Only process 0 writes.
 
     Args:
       directory: made if absent; an earlier native generator there is replaced.
-      generator: what is written, its variables in their own dtypes.
+      generator: the generator, with its variables in their own dtypes.
 
     Raises:
       InputError: for a path that cannot be written to.
@@ -73,7 +73,7 @@ def save_generator(directory: str | os.PathLike, generator: Trained) -> None:
 
 
 def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Trained:
-    """Opens a generator, whatever it is.
+    """Opens a generator of any kind.
 
     >>> open_generator('demo_generator').module.resolution
     32

@@ -36,7 +36,7 @@ def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
 
 
 def layers(depths: Iterable[int]) -> tuple[Layer, ...]:
-    """Returns the rules of a network with so many blocks in each stage."""
+    """Returns the rules of a network with the given numbers of blocks in its stages."""
     rules: list[Layer] = []
 
     def add_unit(source, target, unit):

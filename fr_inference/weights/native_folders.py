@@ -50,7 +50,7 @@ def save(
     Args:
       directory: made if absent; a native folder there is replaced.
       name: of the description, such as 'target.json'.
-      record: what the description says; 'schema' and all digests are added.
+      record: the contents of the description; 'schema' and all digests are added.
       variables: pytree of arrays, dtypes preserved.
       beside: further files by name, with a function that writes each to a path; None removes an
         earlier one.
@@ -65,7 +65,9 @@ def save(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.InputError(
-            str(directory), f'a folder that cannot be made: {error.strerror}', hint='choose another'
+            str(directory),
+            f'a folder that cannot be created: {error.strerror}',
+            hint='choose another',
         ) from error
     variables = jax.device_get(variables)
     record = {'schema': SCHEMA, **record, 'variables_sha256': checkpointing.digest(variables)}
@@ -158,7 +160,7 @@ def check_beside(path: pathlib.Path, record: dict[str, Any]) -> None:
 
 
 def _compare(found, expected, source):
-    """Raises an `InputError` that lists what the file lacks, has too much of, or has misshaped."""
+    """Raises an `InputError` that lists the missing, unexpected and misshaped tensors of the file."""
     errors.report_mismatch(
         source,
         unmatched=sorted(found.keys() - expected.keys()),

@@ -30,7 +30,7 @@ def save_target(
 ) -> None:
     """Writes `target` as a native folder; a reader sees all of it or nothing.
 
-    Process 0 alone writes.
+    Only process 0 writes.
 
     Args:
       directory: made if absent; an earlier native target there is replaced.
@@ -74,7 +74,7 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
 
     Args:
       directory: what `save_target` wrote.
-      dtype: 'float32' or 'bfloat16' arithmetic in place of what the description says.
+      dtype: 'float32' or 'bfloat16' arithmetic, overriding the description.
 
     Returns:
       The target, its variables as NumPy arrays of the dtypes that were saved. Of an earlier
@@ -155,7 +155,7 @@ def _input(found: dict[str, Any], architecture: str) -> InputSpec:
 
 
 def _origins(found: dict[str, Any]) -> dict[str, str]:
-    """How each field is known: by the description, unless that says that it was assumed.
+    """How each field is known: from the description, unless that records it as assumed.
 
     What was given when the folder was written is not given by the user of now. Folders of earlier
     versions hold no origins, nor every field.

@@ -17,13 +17,13 @@ _MAX_PREFIXES = 256  # each is tried on all names
 _MAX_COMPARED = 16 << 20  # bytes at a time
 _MOST_NAMED = 8
 TOP = '.'
-"""How the part is called that is the whole file."""
+"""The name of the part that is the whole file."""
 
 Value = TypeVar('Value')
 
 
 def unwrapped(tensors: Mapping[str, Value]) -> dict[str, Value]:
-    """Returns what is named with names without wrappers, wherever in a name they stand.
+    """Returns the mapping with wrappers removed from its names, wherever they occur.
 
     Names stay as they are where two would become one.
 
@@ -69,7 +69,7 @@ def below(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
 
 
 def called(prefix: str) -> str:
-    """Returns what a prefix is called as an option.
+    """Returns the name of a prefix as an option.
 
     >>> called('state_dict/teacher.'), called('')
     ('state_dict/teacher', '.')
@@ -81,7 +81,7 @@ def chosen(part: str, among: Sequence[str], source: str) -> str:
     """Returns the prefix that `part` calls by its whole name, or by the end of it that is its own.
 
     Raises:
-      InputError: of the field 'part', where it calls none or several.
+      InputError: of the field 'part', if it names none or several.
     """
     wanted = part.rstrip('./') or TOP
     exact = [prefix for prefix in among if called(prefix) == wanted]

@@ -204,7 +204,7 @@ def part_of(prefix: str, name: str) -> bool:
 
 
 def input_of(spec: InputSpec, columns: int, channels: int, input: InputSpec | None) -> InputSpec:
-    """Returns what images a backbone expects whose head flattens `columns` = channels * h * w numbers.
+    """Returns the images for a backbone whose head flattens `columns` = channels * h * w numbers.
 
     Unless `input` says otherwise, images are taken to be square, or 112 pixels high where the head's
     columns are not a square's; the network's stride is 16. The rest is the layout's, `spec`.

@@ -169,7 +169,7 @@ def _last(prefix):
 
 
 def _average(tensors, prefix):
-    """Returns the mean w that stands beside a network or above, None where there is none."""
+    """Returns the mean w stored beside a network or above it, None if there is none."""
     levels = re.findall(r'[^./]+[./]', prefix)
     for depth in range(len(levels), -1, -1):
         found = tensors.get(''.join(levels[:depth]) + 'latent_avg')

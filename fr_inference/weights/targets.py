@@ -41,7 +41,7 @@ def locate(source: str | os.PathLike, field: str = 'target') -> pathlib.Path:
 
 
 def _beside(path):
-    """Names of the files that a checkpoint of several files names."""
+    """The names of the files of a checkpoint in several files."""
     return [*onnx_file.named_in(path), *checkpoint_folders.named_in(path)]
 
 
@@ -54,7 +54,7 @@ def open_target(
     part: str | None = None,
     field: str = 'target',
 ) -> Target:
-    """Opens a target, whatever it is.
+    """Opens a target of any kind.
 
     >>> target = open_target('demo_easy')
     >>> target.architecture, target.input.height, target.input.width
@@ -63,8 +63,8 @@ def open_target(
     Args:
       source: a native folder, a checkpoint in any format of `state_dicts.read_tensors`, a `.onnx` file,
         or the name of an embedded target.
-      arch: name in `registry.VARIANTS`, in place of what the names and shapes say.
-      input: fields of its `InputSpec` in place of what the file says, such as {'colour': 'bgr'}.
+      arch: name in `registry.VARIANTS`, instead of the one recognised by names and shapes.
+      input: fields of its `InputSpec` that override the file, such as {'colour': 'bgr'}.
       dtype: 'float32' or 'bfloat16' arithmetic.
       part: which backbone of a file that holds several: the prefix of its names, or the end of it; of an
         ONNX graph, the tensor that is the embedding.
@@ -109,7 +109,9 @@ def open_target(
 
 def _no_part(part, path):
     if part is not None:
-        raise errors.InputError('part', repr(part)[:200], f'none, for {path} holds one backbone')
+        raise errors.InputError(
+            'part', repr(part)[:200], f'none, because {path} holds one backbone'
+        )
 
 
 def _open_native(path, arch, changes, dtype, part, field):
@@ -189,7 +191,7 @@ def _convert(path, arch, changes, dtype, part, field):
 
 
 def _listed(names, prefix):
-    """Returns some names, or of many the places where they part from `prefix`, with their counts."""
+    """Returns some names or, for many names, the branches below `prefix` with their counts."""
     if len(names) > _MOST_NAMED:
         groups = collections.Counter(_parting(name, prefix) for name in names)
         names = [f'{name} ({count} tensors)' for name, count in groups.items()]

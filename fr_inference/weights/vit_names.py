@@ -55,7 +55,7 @@ def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
 
 
 def layers(depth: int) -> tuple[Layer, ...]:
-    """Returns the rules of a network of so many blocks."""
+    """Returns the rules of a network with that many blocks."""
     rules = [
         Layer('patch_embed.proj', 'conv_bias', 'patch_embed'),
         Layer('pos_embed', 'raw', 'pos_embed'),

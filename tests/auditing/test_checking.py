@@ -52,7 +52,7 @@ def test_a_jpeg_that_ends_early_is_told_of(sides, caplog):
     path.write_bytes(whole[:-100])
     faces, _ = checked(*sides)
     (remark,) = faces['members'].described()['remarks']
-    assert remark == f'read as far as they go, JPEG files that end early: 1 ({path})'
+    assert remark == f'read up to where they end, truncated JPEG files: 1 ({path})'
     assert caplog.messages == [f'members: {remark}']
     assert 'remarks' not in faces['nonmembers'].described()
     path.write_bytes(whole[: len(whole) // 3])  # too little: that is an unreadable image

@@ -98,7 +98,7 @@ class TestFolder:
         assert len(overlap.readable(faces, skip_bad=True)) == 3
         (folder / 'cleo').symlink_to(folder / 'nowhere')
         error = problem(folder)
-        assert (error.inside, error.found) == (str(folder / 'cleo'), 'a link to nowhere')
+        assert (error.inside, error.found) == (str(folder / 'cleo'), 'a broken link')
 
     def test_names_too_long_for_the_system(self):
         error = problem('x' * 5000)

@@ -289,7 +289,7 @@ class TestWithoutBatchNorm:
         """The best of those tried is not known to be right where it was only assumed."""
         found = convention.check(self.target(how), people, seed=0)
         assert (found.state, found.trusted) == (FITS, trusted)
-        assert 'that was not tried may be right' in found.remark
+        assert 'that was not tried may still be right' in found.remark
         said = convention.demand(self.target(how), found)
         assert said == ([] if trusted else [found.remark])
 

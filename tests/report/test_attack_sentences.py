@@ -67,12 +67,12 @@ def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all(
     text = text_of(said)
     assert (
         '2 of 4 further attacks show a leak. 1 more is not counted because a control failed. Knowing '
-        'some of the training images, the attack "The b" stands out most of these from its control: it '
+        'some of the training images, the attack "The b" has the largest excess over its control: it '
         'picks the member in 80 of 100 cases, 45 above what'
     ) in text
     assert '(+30 to +60, a 99 % interval that holds for all 4 further attacks together)' in text
     assert 'The a' not in ' '.join(said.sentences[:4])
-    assert 'Another may pick more, but less above its own control.' in text
+    assert 'Another may pick more, but with a smaller excess.' in text
     assert 'So can anyone who only receives its embeddings.' in said.sentences[-1]
 
 
@@ -96,7 +96,7 @@ def test_the_box_begins_with_the_attack_that_shows_the_leak():
     assert 'stands out' not in single
     together = combined('answers', further=True, over=(0.5, 0.6), best_of=further().best_of)
     said = said_of(combined(**QUIET), further(), together).sentences[1]
-    assert 'images, the combination of all attacks on the embeddings stands out most' in said
+    assert 'images, the combination of all attacks on the embeddings has the largest excess' in said
     several = said_of(combined(**QUIET), on_people(**QUIET), further(), further('b'))
     assert 'a 99 % interval that holds for all 2 further attacks together' in several.sentences[1]
     assert 'none of the 2 attacks chosen beforehand shows a leak.' in several.sentences[2]

@@ -232,7 +232,7 @@ class TestTargets:
         (tmp_path / 'folder' / 'variables.safetensors').mkdir(parents=True)
         for folder, field, found in (
             ('file', 'file', 'a file'),
-            ('file/below', 'file/below', 'a folder that cannot be made'),
+            ('file/below', 'file/below', 'a folder that cannot be created'),
             ('theirs', 'theirs/variables.safetensors', 'that fr_inference did not write'),
             ('folder', 'folder/variables.safetensors', 'that fr_inference did not write'),
         ):

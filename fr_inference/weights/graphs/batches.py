@@ -34,7 +34,8 @@ def fitted(plan: Plan, variables: Any, spec: InputSpec, batch: int | None) -> tu
       InputError: whose field is the operator, where the shapes do not fit each other; of 'batch' for a
         graph of several images that cannot take others, or of one with BatchNormalization.
     """
-    # An operator that takes the range of all images at once gives each alone what it gets alone.
+    # Operators that use the range of all images get each image alone, so results do not depend on
+    # others.
     together = any(node.op == 'DynamicQuantizeLinear' for node in plan.nodes)
     alone = together and not plan.norms
     if _takes_any(plan, variables, spec):
@@ -66,7 +67,7 @@ def _takes_any(plan, variables, spec):
 
 
 def _agrees(plan, variables, spec):
-    """Whether two images at once have the embeddings that each has alone."""
+    """Whether two images together have the same embeddings as each of them alone."""
     try:
         shapes(plan, variables, spec, 2)
     except errors.InputError:
@@ -148,7 +149,7 @@ def _mixes(one, two):
 
 @functools.lru_cache(maxsize=64)
 def apply_of(network: Network, alone: bool) -> Apply:
-    """One function for each graph, so that all its checkpoints share what is compiled for one.
+    """One function per graph, so that all its checkpoints share compiled programs.
 
     Args:
       network: the module.

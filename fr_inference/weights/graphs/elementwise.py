@@ -140,7 +140,7 @@ def _converted(x: Tensor, dtype: np.dtype | None) -> Tensor:
 
 
 def _dropout(node: Node, x: Tensor, *_: Tensor | None) -> Any:
-    """In eval mode, whatever the graph says: x as it is, and a mask that keeps everything."""
+    """Always in eval mode, whatever the graph says: x unchanged, and a mask that keeps everything."""
     return (x, np.ones(x.shape, bool))[: len(node.outputs)] if len(node.outputs) > 1 else x
 
 

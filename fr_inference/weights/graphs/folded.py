@@ -7,7 +7,7 @@ _MOST = 4  # names that a note lists
 
 
 def notes(plan: Plan) -> tuple[str, ...]:
-    """Returns what a report says about them, one line each.
+    """Returns remarks for the report, one line each.
 
     A convolution with a bias and no BatchNormalization behind it is what exporters make of both: eval
     mode multiplies its kernel by scale / sqrt(var + epsilon).

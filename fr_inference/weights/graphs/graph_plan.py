@@ -14,7 +14,7 @@ from fr_inference.formats.onnx_file import Model, Node
 from fr_inference.weights.graphs import operation, operators, quantized_layers
 from fr_inference.weights.graphs.operators import NORM, OPERATORS
 
-_STATISTICS = ('scale', 'bias', 'mean', 'var')  # the inputs of a BatchNormalization behind its map
+_STATISTICS = ('scale', 'bias', 'mean', 'var')  # the inputs of a BatchNormalization after its map
 _SUFFIX = re.compile(r'[._/](running_mean|moving_mean|running_var|weight|gamma|scale|mean)$')
 _GENERATED = re.compile(r'^(onnx::\w+|\d+)$')
 
@@ -33,7 +33,7 @@ class Plan:
     """What runs. Plans of equal digests are equal, so that they share compiled programs.
 
     Attributes:
-      nodes: what is left to compute, in order.
+      nodes: the remaining operations, in order.
       numbers: constants that are no weights: whole numbers, single numbers, scales of a resize.
       keys: name of a weight in the graph -> its name in the variables.
       shapes: name of a weight in the graph -> its shape there; vectors are kept flat.
@@ -82,7 +82,7 @@ def make(
     """Returns what computes some results of a graph, and its variables.
 
     Args:
-      model: what was read.
+      model: the model as read.
       outputs: names of results.
       channels_first: whether the image tensor is [N, C, H, W], not [N, H, W, C].
 
@@ -145,7 +145,7 @@ def _needed(nodes, outputs):
 
 
 def _folded(nodes, constants):
-    """Computes what depends on constants alone, adds it to them, and returns the other nodes."""
+    """Computes the nodes that depend only on constants, adds their results, and returns the others."""
     budget = 2 * operation.MAX_STATIC + 8 * sum(value.size for value in constants.values())
     rest = []
     for node in nodes:
@@ -157,7 +157,7 @@ def _folded(nodes, constants):
         results = operators.evaluate(node, *inputs)
         budget -= sum(value.size for value in results)
         if budget < 0:
-            raise errors.InputError('constants', 'more than the file bears out', 'weights')
+            raise errors.InputError('constants', 'more than the file contains', 'weights')
         constants.update(zip(node.outputs, map(np.asarray, results), strict=False))
     return rest
 

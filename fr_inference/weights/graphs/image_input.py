@@ -16,13 +16,13 @@ _LARGEST, _SPREAD = 8.0, 0.5  # of normalised pixels: ImageNet's mean and std gi
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Convention:
-    """What the file says about its images.
+    """The file's information about its images.
 
     Attributes:
-      input: the convention, with the usual values where the file says nothing.
+      input: the convention, with the usual values for what the file does not state.
       told: fields of it that the file tells.
       channels_first: whether the tensor is [N, 3, H, W].
-      batch: number of images, None where the file leaves it open.
+      batch: number of images, None if the file leaves it open.
     """
 
     input: InputSpec
@@ -35,7 +35,7 @@ def convention(model: Model) -> Convention:
     """Returns what images a graph expects.
 
     Raises:
-      InputError: of the field 'input', for a tensor that is no batch of RGB images.
+      InputError: of the field 'input', for a tensor that is not a batch of RGB images.
     """
     shape = model.shape
     first = len(shape) == 4 and shape[1] in (3, None) and not (shape[1] is None and shape[3] == 3)
@@ -70,7 +70,7 @@ def changed(found: Convention, changes: Mapping[str, Any]) -> tuple[InputSpec, d
 
 
 def _own_range(model: Model) -> float | None:
-    """Returns 255 or 1 where the graph itself normalises pixels from 0 to that, None where it does not.
+    """Returns 255 or 1 if the graph itself normalises pixels from 0 to that value, else None.
 
     MXNet's exports begin so. insightface's own reader takes a Sub and a Mul among the first eight
     operators for the sign (`python-package/insightface/model_zoo/arcface_onnx.py`); here the numbers

@@ -59,13 +59,13 @@ def check(
     if given:
         return ''
     return (
-        f'images of {spec.height} x {spec.width} pixels are assumed: the graph leaves their size open; '
-        'pass input_size where it was trained on another'
+        f'images of {spec.height} x {spec.width} pixels are assumed, since the graph leaves their '
+        'size open; pass input_size if it was trained on another size'
     )
 
 
 def _misfit(plan, variables, spec, declared, batch, given):
-    """Returns the error that says why a size does not fit, None for one that does."""
+    """Returns the error that explains why a size does not fit, None if it fits."""
     try:
         found = batches.shapes(plan, variables, spec, batch)
     except errors.InputError as error:

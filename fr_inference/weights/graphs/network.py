@@ -32,7 +32,7 @@ class Network(nn.Module):
     """A graph in eval mode; its BatchNormalization nodes are `nn.BatchNorm` layers.
 
     Attributes:
-      plan: what it computes.
+      plan: the operations that it computes.
     """
 
     plan: Plan
@@ -94,7 +94,7 @@ class Network(nn.Module):
             raise errors.InputError(
                 f'{NORM} {node.name}',
                 f'{list(x.shape)} with {length[0]} statistics',
-                'one a channel',
+                'one per channel',
             )
         return Laid(layers[own.name](x), last=x.ndim > 2)
 

@@ -45,9 +45,9 @@ def read(
     Args:
       path: the `.onnx` file.
       arch: the registered architecture that it must be, None for any network.
-      changes: fields of the input in place of what the file says.
-      dtype: 'float32' or 'bfloat16' arithmetic; a graph is computed in float32 alone.
-      part: name of the tensor that is the embedding, in place of what the last layer's width says.
+      changes: fields of the input that override the file.
+      dtype: 'float32' or 'bfloat16' arithmetic; a graph is always computed in float32.
+      part: name of the tensor with the embedding, instead of the choice by the last layer's width.
       field: the argument that `path` came from, as errors call it.
 
     Returns:

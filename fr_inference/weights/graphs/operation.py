@@ -1,4 +1,4 @@
-"""What an operator of a graph is: a function of arrays, and what the graph must know about it.
+"""The definition of a graph operator: a function of arrays, and its properties.
 
 A tensor that depends neither on pixels nor on weights (a shape, an index) is a NumPy array. It is
 computed while JAX traces, so that a shape that the file computes is a plain number to JAX.
@@ -17,7 +17,7 @@ from fr_inference import errors
 
 Tensor = np.ndarray | jax.Array
 
-MAX_STATIC = 1 << 22  # elements of an array that is made larger than what it is made of
+MAX_STATIC = 1 << 22  # largest number of elements of an array that is larger than its inputs
 MAX_ELEMENTS = 1 << 28  # of any other, for one image
 
 
@@ -50,10 +50,10 @@ def library(*arrays: Tensor | None) -> Any:
 
 
 def integers(value: Tensor | None, what: str) -> list[int]:
-    """Returns the whole numbers of an input that must be known, [] where it is absent.
+    """Returns the whole numbers of an input that must be known, [] if it is absent.
 
     Raises:
-      InputError: where it depends on pixels or weights.
+      InputError: if it depends on pixels or weights.
     """
     return [int(number) for number in known(value, what).reshape(-1)]
 

@@ -1,4 +1,4 @@
-"""The table of operators: ONNX's name -> what it computes."""
+"""The table of operators: ONNX's name -> its operation."""
 
 from collections.abc import Mapping, Sequence
 

@@ -31,7 +31,7 @@ _RENAMED = {f'{_OWN}{op}': op for op in ('QuantizeLinear', 'DequantizeLinear')}
 
 
 def expanded(node: Node) -> list[Node]:
-    """Returns the operators that a quantised layer stands for, any other as it is.
+    """Returns the operators that a quantised layer stands for; other operators unchanged.
 
     Raises:
       InputError: whose field is the operator, for inputs that lack.
@@ -133,7 +133,7 @@ def _floats(node, inputs, name, axis):
 
 
 def _rounding(node, layer, result):
-    """A layer, and the operator that rounds what it gives to `result`, a scale and a zero point."""
+    """A layer, and the operator that rounds its output to `result`, a scale and a zero point."""
     if len(result) != 2 or not all(result):
         raise errors.InputError(node.op, 'a result without scale and zero point', 'both')
     inputs = (layer.outputs[0], *result)

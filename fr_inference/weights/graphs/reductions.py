@@ -113,7 +113,7 @@ def _group_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> 
 
 
 def _standardised(x: Tensor, over: tuple[int, ...], epsilon: float) -> tuple[Any, Any, Any]:
-    """Returns the mean, what is left without it, and its standard deviation with epsilon."""
+    """Returns the mean, the centred values, and their standard deviation with epsilon."""
     mean = jnp.mean(x, over, keepdims=True)
     centred = x - mean
     return mean, centred, jnp.sqrt(jnp.mean(centred * centred, over, keepdims=True) + epsilon)

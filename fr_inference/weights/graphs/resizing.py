@@ -80,7 +80,7 @@ def _targets(node, x, axes, scales, sizes):
 
 
 def _table(place: np.ndarray, before: int) -> np.ndarray:
-    """[size before, size after] weights of linear interpolation; the edge's pixel goes on."""
+    """[size before, size after] weights of linear interpolation; edge pixels are repeated."""
     low = np.floor(place)
     table = np.zeros((before, len(place)), np.float32)
     columns = np.arange(len(place))

@@ -1,4 +1,4 @@
-"""Which tensor of a graph is the embedding: not what a classification layer makes of it.
+"""Finds the tensor of a graph that is the embedding, rather than the output of a classifier after it.
 
 Nothing in a file says so. The last layer's width tells: an embedding has a multiple of 16 numbers, 4096
 at most. A layer with another number of results, or with a softmax behind it, tells people apart.
@@ -28,7 +28,7 @@ _CARRYING = (
     *('Clip', 'LpNormalization', 'QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear'),
 )
 _SCALING = ('Add', 'Sub', 'Mul', 'Div')
-_OF_A_LENGTH = (  # what is done to the length of a vector before the vector is divided by it
+_OF_A_LENGTH = (  # operations on the length of a vector before the vector is divided by it
     *('Identity', 'Cast', 'Reshape', 'Squeeze', 'Unsqueeze', 'Expand', 'Clip', 'Max', 'Add'),
     *('Sqrt', 'Pow', 'Div', 'Reciprocal'),
 )
@@ -39,11 +39,11 @@ LAYER, COSINE, MAP = 'layer', 'cosine', 'map'
 
 @dataclasses.dataclass(frozen=True)
 class _Last:
-    """The last layer behind a result.
+    """The last layer before a result.
 
     Attributes:
       verdict: whether it is a classification layer: `HEAD`, `DOUBTFUL`, `REMARK` (it may be), '' (no).
-      input: the tensor that it takes, '' where there is no such layer.
+      input: the tensor that it takes, '' if there is no such layer.
       sizes: how many numbers it takes and gives for each image.
     """
 
@@ -53,14 +53,14 @@ class _Last:
 
 
 def embedding(plan: Plan, found: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """Returns the name of the embedding, and what a report says about the choice, one line each.
+    """Returns the name of the embedding, and remarks on the choice, one line each.
 
     Args:
       plan: of all the graph's results.
       found: tensor -> its abstract value, of what depends on the image.
 
     Raises:
-      InputError: of 'part', which lists what it may be, where the graph leaves it open.
+      InputError: of 'part', with the possible tensors, if the graph leaves it open.
     """
     trace = _Trace(plan, found)
     several = [name for name in plan.outputs if name in found and trace.length(name) > 1]
@@ -80,7 +80,7 @@ def embedding(plan: Plan, found: Mapping[str, Any]) -> tuple[str, tuple[str, ...
     last, others = lasts[name], [other for other in several if other != name]
     taken, given = last.sizes
     above = {trace.behind(lasts[other].input) for other in others if lasts[other].input}
-    told = trace.behind(name) in above  # another result is what a head makes of it
+    told = trace.behind(name) in above  # another result is the output of a head on it
     if last.verdict == DOUBTFUL and not told:
         made_of = trace.behind(last.input)
         raise _open(
@@ -108,7 +108,7 @@ def _without_head(trace, lasts):
 
 
 def check_part(part: str, names: Sequence[str]) -> None:
-    """Raises an `InputError` of 'part' for what is no tensor of the graph."""
+    """Raises an `InputError` of 'part' for a name that is not a tensor of the graph."""
     if part not in names:
         raise errors.InputError(
             'part', repr(part)[:200], 'the name of a tensor of the graph', errors.near(part, names)
@@ -138,7 +138,7 @@ class _Trace:
         return math.prod(shape) // max(shape[0], 1) if shape else 1
 
     def _main(self, node):
-        """The one input of several numbers that depends on the image, '' where there are more."""
+        """The only input with several numbers that depends on the image, '' if there are more."""
         names = [
             name for name in node.inputs if name in self._found and name not in self._constants
         ]
@@ -181,7 +181,7 @@ class _Trace:
         return self._back(name)[0]
 
     def last(self, name: str) -> _Last:
-        """Returns the last layer behind a result, where nothing but scaling comes after it."""
+        """Returns the last layer before a result, if only scaling comes after it."""
         probable, after = False, []
         while True:
             name, passed = self._back(name)
@@ -227,13 +227,13 @@ class _Trace:
         taken, weights = node.inputs[:2]
         if taken not in self._found or weights not in self._constants:
             return False
-        # A convolution over all of its map is one, too.
+        # A convolution over the whole map is one as well.
         shape = self._found[node.outputs[0] if node.op == 'Conv' else taken].shape
         return math.prod(shape[1:-1]) == 1 and node.attributes.get('group', 1) == 1
 
 
 def _shifted(node, passed):
-    """Whether a layer has a bias, or a norm behind it."""
+    """Whether a layer has a bias, or a norm after it."""
     own = node.op != 'MatMul' and len(node.inputs) > 2 and bool(node.inputs[2])
     return own or any(one.op in ('Add', 'Sub', 'BatchNormalization') for one in passed)
 

@@ -94,7 +94,7 @@ def _pooling(node: Node, x: Tensor) -> tuple[list[int], list[int], list[int], Pa
         room = size + low + high - reach
         if node.attributes.get('ceil_mode') and room % step:
             places = -(-room // step)
-            # A window that would start behind the map and its padding before it is left out.
+            # A window that would start after the end of the map and its leading padding is left out.
             places -= places * step >= size + low
             high = max(places * step + reach - size - low, high)
         extended.append((low, high))
@@ -104,7 +104,7 @@ def _pooling(node: Node, x: Tensor) -> tuple[list[int], list[int], list[int], Pa
 def max_pool(node: Node, x: Tensor) -> Tensor:
     """The largest value in each window."""
     if len(node.outputs) > 1:
-        raise errors.InputError('outputs', 'positions of the largest values', 'the values alone')
+        raise errors.InputError('outputs', 'positions of the largest values', 'only the values')
     window, strides, dilations, _, pads = _pooling(node, x)
     return jax.lax.reduce_window(
         jnp.asarray(x),

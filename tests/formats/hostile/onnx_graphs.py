@@ -81,7 +81,7 @@ def weights_of(path, name):
 
 
 @case(
-    'most 4194304 elements|expected 1 to 16384|bears out|result of shape|do not fit',
+    'most 4194304 elements|expected 1 to 16384|file contains|result of shape|do not fit',
     'fill.onnx',
     'expand.onnx',
     'tile.onnx',
@@ -253,7 +253,7 @@ def statistics(path, name):
     graph(path, [helper.make_node('BatchNormalization', inputs, ['y'])], weights)
 
 
-@case('no registered architecture', 'graph.onnx')
+@case('not a registered architecture', 'graph.onnx')
 def convert(path, name):
     """A valid graph, which can be audited but not converted to a native folder."""
     kernel = numpy_helper.from_array(np.ones((4, 3, 16, 16), np.float32), 'w')
