@@ -3,9 +3,8 @@
   python -m tests.auditing.centre_estimates --recipe=arcface --seeds=7,8,11 --shadow=0 --out=runs/centres
 
 Compares `inversion.centres` with von Mises-Fisher mixtures that start at its estimates, and with an
-order of them that is learned on a shadow, whose centres are known. Prints a table with a value for each
-seed, and keeps trainings in OUT. True centres are means of the members' unit embeddings. Results:
-docs/results/inversion.md.
+order of them that is learned on a shadow, whose centres are known. Trainings are kept in OUT. True
+centres are means of the members' unit embeddings. docs/results/inversion.md has the results.
 """
 
 import argparse
@@ -63,7 +62,7 @@ def _concentrations(lengths, width, least):
 
 
 def em_step(unit, means, kappas, weights, least):
-    """Returns the next means, concentrations and weights, last a uniform background's; the likelihood."""
+    """Returns the next means, concentrations, weights (last: the background's), and the likelihood."""
     width = unit.shape[1]
     uniform = special.gammaln(width / 2) - np.log(2) - width / 2 * np.log(np.pi)
     logs = unit @ means.T * kappas + log_normaliser(kappas, width)
