@@ -35,9 +35,8 @@ def interleaved(
     for i in range(rounds):
         for label in order if i % 2 else order[::-1]:  # no call always follows the same one
             time.sleep(_PAUSE)
-            timed(
-                calls[label]
-            )  # warms caches; waited for, so that it is not timed with the next call
+            # Warms caches; waited for, so that it is not timed with the next call
+            timed(calls[label])
             if meet is not None:
                 meet()
             seconds[label].append(timed(calls[label])[0])

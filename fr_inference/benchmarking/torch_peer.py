@@ -62,10 +62,9 @@ def layouts() -> tuple[str, ...]:
 def program(
     module: Any, spec: InputSpec, layout: str, dtype: str = 'float32'
 ) -> tuple[Callable[[Any], tuple[Any, Any]], Callable[[np.ndarray], Any]]:
-    """Returns (function from a batch to ([N, L] distances, [N, D] embeddings), function from images
-    to a batch).
+    """Returns (batch -> ([N, L] distances, [N, D] embeddings), images -> batch).
 
-    It runs on CUDA where there is a GPU, and copies nothing to it or from it: a batch is on the host.
+    The first runs on CUDA if there is a GPU; the second gives a batch on the host, without a copy.
 
     Args:
       module: float32, in eval mode; it gets hooks here, so give each program a module of its own.
