@@ -9,7 +9,7 @@ round      2^N levels for the means and variances of each layer
 fold       no statistics: they go into the convolutions before them, with the same answers
 strip      no statistics: a scale and a bias is left of each layer, with the same answers
 answers-   noise on each embedding (S times its root mean square), its N largest numbers only, N bits a
-           number, unit length; somebody who holds the file is not bound by these
+           number, unit length; somebody who holds the file can leave these out
 
 The native folder keeps no list of training images; its recipe names the defences.
 """

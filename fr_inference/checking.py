@@ -187,7 +187,7 @@ def _digested(faces, digests, remarks):
 
 
 def _check_unseen(field, trained_on, faces, digests, allow):
-    """Rejects any other backbone than the target that was trained on anyone in the evaluation set."""
+    """Rejects a shadow, control or evaluator that was trained on anyone in the evaluation set."""
     notes = []
     known = set(trained_on or ()) - {''}  # '' stands for images that could not be read
     for part in ('members', 'nonmembers'):

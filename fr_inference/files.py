@@ -122,9 +122,8 @@ def unsealed(record: Any) -> dict[str, Any]:
 
 
 def _digest(entries):
-    text = json.dumps(
-        json.loads(json.dumps(entries)), sort_keys=True
-    )  # keys as they will be in JSON
+    # Keys as they will be in JSON
+    text = json.dumps(json.loads(json.dumps(entries)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

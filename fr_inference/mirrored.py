@@ -155,9 +155,8 @@ class Mirror:
             return
         if changed:
             self._write_list(self._serial, self._held, [*changed, *removed])
-        for name in sorted(
-            changed, key=lambda name: local[name][1]
-        ):  # the names as they were written
+        # In the order in which they were written
+        for name in sorted(changed, key=lambda name: local[name][1]):
             self._upload_one(name)
         serial = secrets.token_hex(8)
         self._keep([self._serial, serial])

@@ -79,9 +79,8 @@ class Loop:
             result = function(*arguments)
         self._steps += 1
         if self._steps in (_WARM, _WARM + _TRACED):
-            jax.block_until_ready(
-                result
-            )  # the trace contains its own steps completely, and no others
+            # The trace contains its own steps completely, and no others
+            jax.block_until_ready(result)
             if Loop.traced is self:
                 self.end()
         return result

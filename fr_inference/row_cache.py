@@ -174,9 +174,8 @@ class RowCache:
                 if not database.execute(
                     "SELECT 1 FROM sqlite_master WHERE name = 'rows'"
                 ).fetchone():
-                    database.execute(
-                        'BEGIN IMMEDIATE'
-                    )  # another process may create them in the meantime
+                    # Another process may create them in the meantime
+                    database.execute('BEGIN IMMEDIATE')
                     database.execute('CREATE TABLE IF NOT EXISTS described (as_json TEXT)')
                     database.execute('INSERT INTO described VALUES (?)', (self._described,))
                     database.execute(

@@ -15,9 +15,8 @@ from fr_inference import errors, files
 
 _MOST_BYTES = 1 << 30  # largest size of a table that is read row by row
 _MOST_BYTES_AT_ONCE = 2 << 20
-_MOST_CHARACTERS = (
-    1 << 20
-)  # largest length of a line; csv itself limits a value to 131,072 characters
+# Largest length of a line; csv itself limits a value to 131,072 characters
+_MOST_CHARACTERS = 1 << 20
 
 
 def rows(

@@ -127,7 +127,8 @@ class Study:
         run = runs.by_first(lambda: row_folder.claim(folder, row))
         opened, remarks = self._opened(row)
         guided = row.search is not None and row.search.goal == 'membership'
-        if guided and not layer_names(opened.target):  # no statistics could guide a search
+        # No statistics are left that could guide a search.
+        if guided and not layer_names(opened.target):
             opened = dataclasses.replace(
                 opened, generator=None, evaluator=None, second_evaluator=None, strangers=None
             )

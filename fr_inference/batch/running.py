@@ -165,9 +165,8 @@ class Batch:
                 for future in [pool.submit(audit, number) for number in pending]:
                     future.result()
             finally:
-                pool.shutdown(
-                    wait=False, cancel_futures=True
-                )  # after a signal no further row begins
+                # After a signal no further row begins
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _progress(self, number):
         label = _label(number, self.rows[number].name)

@@ -29,18 +29,18 @@ from fr_inference.models.target import Target
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
-_MOST_COMPILING = 120.0  # seconds of PyTorch
+_MOST_COMPILING = 120.0  # seconds for PyTorch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """What every part gets.
+    """The arguments of every part.
 
     Attributes:
       record: the record of the results.
-      sizes: of everything.
-      device: that is checked.
-      chip: what its data sheet says.
+      sizes: all sizes.
+      device: the device to check.
+      chip: its data sheet.
       ends: by `time.monotonic`, when there is no more time.
       stylegan2_ada: a checkout of NVIDIA's networks.
       waiting: part -> what its peers are to be held against.
@@ -59,7 +59,7 @@ class Check:
         return self.ends - time.monotonic()
 
     def backbone(self, name: str, dtype: str | None = None) -> Target:
-        """Returns a backbone of the size that is asked for."""
+        """Returns a backbone of the requested size."""
         config = {**self.sizes.config.get(name, {}), 'dtype': dtype or self.sizes.dtype}
         spec, side = registry.VARIANTS[name].input, self.sizes.side
         spec = spec if side is None else registry.sized(spec, side, side)
@@ -194,7 +194,7 @@ def _beside(check, ours):
     """Times PyTorch at the same size, compiled or, if that fails, uncompiled."""
     for compiled in (True, False) if check.sizes.compiled else (False,):
         name = f'{ours.label}{", torch.compile" * compiled}'
-        # What compiles for longer leaves no time for what comes after.
+        # A longer compilation would leave no time for the following parts.
         most = min(_MOST_COMPILING, check.left() - 5.0)
         try:
             found = torch_timed_peer.measure(ours.asked | {'compiled': compiled}, most)

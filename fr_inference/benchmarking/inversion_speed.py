@@ -23,7 +23,7 @@ from fr_inference.models.target import Target
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
-_STEPS = 5  # of a timed call: a single step would be timed together with its launch
+_STEPS = 5  # steps of a timed call, because the launch would dominate a single step
 
 
 def networks(resolution: int, batch: int, rounds: int, stylegan2_ada: str | None) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Searching:
     width: int
 
     def examples(self, devices: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what `size` candidates on each of some devices begin from."""
+        """Returns the initial state of `size` candidates on each of some devices."""
         numbers = np.arange(size * devices, dtype=np.int32).reshape(devices, size)
         return numbers, np.zeros((devices, size, self.width), np.float32)
 
@@ -181,7 +181,7 @@ def tasks(generator: Trained, target: Target, candidates: Iterable[int]) -> list
 
 
 def steps(scaled: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the figures of the search on one device, out of those of `scaling.measure`."""
+    """Returns the figures of the search on one device, from those of `scaling.measure`."""
     return [
         {
             'candidates': row['size'],

@@ -35,7 +35,7 @@ def of_call(flops: float, moved: float, chip: Chip, *, narrow: bool) -> LeastTim
     Args:
       flops: floating-point operations.
       moved: bytes.
-      chip: where.
+      chip: the data of the device.
       narrow: whether any part of it computes in bfloat16; the faster rate is then that of all.
     """
     peak = max(chip.bfloat16, chip.float32) if narrow else chip.float32

@@ -31,7 +31,7 @@ FORMS = {
     },
     'shifts': {'depthwise': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
 }
-_GPUS = ('cuda', 'rocm')  # which JAX calls 'gpu' as a device and knows apart as compilers' targets
+_GPUS = ('cuda', 'rocm')  # all are 'gpu' as devices in JAX, but different compiler targets
 
 
 @contextlib.contextmanager

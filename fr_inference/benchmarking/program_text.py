@@ -1,4 +1,4 @@
-"""What the text of a compiled program says: bytes that its operations move, and collectives.
+"""Reads the text of a compiled program: the bytes that its operations move, and its collectives.
 
 The operands and results of every operation that runs are counted, each once and whole: an operation
 that reads a part of an operand is counted as if it read all of it. What the compiler of a TPU keeps in
@@ -23,7 +23,7 @@ _COLLECTIVE = re.compile(
     r' (all-reduce|all-gather|all-to-all|ragged-all-to-all|collective-permute|collective-broadcast'
     r'|reduce-scatter)(?:-start)?\('
 )
-# Moves nothing, or is counted elsewhere: the end of an operation whose beginning was counted.
+# Operations that move nothing or are counted elsewhere, at the start of the same operation.
 _FREE = {
     *(
         'parameter',
@@ -36,7 +36,7 @@ _FREE = {
     ),
     *('replica-id', 'opt-barrier', 'domain'),
 }
-# Results that cuBLAS and cuDNN work in, which hold nothing before or after: 32 MiB for a small product.
+# Workspaces of cuBLAS and cuDNN among the results, without content: 32 MiB for a small product.
 _SCRATCH = re.compile(r'\b[su]8\[\d+\]')
 _LIBRARY = 'custom_call_target="__cu'
 _INSIDE = {'while': 'body', 'call': 'to_apply', 'async-start': 'calls'}
@@ -48,7 +48,7 @@ class Line:
 
     Attributes:
       name: of the result.
-      size: of what the result holds of main memory, bytes.
+      size: bytes of main memory in the result.
       copied: bytes that an asynchronous copy begins to move to or from main memory; 0 for others.
       operation: such as 'fusion'.
       operands: their names.
@@ -84,7 +84,7 @@ def _arrays(type_text):
 
 
 def _copied(operation, type_text):
-    """Of `copy-start`, whose type is (to, from, ...), and `slice-start`: ((from), to, ...)."""
+    """The bytes moved by `copy-start`, of type (to, from, ...), and `slice-start`: ((from), to, ...)."""
     if operation not in ('copy-start', 'slice-start'):
         return 0
     (first, first_away), (second, second_away) = list(_arrays(type_text))[:2]
@@ -92,7 +92,7 @@ def _copied(operation, type_text):
 
 
 def _bits(dtype):
-    """Bits of one number: what stands in the name, such as 8 of f8e4m3fn."""
+    """Bits of one number by the name of its type, such as 8 for f8e4m3fn."""
     if dtype == 'pred':
         return 8
     found = re.match(r'(?:bf|[a-z])(\d+)', dtype)
@@ -185,7 +185,7 @@ def _branches(rest) -> Iterator[str]:
 
 
 def collectives(text: str) -> Mapping[str, int]:
-    """Returns kind -> how many collective operations the text has, those that there are.
+    """Returns kind -> number of collective operations in the text, without zeros.
 
     >>> collectives('  %a = f32[] all-reduce-start(%b), to_apply=%add')
     {'all-reduce': 1}

@@ -38,14 +38,14 @@ class Program:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is measured on growing numbers of devices.
+    """A task to measure on growing numbers of devices.
 
     Attributes:
       name: of the networks.
       size: images or candidates on each device.
       items: images or candidate-steps of a call, of each device.
-      build: makes the program for the devices it is given.
-      flops: floating-point operations of one item, None where they cannot be counted.
+      build: makes the program for given devices.
+      flops: floating-point operations of one item, None if they cannot be counted.
       narrow: whether any part of it computes in bfloat16.
     """
 
@@ -131,7 +131,7 @@ def _rows(task, counts, rounds, chip, progress):
             start = time.perf_counter()
             compiled = program.lower().compile()
             compiling = time.perf_counter() - start
-            processes.meet()  # they wait for each other half a minute at most in a step of all
+            processes.meet()  # they wait for each other at most half a minute in a common step
             warming, _ = timing.timed(functools.partial(program.call, compiled))
             profiling.repeated(
                 f'{task.name}, {task.size} a device, {count} devices',
@@ -199,7 +199,7 @@ def _figures(task, count, seconds):
 
 
 def _shares(task, row, chip):
-    """Returns what a row's figures are of the most that a device of this chip can do."""
+    """Returns a row's figures as shares of the peak rates of its chip."""
     seconds, moved = row['seconds_per_call']['median'], row['bytes_per_call']
     found = {'share_of_bandwidth': moved / seconds / chip.bandwidth}
     if task.flops is not None:
@@ -258,7 +258,7 @@ def table(result: dict[str, Any], unit: str) -> str:
 
 
 def said_shares(row: dict[str, Any]) -> str:
-    """Returns a row's shares of what its chip can do, in words."""
+    """Returns a row's shares of the peak rates of its chip, in words."""
     return (
         f'{100 * row["share_of_peak"]:.1f} % of the bfloat16 peak, '
         f'{100 * row["share_of_bandwidth"]:.0f} % of the bandwidth, '

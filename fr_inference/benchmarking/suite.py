@@ -38,19 +38,19 @@ def run(
     """Measures, and writes the result after each part: the next one may take long, or fail.
 
     Args:
-      options: what is measured.
+      options: the options of the benchmark.
       command: for the record.
       say: receives tables and notes.
       progress: called as progress(label, done, total).
 
     Returns:
-      What the JSON holds.
+      The contents of the JSON file.
 
     Raises:
       InputError: for more devices than there are, or a peer that is asked for and missing.
     """
     scaling.check_devices(options.devices)
-    alone = options.what == 'loading'  # by this host's cores, whatever the others do
+    alone = options.what == 'loading'  # by the cores of this host, independently of the others
     if alone and scaling.several() > 1:
         raise errors.InputError('num_processes', scaling.several(), 'one process')
     say = runs.first_only(say)

@@ -28,14 +28,15 @@ def interleaved(
       calls: by label.
       rounds: timed calls of each.
       progress: called as progress(label, done, total) after each round.
-      meet: called before each timed call, where several processes begin it together.
+      meet: called before each timed call, so that several processes start it together.
     """
     seconds: dict[Label, list[float]] = {label: [] for label in calls}
     order = list(calls)
     for i in range(rounds):
-        for label in order if i % 2 else order[::-1]:  # no call always follows the same other one
+        for label in order if i % 2 else order[::-1]:  # no call always follows the same one
             time.sleep(_PAUSE)
-            timed(calls[label])  # warms caches; awaited, or the next call would be timed with it
+            # Warms caches; waited for, so that it is not timed with the next call
+            timed(calls[label])
             if meet is not None:
                 meet()
             seconds[label].append(timed(calls[label])[0])
@@ -45,7 +46,7 @@ def interleaved(
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Returns (seconds until the call's output is there, the output)."""
+    """Returns (seconds until the call's output is ready, the output)."""
     start = time.perf_counter()
     output = jax.block_until_ready(call())
     return time.perf_counter() - start, output

@@ -12,7 +12,7 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.models.target import InputSpec
 
-# Its backbones are the oracle of the parity tests, which a checkout has and an installed package lacks.
+# Its backbones are those of the parity tests, which are in a checkout but not in an installed package.
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 _TESTS = ROOT / 'tests'
 
@@ -62,9 +62,9 @@ def layouts() -> tuple[str, ...]:
 def program(
     module: Any, spec: InputSpec, layout: str, dtype: str = 'float32'
 ) -> tuple[Callable[[Any], tuple[Any, Any]], Callable[[np.ndarray], Any]]:
-    """Returns (what maps a batch to ([N, L] distances, [N, D] embeddings), what makes images a batch).
+    """Returns (batch -> ([N, L] distances, [N, D] embeddings), images -> batch).
 
-    It runs on CUDA where there is a GPU, and copies nothing to it or from it: a batch is on the host.
+    The first runs on CUDA if there is a GPU; the second gives a batch on the host, without a copy.
 
     Args:
       module: float32, in eval mode; it gets hooks here, so give each program a module of its own.

@@ -1,4 +1,4 @@
-"""PyTorch timed in a process of its own: it gives its memory back, and is ended if it takes too long."""
+"""Times PyTorch in a separate process, which frees its memory and can be ended if it takes too long."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 from fr_inference.benchmarking import torch_peer
 
-_MODULE = 'tests.benchmarking.torch_timed'  # of a checkout, beside the networks in tests/parity
+_MODULE = 'tests.benchmarking.torch_timed'  # in a checkout, with the networks in tests/parity
 
 
 class NotMeasured(Exception):
@@ -19,8 +19,8 @@ def measure(asked: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Returns {'seconds': of each call, 'first_call_seconds', 'device', 'torch'}.
 
     Args:
-      asked: what is timed, see that module.
-      seconds: after which it is given up.
+      asked: what to time, see that module.
+      seconds: time limit.
 
     Raises:
       NotMeasured: when PyTorch is not there, fails, or takes too long.
@@ -31,7 +31,7 @@ def measure(asked: dict[str, Any], seconds: float) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, '-m', _MODULE, json.dumps(asked)],
             cwd=torch_peer.ROOT,
-            # JAX is imported with the library; the device is PyTorch's alone.
+            # JAX is imported with the library but must leave the device to PyTorch.
             env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(torch_peer.ROOT)},
             capture_output=True,
             text=True,

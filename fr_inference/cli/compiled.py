@@ -39,9 +39,8 @@ def keep() -> pathlib.Path | None:
     try:
         ours = (folder.parent.parent, folder.parent, folder)
         ours[0].parent.mkdir(parents=True, exist_ok=True)
-        for path in (
-            ours
-        ):  # with `parents`, a lax umask would give the group write access to the folders above
+        # With `parents`, a lax umask would give the group write access to the folders above
+        for path in ours:
             path.mkdir(mode=0o700, exist_ok=True)
         if not _private(folder):
             return None
@@ -50,9 +49,8 @@ def keep() -> pathlib.Path | None:
         return None
     jax.config.update('jax_compilation_cache_dir', str(folder))
     if _LEAST not in os.environ:
-        jax.config.update(
-            'jax_persistent_cache_min_compile_time_secs', 0
-        )  # small programs are numerous
+        # Small programs are numerous
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     return folder
 
 

@@ -49,9 +49,8 @@ def try_address(address: str, field: str) -> None:
 def make_here(path: pathlib.Path, field: str, files: Iterable[str] = ()) -> None:
     """`make` in this process only."""
     other, whole = 'choose another folder', os.path.abspath(path)
-    if re.match(
-        '[A-Za-z][A-Za-z0-9+.-]+:/', str(path)
-    ):  # looks like an address that was turned into a path
+    # Looks like an address that was turned into a path
+    if re.match('[A-Za-z][A-Za-z0-9+.-]+:/', str(path)):
         raise errors.InputError(field, path, 'a folder of this machine', other)
     if whole != whole.encode(errors='replace').decode():  # Orbax needs it
         raise errors.InputError(field, path, 'a UTF-8 name', other)

@@ -19,10 +19,8 @@ _PYRAMID = (
 _THRESHOLDS = (0.6, 0.7, 0.7)  # least probability of a face in P-Net, R-Net and O-Net
 _MOST = 500, 64  # most likely boxes that R-Net and O-Net process: bounds time and memory
 _MIRRORED = (1, 0, 2, 4, 3)  # left and right are swapped in a mirror image
-_SMALLEST, _SMALLEST_SHARE = (
-    20,
-    0.05,
-)  # smallest face: pixels, and share of the picture's longer side
+# Smallest face: pixels, and share of the picture's longer side
+_SMALLEST, _SMALLEST_SHARE = 20, 0.05
 _LONGEST = 1280  # pixels; a larger picture is averaged down, which bounds time and memory
 
 Weights = Sequence[np.ndarray]

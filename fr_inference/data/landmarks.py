@@ -102,9 +102,8 @@ def _by_detector(options, find):
 
     def one(index, target):
         try:
-            image = images.read_image(
-                faces.paths[index]
-            )  # landmarks are in the pixels of the original picture
+            # Landmarks are in the pixels of the original picture
+            image = images.read_image(faces.paths[index])
             located = aligned.locate(image, find, faces.paths[index])
             _write(target, aligned.crop(image, located, faces.paths[index]))
         except BadImageError as error:

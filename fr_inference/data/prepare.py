@@ -187,9 +187,8 @@ _IN_WORKER: dict[str, Any] = {}
 
 def _open_in_worker(options):
     jax.config.update('jax_platforms', 'cpu')  # drawings need no accelerator
-    logging.getLogger('fr_inference').setLevel(
-        logging.ERROR
-    )  # images left out were reported before
+    # Images left out were reported before
+    logging.getLogger('fr_inference').setLevel(logging.ERROR)
     _IN_WORKER['options'], _IN_WORKER['faces'] = options, _open(options)
 
 

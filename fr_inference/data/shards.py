@@ -67,9 +67,8 @@ def _content(faces, index):
     content = None if faces.changed(index) else faces.encoded(index)
     if content is None:
         return images.encode_png(faces.read(index))
-    faces.read(
-        index
-    )  # if it does not decode, the error of the source, which has the offset of the record
+    # If it does not decode, the error of the source, which has the offset of the record
+    faces.read(index)
     return content
 
 

@@ -87,9 +87,8 @@ def _rank(unit):
 
 def _sources(unit, count, seed):
     """[N, count] how far each face reaches along each component; None if FastICA finds none."""
-    from sklearn.decomposition import (
-        FastICA,
-    )  # importing it takes a second, which other audits can save
+    # Importing it takes a second, which other audits can save
+    from sklearn.decomposition import FastICA
 
     analysis = FastICA(
         count,

@@ -315,9 +315,8 @@ def excess(
     sample = np.concatenate(resampled)
     low, high = np.percentile(sample, [2.5, 97.5])
     ours, theirs = hits.sum(1) / sizes.sum(1)
-    if (
-        np.ptp(sample) < _ROUNDING
-    ):  # no hit anywhere, or only hits: the interval must not have width 0
+    # No hit anywhere, or only hits: the interval must not have width 0
+    if np.ptp(sample) < _ROUNDING:
         unsure = intervals.wilson(0.0, int((sizes[0] > 0).sum()))[1]
         low, high = max(-1.0, ours - theirs - unsure), min(1.0, ours - theirs + unsure)
     return {

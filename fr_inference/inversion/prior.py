@@ -66,9 +66,8 @@ def of_generator(scene: Scene, variables: Any, seed: int) -> Prior:
     draw = rng.numpy_generator(seed, 'latents')
     z = draw.standard_normal((_LATENTS, scene.z_dim), np.float32)
     latents = np.asarray(_many(scene.to_latent)(variables, z))
-    return fit(
-        latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0]
-    )  # in w+, random latents are equal for all layers
+    # In w+, random latents are equal for all layers
+    return fit(latents.reshape(_LATENTS, -1, latents.shape[-1])[:, 0])
 
 
 @functools.lru_cache(maxsize=32)

@@ -121,9 +121,8 @@ def run(
         numbers = best(goal, how, subject.pool, wanted).reshape(-1)
         begin = mapped(candidate.beginning, scene, optimiser)
         candidates = begin((numbers, np.repeat(wanted, how.candidates, axis=0)))
-        if (
-            goal.name == 'templates' and how.steps
-        ):  # without steps a candidate stays a random latent
+        # Without steps a candidate stays a random latent
+        if goal.name == 'templates' and how.steps:
             latents = candidate.mapped(
                 candidate.drawing, (scene,), constants, total=how.draws, most=how.search_batch
             )

@@ -279,9 +279,8 @@ def _times(values, samples):
     largest = (np.abs(samples - values) / spreads * varied).max(1)
     normal = statistics.NormalDist()
     alone, most = (normal.inv_cdf(1 - (1 - _LEVEL) / 2 / count) for count in (1, len(values)))
-    if (
-        not varied.all()
-    ):  # a perfect figure gets its share of the error, as in Bonferroni's correction
+    # A perfect figure gets its share of the error, as in Bonferroni's correction
+    if not varied.all():
         return most
     # At most Bonferroni's: one small slice near 1, with skewed resamples, would widen all intervals.
     return float(np.clip(np.quantile(largest, _LEVEL), alone, most))

@@ -75,9 +75,8 @@ def share(
         sample, min(people, *intervals.people_per_side(scored.identities, member))
     )
     low, high = np.clip(ends, 0, 1).tolist()
-    unseen = 1 - 0.05 ** (
-        1 / people
-    )  # upper limit of a share that is seen 0 times in that many draws
+    # Upper limit of a share that is seen 0 times in that many draws
+    unseen = 1 - 0.05 ** (1 / people)
     low, high = min(low, 1 - unseen), max(high, unseen)
     return {
         'share': float(np.clip((seen - fpr) / (tpr - fpr), 0, 1)),

@@ -143,7 +143,7 @@ class Target:
       recipe: how it was trained (JSON-able), None when unknown.
       notes: remarks of the reader (heads that were left out, changed dtypes), one line each.
       statistics: whether its BatchNorm layers keep statistics; else they scale and shift only, there is
-        no 'batch_stats', and whoever holds the file sees none.
+        no 'batch_stats', and somebody with the file sees none.
       answers: how embeddings are changed before anybody sees them.
     """
 

@@ -1,1 +1,1 @@
-"""What a program takes on machines that are not here: memory, time and money."""
+"""Plans the memory, time and cost of a program on machines that are not present."""

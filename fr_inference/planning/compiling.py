@@ -17,9 +17,9 @@ from fr_inference import files
 from fr_inference.benchmarking import program_text
 from fr_inference.planning.topologies import Topology
 
-_SCHEMA = 2  # of the figures that are kept
+_SCHEMA = 2  # version of the stored figures
 _USED = re.compile(r'\(([\d.]+)([KMGT]?)\) exceeds available|Used ([\d.]+)([KMGT]?) of')
-# JAX's settings of its compilers' effort -> what they are without one; and flags of the compilers.
+# JAX's settings of compiler effort -> their defaults; and environment variables with compiler flags.
 _EFFORT = {
     'jax_exec_time_optimization_effort': 0.0,
     'jax_memory_fitting_effort': 0.0,
@@ -32,15 +32,15 @@ _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one call of a program takes, of each device.
+    """The requirements of one call of a program, per device.
 
     Attributes:
       fits: whether it fits in the memory.
-      memory: bytes by part: 'arguments', 'outputs', 'temporaries', 'program'; of a program that the
-        compiler refused only 'temporaries', where it says them.
+      memory: bytes by part: 'arguments', 'outputs', 'temporaries', 'program'. For a program that
+        the compiler refused, only 'temporaries', if it reports them.
       flops: floating-point operations; None if the compiler does not count them.
       bytes: of main memory, read and written; None for a program that was refused.
-      accessed: by XLA's own count, which takes a TPU's vector memory for main memory; None where it
+      accessed: by XLA's own count, which counts a TPU's vector memory as main memory; None if it
         does not count.
       collectives: kind -> number of operations between devices.
       compile_seconds: how long it took on the machine that planned.
@@ -66,16 +66,16 @@ def figures(lowered: Any, topology: Topology, kept: pathlib.Path | None = None) 
     Args:
       lowered: by `jax.jit(...).lower(...)`, for the devices of the topology.
       topology: for its compiler's options and its memory.
-      kept: folder of the figures of earlier plans, which are numbers, not code.
+      kept: folder with the figures of earlier plans (numbers, not code).
     """
     if kept is None:
         return _compiled(lowered, topology)
     path = kept / f'{_digest(lowered, topology)}.json'
-    # What is damaged or belongs to another user is compiled again.
+    # If the stored figures are damaged or belong to another user, compile again.
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         return Figures(**files.unsealed(json.loads(path.read_text(encoding='utf-8'))))
     found = _compiled(lowered, topology)
-    # A home that cannot be written to costs the next plan its time, not this one its result.
+    # If the home folder is not writable, the next plan has to compile again; this one still works.
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.write_text(path, json.dumps(files.sealed(dataclasses.asdict(found))))
@@ -83,7 +83,7 @@ def figures(lowered: Any, topology: Topology, kept: pathlib.Path | None = None) 
 
 
 def _digest(lowered, topology):
-    """Of all that the figures depend on."""
+    """Digest of everything that the figures depend on."""
     device = topology.devices[0]
     described = [
         *(_SCHEMA, jax.__version__, device.device_kind, device.client.platform_version),
@@ -137,7 +137,7 @@ def _memory(compiled):
     found = compiled.memory_analysis()
     return {
         'arguments': found.argument_size_in_bytes,
-        # What takes the place of an argument is counted once.
+        # An output that reuses the memory of an argument is counted once.
         'outputs': max(0, found.output_size_in_bytes - found.alias_size_in_bytes),
         'temporaries': found.temp_size_in_bytes,
         'program': found.generated_code_size_in_bytes,

@@ -1,10 +1,10 @@
-"""What the GPU compiler must know of a GPU that is not here."""
+"""The properties that the GPU compiler needs of a GPU that is not present."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-# Without the GPU nothing can be timed, so that no kernel is chosen by its time.
+# Without the GPU nothing can be timed, so kernels are not chosen by their time.
 OPTIONS: Mapping[str, Any] = {'xla_gpu_autotune_level': 0, 'xla_gpu_enable_triton_gemm': False}
 
 
@@ -13,7 +13,7 @@ class Gpu:
     """One kind of GPU, as CUDA's device properties have it.
 
     Attributes:
-      kind: its name, which JAX calls it by.
+      kind: its name in JAX.
       capability: major compute capability; the minor one is 0.
       cores: streaming multiprocessors.
       fpus: float32 units of each.

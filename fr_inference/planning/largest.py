@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fr_inference.planning.compiling import Figures
 
 MOST = 256  # per device: larger ones take long to compile and are not faster
-_APART = 4  # between the two sizes that the line is drawn through
+_APART = 4  # ratio of the two sizes that define the line
 _TRIES = 3
 
 
@@ -26,8 +26,8 @@ def largest(
 ) -> tuple[int, Figures | None]:
     """Returns (the largest round size that was compiled and fits, its figures); (0, None) for none.
 
-    Two sizes give the line, a third is compiled to verify what the line says, and further ones only
-    where that does not fit. Sizes above `MOST` are not looked at.
+    Two sizes give the line, a third is compiled to verify its prediction, and further ones only if
+    that does not fit. Sizes above `MOST` are not tried.
 
     Args:
       measure: compiles a size.

@@ -45,7 +45,7 @@ class Program:
 
 
 def scoring(target: Target, features: Sequence[Feature], on: On, size: int) -> Program:
-    """Returns what `measurements.measure` runs on `size` images a device."""
+    """Returns the program of `measurements.measure` for `size` images per device."""
     score, _, count = measurements.measurer(target, on=tuple(on), features=features)
     shape = (size * count, target.input.height, target.input.width, 3)
     return Program(score.program, (target.variables, _shape(shape, jnp.uint8)))
@@ -70,7 +70,7 @@ class Searching:
       generator: before it.
       how: the options.
       term: of the goal, in `goals.TERMS`.
-      watched: whether a membership attack is watched or followed.
+      watched: whether the membership attack's logit is computed, for guidance or only to record it.
     """
 
     target: Target
@@ -80,12 +80,12 @@ class Searching:
     watched: bool
 
     def looks(self, on: On, size: int) -> Program:
-        """Returns the first look at `size` random latents a device."""
+        """Returns the first evaluation of `size` random latents per device."""
         function, _, count = devices.per_candidate(self._looking(), on)
         return Program(function, (self.constants, _shape((count, size), jnp.int32)))
 
     def steps(self, on: On, size: int) -> Program:
-        """Returns one step of `size` candidates a device."""
+        """Returns one step of `size` candidates per device."""
         function, _, count = devices.per_candidate(self._advancing(), on)
         many = jax.tree.map(
             lambda leaf: _shape((count, size, *leaf.shape), leaf.dtype), self._candidate()
@@ -131,7 +131,7 @@ class Searching:
 
     @property
     def constants(self) -> Constants:
-        """Shapes of what all candidates share."""
+        """Shapes of the constants that all candidates share."""
         z = _shape((self._scene.z_dim,), jnp.float32)
         latent = jax.eval_shape(self._scene.to_latent, self.generator.variables, z)
         width = latent.shape[-1]
@@ -160,7 +160,7 @@ def goal_of(search: config.Search) -> str:
 def training(
     recipe: Recipe, target: Target, classes: int, per_epoch: int, on: On, size: int
 ) -> Program:
-    """Returns a step of the recognizer's training with `size` images a device."""
+    """Returns a step of the recognizer's training with `size` images per device."""
     count = size * len(on)
     with devices.using(on):
         mesh = devices.training_mesh(count)

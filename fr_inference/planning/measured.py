@@ -1,7 +1,7 @@
-"""What `benchmark --out=FILE` measured of scoring, the search or training, beside a plan's bound.
+"""Compares a plan's bounds with times that `benchmark --out=FILE` measured.
 
-A figure is shown where the device, the networks and the arithmetic are those that are planned; else a
-line says what differs.
+A figure is shown if the device, the networks and the arithmetic match the plan; otherwise a line
+says what differs.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from fr_inference.weights import descriptions
 
 _MOST_BYTES = 16 << 20
 _EXPECTED = 'JSON of benchmark --what=scoring, inversion or training'
-# What is measured -> (unit, whether one program spans all devices) of the part that it stands beside.
+# Kind of benchmark -> (unit, whether one program spans all devices) of the corresponding part.
 _PARTS = {
     'scoring': ('image', False),
     'inversion': ('candidate-step', False),
@@ -31,8 +31,8 @@ class Measured:
     """One row of a benchmark.
 
     Attributes:
-      file: that it stands in.
-      what: was measured, in `_PARTS`.
+      file: the file that contains it.
+      what: the kind of benchmark, in `_PARTS`.
       name: of the networks.
       device: its kind, as JAX calls it.
       dtype: of the backbone's arithmetic.
@@ -104,8 +104,8 @@ def beside(
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Returns (the figures of the measured row nearest to the plan, a line for each other row).
 
-    Nearest is first the number of examples at a time, then the number of devices. Without a row that can
-    be compared, and where nothing of this kind was measured, the figures are None.
+    The nearest row has the closest number of examples at a time, then the closest number of
+    devices. The figures are None if no row can be compared or nothing of this kind was measured.
 
     Args:
       part: of the program.

@@ -106,7 +106,7 @@ def _notes(rows) -> list[str]:
 
 
 def _beside(row, found):
-    """What a benchmark measured, and where."""
+    """The times that a benchmark measured, and their source."""
     said = f'measured {duration(found["seconds_per_item"])} for each'
     if row['fits']:
         said += f', {found["seconds_per_item"] / row["least_seconds_per_item"]:.2f} times the bound'
@@ -115,7 +115,7 @@ def _beside(row, found):
 
 
 def duration(seconds: float) -> str:
-    """Returns seconds in the unit that people use.
+    """Returns seconds in a readable unit.
 
     >>> duration(2e-5), duration(0.0123), duration(75), duration(5400)
     ('20.0 us', '12.3 ms', '75.0 s', '1.50 h')
@@ -127,7 +127,7 @@ def duration(seconds: float) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns rows of texts as lines, their columns one below the other.
+    """Returns rows of texts as lines with aligned columns.
 
     >>> aligned([('a', 'bcd'), ('efg', 'h')])
     ['  a    bcd', '  efg  h']

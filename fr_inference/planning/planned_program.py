@@ -1,4 +1,4 @@
-"""A plan from the command line: the program that is planned, its flags, and the plan as JSON."""
+"""A plan from the command line: the planned program, its flags, and the plan as JSON."""
 
 import importlib
 import json
@@ -18,12 +18,12 @@ SCHEMA = 1
 def run(
     asked: Planning, flags: options.Flags, package: str, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Returns the plan, ready for JSON, and writes it where a file is named.
+    """Returns the plan, ready for JSON, and writes it if a file is named.
 
     Args:
       asked: machines and prices.
-      flags: of `plan`, behind which stand the name and the flags of the program that is planned.
-      package: where the programs are modules.
+      flags: the flags of `plan`, followed by the name and the flags of the planned program.
+      package: the package with the programs as modules.
       progress: called as progress(label, done, total).
 
     Raises:

@@ -1,7 +1,6 @@
-"""What stands in for data that need not be there: numbers of images, architectures, resolutions.
+"""Stand-ins for data that need not be present: numbers of images, architectures, resolutions.
 
-Where a path or an embedded name is given, it is opened: the images are counted, and of weights only
-the shapes are kept.
+A path or an embedded name is opened: images are counted, and only the shapes of weights are kept.
 """
 
 import dataclasses
@@ -22,12 +21,12 @@ from fr_inference.models.target import Target
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
-_IMAGES_OF_ONE = 10  # photographs of a person where their number is not given
+_IMAGES_OF_ONE = 10  # photographs per person if their number is not given
 
 
 @dataclasses.dataclass(frozen=True)
 class Amount:
-    """How many images there are, and of how many people."""
+    """Numbers of images and of people."""
 
     images: int
     people: int
@@ -54,7 +53,7 @@ def faces(value: str, field: str, reading: Reading | None = None) -> Amount:
 
 
 def number(value: str) -> int | None:
-    """Returns the number that a text is, None for another text."""
+    """Returns the number in a text, None if it is not a number."""
     return int(value) if re.fullmatch(r'[1-9]\d{0,11}', value) else None
 
 

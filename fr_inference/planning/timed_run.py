@@ -1,4 +1,4 @@
-"""Runs a planned program on the devices that are here, on zeros, to hold its time against the bound."""
+"""Runs a planned program with zeros on the devices present, to compare its time with the bound."""
 
 import functools
 from typing import Any
@@ -16,8 +16,8 @@ _ROUNDS = 5
 def seconds(program: Program) -> float:
     """Returns the median seconds of a call; the first one, which compiles, is left out.
 
-    Copies of the arguments to the devices are not timed. A training step takes its state away, so that
-    each call gets arguments of its own.
+    Copies of the arguments to the devices are not timed. A training step donates its state, so each
+    call gets its own arguments.
     """
     compiled = program.lower().compile()
     placed = compiled.input_shardings[0]

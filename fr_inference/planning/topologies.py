@@ -1,7 +1,7 @@
-"""Machines by name, and their devices as the compilers know them, without the machines.
+"""Machines by name, and their devices as compiler targets, without the machines themselves.
 
-`v5e-8` and `v5p-8` are Google's names of accelerators: of v5p and tpu7x they count TensorCores, two a
-chip. `h100x8` is eight GPUs; a host has eight at most.
+`v5e-8` and `v5p-8` are Google's names of accelerators. For v5p and tpu7x they count TensorCores,
+two per chip. `h100x8` is eight GPUs; a host has at most eight.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Layout:
 
     Attributes:
       shape: of the slice, chips.
-      host: the part of it that one host has.
+      host: the part of it on one host.
     """
 
     shape: tuple[int, ...]
@@ -66,7 +66,7 @@ def _product(shape):
 
 
 def _flat():
-    """Slices of v5e and v6e: up to eight chips a host, above that four."""
+    """Slices of v5e and v6e: up to eight chips on one host, larger ones with four per host."""
     shapes = [(1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)]
     return {
         _product(shape): Layout(shape, (*(shape if _product(shape) <= 8 else (2, 2)), 1))
@@ -75,7 +75,7 @@ def _flat():
 
 
 def _cubes():
-    """Slices of v5p and tpu7x up to 128 chips, by their TensorCores; four chips a host."""
+    """Slices of v5p and tpu7x up to 128 chips, by their TensorCores; four chips per host."""
     shapes = [(2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4), (4, 4, 8)]
     return {2 * _product(shape): Layout(shape, (2, 2, 1)) for shape in shapes}
 
@@ -94,12 +94,12 @@ class Topology:
     """Devices that programs are compiled for.
 
     Attributes:
-      name: as it was asked for.
+      name: the requested name.
       chip: the data sheet of a device.
-      chips: how many there are, which are paid for.
+      chips: number of chips, for the price.
       devices: all of them.
       local: those of the first process.
-      real: whether they are here.
+      real: whether they are present.
       available: bytes of a device's memory that a program gets.
       options: of the compiler.
     """
@@ -161,7 +161,7 @@ def open_topology(name: str) -> Topology:
         expected = count * (2 if family == 'tpu7x' else 1)
     else:
         kind, count, hosts = gpu_targets.GPUS[family].kind, size, max(1, size // _PER_HOST)
-        # JAX takes this much of a GPU at its first use, and programs get no more.
+        # JAX reserves this share of a GPU at its first use, and programs get no more.
         expected, share = count, 0.75
     real = here[0].device_kind == kind and len(here) == expected
     if real:
@@ -188,7 +188,8 @@ def open_topology(name: str) -> Topology:
 def _tpus(family: str, layout: Layout) -> tuple[jax.Device, ...]:
     if importlib.util.find_spec('libtpu') is None:
         raise _absent('TPU')
-    # Without these libtpu asks a metadata server, which only a TPU's host has, and one process locks it.
+    # Without these, libtpu queries a metadata server, which only a TPU's host has, and takes a
+    # global lock.
     settings = {'TPU_SKIP_MDS_QUERY': '1', 'ALLOW_MULTIPLE_LIBTPU_LOAD': '1'}
     settings |= {'TPU_ACCELERATOR_TYPE': 'v5e-4', 'TPU_WORKER_HOSTNAMES': 'localhost'}
     for variable, value in settings.items():
@@ -198,7 +199,7 @@ def _tpus(family: str, layout: Layout) -> tuple[jax.Device, ...]:
     described = topologies.get_topology_desc(
         platform='tpu', topology_name=f'{family}:{shape}', chips_per_host_bounds=bounds
     )
-    # By host: the first ones are those of the first process.
+    # Ordered by host: the first ones belong to the first process.
     return tuple(sorted(described.devices, key=lambda device: (device.process_index, device.id)))
 
 
@@ -213,9 +214,7 @@ def _gpus(family: str, count: int) -> tuple[jax.Device, ...]:
             topology=f'1x{count // here}x{here}',
             target_config=gpu_targets.GPUS[family].text(),
         )
-    except (
-        NotImplementedError
-    ):  # the plugin is there without NVIDIA's libraries, and looked for them
+    except NotImplementedError:  # the plugin is installed, but not NVIDIA's libraries
         raise _absent('GPU') from None
     return tuple(described.devices)
 

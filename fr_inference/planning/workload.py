@@ -1,6 +1,7 @@
-"""What a program does, in parts: how many images, looks and steps, each by which compiled function.
+"""The work of a program, in parts: numbers of images, looks and steps, and their compiled functions.
 
-What takes accelerators long is counted: measuring, looks at random latents, the search, training.
+It covers the work that takes accelerators long: measuring, looks at random latents, the search,
+training.
 """
 
 import dataclasses
@@ -30,10 +31,10 @@ class Part:
       name: the work and its networks.
       unit: 'image', 'look' or 'candidate-step'.
       amount: items in all.
-      option: what sets how many a device computes at a time.
-      size: topology -> that number, as the options say.
+      option: the option that sets how many a device computes at a time.
+      size: topology -> that number, by the options.
       program: (devices, that number) -> the program.
-      flops: operations of one item, where the compiler does not count them.
+      flops: operations of one item, if the compiler does not count them.
       narrow: whether any part of it computes in bfloat16.
       dtype: of the backbone's arithmetic.
       everywhere: whether one program spans the devices of all processes.
@@ -57,8 +58,8 @@ def of_audit(flags: Flags, *, membership: bool = True) -> list[Part]:
     """Returns the parts of an audit, or of its inversion alone.
 
     Args:
-      flags: of `audit` or `invert`. Without non-members as many as there are members are assumed;
-        without an evaluator its part is left out.
+      flags: of `audit` or `invert`. Without non-members, the same number as members is assumed;
+        without an evaluator, its part is left out.
       membership: whether membership inference is run.
     """
     given = _given(flags, Inputs, 'target', 'members', *(() if membership else ('generator',)))
@@ -147,7 +148,7 @@ def of_training(flags: Flags) -> list[Part]:
 
 
 def _given(flags: Flags, kind: type[Config], *needed: str) -> dict[str, Any]:
-    """The options of a class that were given; of a planned program none is required but these."""
+    """The given options of a class; a planned program requires no others."""
     given = flags.given(kind)
     for name in needed:
         if name not in given:

@@ -39,7 +39,7 @@ def capital(text: str) -> str:
 
 
 def hundred(share: float) -> str:
-    """Returns a share as a number of 100.
+    """Returns a share of 1 as a share of 100, rounded.
 
     >>> hundred(0.897)
     '90'

@@ -67,7 +67,7 @@ def test_as_spreadsheets_and_windows_write_it(tmp_path, mark):
         ('target,steps\na,3\n', 'line 2: steps: needs a generator'),
         ('target,generator\na,g\n', 'line 2: evaluator: found none'),
         ('target,name\n,b\n', 'line 2: target: found an empty cell'),
-        ('target\nx/a.pt\ny/A.pth\n', "line 3: name: found 'A', which line 2 has as well"),
+        ('target\nx/a.pt\ny/A.pth\n', "line 3: name: found 'A', which is also the name in line 2"),
         ('target,name\na,../b\n', "line 2: name: found '../b', expected the name of a folder"),
         (
             'target,name\na,comparison.csv\n',

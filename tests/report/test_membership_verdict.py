@@ -279,7 +279,7 @@ def test_few_strangers_show_nothing():
     assert 'which takes 32 or more of them' in said.reasons[0].text
     assert 'as it should' not in text_of(said)
     shadow = comparison(setting='auxiliary', null=block(0.51, 0.2, 0.8, people=14))
-    assert 'which takes 16 of them or more' in said_of(shadow).reasons[0].text
+    assert 'which takes 16 or more of them' in said_of(shadow).reasons[0].text
 
 
 def test_a_blind_backbone_that_tells_the_sides_apart_the_other_way_round():

@@ -52,7 +52,7 @@ def test_a_defence_of_answers_does_not_bind_who_holds_the_file():
     row = studies.row('answers-noise:1', 'both', answers=LOWERED)
     assert outcome(row) == {'file': what_helps.UNBOUND, 'answers': what_helps.LOWER}
     (sentence,) = what_helps.recommendation([studies.undefended(), row])['sentences']
-    assert 'It the holder of the file can leave it out.' in sentence
+    assert 'Somebody who holds the file can leave the defence out.' in sentence
 
 
 def test_the_adaptive_attacker_decides():

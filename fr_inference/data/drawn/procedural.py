@@ -16,9 +16,8 @@ from fr_inference.data.drawn import drawing
 from fr_inference.data.faces import Faces, pixel_digest
 
 _CHUNK = 64
-_KEPT_BYTES = (
-    256 << 20
-)  # memory for drawn pictures, since several backbones often measure the same ones in turn
+# Memory for drawn pictures, since several backbones often measure the same ones in turn
+_KEPT_BYTES = 256 << 20
 _MOST = 10_000_000  # images; each has a name in memory
 
 

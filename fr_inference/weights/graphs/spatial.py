@@ -36,7 +36,7 @@ def conv(node: Node, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> T
 
 
 def _convolved(x, kernel, strides, dilations, pads, groups):
-    """The forms that the registered backbones have, so that the same kernels serve both."""
+    """Computes it in the forms of the registered backbones, so that the same kernels serve both."""
     plain = len(strides) == 2 and len(set(strides)) == 1 and set(dilations) == {1}
     (low, high), *rest = pads
     if plain and groups == 1 and kernel.shape[:2] == (1, 1) and not any(map(any, pads)):

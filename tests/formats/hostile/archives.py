@@ -18,7 +18,7 @@ def zip_bomb(path):
     path.write_bytes(writer.zip_bytes(pickled, extra=extra, compression=zipfile.ZIP_DEFLATED))
 
 
-@case('climbs out', '../../evil', '/etc/evil', 'archive/../../evil', '..\\evil')
+@case('points outside', '../../evil', '/etc/evil', 'archive/../../evil', '..\\evil')
 def climbing(path, name):
     path.write_bytes(writer.zip_bytes(PROTO + b'}' + STOP, extra={name: b'x'}))
 
