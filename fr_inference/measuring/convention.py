@@ -67,6 +67,7 @@ class Fit:
       best: position in `specs` of the best one.
       images: how many were looked at.
       layer: whose statistics, '' for a separation.
+      trained: whether that layer holds other statistics than those a network starts with.
       trusted: whether an audit may end in an all-clear: the convention fits, or it is known, could not
         be settled, and no other one looks better.
       remark: all this in a sentence.
@@ -79,6 +80,7 @@ class Fit:
     best: int = 0
     images: int = 0
     layer: str = ''
+    trained: bool = True
     trusted: bool = False
     remark: str = ''
 
@@ -88,7 +90,7 @@ class Fit:
             name: getattr(self, name) for name in ('state', 'by', 'images', 'trusted', 'remark')
         }
         if self.layer:
-            record['layer'] = self.layer
+            record |= {'layer': self.layer, 'trained': self.trained}
         record['conventions'] = [
             {'colour': spec.colour, 'mean': list(spec.mean), 'std': list(spec.std), self.by: figure}
             for spec, figure in zip(self.specs, self.figures, strict=False)
@@ -150,7 +152,9 @@ def _by_misfit(target, faces, specs, layer, seed, skip_bad):
     better = least * _FACTOR <= used and least + _DIFFERENCE <= used and least <= _MISFIT
     state = OTHER if better else FITS if used <= _MISFIT else NONE
     state = state if trained else NONE
-    return dataclasses.replace(found, state=state, figures=tuple(figures.tolist()), best=best)
+    return dataclasses.replace(
+        found, state=state, figures=tuple(figures.tolist()), best=best, trained=trained
+    )
 
 
 def _twins(faces, seed):
@@ -212,6 +216,11 @@ def _remark(fit, target):
             f'Whether images fit the input that the backbone expects ({used}) could not be checked: no '
             'BatchNorm layer near the images keeps its statistics, and fewer than '
             f'{LEAST_PEOPLE} people have two photographs.'
+        )
+    if not fit.trained:
+        return (
+            f'The statistics of {fit.layer} are those that every network starts with (mean 0, variance '
+            '1): the network was not trained, or was saved without its statistics.'
         )
     counted = f'{fit.images} images'
     by = f'by the statistics of {fit.layer}' if fit.layer else 'by how well it separates people'

@@ -81,12 +81,17 @@ def _short(recipe):
 
 
 def of_members(members: Mapping[str, Any]) -> list[str]:
-    """Returns how many members are no training images, where the target's own list tells.
+    """Returns how many members are no training images, or that no list of the target tells.
 
     Args:
       members: `data.members` of `audit.json`.
     """
-    missing = members['images'] - members.get('in_training_list', members['images'])
+    if 'in_training_list' not in members:
+        return [
+            'That the members were trained on is taken on trust: the backbone has no list of its '
+            'training images.'
+        ]
+    missing = members['images'] - members['in_training_list']
     if not missing:
         return []
     return [
