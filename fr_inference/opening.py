@@ -7,6 +7,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
 import numpy as np
 
 from fr_inference import config, errors, processes, runs
@@ -192,11 +193,19 @@ def as_backbone(
                     f'{field} only with a function',
                 )
         return as_target(target, 'target')
+    if isinstance(target, nn.Module):
+        raise errors.InputError(
+            'target',
+            f'the module {type(target).__name__}',
+            'a function of variables and images',
+            'give lambda variables, images: module.apply(variables, images, train=False), or what '
+            'switches its BatchNorm to inference',
+        )
     if not isinstance(variables, Mapping) or 'params' not in variables:
         raise errors.InputError(
             'variables',
             f'{type(variables).__name__} without params',
-            "{'params': ..., 'batch_stats': ...}",
+            "{'params': ..., 'batch_stats': ...}, of a function without BatchNorm {'params': ...}",
         )
     how = origins('assumed' if input is None else 'given')
     if input is None:

@@ -14,7 +14,7 @@ _MIRRORED = {'none': 'not used', 'add': 'added', 'concat': 'concatenated'}
 
 def line(target: Target) -> str:
     """Returns name, architecture and input convention, and how each part of the convention is known."""
-    return f'{target.name}: {target.architecture}, input {_input(target)}'
+    return f'{target.name}: {_architecture(target)}, input {_input(target)}'
 
 
 def trained(target: Target, out: str | os.PathLike, images: int) -> str:
@@ -38,9 +38,8 @@ def lines(target: Target | Trained) -> list[str]:
         first = f'architecture: StyleGAN2, {size} x {size} pixels'
         return [first, *target.notes, f'sha256: {target.sha256}']
     layers = distances.layer_names(target)
-    config = ', '.join(f'{name}={value}' for name, value in target.config.items())
     return [
-        f'architecture: {target.architecture}' + (f' with {config}' if config else ''),
+        f'architecture: {_architecture(target)}',
         f'parameters: {registry.count_parameters(target.variables):,}',
         f'BatchNorm layers: {len(layers)}' + (f' ({layers[0]} to {layers[-1]})' if layers else ''),
         f'input: {_input(target)}',
@@ -48,6 +47,11 @@ def lines(target: Target | Trained) -> list[str]:
         *target.notes,
         f'sha256: {target.sha256}',
     ]
+
+
+def _architecture(target):
+    config = ', '.join(f'{name}={value}' for name, value in target.config.items())
+    return target.architecture + (f' with {config}' if config else '')
 
 
 def _input(target):

@@ -61,17 +61,18 @@ _LOG = logging.getLogger(__name__)
 class Fit:
     """What the check of a target's input convention says.
 
-    Attributes:
-      state: `FITS`, `OTHER`, `NONE` or `UNKNOWN`.
-      by: 'misfit' or 'separation', the figure that was used.
-      specs: the convention in use, then all others.
-      figures: the figure of each convention; empty if none could be computed.
-      best: position in `specs` of the best one.
-      images: number of images that were used.
-      layer: whose statistics, '' for a separation.
-      trusted: whether an audit may end in an all-clear: the convention fits, or it is a known one,
-        the check is inconclusive, and no other one looks better.
-      remark: the result in a sentence.
+      Attributes:
+        state: `FITS`, `OTHER`, `NONE` or `UNKNOWN`.
+        by: 'misfit' or 'separation', the figure that was used.
+        specs: the convention in use, then all others.
+        figures: the figure of each convention; empty if none could be computed.
+        best: position in `specs` of the best one.
+        images: number of images that were used.
+        layer: whose statistics, '' for a separation.
+    trained: whether that layer holds other statistics than those a network starts with.
+    trusted: whether an audit may end in an all-clear: the convention fits, or it is a known one,
+      the check is inconclusive, and no other one looks better.
+    remark: the result in a sentence.
     """
 
     state: str
@@ -81,6 +82,7 @@ class Fit:
     best: int = 0
     images: int = 0
     layer: str = ''
+    trained: bool = True
     trusted: bool = False
     remark: str = ''
 
@@ -90,7 +92,7 @@ class Fit:
             name: getattr(self, name) for name in ('state', 'by', 'images', 'trusted', 'remark')
         }
         if self.layer:
-            record['layer'] = self.layer
+            record |= {'layer': self.layer, 'trained': self.trained}
         record['conventions'] = [
             {'colour': spec.colour, 'mean': list(spec.mean), 'std': list(spec.std), self.by: figure}
             for spec, figure in zip(self.specs, self.figures, strict=False)
@@ -152,7 +154,9 @@ def _by_misfit(target, faces, specs, layer, seed, skip_bad):
     better = least * _FACTOR <= used and least + _DIFFERENCE <= used and least <= _MISFIT
     state = OTHER if better else FITS if used <= _MISFIT else NONE
     state = state if trained else NONE
-    return dataclasses.replace(found, state=state, figures=tuple(figures.tolist()), best=best)
+    return dataclasses.replace(
+        found, state=state, figures=tuple(figures.tolist()), best=best, trained=trained
+    )
 
 
 def _twins(faces, seed):
@@ -214,6 +218,11 @@ def _remark(fit, target):
             f'Whether images fit the input that the backbone expects ({used}) could not be '
             'checked: there is no BatchNorm layer with statistics near the images, and fewer than '
             f'{LEAST_PEOPLE} people have two photographs.'
+        )
+    if not fit.trained:
+        return (
+            f'The statistics of {fit.layer} are those that every network starts with (mean 0, variance '
+            '1): the network was not trained, or was saved without its statistics.'
         )
     counted = f'{fit.images} images'
     by = f'by the statistics of {fit.layer}' if fit.layer else 'by how well it separates people'

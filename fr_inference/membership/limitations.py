@@ -83,12 +83,17 @@ def _short(recipe):
 
 
 def of_members(members: Mapping[str, Any]) -> list[str]:
-    """Returns how many members are not training images, if the target lists its training images.
+    """Returns how many members are not training images, or that the target has no list of them.
 
     Args:
       members: `data.members` of `audit.json`.
     """
-    missing = members['images'] - members.get('in_training_list', members['images'])
+    if 'in_training_list' not in members:
+        return [
+            'That the members were trained on is taken on trust: the backbone has no list of its '
+            'training images.'
+        ]
+    missing = members['images'] - members['in_training_list']
     if not missing:
         return []
     return [

@@ -153,6 +153,14 @@ def doubt_of(record: Mapping[str, Any]) -> Doubt | None:
                 text=check['remark'],
                 advice=_MISFIT,
             )
+        if not check.get('trained', True):
+            return Doubt(
+                code='input',
+                headline='The BatchNorm statistics of the backbone are untrained',
+                text=check['remark'],
+                advice='What it means: nothing was tested. Give the trained checkpoint, with its '
+                'statistics (running_mean, running_var).',
+            )
         if check.get('state') == 'other':
             headline = 'The images were not given to the backbone as it expects them'
             plain = 'Another order or range of the colours fits clearly better.'

@@ -137,6 +137,8 @@ def _candidates(tensors, source):
         source,
         f'no known backbone in these {len(tensors)} tensors ({some}, ...)',
         f'one of {", ".join(registry.VARIANTS)}',
+        'export the network to ONNX, or audit a function that computes it from Python: '
+        'docs/own_model.md',
     )
 
 

@@ -74,6 +74,7 @@ class TestAudit:
             (lambda v, x: x.sum(), {'params': {}}, 'apply', 'for one image'),
             (lambda v, x: x, {'weights': {}}, 'variables', 'dict without params'),
             (Small().apply, None, 'variables', 'NoneType without params'),
+            (Small(), {'params': {}}, 'target', 'the module Small'),
             (Small().apply, 'params', 'variables', 'without statistics'),
         ],
     )

@@ -232,6 +232,7 @@ class TestCheck:
             target = dataclasses.replace(stem, variables=variables, input=used)
             found = convention.check(target, faces, seed=0)
             assert (found.state, found.trusted) == (NONE, False)
+            assert 'mean 0, variance 1' in found.remark
 
     def test_unreadable_images(self, faces, stem):
         def read(position):

@@ -65,6 +65,14 @@ def test_a_search_with_wrong_input_never_ends_in_an_all_clear(fed):
     assert 'Nothing recovered' not in str(said)
 
 
+def test_a_backbone_with_untrained_statistics_is_told_so():
+    check = WRONG | {'trained': False, 'remark': 'The statistics of bn1 are initial.'}
+    said = verdict(record(comparison(over=(-0.04, 0.04))) | {'input': {'check': check}})
+    assert said.kind == 'invalid'
+    assert 'untrained' in said.headline
+    assert 'order' not in ''.join(reason.text for reason in said.reasons)
+
+
 def test_the_record_of_a_verdict():
     said = verdict(record(comparison()))
     assert said.to_json() == {

@@ -286,6 +286,7 @@ class TestWhatDoesNotFit:
     def test_another_network(self, fails):
         error = fails({'layer1.0.conv1.weight': np.ones((2, 2)), 'fc.weight': np.ones((2, 2))})
         assert 'no known backbone in these 2 tensors (layer1.0.conv1.weight' in error.found
+        assert 'ONNX' in error.hint
 
     def test_another_input(self, fails, tiny):
         assert 'misshaped' in fails(tiny, input={'height': 64, 'width': 64}).found
