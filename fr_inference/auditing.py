@@ -167,7 +167,8 @@ def audit(
     Args:
       target: a path or the name of an embedded target, a `Target`, or a function
         `apply(variables, images)`: [N, H, W, 3] float32 normalised -> [N, D] embeddings, with
-        `use_running_average=True`. The function must call Linen modules (not a compiled export).
+        `use_running_average=True`. Only `flax.linen.BatchNorm` shows its statistics (not a compiled
+        export).
       variables: of the function: {'params': ..., 'batch_stats': ...}; without BatchNorm (none there, or
         folded into the weights) {'params': ...}, any pytree of arrays: then attacks on embeddings alone
         can be run.
