@@ -168,7 +168,8 @@ def audit(
     Args:
       target: a path or the name of an embedded target, a `Target`, or a function
         `apply(variables, images)`: [N, H, W, 3] float32 normalised -> [N, D] embeddings, with
-        `use_running_average=True`. The function must call Linen modules (not a compiled export).
+        `use_running_average=True`. Only the statistics of `flax.linen.BatchNorm` are seen (not those of
+        a compiled export).
       variables: of the function: {'params': ..., 'batch_stats': ...}. Without BatchNorm layers
         (none, or folded into the weights) {'params': ...} with any pytree of arrays: then only
         attacks on embeddings can be run.

@@ -259,7 +259,12 @@ def summary(entries: Sequence[Entry]) -> tuple[str, str, list[str]]:
         tone, headline = (OPEN, f'{headline}; {others}') if others else (CLEAR, headline)
     else:
         tone = INVALID if len(kinds[INVALID]) == done else OPEN
-        headline = f'No leak is shown in {_count(done, "backbone")}: {others}'
+        audited, left = (
+            ', '.join(f'{number} {word}' for number, word in found if number)
+            for found in (counts, rest)
+        )
+        headline = f'No leak is shown in {_count(done, "backbone")}: {audited}'
+        headline += f'; {left}' if left else ''
     sentences = [
         f'{_count(len(entries), "audit")}: '
         + ', '.join(

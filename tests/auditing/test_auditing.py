@@ -84,7 +84,7 @@ class TestRecord:
             *('check', 'verification'),
         }
         assert set(record['input']['check']) == {
-            *('state', 'by', 'images', 'layer', 'conventions', 'trusted', 'remark'),
+            *('state', 'by', 'images', 'layer', 'trained', 'conventions', 'trusted', 'remark'),
         }
         assert set(record['membership']) == {
             *('comparisons', 'populations', 'slices', 'layers', 'shadow'),

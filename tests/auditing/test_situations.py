@@ -201,7 +201,7 @@ SITUATIONS = {
     ),
     'a random backbone': (
         lambda: audited(UNMARKED(), OTHERS(), target=planted.target(trained=False)),
-        *('invalid', 'input', 3, 'or it was not trained'),
+        *('invalid', 'input', 3, 'the network was not trained'),
     ),
     'a constant backbone': (
         lambda: audited(UNMARKED(), OTHERS(), IMAGES, planted.target(constant=True)),

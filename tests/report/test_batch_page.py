@@ -98,6 +98,11 @@ def test_the_summary_says_what_matters_first():
             'No leak is shown in 3 backbones: 1 invalid, 1 open, 1 clear',
             'open',
         ),
+        (
+            [entry('a', 'open'), entry('b', 'invalid'), FAILED],
+            'No leak is shown in 2 backbones: 1 invalid, 1 open; 1 failed',
+            'open',
+        ),
         ([entry('a', 'invalid')], 'No leak is shown in 1 backbone: 1 invalid', 'invalid'),
         ([entry('a', 'leak')], '1 of 1 backbone gives away training data', 'leak'),
         (
