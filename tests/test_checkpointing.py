@@ -130,7 +130,7 @@ class TestStates:
             assert '\n' not in str(refused)
             noticed += 1
         assert noticed >= 3
-        assert caplog.text.count('going on from step 1') == (noticed if whole else 0)
+        assert caplog.text.count('continuing from step 1') == (noticed if whole else 0)
 
 
 def test_no_file_names_the_place_it_was_written_to(tmp_path):

@@ -60,12 +60,12 @@ class TestAudit:
         assert found.convention['origins']['height'] == 'given'
         assert found.convention['origins']['colour'] == 'assumed'
         (message,) = caplog.messages
-        assert f'{SIZE} high x {SIZE} wide, RGB, (v - 127.5) / 127.5' in message
+        assert f'height {SIZE}, width {SIZE}, RGB, (v - 127.5) / 127.5' in message
         caplog.clear()
         opening.as_backbone(apply, variables, InputSpec(height=SIZE, width=SIZE), 'mine', None)
         assert not caplog.messages
         assert opening.as_backbone(apply, variables, None, 'mine', 'folder').input == InputSpec()
-        assert '112 high x 112 wide' in caplog.text
+        assert 'height 112, width 112' in caplog.text
 
     @pytest.mark.parametrize(
         ('apply', 'variables', 'field', 'found'),

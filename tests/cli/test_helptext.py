@@ -21,8 +21,8 @@ def shown(name, flag='--help'):
 def flag_lines(text):
     """Yields (spelling, the rest of its first line) of each flag."""
     for line in text.splitlines():
-        if match := re.match(r'  (--\S+) +(.*)', line):
-            yield match.groups()
+        if match := re.match(r'  (--\S+)(?: +(.*))?$', line):
+            yield match[1], match[2] or ''
 
 
 @pytest.mark.parametrize('name', NAMES)

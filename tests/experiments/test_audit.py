@@ -139,7 +139,7 @@ def test_wrong_input_stops_or_is_warned_of(folder, results):
         assert stopped.code == program.EXIT_BAD_INPUT
         (line,) = stopped.err.splitlines()
         assert line.startswith('--colour: ')
-        assert 'pass --colour=rgb; or go on with --allow_misfit' in line
+        assert 'pass --colour=rgb; or continue with --allow_misfit' in line
         assert f'input 32 high x 32 wide (layout), BGR ({how})' in stopped.out
     allowed = results['allowed']
     assert allowed.code == program.EXIT_BAD_INPUT  # the gate cannot be held
@@ -176,7 +176,7 @@ def test_wrong_input_stops_or_is_warned_of(folder, results):
         ('shadow_without_list', 'found no members.csv beside the weights'),
         ('no_blind', '--blind: '),
         ('blind_saw_them', '--blind: found 16 images of members'),
-        ('blind_saw_them', 'take another, or go on with --allow_overlap'),
+        ('blind_saw_them', 'give another backbone, or allow it with --allow_overlap'),
         ('no_auxiliary', "--auxiliary: found 'none', which does not exist"),
         ('dtype', "--dtype: found 'float8', expected one of 'float32', 'bfloat16'"),
         ('decoders', '--decoders: found -1, expected 0 to 1024'),

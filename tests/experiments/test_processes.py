@@ -247,7 +247,7 @@ def test_others_that_never_come():
         check=False,
     )
     assert done.returncode == 2
-    assert 'not all of them came at 127.0.0.1:1 in 1 s' in done.stderr.splitlines()[-1]
+    assert 'not all processes connected at 127.0.0.1:1 within 1 s' in done.stderr.splitlines()[-1]
 
 
 def test_two_processes_measure_their_devices_together(folder, start):

@@ -234,7 +234,7 @@ def unknown(path, name):
 
 
 @case(
-    'one channel|one a channel|of one length|not finite|below 0',
+    'one channel|one per channel|of one length|not finite|below 0',
     'lengths.onnx',
     'few.onnx',
     'nan.onnx',
