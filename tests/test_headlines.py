@@ -47,6 +47,23 @@ def test_reconstruction():
         assert f'{value} % ({low} to {high})' in readme
 
 
+def test_unit_length():
+    study = json.loads((RESULTS / '2026-11-27-defences/unit_length_photographs.json').read_text())
+    readme = ' '.join((ROOT / 'README.md').read_text().split())
+    found = {
+        (row['label'], row['attacker'], cell['key']): cell
+        for row in study['rows']
+        for cell in row['cells']
+    }
+    before, after = ('no defence', 'plain'), ('answers-unit', 'adaptive')
+    alone, beside = (f'combined-answers{more}/partial' for more in ('', '-references'))
+    assert f'from {auc(found[(*before, alone)])} to {auc(found[(*after, alone)])}' in readme
+    assert (
+        f'from {found[(*before, beside)]["auc"]:.3f} to {found[(*after, beside)]["auc"]:.3f}'
+        in readme
+    )
+
+
 def test_length():
     assert len((ROOT / 'README.md').read_text().split()) <= 600
     assert len((ROOT / 'BUILD_NOTES.md').read_text().split()) <= 1500

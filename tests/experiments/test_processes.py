@@ -120,16 +120,17 @@ def same(first, second, path=''):
     """Compares two records, numbers to a tolerance."""
     if isinstance(first, dict):
         assert first.keys() == second.keys(), path
-        # An untrained network verifies at chance: rounding decides which pairs are right.
-        for key in first.keys() - {'provenance', 'candidate_steps_per_second', 'verification'}:
+        for key in first.keys() - {'provenance', 'candidate_steps_per_second'}:
             same(first[key], second[key], f'{path}/{key}')
     elif isinstance(first, list):
         assert len(first) == len(second), path
         for number, pair in enumerate(zip(first, second, strict=True)):
             same(*pair, f'{path}/{number}')
     elif isinstance(first, float):
-        # What twenty steps of Adam end at differs more than a distance does.
-        assert second == pytest.approx(first, rel=5e-3, abs=1e-4), path
+        # What twenty steps of Adam end at differs more than a distance does. Ranks of an untrained
+        # network's scores and pairs at chance follow the rounding, which differs between processors.
+        least = {'membership': 0.02, 'input': 0.2}.get(path.split('/')[1], 1e-4)
+        assert second == pytest.approx(first, rel=5e-3, abs=least), path
     else:
         assert first == second, path
 
