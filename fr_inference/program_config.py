@@ -307,6 +307,10 @@ class RecognizerTraining(Training):
         names='FACES',
     )
 
+    def audited_epochs(self, epochs: int) -> set[int]:
+        """Returns after which of some epochs the leak is measured; none without `audit_every`."""
+        return {*range(0, epochs, self.audit_every), epochs} if self.audit_every else set()
+
     def check(self) -> None:
         """The measurements need people never trained on; giving such people requires audit_every."""
         if self.audit_nonmembers is not None and not self.audit_every:

@@ -172,7 +172,7 @@ def audits(
             raise
         wrong = field if error.field == 'nonmembers' else 'faces'
         raise errors.InputError(wrong, error.found, error.expected, error.hint) from error
-    epochs = {*range(0, how.epochs, asked.audit_every), how.epochs}
+    epochs = asked.audited_epochs(how.epochs)
     return {epoch: functools.partial(curve.add, epoch=epoch) for epoch in epochs}
 
 

@@ -26,7 +26,7 @@ class Written:
     Attributes:
       images: how many aligned images.
       left_out: (path, reason) of each photograph without a result.
-      several: (path, number of faces) of each photograph with several faces, of which one was used.
+      several: (path, number of faces) of each photograph with several faces; its main face was used.
     """
 
     images: int
@@ -38,7 +38,7 @@ class Written:
         if self.left_out:
             parts.append(f'{len(self.left_out)} photographs left out')
         if self.several:
-            parts.append(f'{len(self.several)} with several faces, of which the main one was used')
+            parts.append(f'{len(self.several)} with several faces (the main face was used)')
         return ', '.join(parts)
 
 

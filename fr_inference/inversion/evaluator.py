@@ -99,11 +99,11 @@ class Evaluator:
             judge.judge(embeddings, one.gallery, claims)
             for one, embeddings in zip(self.all, seen, strict=True)
         ]
-        embeddings, judged = seen[0], functools.reduce(judge.agreed, several)
+        judged = functools.reduce(judge.agreed, several)
         figures = judge.figures(judged, self.gallery, seed=self.seed)
         if found.logits is not None:
             figures['median_logit'] = float(np.median(found.logits))
-        figures['realism'] = self._realism(embeddings)
+        figures['realism'] = self._realism(seen[0])
         return Verdicts(found=found, embeddings=tuple(seen), judged=judged, figures=figures)
 
     def _realism(self, embeddings):
@@ -144,8 +144,10 @@ def evaluator(
         not the same images could be read.
     """
     judge.check_evaluator(backbone, audited.target.target, field)
-    if second is not None:
+    also = None
+    if second is not None:  # first, so that a wrong one stops before anything is measured
         judge.check_evaluator(second, backbone, 'second_evaluator')
+        also = evaluator(second, audited, judging=judging, seed=seed, field='second_evaluator')
     embeddings = audited.embed(backbone, audited.faces, field.replace('_', ' '))
     if len(embeddings) != len(audited.identities):
         raise errors.InputError(
@@ -153,9 +155,6 @@ def evaluator(
             f'{len(embeddings)} images that it could read',
             f'the {len(audited.identities)} that the target could read',
         )
-    also = None
-    if second is not None:
-        also = evaluator(second, audited, judging=judging, seed=seed, field='second_evaluator')
     return Evaluator(
         backbone=backbone,
         audited=audited,

@@ -192,8 +192,7 @@ def agreed(first: Judged, second: Judged) -> Judged:
 
 
 def accepted(judged: Judged, of_evaluator: Gallery) -> dict[float, np.ndarray | None]:
-    """Returns which reconstructions are accepted as the person they claim to show, at each false
-    match rate.
+    """Returns, for each false match rate, which reconstructions pass for the claimed person.
 
     The mean is the successful attack rate (SAR) at that FMR, of type II because the gallery holds
     photographs of the person other than the one behind the template.

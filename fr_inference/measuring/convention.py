@@ -61,18 +61,18 @@ _LOG = logging.getLogger(__name__)
 class Fit:
     """What the check of a target's input convention says.
 
-      Attributes:
-        state: `FITS`, `OTHER`, `NONE` or `UNKNOWN`.
-        by: 'misfit' or 'separation', the figure that was used.
-        specs: the convention in use, then all others.
-        figures: the figure of each convention; empty if none could be computed.
-        best: position in `specs` of the best one.
-        images: number of images that were used.
-        layer: whose statistics, '' for a separation.
-    trained: whether that layer holds other statistics than those a network starts with.
-    trusted: whether an audit may end in an all-clear: the convention fits, or it is a known one,
-      the check is inconclusive, and no other one looks better.
-    remark: the result in a sentence.
+    Attributes:
+      state: `FITS`, `OTHER`, `NONE` or `UNKNOWN`.
+      by: 'misfit' or 'separation', the figure that was used.
+      specs: the convention in use, then all others.
+      figures: the figure of each convention; empty if none could be computed.
+      best: position in `specs` of the best one.
+      images: number of images that were used.
+      layer: whose statistics, '' for a separation.
+      trained: whether that layer holds other statistics than those a network starts with.
+      trusted: whether an audit may end in an all-clear: the convention fits, or it is a known one,
+        the check is inconclusive, and no other one looks better.
+      remark: the result in a sentence.
     """
 
     state: str

@@ -10,7 +10,7 @@ from fr_inference.metrics import intervals
 from fr_inference.models.target import Target
 
 # With fewer people on a side, intervals miss the truth more often than stated: in simulations, a
-# third # of them did with 2 people, and up to 9 % with 3.
+# third of them did with 2 people, and up to 9 % with 3.
 _FEW_PEOPLE = 6
 
 

@@ -136,11 +136,10 @@ def of_training(flags: Flags) -> list[Part]:
         arch = network.arch or 'iresnet18'
         target = stand_ins.of_architecture(arch, network.config, network.input)
     parts = [training('training', recipe, target, trained)]
-    if asked.audit_every:
+    if looks := len(asked.audited_epochs(recipe.epochs)):
         others = Amount(faces.images - trained.images, faces.people - trained.people)
         if asked.audit_nonmembers is not None:
             others = stand_ins.faces(asked.audit_nonmembers, 'audit_nonmembers', asked)
-        looks = len({*range(0, recipe.epochs, asked.audit_every), recipe.epochs})
         members = round(trained.images * min(1, others.people / trained.people))
         seen = looks * (members + others.images)
         parts.append(_scoring('measuring the leak', target, seen, Settings()))

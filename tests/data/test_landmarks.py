@@ -65,8 +65,7 @@ def test_found_landmarks(people):
     assert [path for path, _ in made.left_out] == ['nobody/1.png', 'nobody/2.png']
     assert made.several == [('al/1.png', 2), ('al/2.bmp', 2), ('bea/1.png', 2)]
     assert str(made) == (
-        '3 aligned images, 2 photographs left out, '
-        '3 with several faces, of which the main one was used'
+        '3 aligned images, 2 photographs left out, 3 with several faces (the main face was used)'
     )
     for name in ('al/1.png', 'al/2.bmp', 'bea/1.png'):
         expected = align.align(images.read_image(people / 'faces' / name), detectors.LANDMARKS)

@@ -20,7 +20,7 @@ RTOL = 1e-3
 # What cancels to nearly zero is compared on the scale of the whole array.
 ATOL = 1e-5
 # Some processors' rounding puts an activation on the other side of a leaky ReLU's kink, which moves a
-# whole sample's gradient a little. So a gradient is compared by its norm.
+# whole sample's gradient a little. So the deepest network's is compared by its norm, too.
 OF_NORM = 1e-3
 
 needs_torch = pytest.mark.skipif(
@@ -104,9 +104,13 @@ def close(found, expected):
 def test_parity(name, source, output):
     expected = (fixture(name) if source == 'fixture' else live(name))[output]
     found = computed(name)[output]
-    if output == 'gradient':
+    if (name, output) == ('256', 'gradient'):
         assert found.shape == expected.shape
         assert np.linalg.norm(found - expected) < OF_NORM * np.linalg.norm(expected)
+        # One sample at least has no activation so near to a kink.
+        scale = np.abs(expected).max()
+        same = np.isclose(found, expected, rtol=RTOL, atol=ATOL * scale)
+        assert same.reshape(len(same), -1).all(1).any()
     else:
         close(found, expected)
 
