@@ -48,6 +48,7 @@ RIGHT = 0.62
 TITLES = {
     'file': 'leak to whoever holds the file (AUC)',
     'answers': 'leak to whoever receives embeddings (AUC)',
+    'people': 'leak by several embeddings of a person (AUC)',
     'leak': 'leak by bn-distance (AUC)',
     'equal': f'leak where {100 * RIGHT:.0f} % are right (AUC)',
     'verification': 'verification of strangers (share right)',
@@ -96,7 +97,7 @@ def _train(folder, recipe, start, faces, audits=None):
 
 
 def attacked(target, seed):
-    """Returns panel -> a comparison of all attacks of an access, or a verification."""
+    """Returns panel -> a comparison that stands for an access or for people, or a verification."""
     settings = config.Settings(seed=seed)
     faces = {'members': members(seed), 'nonmembers': strangers(seed)}
     views = measure_views(target, faces, settings=settings, features=study.features_of(settings))
@@ -106,6 +107,7 @@ def attacked(target, seed):
         for access in ('file', 'answers')
     }
     others = measurements.select(views.in_target, ~views.in_target.member)
+    panels['people'] = who_learns.fixed_for(found, 'answers', False, 'partial', unit='person')
     panels['verification'] = verification.of_people(others.embeddings, others.identities, seed=seed)
     return {name: one for name, one in panels.items() if one is not None}
 
@@ -307,7 +309,7 @@ def draw(rows, question) -> str:
                     x = place + 0.1 * (np.arange(len(own)) - (len(own) - 1) / 2)
                     axes.vlines(x, own[:, 1], own[:, 2], color=tint, alpha=0.4)
                     axes.plot(x, own[:, 0], 'o', color=tint, markersize=3)
-            if name in ('file', 'answers', 'leak', 'equal'):
+            if name in ('file', 'answers', 'people', 'leak', 'equal'):
                 axes.axhline(0.5, color=COLOUR['line'], linewidth=1, zorder=0)
             axes.set_title(TITLES[name], loc='left')
             axes.grid(linewidth=0.5)
