@@ -152,18 +152,32 @@ def slow_norms(out, seed):
     return norms(out, seed, rate=0.01)
 
 
-def private(out, seed):
+def private(out, seed, rates=(0.03, 0.003), epsilons=EPSILONS):
     """Fine-tuned on the members from a backbone of other, public people, with and without privacy."""
-    recipe = recipe_of(seed, learning_rate=0.03, epochs=20)
-    folder = out / 'trained' / f'public-{seed}'
-    before = _train(folder, recipe, fresh(seed, 'group'), public(seed))
-    found = {'not trained on them': attacked(before, seed)}
-    for epsilon in (None, *EPSILONS):
-        recipe = recipe_of(seed, learning_rate=0.003, epochs=20, epsilon=epsilon)
-        name = f'epsilon {epsilon:g}' if epsilon else 'no privacy'
-        tuned = _train(out / 'trained' / f'{name}-{seed}', recipe, before, members(seed))
-        found[name] = attacked(tuned, seed)
-    return rows_of(found, seed)
+    before, rate = rates
+    known = f'-{rate:g}' * (rates != (0.03, 0.003))
+    recipe = recipe_of(seed, learning_rate=before, epochs=20)
+    folder = out / 'trained' / f'public-{seed}{known}'
+    made = {None: _train(folder, recipe, fresh(seed, 'group'), public(seed))}
+    for epsilon in (0.0, *epsilons):
+        recipe = recipe_of(seed, learning_rate=rate, epochs=20, epsilon=epsilon or None)
+        folder = out / 'trained' / f'{_privacy(epsilon)}-{seed}{known}'
+        made[epsilon] = _train(folder, recipe, made[None], members(seed))
+    rows = rows_of({_privacy(one): attacked(target, seed) for one, target in made.items()}, seed)
+    for row, target in zip(rows, made.values(), strict=True):
+        row['fitted'] = target.recipe['accuracy']
+    return rows
+
+
+def private_learned(out, seed):
+    """At rates at which the public backbone and the one without privacy learn their images."""
+    return private(out, seed, (0.01, 0.01), (8.0,))
+
+
+def _privacy(epsilon):
+    if epsilon is None:
+        return 'not trained on them'
+    return f'epsilon {epsilon:g}' if epsilon else 'no privacy'
 
 
 def perturbation(out, seed):
@@ -261,7 +275,10 @@ def guidance(out, seed):
 
 QUESTIONS = {
     one.__name__: one
-    for one in (margins, norms, slow_norms, perturbation, private, size, epochs, guidance)
+    for one in (
+        *(margins, norms, slow_norms, perturbation),
+        *(private, private_learned, size, epochs, guidance),
+    )
 }
 
 
