@@ -163,9 +163,10 @@ def private(out, seed, rates=(0.03, 0.003), epsilons=EPSILONS):
         recipe = recipe_of(seed, learning_rate=rate, epochs=20, epsilon=epsilon or None)
         folder = out / 'trained' / f'{_privacy(epsilon)}-{seed}{known}'
         made[epsilon] = _train(folder, recipe, made[None], members(seed))
+    made = {0.0: made.pop(0.0), **made}  # what others are compared with
     rows = rows_of({_privacy(one): attacked(target, seed) for one, target in made.items()}, seed)
     for row, target in zip(rows, made.values(), strict=True):
-        row['fitted'] = target.recipe['accuracy']
+        row['fitted'] = target.recipe['accuracy']  # with privacy None: it would not be private
     return rows
 
 
