@@ -1,0 +1,19 @@
+"""The guide with one more distance: what it adds, and that it changes nothing else."""
+
+import numpy as np
+
+from fr_inference.data import sources
+from fr_inference.measuring import measurements
+from fr_inference.weights.targets import open_target
+from tests.auditing import combined_guidance
+
+
+def test_one_distance_more_is_the_squared_length():
+    plain = open_target('demo_few')
+    faces = sources.open_faces('procedural:easy,images=2,seed=4,people=3')
+    found = measurements.measure(plain, faces)
+    more = measurements.measure(combined_guidance.with_length(plain, 2.0), faces)
+    np.testing.assert_allclose(more.embeddings, found.embeddings, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(more.distances[:, :-1], found.distances, rtol=1e-4)
+    squared = (found.embeddings**2).sum(1) / 2.0**2
+    np.testing.assert_allclose(more.distances[:, -1], squared, rtol=1e-4)
