@@ -7,8 +7,8 @@
 Peers: PyTorch, flaxmodels 0.1.3 and NVIDIA's StyleGAN2 networks, if they are installed; --peer=none
 leaves them out. A plot is written beside --out. Each device gets a batch of --batch_size.
 
-On several GPUs or TPU chips, the best of several batch sizes is compared with PyTorch, which uses
-torch.compile on CUDA. XLA_PYTHON_CLIENT_PREALLOCATE=false leaves it the memory that it needs:
+On several GPUs or TPU chips, the fastest of several batch sizes is compared with PyTorch, which uses
+torch.compile on CUDA. XLA_PYTHON_CLIENT_PREALLOCATE=false leaves memory for PyTorch:
 
   B='python -m experiments.benchmark --dtype=bfloat16'
   export XLA_PYTHON_CLIENT_PREALLOCATE=false

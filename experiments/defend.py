@@ -4,12 +4,12 @@
   python -m experiments.defend --target=BACKBONE --defence=fold,answers-round:bits=8 --out=FOLDER
 
 refresh    measures the BatchNorm statistics again, on FACES that need no protection
-noise      mean + S sqrt(var) n, var exp(S n)
-round      2^N levels for the means and variances of each layer
-fold       no statistics: they go into the convolutions before them, with the same answers
-strip      no statistics: a scale and a bias is left of each layer, with the same answers
-answers-   noise on each embedding (S times its root mean square), its N largest numbers only, N bits a
-           number, unit length; somebody who holds the file can leave these out
+noise      adds normal noise n to them: mean + S sqrt(var) n, var exp(S n)
+round      rounds the means and variances of each layer to 2^N levels
+fold       removes the statistics: folds them into the convolutions before them (same answers)
+strip      removes the statistics: leaves each layer a scale and a bias (same answers)
+answers-   changes each embedding: noise of S times its root mean square, only its N largest numbers,
+           N bits per number, or unit length; anyone who holds the file can leave this out
 
 The native folder keeps no list of training images; its recipe names the defences.
 """

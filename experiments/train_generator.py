@@ -4,9 +4,8 @@
 
 FACES must not contain anyone who is audited later. Every --sample_images images it draws a sheet of
 samples (samples_NNN.png), measures the Fréchet distance with --embedder, and writes the current
-generator as a native generator, so that one exists if the run is cut off. Exit codes: 2 bad input,
-4 stopped by
-SIGTERM: the same command continues; --images may then be larger or smaller.
+generator as a native generator, so that one exists if the run is interrupted. Exit codes: 2 bad input,
+4 stopped by SIGTERM: the same command continues, also with a larger or smaller --images.
 """
 
 from fr_inference import config, errors

@@ -5,8 +5,8 @@
   python -m experiments.train_recognizer --faces=FACES --norm=group --epsilon=8 --out=FOLDER  # private
 
 Writes a native checkpoint with the list of its training images (members.csv), and prints the accuracy on
-the held-out people. --audit_every=N measures during training how well members are told from
-held-out people. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command continues.
+the held-out people. --audit_every=N measures during training how well attacks tell members
+from held-out people. Exit codes: 2 bad input, 4 stopped by SIGTERM: the same command continues.
 """
 
 import dataclasses

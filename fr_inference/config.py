@@ -201,7 +201,7 @@ class Inputs(Aligning, Backbone):
         ..., 'Images of other people from the same source.', 'faces', names='FACES'
     )
     member_identities: str | None = option(
-        None, "Other images of the members' people.", 'faces', names='FACES'
+        None, 'Further images of the people in --members.', 'faces', names='FACES'
     )
     shift: str | None = option(None, 'Faces from another source.', 'faces', names='FACES')
     collection: str | None = option(
@@ -261,7 +261,7 @@ class Inputs(Aligning, Backbone):
     )
     second_evaluator: str | None = option(
         None,
-        'Another one: a reconstruction counts only for what both evaluators agree on.',
+        'A second such backbone: only what both evaluators agree on counts.',
         'judge',
         names='BACKBONE',
     )
@@ -400,8 +400,8 @@ class Latents(Config):
     """How latents are searched, whatever the goal."""
 
     draws: int = option(4096, 'Random latents that are scored first.', 'search', low=1)
-    candidates: int = option(256, 'How many of the best are improved.', 'search', low=1)
-    steps: int = option(60, 'Improvements of each candidate; 0 for none.', 'search', low=0)
+    candidates: int = option(256, 'Number of the best draws that are improved.', 'search', low=1)
+    steps: int = option(60, 'Improvement steps of each candidate; 0 for none.', 'search', low=0)
     pictures: int = option(
         4, 'Randomly shifted pictures over which each gradient is averaged.', 'search', low=2
     )

@@ -146,7 +146,7 @@ class Studied(Config):
     def check(self) -> None:
         """There is something to measure."""
         if self.defences is None and self.trained is None:
-            raise errors.InputError('defences', 'none', 'a defence, or a backbone as trained')
+            raise errors.InputError('defences', 'none', 'at least one of defences and trained')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,7 @@ class Templates(Latents, Aligning, Fitting, Backbone):
     candidates: int = option(
         4, 'Candidates improved for each template; the best one is kept.', 'search', low=1
     )
-    steps: int = option(100, 'Improvements of each candidate; 0 for none.', 'search', low=0)
+    steps: int = option(100, 'Improvement steps of each candidate; 0 for none.', 'search', low=0)
     templates: str | None = option(
         None, 'The templates: embeddings [P, D] as .npy.', 'faces', names='FILE'
     )
@@ -362,13 +362,15 @@ class Split(Reading):
     faces: str = option(..., 'The faces.', 'faces', names='FACES')
     out: str = option(..., 'Folder for the manifests.', 'output', names='FOLDER')
     parts: tuple[str, ...] = option(
-        ('members:0.5', 'nonmembers:0.5'), 'Name and share of the people, for each part.', 'faces'
+        ('members:0.5', 'nonmembers:0.5'),
+        'NAME:SHARE of each part, as a share of the people.',
+        'faces',
     )
     seed: int = option(0, 'The same seed gives the same split.', 'faces', **SEED)
     min_images: int = option(1, 'Leave out people with fewer images.', 'faces', low=1)
     max_images: int | None = option(None, 'Leave out people with more images.', 'faces', low=1)
     limit_images: int | None = option(
-        None, 'Take at most this many of each person.', 'faces', low=1
+        None, 'Largest number of images to take of each person.', 'faces', low=1
     )
     holdout_images: float = option(
         0.0,
@@ -416,12 +418,15 @@ class Preparation(Aligning):
     faces: str = option(..., 'The faces.', 'faces', names='FACES')
     skip_bad: bool = option(False, 'Leave unreadable images out and list them.', 'faces')
     out: str = option(
-        ..., "Folder of tfds sets (other programs' --data_dir).", 'output', names='FOLDER'
+        ...,
+        'Folder for the set, which other programs take as --data_dir.',
+        'output',
+        names='FOLDER',
     )
-    name: str | None = option(None, 'Name of the set (default: after --faces).', 'output')
+    name: str | None = option(None, 'Name of the set (default: derived from --faces).', 'output')
     shards: int | None = option(
         None,
-        'Files of the set (default: one for each 4,096 images).',
+        'Number of files of the set (default: one for each 4,096 images).',
         'output',
         low=1,
         high=99_999,
@@ -433,7 +438,11 @@ class Preparation(Aligning):
     def check(self) -> None:
         """The name must be valid for a Python module, since tfds makes one from it."""
         if self.name is not None and not re.fullmatch(r'[a-z][a-z0-9_]*', self.name):
-            raise errors.InputError('name', f'{self.name!r:.80}', 'small letters, digits and _')
+            raise errors.InputError(
+                'name',
+                f'{self.name!r:.80}',
+                'lower-case letters, digits and _, with a letter first',
+            )
 
 
 # Option of the benchmark -> the benchmarks that have it.
@@ -485,7 +494,7 @@ class Benchmark(Profiling):
         256, "Inversion: size of the networks' images, pixels.", 'measured', low=4, high=1024
     )
     candidates: tuple[int, ...] = option(
-        (16, 32, 64), 'Inversion: on each device.', 'measured', low=1
+        (16, 32, 64), 'Inversion: candidates on each device.', 'measured', low=1
     )
     faces: str | None = option(
         None,
@@ -499,12 +508,12 @@ class Benchmark(Profiling):
     )
     batch_size: tuple[int, ...] = option(
         (16,),
-        'Images at a time on each device; the best of several is compared.',
+        'Images at a time on each device; of several values the fastest is compared.',
         'machine',
         low=1,
         high=9_999_999,
     )
-    rounds: int = option(20, 'Timed calls of each.', 'machine', low=1)
+    rounds: int = option(20, 'Number of timed calls.', 'machine', low=1)
     peer: str = option(
         'auto', 'What to compare with.', 'measured', choices=('auto', 'torch', 'none')
     )
@@ -590,17 +599,17 @@ class Machine(Config):
 
     distributed: bool = option(
         False,
-        'One of several processes that a cluster (TPU, SLURM, Open MPI) started.',
+        'This is one of several processes that a cluster (TPU, SLURM, Open MPI) started.',
         'machine',
     )
     coordinator_address: str | None = option(
-        None, 'HOST:PORT of process 0, without a cluster.', 'machine'
+        None, 'Without a cluster: HOST:PORT of process 0.', 'machine'
     )
     num_processes: int | None = option(
-        None, 'Number of processes, without a cluster.', 'machine', low=1
+        None, 'Without a cluster: number of processes.', 'machine', low=1
     )
     process_id: int | None = option(
-        None, 'Number of this process, from 0, without a cluster.', 'machine', low=0
+        None, 'Without a cluster: number of this process, from 0.', 'machine', low=0
     )
     verbosity: int = option(
         -1,

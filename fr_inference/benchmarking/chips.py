@@ -1,4 +1,4 @@
-"""What data sheets say of a device, memory that it has held, and the work of a program."""
+"""Data sheets of devices, their peak memory, and the number of operations of a program."""
 
 import dataclasses
 import sys
@@ -19,8 +19,8 @@ class Chip:
 
     Attributes:
       bfloat16: dense FLOP/s of products of bfloat16 numbers.
-      float32: dense FLOP/s of products of float32 arrays as JAX computes them by default: in TF32 on
-        NVIDIA's GPUs, in bfloat16 on TPUs.
+      float32: dense FLOP/s of products of float32 arrays with JAX's default precision: TF32 on NVIDIA's
+        GPUs, bfloat16 on TPUs.
       bandwidth: of the device's own memory, bytes/s.
       memory: of the device, bytes.
       source: the data sheet.
@@ -45,7 +45,7 @@ def _tpu(teraflops, gigabytes_per_second, gibibytes, page):
 
 
 def _nvidia(teraflops, gigabytes_per_second, gigabytes, page):
-    """TF32 has half the rate of bfloat16 on all of them."""
+    """Returns the data of an NVIDIA GPU; TF32 has half the rate of bfloat16 on all of them."""
     return Chip(
         bfloat16=teraflops * 1e12,
         float32=teraflops * 1e12 / 2,
@@ -55,8 +55,8 @@ def _nvidia(teraflops, gigabytes_per_second, gigabytes, page):
     )
 
 
-# Beginning of the device's kind -> what its data sheet says; the longest match counts. NVIDIA's sheets
-# from H100 on give twice these rates, "with sparsity". A TPU7x chip is two devices, half of it each.
+# Prefix of the device's kind -> data sheet; the longest match counts. NVIDIA's sheets from H100 on give
+# twice these rates, "with sparsity". A TPU7x chip is two devices, each with half of it.
 CHIPS: dict[str, Chip] = {
     'NVIDIA A100': _nvidia(312, 2039, 80, 'a100'),
     'NVIDIA A100-SXM4-40GB': _nvidia(312, 1555, 40, 'a100'),
@@ -76,7 +76,7 @@ CHIPS: dict[str, Chip] = {
     'TPU v6e': _tpu(918, 1638, 32, 'v6e'),
     'TPU7x': _tpu(2307 / 2, 7380 / 2, 96, 'tpu7x'),
 }
-_OTHERS = ('TPU v4 lite', 'TPU v4i')  # inference chips that begin like one of the table
+_OTHERS = ('TPU v4 lite', 'TPU v4i')  # inference chips that match a prefix in the table
 
 
 def find(kind: str) -> Chip | None:
@@ -93,10 +93,10 @@ def find(kind: str) -> Chip | None:
 
 
 def peak_bytes(devices: Sequence[jax.Device]) -> tuple[int, str]:
-    """Returns (most bytes held so far, by what: 'device', the fullest one, or this 'process').
+    """Returns (peak bytes so far, of what: the fullest 'device', or this 'process').
 
     Raises:
-      InputError: where neither the devices nor the system say it (Windows).
+      InputError: when neither the devices nor the system report it (Windows).
     """
     held = [(device.memory_stats() or {}).get('peak_bytes_in_use') for device in devices]
     if all(value is not None for value in held):
@@ -120,24 +120,24 @@ def host() -> jax.Device | None:
 def flops(function: Any, *arguments: Any) -> float | None:
     """Returns the floating-point operations of one call, by XLA's cost analysis.
 
-    They are counted before optimisation, with direct convolutions: the number is the same on any device,
-    although a CPU computes fewer products (Winograd) and others may compute more (padding). XLA counts
-    the body of a loop once: give a function without loops.
+    They are counted before optimisation, with direct convolutions. The number is the same for every
+    device, although a CPU computes fewer products (Winograd) and others may compute more (padding). XLA
+    counts the body of a loop once, so the function should have no loops.
 
     Args:
-      function: `jax.jit` of something, on the `host` if it is bound to devices.
+      function: the result of `jax.jit`, on the `host` if it is bound to devices.
       *arguments: pytrees of arrays, or of their shapes.
 
     Returns:
-      None without a `host`, and where JAX cannot count: plug-in backends do not analyse programs
-      before they are compiled.
+      FLOP; None without a `host`, or if JAX cannot count them: plug-in backends do not analyse programs
+      before compilation.
     """
     device = host()
     if device is None:
         return None
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
     with jax.default_device(device):
-        # For a TPU every operation is XLA's own; it cannot count what a library computes.
+        # On a TPU every operation is XLA's own; elsewhere it cannot count those of a library.
         lowered = function.trace(*shapes).lower(lowering_platforms=('tpu',))
         try:
             analysis = lowered.cost_analysis() or {}

@@ -1,7 +1,7 @@
-"""Checks a device: whether it computes the same as the CPU, and its speed compared with PyTorch.
+"""Checks whether a device computes the same as the CPU, and compares its speed with PyTorch.
 
-`bash launch/gpu_check.sh` runs it. The most valuable part comes first, every figure is written when it
-is there, and a part that fails leaves its reason and makes room for the next one.
+`bash launch/gpu_check.sh` runs it. The most important part comes first, every figure is written at once,
+and if a part fails, the reason is recorded and the next part runs.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from fr_inference.benchmarking.device_record import Record
 from fr_inference.benchmarking.device_sizes import FULL, SMALL
 from fr_inference.cli import compiled, folders
 
-_ENOUGH = 15.0  # seconds that a part needs at least; with less time left, no part is started
+_ENOUGH = 15.0  # seconds; with less time left, no part is started
 
 PARTS: dict[str, Callable[[Check], None]] = {
     part.__name__: part
@@ -61,7 +61,7 @@ def run(check: Check, names: list[str]) -> int:
         failed = None
         try:
             PARTS[name](check)
-        except Exception as error:  # any error: the next part still has figures to report
+        except Exception as error:  # any error: the remaining parts must still run
             failed = device_parts.cause(error)
         record.end(time.monotonic() - began, failed)
     return record.close(f'no time for: {", ".join(skipped)}' if skipped else 'done')
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     except errors.InputError as error:
         parser.error(error.message('--out'))
     ends = time.monotonic() + given.seconds
-    kept = compiled.keep()  # two parts of one network compile once
+    kept = compiled.keep()  # so that two parts with the same network compile once
     device = devices.local()[0]
     small = given.small or device.platform == 'cpu'
     head = {
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     chip = chips.find(device.device_kind)
     sizes = SMALL if small else FULL
-    # At once: a killed process has no time to print.
+    # Flush at once, because the process may be killed.
     record = Record(given.out, head, say=functools.partial(print, flush=True))
     check = Check(
         record=record,
@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         timing._PAUSE = 0.0
 
     def stop():
-        # A compilation cannot be interrupted in another way; all results so far are written.
+        # A compilation can only be stopped by exiting; all results so far are written.
         os._exit(record.close('the time was up'))
 
     watch = threading.Timer(max(0.0, ends - time.monotonic()), stop)

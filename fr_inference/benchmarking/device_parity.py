@@ -1,7 +1,7 @@
-"""Compares an accelerator with the CPU: distances, embeddings, gradients, a search.
+"""Compares an accelerator with the CPU: distances, embeddings, gradients, and a search.
 
-The CPU's numbers are in float32. In the same process each device compiles its own forms of the
-operations, so that two implementations are compared where `kernels/seam.py` has two.
+The CPU computes in float32. Each device compiles its own forms of the operations, so if
+`kernels/seam.py` has two forms, the comparison is between two implementations.
 """
 
 import contextlib
@@ -65,8 +65,8 @@ def backbone(
 ) -> Iterator[dict[str, Any]]:
     """Yields the errors of one pass and its gradient, for each precision, ready for JSON.
 
-    Errors: of a distance over the layer's largest; between embeddings of unit length; of the gradient
-    with respect to an image over that gradient's length. Each is the largest of all images.
+    Errors: of a distance relative to the layer's largest; of embeddings of unit length; of the gradient
+    with respect to an image relative to its norm. Each is the maximum over all images.
 
     Args:
       target: a registered backbone.
@@ -95,15 +95,16 @@ def search(
 ) -> Iterator[dict[str, Any]]:
     """Yields the errors of a search of three steps, for each precision, ready for JSON.
 
-    Errors: of the objective before each step over the largest of all; of each candidate's whole move
-    over its length. Adam's first steps are signs, which rounding turns where a gradient is almost zero.
+    Errors: of the objective before each step relative to the largest of all; of each candidate's total
+    move relative to its length. Adam's first steps are signs, which rounding can flip if a gradient is
+    almost zero.
 
     Args:
-      generator: before the target.
+      generator: its images go to the target.
       target: a registered backbone.
       on: the device.
       host: the CPU.
-      precisions: of the device; the generator's own stays.
+      precisions: of the device; the generator keeps its own.
     """
     wanted = _steps(generator, target, host, _EXACT)
     for precision in precisions:
@@ -124,7 +125,7 @@ def _rows(name, precision, apart):
             'precision': precision.name,
             'error': float(error),
             'tolerance': tolerance,
-            'met': bool(error <= tolerance),  # a NaN is not
+            'met': bool(error <= tolerance),  # False for NaN
         }
 
 
@@ -141,7 +142,9 @@ def _computed_as(precision):
 def _with_dtype(target, dtype):
     return registry.make_target(
         target.architecture,
-        jax.device_get(target.variables),  # or they would be bound to the device that opened them
+        jax.device_get(
+            target.variables
+        ),  # otherwise they would stay on the device that opened them
         config={**target.config, 'dtype': dtype},
         input=target.input,
         name=target.name,
@@ -149,7 +152,7 @@ def _with_dtype(target, dtype):
 
 
 def _pass(target, on, precision):
-    """Distances [N, L], embeddings of unit length [N, D] and gradients [N, H, W, 3], float64."""
+    """Returns distances [N, L], embeddings of unit length [N, D] and gradients [N, H, W, 3], float64."""
     target = _with_dtype(target, precision.dtype)
     spec = target.input
     draw = np.random.default_rng(0)
@@ -172,7 +175,7 @@ def _pass(target, on, precision):
 
 
 def _steps(generator, target, on, precision):
-    """Objective [N, steps] and the moves [N, w_dim] of all steps, float64."""
+    """Returns the objective [N, steps] and the total move [N, w_dim] over all steps, float64."""
     target = _with_dtype(target, precision.dtype)
     generator = dataclasses.replace(generator, variables=jax.device_get(generator.variables))
     with _computed_as(precision), devices.using([on]):

@@ -1,4 +1,4 @@
-"""The parts of the check of a device: each measures something and adds rows to the record."""
+"""The parts of the device check: each measures something and adds rows to the record."""
 
 import dataclasses
 import time
@@ -29,7 +29,7 @@ from fr_inference.models.target import Target
 from fr_inference.weights.generators import open_generator
 from fr_inference.weights.targets import open_target
 
-_MOST_COMPILING = 120.0  # seconds for PyTorch
+_MOST_COMPILING = 120.0  # seconds for PyTorch to compile
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ class Check:
       sizes: all sizes.
       device: the device to check.
       chip: its data sheet.
-      ends: by `time.monotonic`, when there is no more time.
+      ends: deadline, in seconds of `time.monotonic`.
       stylegan2_ada: a checkout of NVIDIA's networks.
-      waiting: part -> what its peers are to be held against.
+      waiting: part -> rows that its peers will be compared with.
     """
 
     record: Record
@@ -66,7 +66,7 @@ class Check:
         return random_weights.backbone(name, config, spec)
 
     def reached(self, bar: str | None, value: float | None) -> None:
-        """Holds a figure against its bar; small sizes prove nothing."""
+        """Compares a figure with its bar, unless the sizes are those of a test."""
         if bar is not None and value is not None and self.sizes.side is None:
             self.record.reached(bar, value)
 
@@ -80,13 +80,13 @@ class Check:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ours:
-    """A row of ours that peers are held against.
+    """A row of our results that peers are compared with.
 
     Attributes:
       row: of `scaling.measure`.
-      items: of a call.
-      asked: what PyTorch is to time, see `tests/benchmarking/torch_timed.py`.
-      bar: the ratio that has to be reached, or None.
+      items: number of items per call.
+      asked: what PyTorch should time, see `tests/benchmarking/torch_timed.py`.
+      bar: the ratio to reach, or None.
       label: of the peer.
     """
 
@@ -113,7 +113,7 @@ def expect(record: Record) -> None:
 
 
 def parity(check: Check) -> None:
-    """Distances, embeddings, gradients and a short search beside the CPU's."""
+    """Compares distances, embeddings, gradients and a short search with the CPU's."""
     host = chips.host()
     if host is None:
         check.record.note('no comparison: JAX was started without the CPU (JAX_PLATFORMS)')
@@ -133,7 +133,7 @@ def parity(check: Check) -> None:
 
 
 def scoring(check: Check) -> None:
-    """IResNet-50, its plain pass, and with its images from the host."""
+    """Scores with IResNet-50: in full, its forward pass alone, and with images from the host."""
     _scored(check, 'iresnet50')
     target = check.backbone('iresnet50')
     (plain,) = scoring_speed.tasks(target, [check.sizes.batch], plain=True, held=True)
@@ -191,10 +191,10 @@ def _of_backbone(check, name):
 
 
 def _beside(check, ours):
-    """Times PyTorch at the same size, compiled or, if that fails, uncompiled."""
+    """Times PyTorch at the same size: compiled, or uncompiled if compiling fails."""
     for compiled in (True, False) if check.sizes.compiled else (False,):
         name = f'{ours.label}{", torch.compile" * compiled}'
-        # A longer compilation would leave no time for the following parts.
+        # A longer compilation would leave no time for later parts.
         most = min(_MOST_COMPILING, check.left() - 5.0)
         try:
             found = torch_timed_peer.measure(ours.asked | {'compiled': compiled}, most)
@@ -252,7 +252,7 @@ def _searched_beside(check, number, bar):
 
 
 def search(check: Check) -> None:
-    """Steps with the smaller StyleGAN2 before IResNet-50."""
+    """Times search steps with the smaller StyleGAN2 and IResNet-50."""
     _searched(check, 0, 'search')
 
 
@@ -262,7 +262,7 @@ def search_peer(check: Check) -> None:
 
 
 def search_large(check: Check) -> None:
-    """Steps with the larger StyleGAN2 before IResNet-50."""
+    """Times search steps with the larger StyleGAN2 and IResNet-50."""
     _searched(check, 1, 'search_large')
 
 
@@ -282,7 +282,7 @@ def search_forms(check: Check) -> None:
 
 
 def resampling(check: Check) -> None:
-    """StyleGAN2's resampling and its gradient, in every form."""
+    """Times StyleGAN2's resampling and its gradient, in every form."""
     side, width, count = check.sizes.resampled
     for dtype in ('float32', 'bfloat16'):
         for row in resampling_speed.measure(
@@ -292,7 +292,7 @@ def resampling(check: Check) -> None:
 
 
 def mobile(check: Check) -> None:
-    """MobileFaceNet, plainly and with its depthwise convolutions as shifts; beside PyTorch."""
+    """Times MobileFaceNet, plain and with depthwise convolutions as shifts, and PyTorch."""
     _scored(check, 'mobilefacenet_prelu')
     _beside(check, check.waiting['mobilefacenet_prelu'])
     with other_forms.taken('shifts', check.device.platform):
@@ -302,7 +302,7 @@ def mobile(check: Check) -> None:
 
 
 def batches(check: Check) -> None:
-    """Scoring at other batch sizes: smaller ones, then larger ones while the rate rises."""
+    """Times scoring at other batch sizes: smaller ones, then larger ones while the rate rises."""
     for name in ('iresnet100', 'iresnet50'):
         tasks = scoring_speed.tasks(check.backbone(name), check.sizes.sweep, held=True)
         for row in _rising(check, tasks, 'images'):
@@ -311,7 +311,7 @@ def batches(check: Check) -> None:
 
 
 def candidates(check: Check) -> None:
-    """The search with more candidates at a time."""
+    """Times the search with more candidates at a time."""
     tasks = inversion_speed.tasks(
         _generator(check, 0), check.backbone('iresnet50'), check.sizes.more_candidates
     )
@@ -320,7 +320,7 @@ def candidates(check: Check) -> None:
 
 
 def _rising(check, tasks: Iterable[scaling.Task], unit):
-    """Measures while the rate rises, there is memory and there is time."""
+    """Measures until the rate stops rising, or memory or time runs out."""
     best = 0.0
     for task in tasks:
         if check.left() < 30:
@@ -340,14 +340,14 @@ def _rising(check, tasks: Iterable[scaling.Task], unit):
 
 
 def training(check: Check) -> None:
-    """Steps of the training of IResNet-18 and IResNet-50."""
+    """Times training steps of IResNet-18 and IResNet-50."""
     for name in ('iresnet18', 'iresnet50'):
         task = training_speed.task(check.backbone(name), check.sizes.training)
         check.rate(task, 'images', 'training')
 
 
 def decoding(check: Check) -> None:
-    """JPEG files read and decoded by the processor's cores."""
+    """Times reading and decoding JPEG files on the processor's cores."""
     side = check.sizes.side or 112
     with loading_speed.opened(None, side) as faces:
         found = loading_speed.measure(

@@ -1,4 +1,4 @@
-"""The results of a device check so far, as JSON and a table that are rewritten after every figure."""
+"""The results of a device check: JSON and a table, which are rewritten after every figure."""
 
 import dataclasses
 import json
@@ -14,13 +14,13 @@ from fr_inference.benchmarking import scaling
 
 @dataclasses.dataclass
 class Bar:
-    """What a figure has to reach.
+    """A figure with the value that it should reach.
 
     Attributes:
       name: of the figure.
-      least: that it has to be.
-      unit: behind it.
-      found: the largest one so far, None before there is one.
+      least: the value to reach.
+      unit: of both.
+      found: the largest value so far, None before the first.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Bar:
 
 
 class Record:
-    """Rows by part, readable at any moment; written results remain if the process is killed."""
+    """Rows by part. The files are complete at any time, even if the process is killed."""
 
     def __init__(
         self, folder: str | os.PathLike, head: dict[str, Any], say: Callable[[str], None] = print
@@ -48,14 +48,14 @@ class Record:
         """Begins a record.
 
         Args:
-          folder: where `gpu_check.json` and `gpu_check.txt` are kept.
-          head: what the JSON begins with.
+          folder: of `gpu_check.json` and `gpu_check.txt`.
+          head: the first entries of the JSON.
           say: receives each line of the table.
         """
         self._folder = pathlib.Path(folder)
         self._head = head
         self._say = say
-        self._lock = threading.RLock()  # the watch may close it while a part adds a row
+        self._lock = threading.RLock()  # the watchdog may close it while a part adds a row
         self._lines: list[str] = []
         self._parts: list[dict[str, Any]] = []
         self._bars: dict[str, Bar] = {}
@@ -76,7 +76,7 @@ class Record:
             self._line(f'-- {name}')
 
     def end(self, seconds: float, failed: str | None = None) -> None:
-        """Ends the part, which may have failed for a reason of one line."""
+        """Ends the part; `failed` is the reason in one line if it failed."""
         with self._lock:
             part = self._parts[-1]
             part |= {'state': 'done' if failed is None else 'failed', 'seconds': seconds}

@@ -1,4 +1,4 @@
-"""How large everything is that the check of a device measures: on a GPU, or to test the check."""
+"""Sizes for the device check: on a GPU, or to test the check itself."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,19 +7,19 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How large everything is.
+    """The sizes of everything that is measured.
 
     Attributes:
-      dtype: of the arithmetic that is timed.
+      dtype: of the timed arithmetic.
       config: overrides of hyper-parameters, by backbone.
-      side: of the backbones' images, pixels; None for their own.
+      side: of the backbones' images, pixels; None for their default.
       generator: overrides of StyleGAN2's hyper-parameters.
       resolutions: of the two generators, pixels.
       batch: images at a time.
-      sweep: other batches, each larger than the one before.
-      candidates: at a time before each of the two generators.
-      more_candidates: other numbers before the first.
-      resampled: side in pixels, features and images of what is resampled.
+      sweep: other batch sizes, ascending.
+      candidates: number at a time for each of the two generators.
+      more_candidates: other numbers for the first generator.
+      resampled: side in pixels, features, and number of images for resampling.
       training: images of a training step.
       rounds: timed calls.
       compiled: whether PyTorch uses torch.compile.

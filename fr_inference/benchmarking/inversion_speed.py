@@ -1,4 +1,4 @@
-"""The inversion benchmark: StyleGAN2 beside other implementations, and whole steps of the search."""
+"""The inversion benchmark: StyleGAN2 and other implementations, and whole steps of the search."""
 
 import dataclasses
 import functools
@@ -86,14 +86,14 @@ def _ours(resolution, batch):
 
 
 def opened(generator: str, target: str, resolution: int, dtype: str) -> tuple[Trained, Target]:
-    """Opens the two networks of the search, or makes them with random weights, which are as fast.
+    """Opens the two networks of the search, or creates them with random weights, which are as fast.
 
     Args:
       generator: as `open_generator` takes it, or 'random': StyleGAN2 of the resolution.
       target: as `open_target` takes it, or a backbone's name for random weights.
       resolution: of a random generator's images, pixels.
-      dtype: of the backbone's arithmetic; 'bfloat16' also of a random generator's four largest
-        resolutions, which NVIDIA's networks compute in half precision.
+      dtype: of the backbone's arithmetic. 'bfloat16' also applies to a random generator's four
+        largest resolutions, which NVIDIA's networks compute in half precision.
     """
     if target in registry.VARIANTS:
         backbone = random_weights.backbone(target, {'dtype': dtype})
@@ -110,9 +110,9 @@ class Searching:
 
     Attributes:
       begin: the program from (number, wanted embedding) to a candidate's state.
-      advancing: number of steps -> the program that improves a candidate.
+      advancing: number of steps -> the program that improves a candidate in that number of steps.
       constants: of both, on the default device.
-      width: length of embeddings.
+      width: length of the embeddings.
     """
 
     begin: candidate.Program
@@ -127,7 +127,7 @@ class Searching:
 
 
 def searching(generator: Trained, target: Target) -> Searching:
-    """Puts a generator before a target."""
+    """Returns the search through a generator and a target."""
     scene, how = scenes.make(generator.module, target), Search()
     width = distances.embedding_size(target)
     goal = goals.templates(np.eye(1, width))

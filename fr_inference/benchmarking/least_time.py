@@ -1,4 +1,4 @@
-"""The least time that a program can take, by what its chip can do: a bound, not a forecast."""
+"""The shortest time that a program can take, by the peak rates of its chip: a bound, not a forecast."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ from fr_inference.benchmarking.chips import Chip
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LeastTime:
-    """No call can be faster.
+    """A lower bound on the time of a call.
 
     Attributes:
       arithmetic: seconds that its operations take at the chip's peak.
@@ -20,7 +20,7 @@ class LeastTime:
 
     @property
     def seconds(self) -> float:
-        """Of a call: both can go on at the same time."""
+        """The bound in seconds: the longer of the two, because both can overlap."""
         return max(self.arithmetic, self.memory)
 
     @property
@@ -30,13 +30,13 @@ class LeastTime:
 
 
 def of_call(flops: float, moved: float, chip: Chip, *, narrow: bool) -> LeastTime:
-    """Returns the least time of one call on one device.
+    """Returns the shortest time of one call on one device.
 
     Args:
       flops: floating-point operations.
-      moved: bytes.
+      moved: bytes read and written.
       chip: the data of the device.
-      narrow: whether any part of it computes in bfloat16; the faster rate is then that of all.
+      narrow: whether any part computes in bfloat16; the bound then uses the bfloat16 rate for all.
     """
     peak = max(chip.bfloat16, chip.float32) if narrow else chip.float32
     return LeastTime(arithmetic=flops / peak, memory=moved / chip.bandwidth)

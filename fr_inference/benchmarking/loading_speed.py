@@ -1,4 +1,4 @@
-"""The loading benchmark: images read and decoded per second, and the cores that feed a device."""
+"""The loading benchmark: images read and decoded per second, and the cores needed for a device."""
 
 import contextlib
 import dataclasses
@@ -33,7 +33,7 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def opened(spec: str | None, size: int) -> Iterator[Faces]:
-    """Opens the faces; without a `spec` drawn ones of size x size pixels, as JPEG files."""
+    """Opens the faces; without a `spec`, drawn ones of size x size pixels as JPEG files."""
     if spec is not None:
         yield sources.open_faces(spec)
         return
@@ -58,7 +58,7 @@ def measure(
     feed: float | None = None,
     progress: Any = None,
 ) -> dict[str, Any]:
-    """Times `loader.batches` alone with 1, 2, 4, ... threads and processes, up to this process's cores.
+    """Times `loader.batches` with 1, 2, 4, ... threads and processes, up to this process's cores.
 
     Args:
       faces: the source; after the first pass the operating system holds its files in memory.
@@ -70,9 +70,9 @@ def measure(
       progress: called as progress(label, done, total).
 
     Returns:
-      Ready for JSON. Images per core-second use the processor time of all threads, which other work on
-      the machine does not change; that of processes is unknown while they run. Processes are left out
-      where the faces cannot be sent to them (drawings).
+      The figures, ready for JSON. Images per core-second use the processor time of all threads, which
+      other work on the machine does not change; that of running processes is unknown. Processes are left
+      out if the faces cannot be sent to them (drawings).
     """
     images = max(_IMAGES, batch_size)
     pool = faces.select(np.resize(np.arange(len(faces)), images))
@@ -98,7 +98,7 @@ def measure(
             decoders = stack.enter_context(Decoders(pool, threads=count))
             calls['threads', count] = functools.partial(timed_pass, count, decoders)
         seconds = timing.interleaved(calls, rounds, progress)
-    for count in workers:  # not all at once: together they would be too many
+    for count in workers:  # one after the other: together they would be too many
         with Decoders(pool, processes=count) as decoders:
             if decoders.separate:
                 call = functools.partial(one_pass, decoders)

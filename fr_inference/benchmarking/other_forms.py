@@ -1,6 +1,6 @@
-"""Lets a platform compute operations in a form that `kernels/seam.py` does not choose for it.
+"""Makes a platform compute operations in a form that `kernels/seam.py` does not choose for it.
 
-To measure whether it would pay there. Programs themselves never do this.
+This serves to measure whether the form would be faster. Programs never do this.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ FORMS = {
     },
     'shifts': {'depthwise': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
 }
-_GPUS = ('cuda', 'rocm')  # all are 'gpu' as devices in JAX, but different compiler targets
+_GPUS = ('cuda', 'rocm')  # JAX calls all of them 'gpu', but they are different compiler targets
 
 
 @contextlib.contextmanager
 def taken(name: str, platform: str) -> Iterator[None]:
-    """Lets everything that is traced inside take the forms of `name`, in `FORMS`, on `platform`."""
+    """Makes everything that is traced inside use the forms `FORMS[name]` on `platform`."""
     rows = {operation: cast(dict[str, Any], seam.FORMS[operation]) for operation in FORMS[name]}
     before = {operation: dict(row) for operation, row in rows.items()}
     for operation, row in rows.items():
         for target in _GPUS if platform == 'gpu' else (platform,):
             row[target] = FORMS[name][operation]
-    jax.clear_caches()  # earlier traces still hold the earlier forms
+    jax.clear_caches()  # earlier traces hold other forms
     try:
         yield
     finally:

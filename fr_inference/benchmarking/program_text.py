@@ -1,9 +1,9 @@
 """Reads the text of a compiled program: the bytes that its operations move, and its collectives.
 
-The operands and results of every operation that runs are counted, each once and whole: an operation
-that reads a part of an operand is counted as if it read all of it. What the compiler of a TPU keeps in
-the chip's vector memory (128 MiB on a v5e) passes no main memory and is not counted; XLA's own
-analysis (`bytes accessed`) counts it as the rest.
+The operands and results of every operation that runs are counted once and in full, even if an operation
+reads only a part of an operand. Arrays that a TPU's compiler keeps in the chip's vector memory (128 MiB
+on a v5e) do not pass through main memory and are not counted; XLA's own analysis (`bytes accessed`)
+counts them.
 """
 
 import collections
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 _HEAD = re.compile(r'\s*(?:ROOT )?%?([\w.\-]+) = ')
 # Element type, sides, layout.
 _ARRAY = re.compile(r'([a-z]+[0-9]*(?:e[0-9]+m[0-9]+[a-z]*)?)\[([0-9,]*)\](\{[^}]*\})?')
-# A layout's memory space; none is the chip's main memory, and 1 a TPU's vector memory.
+# A layout's memory space: none for the chip's main memory, 1 for a TPU's vector memory.
 _ELSEWHERE = re.compile(r'S\([1-9]\d*\)')
 _BEGIN = re.compile(r'(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{$')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
@@ -23,7 +23,7 @@ _COLLECTIVE = re.compile(
     r' (all-reduce|all-gather|all-to-all|ragged-all-to-all|collective-permute|collective-broadcast'
     r'|reduce-scatter)(?:-start)?\('
 )
-# Operations that move nothing or are counted elsewhere, at the start of the same operation.
+# Operations that move nothing, or whose bytes are counted where they start.
 _FREE = {
     *(
         'parameter',
@@ -36,7 +36,7 @@ _FREE = {
     ),
     *('replica-id', 'opt-barrier', 'domain'),
 }
-# Workspaces of cuBLAS and cuDNN among the results, without content: 32 MiB for a small product.
+# Workspaces of cuBLAS and cuDNN are among the results, but hold no content: 32 MiB for a small product.
 _SCRATCH = re.compile(r'\b[su]8\[\d+\]')
 _LIBRARY = 'custom_call_target="__cu'
 _INSIDE = {'while': 'body', 'call': 'to_apply', 'async-start': 'calls'}
@@ -51,7 +51,7 @@ class Line:
       size: bytes of main memory in the result.
       copied: bytes that an asynchronous copy begins to move to or from main memory; 0 for others.
       operation: such as 'fusion'.
-      operands: their names.
+      operands: names of the operands.
       rest: attributes.
     """
 
@@ -100,7 +100,7 @@ def _bits(dtype):
 
 
 def computations(text: str) -> tuple[str, dict[str, list[Line]]]:
-    """Returns (name of the entry, computation -> its operations in order) of a program's text.
+    """Parses a program's text: (name of the entry, computation -> its operations in order).
 
     Raises:
       ValueError: for a text without an entry.
@@ -150,9 +150,9 @@ def _closing(text, start):
 
 
 def bytes_moved(text: str) -> int:
-    """Returns the bytes of main memory that a program reads and writes, loops as often as they run.
+    """Returns the bytes of main memory that a program reads and writes, with all rounds of its loops.
 
-    A loop whose number of rounds the compiler does not know is counted once.
+    A loop whose number of rounds is unknown to the compiler is counted once.
     """
     entry, found = computations(text)
     return _moved(entry, found)

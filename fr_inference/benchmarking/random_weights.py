@@ -1,6 +1,6 @@
-"""Networks with random weights, made without compiling anything; as fast as trained ones.
+"""Creates networks with random weights, as fast as trained ones, without compiling anything.
 
-Not zeros: multiplying zeros takes a GPU less power, and so less time.
+Weights are not zero, because a GPU multiplies zeros with less power, and therefore faster.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""How long StyleGAN2's resampling takes with its gradient, in each form that it can be computed in."""
+"""Times StyleGAN2's resampling with its gradient, in each form of `other_forms`."""
 
 import concurrent.futures
 import functools
@@ -20,9 +20,9 @@ def measure(
 
     Args:
       side: of the larger image, pixels.
-      width: features.
-      count: images.
-      dtype: of everything.
+      width: number of features.
+      count: number of images.
+      dtype: of all arrays.
       platform: of the device that JAX uses, 'cpu' or 'gpu'.
       rounds: timed calls of each.
 
@@ -64,7 +64,7 @@ def measure(
 
 
 def _lowered(operation, given):
-    """The program of an operation and of its gradient towards every argument."""
+    """Returns the lowered program of an operation and its gradients with respect to all arguments."""
 
     def both(*arrays):
         found, back = jax.vjp(operation, *arrays)

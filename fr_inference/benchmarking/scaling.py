@@ -18,7 +18,7 @@ CPU_NOTE = (
     'processor.'
 )
 
-# Calls in flight: only the last is waited for, as in real work, so that the input of the next one is
+# Calls in flight. Only the last is waited for, as in real work, so that the input of the next call is
 # transferred meanwhile. On a CPU there is no transfer.
 _UNDER_WAY = 4
 
@@ -29,7 +29,7 @@ class Program:
 
     Attributes:
       lower: returns the program, traced and not compiled yet.
-      call: runs what is timed, given the compiled program: one call and its transfers.
+      call: given the compiled program, runs what is timed: one call and its transfers.
     """
 
     lower: Callable[[], Any]
@@ -43,7 +43,7 @@ class Task:
     Attributes:
       name: of the networks.
       size: images or candidates on each device.
-      items: images or candidate-steps of a call, of each device.
+      items: images or candidate-steps per call and device.
       build: makes the program for given devices.
       flops: floating-point operations of one item, None if they cannot be counted.
       narrow: whether any part of it computes in bfloat16.
@@ -77,12 +77,12 @@ def measure(
 ) -> dict[str, Any]:
     """Returns every task's figures on every number of devices, ready for JSON.
 
-    Several processes begin each call together; a call takes as long as it takes the slowest of them, and
-    the rate is that of all devices of all processes.
+    Several processes begin each call together. The slowest one determines the time of a call, and the
+    rate is that of all devices of all processes.
 
     Args:
-      tasks: measured one after the other, so that they need not fit in memory together; smaller ones
-        first, so that each peak of memory is that of its task.
+      tasks: measured one after the other, so that they need not fit in memory together. Smaller ones
+        come first, so that each peak of memory belongs to its task.
       counts: numbers of devices of each process, ascending.
       rounds: timed calls of each.
       progress: called as progress(label, done, total).
@@ -121,7 +121,7 @@ def _under_way(device):
 
 
 def _rows(task, counts, rounds, chip, progress):
-    calls: dict[int, Callable[[], Any]] = {}  # by number of all devices
+    calls: dict[int, Callable[[], Any]] = {}  # by total number of devices
     rows: list[dict[str, Any]] = []
     repeated = _under_way(devices.local()[0])
     for count in counts:
@@ -131,7 +131,7 @@ def _rows(task, counts, rounds, chip, progress):
             start = time.perf_counter()
             compiled = program.lower().compile()
             compiling = time.perf_counter() - start
-            processes.meet()  # they wait for each other at most half a minute in a common step
+            processes.meet()  # a collective waits at most half a minute for the other processes
             warming, _ = timing.timed(functools.partial(program.call, compiled))
             profiling.repeated(
                 f'{task.name}, {task.size} a device, {count} devices',
@@ -148,7 +148,7 @@ def _rows(task, counts, rounds, chip, progress):
                 'compile_seconds': compiling,
                 'warm_up_seconds': warming,
                 'peak_bytes': held,
-                # Without its arguments; None if the backend does not report it.
+                # Excludes the arguments; None if the backend does not report it.
                 'program_bytes': getattr(compiled.memory_analysis(), 'temp_size_in_bytes', None),
             }
         )
@@ -174,7 +174,7 @@ def _named(progress, label, _, done, total):
 
 
 def _call(program, compiled, times):
-    """Returns the output of the last call; a device runs one after the other."""
+    """Returns the output of the last call; a device runs calls one after the other."""
     for _ in range(times):
         output = program.call(compiled)
     return output

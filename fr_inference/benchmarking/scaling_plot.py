@@ -1,4 +1,4 @@
-"""The benchmark's plot: rate over devices or workers, with the line of perfect scaling."""
+"""The benchmark's plot: rate over number of devices or workers, with the line of perfect scaling."""
 
 import dataclasses
 import io
@@ -26,8 +26,8 @@ class Line:
     Attributes:
       label: in the legend.
       counts: numbers of devices or workers, ascending.
-      rates: of each, {'median', 'quartiles'} as of `timing.quartiles`.
-      shares: the share of the bound of each, 0 to 1; None if the device is not known.
+      rates: for each count {'median', 'quartiles'}, from `timing.quartiles`.
+      shares: for each count the share of the bound, 0 to 1; None for an unknown device.
     """
 
     label: str
@@ -40,11 +40,11 @@ def draw(lines: Sequence[Line], *, title: str, over: str, rate: str, caption: st
     """Returns an SVG file's text: rates and, if known, the shares of the bound below them.
 
     Args:
-      lines: what is drawn.
-      title: above.
+      lines: the rates to draw.
+      title: text above the plot.
       over: the label of the horizontal axis.
       rate: name and unit of the rates.
-      caption: below.
+      caption: text below the plot.
     """
     with matplotlib.rc_context(_STYLE):
         bounded = all(line.shares is not None for line in lines)

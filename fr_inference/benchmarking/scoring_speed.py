@@ -1,4 +1,4 @@
-"""The scoring benchmark: a backbone on several devices, and beside PyTorch on one."""
+"""The scoring benchmark: a backbone on several devices, and compared with PyTorch on one."""
 
 import copy
 import functools
@@ -16,8 +16,8 @@ from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.weights import families
 
-# Tolerances of the two sides: (relative, fraction of the largest distance). bfloat16 keeps eight bits of
-# a number, and fewer of a sum of squared differences.
+# Tolerances between the two sides: (relative, fraction of the largest distance). bfloat16 keeps eight
+# bits of a number, and fewer of a sum of squared differences.
 _TOLERANCES = {'float32': (1e-3, 1e-4), 'bfloat16': (0.2, 0.05)}
 
 
@@ -26,13 +26,13 @@ def tasks(
 ) -> list[scaling.Task]:
     """Returns the scoring of random images, for each number of them on each device.
 
-    A call is one batch: its images go to the devices, distances and embeddings stay there.
+    A call is one batch: its images are sent to the devices; distances and embeddings stay there.
 
     Args:
       target: the backbone.
       sizes: images on each device.
-      plain: its forward pass alone, without distances.
-      held: the images lie on the devices already, and no call moves any.
+      plain: only the forward pass, without distances.
+      held: the images are on the devices already, and no call moves any.
     """
 
     def one(variables, image):
@@ -66,7 +66,7 @@ def tasks(
 
 
 def _plain(target, on):
-    """The forward pass, compiled as scoring is: the difference is the cost of the distances."""
+    """Returns the forward pass, compiled like scoring: the difference is the cost of the distances."""
 
     def embed(variables, image):
         return target.apply(variables, target.input.normalize(image)[None])[0]
@@ -84,12 +84,12 @@ def measure(
 ) -> dict[str, Any]:
     """Returns first-call seconds, seconds per round, and their quartiles, of one backbone.
 
-    'plain' is its forward pass, 'scoring' adds the distances, 'audit' all that the attacks of an audit
-    keep of an image by default.
+    'plain' is its forward pass, 'scoring' adds the distances, and 'audit' everything that an audit's
+    default attacks need of an image.
 
     Args:
       name: in `registry.VARIANTS`.
-      with_peer: whether PyTorch takes part.
+      with_peer: whether PyTorch is measured too.
       batch: images at a time.
       rounds: timed calls of each.
       dtype: in `registry.DTYPES`, of both sides.

@@ -1,6 +1,6 @@
 """Peers of the inversion benchmark: other implementations of StyleGAN2, of the same size.
 
-None is a dependency: the result names those that are not installed, and the reason.
+None is a dependency: the result names those that are missing, and the reason.
 """
 
 import importlib
@@ -21,7 +21,7 @@ Calls = dict[str, Callable[[], Any]]
 
 
 def flaxmodels_missing() -> str | None:
-    """Returns why flaxmodels cannot take part, in one line, or None."""
+    """Returns why flaxmodels cannot be measured, in one line, or None."""
     if importlib.util.find_spec('flaxmodels') is None:
         return 'flaxmodels is not installed (pip install flaxmodels==0.1.3 h5py regex requests)'
     try:
@@ -67,7 +67,7 @@ def jax_calls(
 
 
 def _allow_newshape(module):
-    """Gives the module a `jnp.reshape` that takes `newshape`, which JAX has dropped."""
+    """Gives the module a `jnp.reshape` that accepts `newshape`, which JAX has removed."""
 
     def reshape(x, shape=None, newshape=None):
         return jnp.reshape(x, newshape if shape is None else shape)
@@ -80,7 +80,7 @@ def _allow_newshape(module):
 
 
 def nvidia_missing(folder: str | None) -> str | None:
-    """Returns why NVIDIA's networks cannot take part, in one line, or None."""
+    """Returns why NVIDIA's networks cannot be measured, in one line, or None."""
     if folder is None:
         return 'no stylegan2_ada, a checkout of NVlabs/stylegan2-ada-pytorch'
     if importlib.util.find_spec('torch') is None:

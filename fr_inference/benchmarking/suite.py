@@ -35,11 +35,11 @@ def run(
     say: Callable[[str], None] = print,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measures, and writes the result after each part: the next one may take long, or fail.
+    """Measures, and writes the result after each part, because the next one may take long or fail.
 
     Args:
       options: the options of the benchmark.
-      command: for the record.
+      command: the command line, for the record.
       say: receives tables and notes.
       progress: called as progress(label, done, total).
 
@@ -47,10 +47,10 @@ def run(
       The contents of the JSON file.
 
     Raises:
-      InputError: for more devices than there are, or a peer that is asked for and missing.
+      InputError: for more devices than there are, or a requested peer that is missing.
     """
     scaling.check_devices(options.devices)
-    alone = options.what == 'loading'  # by the cores of this host, independently of the others
+    alone = options.what == 'loading'  # on the cores of this host, independently of other processes
     if alone and scaling.several() > 1:
         raise errors.InputError('num_processes', scaling.several(), 'one process')
     say = runs.first_only(say)
@@ -125,7 +125,7 @@ def _scoring(options, result, say, progress) -> Iterator[dict[str, Any]]:
 
 
 def _peer(options, say) -> bool:
-    """Returns whether to compare with PyTorch; prints why not if it is impossible."""
+    """Returns whether to compare with PyTorch; prints the reason if it is impossible."""
     if options.peer == 'none':
         return False
     problem = torch_peer.missing()

@@ -1,4 +1,4 @@
-"""Times calls in turn, so that noise affects all of them alike."""
+"""Times calls in turn, so that noise affects all of them equally."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -11,8 +11,8 @@ from fr_inference.runs import Progress
 
 Label = TypeVar('Label', bound=Hashable)
 
-# Seconds before each timed call: PyTorch's threads spin for a while after their work and would take half
-# the processor from the next call.
+# Seconds before each timed call: PyTorch's threads spin for a while after their work, and would take
+# half the processor from the next call.
 _PAUSE = 0.25
 
 
@@ -33,7 +33,7 @@ def interleaved(
     seconds: dict[Label, list[float]] = {label: [] for label in calls}
     order = list(calls)
     for i in range(rounds):
-        for label in order if i % 2 else order[::-1]:  # no call always follows the same one
+        for label in order if i % 2 else order[::-1]:  # so that no call always follows the same one
             time.sleep(_PAUSE)
             # Warms caches; waited for, so that it is not timed with the next call
             timed(calls[label])

@@ -1,4 +1,4 @@
-"""The benchmark's peer: the same backbone and the same distances in PyTorch, by forward hooks."""
+"""The benchmark's peer: the same backbone in PyTorch, with the same distances by forward hooks."""
 
 import importlib
 import importlib.util
@@ -12,13 +12,13 @@ import numpy as np
 from fr_inference import errors
 from fr_inference.models.target import InputSpec
 
-# Its backbones are those of the parity tests, which are in a checkout but not in an installed package.
+# Its backbones are those of the parity tests, which only a checkout has.
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 _TESTS = ROOT / 'tests'
 
 
 def missing() -> str | None:
-    """Returns what prevents the comparison here, in one line, or None."""
+    """Returns what prevents the comparison, in one line, or None."""
     if importlib.util.find_spec('torch') is None:
         return "PyTorch is not installed (pip install -e '.[parity]')"
     if not (_TESTS / 'parity' / 'oracle.py').is_file():
@@ -27,7 +27,7 @@ def missing() -> str | None:
 
 
 def build(architecture: str, spec: InputSpec, **config: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """Returns (module in eval mode, its state dict), weights and statistics seeded by key.
+    """Returns (module in eval mode, its state dict); each key seeds its weights or statistics.
 
     Args:
       architecture: in `registry.VARIANTS`.
@@ -52,7 +52,7 @@ def build(architecture: str, spec: InputSpec, **config: Any) -> tuple[Any, dict[
 
 
 def layouts() -> tuple[str, ...]:
-    """Returns the ways of running it here; 'compiled' means torch.compile, on CUDA only."""
+    """Returns the ways to run it here; 'compiled' means torch.compile, only on CUDA."""
     import torch
 
     plain = ('contiguous', 'channels_last')
@@ -64,10 +64,10 @@ def program(
 ) -> tuple[Callable[[Any], tuple[Any, Any]], Callable[[np.ndarray], Any]]:
     """Returns (batch -> ([N, L] distances, [N, D] embeddings), images -> batch).
 
-    The first runs on CUDA if there is a GPU; the second gives a batch on the host, without a copy.
+    The first runs on CUDA if there is a GPU. The second returns a batch on the host, without a copy.
 
     Args:
-      module: float32, in eval mode; it gets hooks here, so give each program a module of its own.
+      module: float32, in eval mode. It gets hooks, so each program needs its own module.
       spec: how the images are normalised.
       layout: in `layouts()`: memory format of weights and activations (shapes are NCHW either way).
       dtype: 'float32' or 'bfloat16', of weights and activations; distances are float32.
@@ -80,7 +80,7 @@ def program(
     found: list[torch.Tensor] = []
 
     def hook_of(layer):
-        # Kept in float32: rounded statistics would be different statistics.
+        # In float32, because rounded statistics would give other distances.
         mean = layer.running_mean.clone().to(device)
         scale = (layer.running_var + layer.eps).to(device)
 
@@ -113,14 +113,14 @@ def scorer(
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Returns a function that computes ([N, L] distances, [N, D] embeddings) of the images.
 
-    Every call transfers the images and the results. The arguments are those of `program`, and:
+    Every call transfers the images and the results.
 
     Args:
-      module: gets hooks.
-      spec: see there.
+      module: as in `program`.
+      spec: as in `program`.
       images: [N, H, W, 3] uint8.
-      layout: see there.
-      dtype: see there.
+      layout: as in `program`.
+      dtype: as in `program`.
     """
     import torch
 
@@ -137,7 +137,7 @@ def scorer(
 
 
 def describe() -> dict[str, Any]:
-    """Returns its version, number of threads and device."""
+    """Returns PyTorch's version, number of threads and device."""
     import torch
 
     cuda = torch.cuda.is_available()

@@ -1,4 +1,4 @@
-"""Times PyTorch in a separate process, which frees its memory and can be ended if it takes too long."""
+"""Times PyTorch in a separate process, which frees its memory and can be stopped after a time limit."""
 
 import json
 import os
@@ -16,14 +16,14 @@ class NotMeasured(Exception):
 
 
 def measure(asked: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Returns {'seconds': of each call, 'first_call_seconds', 'device', 'torch'}.
+    """Returns {'seconds': those of each call, 'first_call_seconds', 'device', 'torch'}.
 
     Args:
-      asked: what to time, see that module.
+      asked: what to time, see `tests/benchmarking/torch_timed.py`.
       seconds: time limit.
 
     Raises:
-      NotMeasured: when PyTorch is not there, fails, or takes too long.
+      NotMeasured: when PyTorch is missing, fails, or takes too long.
     """
     if (problem := torch_peer.missing()) is not None:
         raise NotMeasured(problem)

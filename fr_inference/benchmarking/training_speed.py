@@ -1,4 +1,4 @@
-"""The training benchmark: steps of the recognizer's training on several devices."""
+"""The training benchmark: training steps of a backbone on several devices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,20 +12,19 @@ from fr_inference.models.target import Target
 from fr_inference.training import recognizer
 from fr_inference.training.private_step import Mechanism
 
-_CLASSES = 1000  # people: the last layer of the training
+_CLASSES = 1000  # people: the size of the classification layer
 _PER_EPOCH = 1000
 
 
 def task(target: Target, size: int, *, private: bool = False) -> scaling.Task:
     """Returns the training of a backbone from scratch, with `size` random images on each device.
 
-    A call is one step: its images go to the devices, loss, gradient, update; BatchNorm over the whole
-    batch.
+    A call is one step: transfer of images, loss, gradient, update, with BatchNorm over the whole batch.
 
     Args:
       target: the backbone, of a registered architecture.
       size: images on each device, 2 or more.
-      private: with clipping and noise per image; the backbone has no BatchNorm then.
+      private: with clipping and noise per image; the backbone must have no BatchNorm.
     """
     noise, seed = (1.0, 0) if private else (None, None)
     recipe = config.Recipe(batch_size=size, noise_multiplier=noise, noise_seed=seed)
@@ -67,7 +66,7 @@ def task(target: Target, size: int, *, private: bool = False) -> scaling.Task:
     # A step involves all processes, so the time of a single process cannot be derived from it.
     if device is not None and scaling.several() == 1:
         step, state, whole, _ = prepared([device])
-        # A plain step has no loop over images: the whole batch is counted. A private one's loop is not.
+        # A plain step has no loop over images, so XLA counts all its operations. A private one has.
         found = None if private else chips.flops(step, state, whole, np.int32(recipe.seed))
         flops = None if found is None else found / size
     return scaling.Task(
@@ -81,7 +80,7 @@ def task(target: Target, size: int, *, private: bool = False) -> scaling.Task:
 
 
 def ratios(scaled: Mapping[str, Any]) -> dict[str, float]:
-    """Returns 'name, size a device, devices' -> images/s of private training over those of plain.
+    """Returns 'name, size per device, devices' -> images/s of private over plain training.
 
     Args:
       scaled: what `scaling.measure` found for tasks of both kinds.

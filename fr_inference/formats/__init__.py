@@ -1,1 +1,1 @@
-"""Strangers' bytes to inert arrays: nothing is executed, every size is bounded."""
+"""Readers of untrusted files: nothing in them is executed, and every size is bounded."""

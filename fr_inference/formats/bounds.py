@@ -1,4 +1,4 @@
-"""What a stranger's file may hold at most, and how its words may enter an error."""
+"""Limits on what an untrusted file may hold, and how its text may appear in errors."""
 
 from collections.abc import Collection
 
@@ -29,9 +29,9 @@ def check_names(names: Collection[str], source: str) -> None:
 
 
 def brief(error: Exception) -> str:
-    """Returns what an error says, in 200 printable characters at most.
+    """Returns the text of an error in at most 200 printable characters.
 
-    Libraries quote names and numbers of the file in their errors, however long.
+    Libraries quote names and numbers of the file in their errors, whatever their length.
 
     >>> brief(ValueError('bad name:\\n' + 'a' * 1_000_000))[:16]
     'bad name: aaaaaa'

@@ -23,12 +23,12 @@ _MAX_SHARDS = 1000
 
 
 def main_file(folder: pathlib.Path) -> pathlib.Path | None:
-    """Returns the file in Hugging Face's folder that holds or lists the weights, None for others."""
+    """Returns the file that holds or lists the weights in a Hugging Face folder; None for others."""
     return next((folder / name for name in _NAMES if (folder / name).exists()), None)
 
 
 def named_in(path: pathlib.Path) -> list[str]:
-    """Returns the names of the shards, which need not be there yet, that an index lists; else []."""
+    """Returns the names of the shards that an index lists, which need not exist yet; else []."""
     try:
         names = sorted({shard for _, shard in _table(path)}) if path.name.endswith(_INDEX) else []
     except errors.InputError:  # `read` reports it
@@ -46,7 +46,7 @@ def read(path: str | os.PathLike) -> tuple[StateDict, list[pathlib.Path]]:
       (all named tensors, the files that they came from).
 
     Raises:
-      InputError: as `read_tensors`; for an index that is damaged or names files elsewhere.
+      InputError: as of `read_tensors`; for an index that is damaged or names files elsewhere.
     """
     path = pathlib.Path(path)
     if path.is_dir():
@@ -57,7 +57,7 @@ def read(path: str | os.PathLike) -> tuple[StateDict, list[pathlib.Path]]:
     for tensor, shard in _table(path):
         shards.setdefault(shard, []).append(tensor)
     if len(shards) > _MAX_SHARDS:
-        raise errors.InputError(str(path), f'{len(shards)} files', f'{_MAX_SHARDS} at most')
+        raise errors.InputError(str(path), f'{len(shards)} files', f'at most {_MAX_SHARDS}')
     whole = StateDict({})
     files = [path.parent / name for name in sorted(shards)]
     for file in files:
@@ -68,7 +68,7 @@ def read(path: str | os.PathLike) -> tuple[StateDict, list[pathlib.Path]]:
             named = errors.shown((missing or sorted(more))[0][:80])
             raise errors.InputError(
                 str(path),
-                f'{file.name} with other tensors than it lists, as {named}',
+                f'{file.name} with other tensors than the index lists, such as {named}',
                 'files of one checkpoint',
                 'copy or download the folder again',
             )
@@ -81,7 +81,7 @@ def _table(path: pathlib.Path) -> Iterator[tuple[str, str]]:
     try:
         size = regular_files.size_of(path, 'an index of shards')
         if size > bounds.MAX_TABLE_BYTES:
-            raise errors.InputError(source, f'an index of {size} bytes', '4 MiB at most')
+            raise errors.InputError(source, f'an index of {size} bytes', 'at most 4 MiB')
         table = json.loads(path.read_bytes())['weight_map']
         names = dict(table.items())
     except errors.InputError:

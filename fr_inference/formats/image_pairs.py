@@ -1,4 +1,4 @@
-"""insightface's verification sets (`lfw.bin`): a pickle of encoded images and of who is the same.
+"""insightface's verification sets (`lfw.bin`): a pickle of encoded images, and of which pairs match.
 
 The pickle is a pair (list of 2 P encoded images, list of P flags); images 2 k and 2 k + 1 are pair k.
 `unpickler` interprets it and runs nothing. Python 2 wrote the images as text, Python 3 as bytes.
@@ -30,12 +30,12 @@ def read(path: str | os.PathLike) -> tuple[list[Any], np.ndarray]:
       path: the `.bin`, of 1 GiB at most.
 
     Raises:
-      InputError: when it is damaged or holds anything else.
+      InputError: for a damaged file, or one that holds anything else.
     """
     field = str(path)
     loaded = unpickler.loads(_stream(path), field)
     if not isinstance(loaded, list | tuple) or len(loaded) != 2 or not isinstance(loaded[0], list):
-        raise errors.InputError(field, 'something else', _LAYOUT)
+        raise errors.InputError(field, 'a pickle of something else', _LAYOUT)
     items, same = loaded[0], _flags(loaded[1], field)
     if any(isinstance(item, Ignored) and item.name.startswith('mxnet.') for item in items):
         raise errors.InputError(
@@ -50,7 +50,7 @@ def read(path: str | os.PathLike) -> tuple[list[Any], np.ndarray]:
 
 
 def content(item: Any, where: str) -> bytes | memoryview:
-    """Returns the encoded image that a set holds as `item`.
+    """Returns the encoded image in an item of a set.
 
     Raises:
       BadImageError: with the field `where`, when it is something else.
@@ -84,12 +84,12 @@ def _stream(path):
         raise errors.InputError(
             f'{path!s:.300}', f'a file that cannot be read ({reason})', expected
         ) from error
-    # The images of Python 2 are texts, which are copied twice on their way.
+    # Python 2 wrote the images as text, which is copied twice while it is decoded.
     return Stream(memoryview(mapped), Allowance(copied=3 * found.st_size + (1 << 20)))
 
 
 def _flags(value, field):
-    """Returns the flags as [P] bool: a list of truth values or of NumPy's, or an array of them."""
+    """Returns the flags as [P] bool, from a list of Python or NumPy booleans or an array of them."""
     try:
         if isinstance(value, Ignored):
             found = list(_array(value, ('b1', 'u1')))
@@ -115,7 +115,7 @@ def _flag(value):
 
 
 def _array(value, kinds):
-    """Returns the bytes of what NumPy would have made a row of bytes."""
+    """Returns the bytes of a pickled NumPy array that is one row or column of bytes."""
     if value.name.endswith('._frombuffer'):
         content, kind, shape, _order = value.arguments
     elif value.name.endswith('._reconstruct') and isinstance(value.state, tuple):
@@ -124,7 +124,7 @@ def _array(value, kinds):
         raise TypeError(value.name or 'an object')
     _is_bytes(kind, kinds)
     content = _bytes(content)
-    # The shape is never printed: a file can nest what it mentions without end.
+    # Never print the shape: a file can make it a structure that is nested without end.
     sides = shape if isinstance(shape, tuple) and len(shape) in (1, 2) else ()
     # A row, or the column that OpenCV's `imencode` gives.
     if len(content) not in sides or any(one not in (1, len(content)) for one in sides):

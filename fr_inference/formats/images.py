@@ -1,8 +1,9 @@
-"""Image files of strangers, decoded within bounds, and scaled to what a network takes.
+"""Decodes untrusted image files within bounds, and scales them to the input of a network.
 
-Bounds of memory: an image of more than 12.5 million pixels is decoded alone, whatever number of threads
-decode; each format has a limit after what its decoder keeps. Bounds of time: the number of scans of a
-JPEG, and the number of pieces in which Pillow's Python code reads a file.
+Memory is bounded in two ways: only one image of more than 12.5 million pixels is decoded at a time,
+whatever the number of threads, and each format has a limit that fits the memory its decoder takes. Time
+is bounded by the number of scans of a JPEG, and by the number of pieces in which Pillow's Python code
+reads a file.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from PIL import Image, ImageFile
 from fr_inference import errors
 from fr_inference.formats import jpeg_marks
 
-MOST_BYTES = 96 << 20  # of one file, which is read at once
+MOST_BYTES = 96 << 20  # of one file, which is read as a whole
 MOST_PIXELS = 50_000_000
 # Limit for formats whose decoders hold an image several times in memory.
 _MOST_OF = {'AVIF': 25_000_000, 'GIF': 25_000_000, 'JPEG2000': 16_000_000, 'TIFF': 25_000_000}
@@ -32,7 +33,7 @@ _MOST_SHRUNK = 150_000_000  # of a JPEG of one scan, which is decoded at a small
 _MOST_BUFFERED = 32_000_000  # of a JPEG of several scans: all coefficients are held
 _MOST_SCANNED = 400_000_000  # pixels times scans
 _MOST_READS = 1_000_000
-_LARGE = 12_500_000  # pixels; what phones take as a rule is below
+_LARGE = 12_500_000  # pixels; most photographs of phones are smaller
 _STRIP = 1 << 20  # pixels that are converted at a time
 # TGA comes last, because its files have no signature.
 _FORMATS = (
@@ -61,7 +62,7 @@ class BadImageError(errors.InputError):
 
 @functools.cache
 def formats() -> tuple[str, ...]:
-    """Returns Pillow's names of the formats that are read: still images of pixels."""
+    """Returns Pillow's names of the formats that are read: still raster images."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -78,7 +79,7 @@ def suffixes() -> frozenset[str]:
 
 
 def decode(content: bytes | memoryview, where: str, *, shrink: bool = False) -> np.ndarray:
-    """Decodes one image file of any mode as [h, w, 3] uint8 RGB, upright; the first image of several.
+    """Decodes one image file of any mode as [h, w, 3] uint8 RGB, upright; of several images the first.
 
     A JPEG that ends early is read as training programs read it: the rest has one colour. More than half
     of the picture must be there.
@@ -89,7 +90,8 @@ def decode(content: bytes | memoryview, where: str, *, shrink: bool = False) -> 
       shrink: return an image of more than 12.5 million pixels at a half, a third, ... of its size.
 
     Raises:
-      BadImageError: when it is damaged, no image, a strip, or takes too much memory or time.
+      BadImageError: for a file that is damaged, is not an image or is a long strip, and for an image
+        that takes too much memory or time.
     """
     try:
         with warnings.catch_warnings():
@@ -140,7 +142,7 @@ def _decoded(content, shrink):
 
 
 def _give_back():
-    """Gives freed memory back to the system: glibc keeps what other threads than the first free."""
+    """Gives freed memory back to the system: glibc keeps what all threads but the first freed."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -158,7 +160,7 @@ def _pixels(image: ImageFile.ImageFile, marks: jpeg_marks.Marks | None, scale: i
 
 
 class _Pieces(io.BytesIO):
-    """A file in memory that is read in a bounded number of pieces: Pillow's loops follow the file."""
+    """A file in memory with a bounded number of reads, because the file controls Pillow's loops."""
 
     left = _MOST_READS
 
@@ -195,7 +197,7 @@ def _scale(width, height):
 
 
 def _rgb(image: ImageFile.ImageFile, scale: int) -> np.ndarray:
-    """Returns the pixels of a loaded image, strip by strip, for a copy of the whole takes memory."""
+    """Returns the pixels of a loaded image, copied strip by strip: a copy of the whole takes memory."""
     width, height = image.size
     pixels = np.empty((-(-height // scale), -(-width // scale), 3), np.uint8)
     rows = scale * max(1, _STRIP // (width * scale))
@@ -208,7 +210,7 @@ def _rgb(image: ImageFile.ImageFile, scale: int) -> np.ndarray:
 
 
 def _eight_bits(image, kind):
-    """Returns an image of more than 8 bits by their upper eight; their scale must be known."""
+    """Returns the upper eight bits of an image with more than eight, if their scale is known."""
     if image.mode[0] not in 'IF':
         return image
     values = np.asarray(image)
@@ -219,9 +221,9 @@ def _eight_bits(image, kind):
 
 
 def _check_rest(pixels, marks):
-    """What is missing of a JPEG became rows of one colour, or was never sharp."""
+    """Raises if too much of a truncated JPEG is missing: rows of one colour, or no detail at all."""
     if marks.coarse or (pixels == pixels[:, :1]).all((1, 2)).mean() > 0.5:
-        raise ValueError('its end is missing, and half of the picture with it')
+        raise ValueError('its end is missing, with half of the picture or more')
 
 
 def read_image(path: str | os.PathLike, *, shrink: bool = False) -> np.ndarray:
@@ -237,7 +239,7 @@ def read_file(path: str | os.PathLike) -> bytes:
     """Returns the content of an image file, of 96 MiB at most.
 
     Raises:
-      BadImageError: when it is absent, unreadable, too long or not a regular file.
+      BadImageError: for a file that is absent, unreadable, too large or not a regular file.
     """
     try:
         # A pipe must not even be opened: that would wait for a writer.
@@ -265,7 +267,7 @@ def content_digest(content: bytes | memoryview) -> str:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Returns the PNG file of an image ([h, w, 3] uint8), which keeps every pixel."""
+    """Returns an image ([h, w, 3] uint8) as a PNG file, without loss."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, 'PNG')
     return buffer.getvalue()
@@ -274,7 +276,7 @@ def encode_png(image: np.ndarray) -> bytes:
 def fit_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Scales an image to cover height x width and cuts out the middle.
 
-    An image of the right size comes back as it is; a 112 x 112 face for a 112 x 96 network loses 8
+    An image of the right size is returned unchanged; a 112 x 112 face for a 112 x 96 network loses 8
     columns on each side and is not scaled.
 
     Args:

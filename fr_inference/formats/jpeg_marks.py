@@ -1,7 +1,7 @@
-"""The marks of a JPEG file: how many scans it has, and whether its end is there.
+"""The markers of a JPEG file: how many scans it has, and whether its end is there.
 
-Nothing is decoded. A scan of a progressive file adds detail to the whole picture, so that a decoder goes
-over all its pixels once for each.
+Nothing is decoded. Each scan of a progressive file adds detail to the whole picture, so a decoder goes
+over all pixels once per scan.
 
 Source: ITU-T T.81 (1992), annexes B and G.
 """
@@ -19,14 +19,14 @@ _COEFFICIENTS = 64  # of a block of 8 x 8 pixels
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Marks:
-    """What stands in a file of one picture.
+    """The markers in a file of one picture.
 
     Attributes:
       scans: how many begin.
-      ended: whether the mark of the end follows.
-      whole: how many bytes of a file that does not end can be used; a header cut in two cannot.
-      coarse: whether a progressive file ends before every coefficient of its first component (the
-        luminance) was there but for its last bit: about half of its bytes.
+      ended: whether the end marker follows.
+      whole: number of usable bytes of a file without an end, which excludes a truncated header.
+      coarse: whether a progressive file ends before it has every coefficient of its first component
+        (the luminance), except for the last bit. That takes about half of the file's bytes.
     """
 
     scans: int
@@ -41,10 +41,10 @@ def is_jpeg(content: bytes | memoryview) -> bool:
 
 
 def read(content: bytes | memoryview) -> Marks:
-    """Returns the marks of a JPEG.
+    """Returns the markers of a JPEG.
 
     Raises:
-      ValueError: for more than 10,000 marks before its end.
+      ValueError: for more than 10,000 markers before its end.
     """
     position, scans, ended, progressive = 2, 0, False, False
     whole = len(content)
@@ -71,14 +71,14 @@ def read(content: bytes | memoryview) -> Marks:
             known |= running
             running = _coefficients(segment, first)
     else:
-        raise ValueError(f'more than {_MOST_MARKS:,} marks')
+        raise ValueError(f'more than {_MOST_MARKS:,} markers')
     known |= running if ended else set()
     coarse = progressive and len(known) < _COEFFICIENTS
     return Marks(scans=scans, ended=ended, whole=whole, coarse=coarse)
 
 
 def _coefficients(segment, first):
-    """Returns which coefficients of the component `first` a scan completes but for their last bit."""
+    """Returns the coefficients of component `first` that a scan completes, except for their last bit."""
     count = segment[0] if segment else 0
     if first not in [segment[place : place + 1] for place in range(1, 1 + 2 * count, 2)]:
         return set()

@@ -1,4 +1,4 @@
-"""What a file or folder is that holds no checkpoint, told by first bytes or names, and what to do."""
+"""Recognises files and folders that are not checkpoints, by bytes or names, and says what to do."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ _DISTRIBUTED = (
 )
 
 START = 512
-"""Bytes of a file that `of_bytes` wants to see."""
+"""Number of bytes at the start of a file that `of_bytes` looks at."""
 
 # Offset, bytes there, what the file is, what to do.
 _MAGIC = (
@@ -70,7 +70,7 @@ def of_bytes(start: bytes) -> tuple[str, str] | None:
         text.startswith(b'<?xml') and b'<html' in text
     ):
         return 'a web page saved in place of the file', _AGAIN
-    if text.startswith((b'<?xml', b'<net ')):  # OpenVINO writes networks so
+    if text.startswith((b'<?xml', b'<net ')):  # the latter is a network of OpenVINO
         return 'an XML file', 'name the network that it was made of, or export that to ONNX'
     return None
 

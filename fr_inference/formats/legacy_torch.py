@@ -68,7 +68,7 @@ def read(stream: Stream, mapped: memoryview, source: str) -> tuple[Any, dict[str
 def unpacked(
     tensors: dict[str, TensorRef], allowance: Allowance, source: str
 ) -> tuple[dict[str, Any], dict[str, memoryview]]:
-    """Returns the tensors with storages instead of `Packed` ones, and the bytes of the storages by key.
+    """Replaces `Packed` blocks by storages; returns the tensors, and the storages' bytes by key.
 
     Raises:
       InputError: for a block of numbers that is damaged or too small for its tensor.

@@ -13,7 +13,7 @@ from fr_inference.formats import bounds, legacy_torch, numpy_arrays, pickled_tre
 from fr_inference.formats.opcodes import Allowance
 from fr_inference.formats.pickled import Storage, TensorRef
 
-# Tied weights share a storage; thousands of views of one are a bomb, each becoming a copy.
+# Tied weights share a storage. Thousands of views of one are an attack: each becomes a copy.
 _MAX_SHARING = 4
 _MOST_NAMED = 8
 
@@ -51,7 +51,7 @@ def state_dict(
       The arrays, views of what `data` returns.
 
     Raises:
-      InputError: where there are none, or they do not fit what is stored.
+      InputError: when there are none, or they do not fit what is stored.
     """
     found = pickled_tree.find(value, source)
     for names in (found.tensors, found.unread, found.options):
@@ -72,7 +72,7 @@ def state_dict(
         raise errors.InputError(
             source,
             f'{len(refs)} tensors of {wanted} numbers that share {stored} stored ones',
-            f'{_MAX_SHARING} times what is stored at most',
+            f'at most {_MAX_SHARING} times the stored numbers',
         )
 
     def find(storage):
@@ -113,7 +113,7 @@ def _no_tensors(inert, unread, source):
         source,
         'no named tensors' + (f' but {forms}' if forms else ''),
         'a state dict',
-        f'nothing was run of {_listed(inert)}' if inert else None,
+        f'nothing was run, including {_listed(inert)}' if inert else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Arrays of NumPy: those in a pickle, and those of `.npy` files.
+"""Reads NumPy arrays in pickles and in `.npy` files.
 
 Sources: `ndarray.__reduce__` and `numpy.lib.format`.
 """
@@ -38,7 +38,7 @@ def unpickled(item: Ignored, allowance: Allowance) -> np.ndarray:
       allowance: what reading the file may still cost.
 
     Raises:
-      ValueError: for objects, texts, other byte orders, or bytes that do not fill the shape.
+      ValueError: for objects, text, other byte orders, or bytes that do not fill the shape.
     """
     if item.name in _MADE:
         if not isinstance(item.state, tuple) or len(item.state) not in (4, 5):
@@ -56,15 +56,15 @@ def npy(content: memoryview) -> np.ndarray:
     """Returns the array of a `.npy` file as a view of its bytes.
 
     Raises:
-      ValueError: for a damaged file, or one of other things than numbers.
+      ValueError: for a damaged file, or one that holds anything but numbers.
     """
     if bytes(content[:6]) != b'\x93NUMPY' or len(content) < 12 or content[6] not in (1, 2, 3):
-        raise ValueError('no array of NumPy')
+        raise ValueError('not a NumPy array')
     start = 10 if content[6] == 1 else 12
     length = int.from_bytes(content[8:start], 'little')
     found = _HEADER.fullmatch(bytes(content[start : start + min(length, _MAX_HEADER)]))
     if found is None or length > _MAX_HEADER:
-        raise ValueError('a damaged header, or an array of other things than numbers')
+        raise ValueError('a damaged header, or an array of something other than numbers')
     sizes = [size.strip() for size in found[3].decode().split(',')]
     shape = tuple(int(size[:20]) for size in sizes if size)
     numbers = content[start + length :]
@@ -74,7 +74,7 @@ def npy(content: memoryview) -> np.ndarray:
 def _type(kind: Any) -> np.dtype:
     given = kind.arguments if isinstance(kind, Ignored) and kind.name == 'numpy.dtype' else ()
     if not isinstance(given, tuple) or not given or not isinstance(given[0], str):
-        raise ValueError('an array of other things than numbers')
+        raise ValueError('an array of something other than numbers')
     order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else '='
     if order not in ('<', '|', '='):
         raise ValueError('big-endian numbers')
@@ -97,7 +97,7 @@ def _bytes(content: Any, allowance: Allowance) -> memoryview:
         return memoryview(content.encode('latin-1'))
     if isinstance(content, Ignored) and content.name.endswith('.bytes') and not content.arguments:
         return memoryview(b'')
-    raise ValueError('an array of other things than numbers')
+    raise ValueError('an array of something other than numbers')
 
 
 def _array(content, dtype, shape, fortran):

@@ -1,7 +1,7 @@
-"""`.onnx`: a network as a list of operators, and its weights. Nothing in the file is executed.
+"""Reads `.onnx` files: a network as a list of operators, and its weights. Nothing is executed.
 
-Source: the format's description, https://onnx.ai/onnx/repo-docs/IR.html. Weights that lie in files of
-their own ("external data") are read from the model's folder alone.
+Source: the format's description, https://onnx.ai/onnx/repo-docs/IR.html. Weights in separate files
+("external data") are read only from the model's folder.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class Node:
     """One operator of the graph.
 
     Attributes:
-      op: its type, with the domain before a dot where that is not ONNX's own.
+      op: its type, with the domain and a dot before it unless the domain is ONNX's own.
       name: its own, often ''.
       inputs: names of tensors; '' for an optional one that is absent.
       outputs: names of tensors.
@@ -51,7 +51,7 @@ class Model:
     """What a file holds.
 
     Attributes:
-      nodes: in an order in which each can be computed after those before it.
+      nodes: in an order in which each needs only results of those before it.
       constants: weights and numbers by name, of the file's own dtypes.
       input: name of the image tensor.
       shape: of the image tensor; None for a length that the file leaves open.
@@ -75,7 +75,7 @@ _CHECKPOINTS = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05
 
 
 def is_onnx(path: str | os.PathLike) -> bool:
-    """Whether a file is ONNX by its first bytes, or by its suffix where those are nothing else's."""
+    """Whether a file is ONNX, by its first bytes or, if these match no other format, by its suffix."""
     named = pathlib.Path(path).suffix.lower() == '.onnx'
     if not os.path.isfile(path):
         return named
@@ -90,7 +90,7 @@ def is_onnx(path: str | os.PathLike) -> bool:
 
 
 def files_of(path: pathlib.Path) -> tuple[pathlib.Path, ...]:
-    """Returns a file, and of an `.onnx` that can be read the files of its external data."""
+    """Returns a file and, for a readable `.onnx`, the files of its external data."""
     try:
         return read(path).files if is_onnx(path) else (path,)
     except errors.InputError:
@@ -98,7 +98,7 @@ def files_of(path: pathlib.Path) -> tuple[pathlib.Path, ...]:
 
 
 def named_in(path: pathlib.Path) -> list[str]:
-    """Returns the names of the files of external data, which need not be there yet, of an `.onnx`."""
+    """Returns the names of an `.onnx` file's files of external data, which need not exist yet."""
     try:
         graph, _ = _parsed(path, str(path)) if is_onnx(path) else (None, None)
     except (errors.InputError, OSError):  # reported when the file is opened
@@ -118,7 +118,7 @@ def read(path: str | os.PathLike) -> Model:
       path: the `.onnx` file.
 
     Raises:
-      InputError: whose field is the path, for whatever is not a model that can be read.
+      InputError: for anything that is not a readable model; its field is the path.
     """
     path = pathlib.Path(path)
     source = str(path)
@@ -135,7 +135,7 @@ def read(path: str | os.PathLike) -> Model:
     known = {name, *constants, *(output for node in nodes for output in node.outputs)}
     absent = [output for output in outputs if output not in known]
     if absent or not outputs:
-        raise errors.InputError(source, f'results that nothing computes ({_listed(absent)})')
+        raise errors.InputError(source, f'results that no operator computes ({_listed(absent)})')
     return Model(
         nodes=nodes,
         constants=constants,
@@ -176,7 +176,10 @@ def _parsed(path, source):
     if model.functions:
         some = _listed([function.name for function in model.functions])
         raise errors.InputError(
-            source, f'functions of its own ({some})', 'operators alone', 'use onnx.inliner on it'
+            source,
+            f'functions of its own ({some})',
+            'operators only',
+            'inline them with onnx.inliner',
         )
     if graph.sparse_initializer:
         raise errors.InputError(source, 'sparse weights', 'dense ones')
@@ -191,18 +194,20 @@ def _initializers(graph, path, source) -> Iterator[tuple[str, np.ndarray]]:
         _check_name(tensor.name, source)
         yield tensor.name, onnx_tensors.array(tensor, path, source)
     if len({tensor.name for tensor in graph.initializer}) < len(graph.initializer):
-        raise errors.InputError(source, 'two weights of one name')
+        raise errors.InputError(source, 'two weights with the same name')
 
 
 def _nodes(graph, opset, constants, path, source) -> Iterator[Node]:
-    """Yields the operators; adds those that only hold a number to `constants`."""
+    """Yields the operators, except for constants, which are added to `constants`."""
     written = set(constants)
     for node in graph.node:
         for name in (*node.input, *node.output):
             _check_name(name, source, empty=True)
         twice = [name for name in node.output if name and name in written]
         if twice:
-            raise errors.InputError(source, f'two results of one name ({errors.shown(twice[0])})')
+            raise errors.InputError(
+                source, f'two results with the same name ({errors.shown(twice[0])})'
+            )
         written |= set(node.output)
         op = node.op_type if node.domain in _DOMAINS else f'{node.domain}.{node.op_type}'
         attributes = {
@@ -250,7 +255,7 @@ def _constant(attributes, source):
 
 
 def _image(graph, constants, source):
-    """Returns name and shape of the one input that is not a weight."""
+    """Returns the name and shape of the only input that is not a weight."""
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
         some = _listed([value.name for value in inputs])
@@ -273,7 +278,7 @@ def _shape(value):
 
 
 def _check_order(nodes: Sequence[Node], known: set[str], source: str) -> None:
-    """Raises where an operator takes what none before it gives: in a cycle, or where a part lacks."""
+    """Raises if an operator takes a result that no earlier one computes: a cycle or a missing part."""
     for node in nodes:
         absent = [name for name in node.inputs if name and name not in known]
         if absent:

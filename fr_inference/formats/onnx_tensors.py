@@ -13,7 +13,7 @@ from fr_inference import errors
 from fr_inference.formats import bounds, kinds, regular_files
 
 _KINDS = onnx.TensorProto
-# Type -> how its numbers lie in raw bytes, and the field of typed numbers that older writers use.
+# Type -> dtype of its raw bytes, and the field of typed numbers that older writers use.
 _TYPES: Mapping[int, tuple[np.dtype, str]] = {
     _KINDS.FLOAT: (np.dtype('<f4'), 'float_data'),
     _KINDS.DOUBLE: (np.dtype('<f8'), 'double_data'),
@@ -54,12 +54,12 @@ def array(tensor: onnx.TensorProto, model: pathlib.Path, source: str) -> np.ndar
 
     Args:
       tensor: of the parsed model.
-      model: path of the `.onnx` file; external data lies in its folder.
-      source: that path as errors call it.
+      model: path of the `.onnx` file; external data is in its folder.
+      source: that path, as errors call it.
 
     Raises:
-      InputError: when the numbers do not fill the shape, the type is not read, or external data lies
-        elsewhere.
+      InputError: when the numbers do not fill the shape, the type is not supported, or external data
+        is outside that folder.
       OSError: when the file of external data cannot be read.
     """
     name = errors.shown(tensor.name[: bounds.MAX_NAME]) or 'a constant'
@@ -72,7 +72,9 @@ def array(tensor: onnx.TensorProto, model: pathlib.Path, source: str) -> np.ndar
     shape = tuple(tensor.dims)
     dtype, field = _TYPES[tensor.data_type]
     if len(shape) > _MAX_RANK or any(not 0 <= size <= bounds.MAX_NUMBER for size in shape):
-        raise errors.InputError(source, f'{name} of shape {list(shape[:8])}', 'a shape')
+        raise errors.InputError(
+            source, f'{name} of shape {list(shape[:8])}', 'at most 32 sizes of 0 to 2**48'
+        )
     count = math.prod(shape)
     if tensor.data_location == _KINDS.EXTERNAL:
         content = _external(tensor, model, name, count * dtype.itemsize, source)
@@ -86,7 +88,7 @@ def array(tensor: onnx.TensorProto, model: pathlib.Path, source: str) -> np.ndar
 
 
 def beside(graph: onnx.GraphProto, model: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the files of external data, each once, of a graph whose tensors could be read."""
+    """Returns the files of external data of a graph whose tensors could be read, each once."""
     own = [attribute.t for node in graph.node for attribute in node.attribute]
     locations = {
         entry.value
@@ -99,7 +101,7 @@ def beside(graph: onnx.GraphProto, model: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _typed(numbers, kind, shape, name, source):
-    """Numbers in a field of their type; half floats as the 16-bit integers of the same bits."""
+    """Reads numbers from a field of their type, which holds half floats as 16-bit integers."""
     dtype = _TYPES[kind][0]
     if len(numbers) != math.prod(shape):
         raise _unfilled(source, name, f'{len(numbers)} numbers', shape, dtype)
@@ -112,12 +114,16 @@ def _typed(numbers, kind, shape, name, source):
 
 
 def _external(tensor, model, name, size, source):
-    """Returns the bytes of a tensor that lies in a file beside the model."""
+    """Returns the bytes of a tensor in a file beside the model."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get('location', '')
     numbers = [entries.get(key, '') or '0' for key in ('offset', 'length')]
     if not all(text.isascii() and text.isdigit() and len(text) < 18 for text in numbers):
-        raise errors.InputError(source, f'{name} at {errors.shown(str(numbers))[:80]}', 'offsets')
+        raise errors.InputError(
+            source,
+            f'{name} at {errors.shown(str(numbers))[:80]}',
+            'an offset and a length in bytes',
+        )
     offset, length = map(int, numbers)
     path = _beside(model, location, name, source)
     try:
@@ -137,7 +143,7 @@ def _external(tensor, model, name, size, source):
 
 
 def _beside(model, location, name, source):
-    """Returns the path of external data: below the model's folder, also behind links.
+    """Returns the path of external data, which must be below the model's folder, or linked from it.
 
     A download cache keeps both files in one folder under other names, and links to them.
     """

@@ -1,4 +1,4 @@
-"""The operations of a pickle, one after the other, at a bounded cost.
+"""Reads the operations of a pickle one after the other, at a bounded cost.
 
 Unlike in `pickletools.genops`, long texts and blocks of bytes are views of the file instead of copies:
 the weights of a generator, and the source code beside them, are never decoded.
@@ -24,14 +24,14 @@ class Allowance:
     copied: int = _MAX_COPIED
 
     def copy(self, count: int) -> None:
-        """Takes `count` bytes of memory.
+        """Accounts for `count` bytes of memory.
 
         Raises:
-          ValueError: when there are no more.
+          ValueError: when they exceed what is left.
         """
         self.copied -= count
         if self.copied < 0:
-            raise ValueError(f'over {_MAX_COPIED >> 20} MiB beside its blocks of bytes')
+            raise ValueError(f'over {_MAX_COPIED >> 20} MiB in addition to its blocks of bytes')
 
 
 class Stream:
@@ -52,7 +52,7 @@ class Stream:
         self.storages: dict[str, Any] = {}
 
     def tell(self) -> int:
-        """As a file."""
+        """Returns the position in bytes."""
         return self._position
 
     def view(self, count: int) -> memoryview:
@@ -68,14 +68,14 @@ class Stream:
         return found
 
     def read(self, count: int) -> bytes:
-        """As a file."""
+        """Returns a copy of the next `count` bytes, or fewer at the end."""
         found = self._content[self._position : self._position + count]
         self.allowance.copy(len(found))
         self._position += len(found)
         return bytes(found)
 
     def readline(self) -> bytes:
-        """As a file."""
+        """Returns a copy of the next line."""
         window, end = 64, -1
         while end < 0:
             window *= 2
@@ -95,10 +95,10 @@ TEXTS = {'SHORT_BINUNICODE': 1, 'BINUNICODE': 4, 'BINUNICODE8': 8}
 
 
 def operations(data: Stream) -> Iterator[tuple[str, Any]]:
-    """Yields (name, argument), as `pickletools.genops` but for long texts and bytes."""
+    """Yields (name, argument) as `pickletools.genops` does, except for long texts and bytes."""
     while code := data.read(1):
         if code not in _OPCODES:
-            raise ValueError(f'{code!r} is no operation')
+            raise ValueError(f'{code!r} is not an operation')
         opcode = _OPCODES[code]
         width = BLOCKS.get(opcode.name) or TEXTS.get(opcode.name)
         if width:

@@ -1,9 +1,9 @@
 """Which names a pickle may mention.
 
-Nothing here guards the machine: `unpickler` imports and calls nothing, whatever the name. But a
-checkpoint that names what runs programs or code is an attack, and its reader should hear of it. So the
-standard library, where such names live, is refused outside the classes that hold plain values. Classes
-and functions of other packages are bookkeeping, and stay inert.
+This check does not protect the machine: `unpickler` imports and calls nothing, whatever the name. But a
+checkpoint that names a function that runs programs or code is an attack, and the user should be told.
+Names of the standard library, which has such functions, are therefore refused, except for classes of
+plain values. Classes and functions of other packages are common in checkpoints, and stay inert.
 """
 
 import sys
@@ -11,7 +11,7 @@ import sys
 from fr_inference import errors
 from fr_inference.formats.pickled import Global
 
-# Modules of plain values.
+# Modules whose classes hold plain values.
 _MODULES = frozenset(
     (
         *('argparse', 'collections', 'collections.abc', 'datetime', 'decimal', '_decimal', 'enum'),
@@ -50,7 +50,7 @@ _NAMES = frozenset(
         *('types.MappingProxyType', 'types.SimpleNamespace'),
     )
 )
-# The library of older Pythons, or of newer ones.
+# Modules of the standard library that older Pythons had.
 _FORMER = frozenset(
     (
         *('__builtin__', 'cPickle', 'commands', 'copy_reg', 'distutils', 'exceptions', 'imp'),
@@ -58,7 +58,7 @@ _FORMER = frozenset(
     )
 )
 _LIBRARY = sys.stdlib_module_names | _FORMER
-# What such names do in any package.
+# Names that run programs or code, whatever the package.
 _RUNS = frozenset(
     (
         *('Popen', 'call', 'check_output', 'eval', 'exec', 'execfile', 'import_module', 'load'),
@@ -68,7 +68,7 @@ _RUNS = frozenset(
 
 
 def check(name: Global, source: str) -> None:
-    """Raises `InputError` for a name that no training code has a use for in a checkpoint.
+    """Raises `InputError` for a name that a checkpoint does not need.
 
     Args:
       name: the name in the pickle.

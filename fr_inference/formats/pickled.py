@@ -34,7 +34,7 @@ class Packed:
     """A block of numbers in the pickle itself, as a file of torch's older format.
 
     Attributes:
-      content: that file. Where `text`, its bytes as characters of Latin-1 (in UTF-8 if long).
+      content: that file; if `text`, its bytes as Latin-1 characters (encoded as UTF-8 if long).
       text: whether the bytes were written as text, as protocol 2 does.
     """
 
@@ -56,7 +56,7 @@ class Packed:
 
 
 def _latin1_of_utf8(content):
-    """Piece by piece, so that the text never stands in memory beside its bytes."""
+    """Converts piece by piece, so that memory never holds both the text and its bytes."""
     decoder = codecs.getincrementaldecoder('utf-8')()
     unpacked = bytearray()
     for start in range(0, len(content), _PIECE):

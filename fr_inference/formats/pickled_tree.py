@@ -1,7 +1,7 @@
 """Finds the tensors in what a pickle holds, and their names.
 
-Dicts, lists and objects are levels of a name, joined by '/'. Inside a module, pickled whole, its own
-names are joined by '.', as its state dict joins them: 'checkpoint/model/layer1.0.bn1.weight'.
+Dicts, lists and objects are levels of a name, joined by '/'. Inside a module that was pickled whole,
+names are joined by '.', as in its state dict: 'checkpoint/model/layer1.0.bn1.weight'.
 """
 
 import collections
@@ -14,7 +14,7 @@ from fr_inference.formats import bounds, numpy_arrays
 from fr_inference.formats.pickled import Ignored, Module, Packed, Storage, TensorRef
 
 _MAX_NESTING = 16
-# Modules may share parts. An honest one of a thousand layers has 30,000 parts.
+# Modules may share parts. A network of a thousand layers has 30,000 parts.
 _MAX_PARTS = 400_000
 # Plain values, which no note names.
 _VALUES = ('', '_codecs.encode', 'numpy.dtype', 'torch.Size', 'torch.device')
@@ -44,15 +44,15 @@ class Found:
 def find(value: Any, source: str) -> Found:
     """Finds all tensors under names.
 
-    What is mentioned twice has the name under which it comes first, but for modules that are parts of
-    two modules: a state dict holds these twice, too.
+    A value that is mentioned twice has the name of its first mention, except for a module that is part
+    of two modules: a state dict holds it twice as well.
 
     Args:
       value: what `unpickler.loads` built.
       source: the file, as errors call it.
 
     Raises:
-      InputError: for too many parts, too long names, or two tensors of one name.
+      InputError: for too many parts, names that are too long, or two tensors with the same name.
     """
     found = Found()
     seen: set[int] = set()
@@ -96,7 +96,7 @@ def _is_tensor(leaf):
 
 
 def _unread(leaf):
-    """Returns the form of a tensor that is not read, '' for anything else."""
+    """Returns the form of a tensor that cannot be read, '' for anything else."""
     if isinstance(leaf, TensorRef):
         return leaf.storage.dtype if isinstance(leaf.storage, Storage) else 'packed'
     if not isinstance(leaf, Ignored) or _is_module(leaf):
@@ -169,7 +169,7 @@ def _note(found, item, module, inside):
 def _enter(table, name, leaf, source):
     if len(name) > bounds.MAX_NAME:
         raise errors.InputError(
-            source, f'a name of {len(name)} characters', f'{bounds.MAX_NAME} at most'
+            source, f'a name of {len(name)} characters', f'at most {bounds.MAX_NAME}'
         )
     if name in table:
         raise errors.InputError(

@@ -1,7 +1,7 @@
-"""What a protobuf message may hold at most, counted before the library that parses it takes memory.
+"""Limits of a protobuf message, checked before the library that parses it takes memory.
 
-An empty message takes two bytes in the file and a hundred or more in memory, so that the size of a file
-does not bound what parsing it takes. Source of the encoding:
+An empty message takes two bytes in the file and a hundred or more in memory, so the size of a file
+does not bound the memory that parsing takes. Source of the encoding:
 https://protobuf.dev/programming-guides/encoding.
 """
 
@@ -59,7 +59,7 @@ def _check_text(content, source):
 
 
 def _packed(length, field):
-    """What a packed list counts: numbers of four or eight bytes take no more memory than the file."""
+    """Returns what a packed list counts as: floats take no more memory than they do in the file."""
     plain = (FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE)
     return 0 if field.type in plain else length // _PACKED
 

@@ -1,11 +1,11 @@
-"""MXNet's RecordIO: records one after the other in a `.rec`, where each begins in an `.idx`.
+"""MXNet's RecordIO: records one after the other in a `.rec`, and the offset of each in an `.idx`.
 
 A record has one part or several. A part starts with the number 0xCED7230A and a second number: its
-upper three bits give the kind of the part (0 the only one, 1 the first, 2 one between, 3 the last), its
+upper three bits give the kind of the part (0 the only one, 1 the first, 2 a middle one, 3 the last), its
 lower 29 bits the length. The bytes follow, padded to a multiple of four. Where the data of a record
 contains 0xCED7230A itself, the writer cuts the record there and leaves the number out; joining the
 parts puts it back. An image's record starts with a header (flag uint32, label float32, id and id2
-uint64, little-endian). A flag n above 0 announces n float32 labels behind the header, which replace its
+uint64, little-endian). If the flag n is above 0, n float32 labels follow the header and replace its
 own.
 
 Source: the descriptions in dmlc-core's `recordio.h` and MXNet's `image_recordio.h`.
@@ -67,7 +67,7 @@ class RecordFile:
         """Reads the index.
 
         Args:
-          path: the `.rec`; the index lies beside it under the same name.
+          path: the `.rec`; the index is beside it under the same name.
 
         Raises:
           InputError: when either is missing or damaged, or they do not belong together.
@@ -76,7 +76,7 @@ class RecordFile:
         self._open()
         index = pathlib.Path(path).with_suffix('.idx')
         self.keys, self.offsets = _read_index(index)
-        # The smallest record has a part's head and no bytes.
+        # The smallest record has the header of a part and no bytes.
         wrong = (self.offsets > self._size - _PART.size) | (self.offsets % 4 != 0)
         if wrong.any():
             first = int(np.argmax(wrong))
@@ -109,7 +109,7 @@ class RecordFile:
         self._open()
 
     def where(self, row: int) -> str:
-        """Returns the place of the record at `row`, as errors give it below the file."""
+        """Returns the place of the record at `row`, which errors give after the file."""
         return f'record {self.keys[row]} at byte {self.offsets[row]}'
 
     def error(
@@ -119,7 +119,7 @@ class RecordFile:
         return RecordError(self.path, found, expected, hint, inside=self.where(row))
 
     def header(self, row: int) -> tuple[np.ndarray, bool]:
-        """Returns the labels of the record at `row`, and whether anything follows; reads no further.
+        """Reads the labels of the record at `row`, and whether an image follows; no more is read.
 
         Raises:
           RecordError: when it is damaged.
@@ -246,7 +246,7 @@ def _read_index(path):
 
 
 def _read_at(file, count, offset):
-    """Threads read one file at several places; Windows has no call for it."""
+    """Reads at an offset, safe for several threads; Windows has no single call for it."""
     if hasattr(os, 'pread'):
         return os.pread(file, count, offset)
     with _SEEKING:

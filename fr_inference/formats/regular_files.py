@@ -1,4 +1,4 @@
-"""Files as blocks of memory: only regular ones, of bounded size, mapped instead of read."""
+"""Files as blocks of memory: regular files of bounded size, mapped instead of read."""
 
 import mmap
 import pathlib
@@ -11,15 +11,15 @@ from fr_inference.formats import bounds
 def size_of(path: pathlib.Path, expected: str) -> int:
     """Returns the size in bytes of a regular file of at most `bounds.MAX_FILE_BYTES`.
 
-    Opening a pipe would wait for its writer without end, so this comes first.
+    Call this before opening the file: opening a pipe could wait for its writer forever.
 
     Args:
       path: the file.
       expected: what it should have been, for the error.
 
     Raises:
-      InputError: for a folder, a pipe, a device, an empty or a too large file, or none.
-      OSError: where the system does not tell.
+      InputError: for a missing, empty or too large file, a folder, a pipe or a device.
+      OSError: if the system cannot tell the size.
     """
     if path.is_dir():
         raise errors.InputError(str(path), 'a directory', expected)

@@ -1,4 +1,4 @@
-"""`.safetensors`: named arrays in one file, a JSON header and blocks of numbers.
+"""Reads and writes `.safetensors`: named arrays in one file, a JSON header and blocks of numbers.
 
 A file is its header's length (8 bytes, little-endian), the header, and the numbers of all tensors
 one after the other. Source: the format's description at https://github.com/huggingface/safetensors.
@@ -32,15 +32,15 @@ _ALIGNMENT = 8
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Returns the arrays of a file by name.
 
-    They are read-only views of the mapped file: nothing is allocated before it is looked at, and a
-    shape that the file's bytes do not bear out is an error.
+    They are read-only views of the mapped file: nothing is allocated for them, and a shape that does
+    not match the bytes of the file is an error.
 
     Args:
       path: the file.
 
     Raises:
-      InputError: if it is not a regular file, is damaged, is too large, or has a dtype that NumPy
-        lacks.
+      InputError: if the file is not a regular one, is damaged or too large, or has a dtype that
+        NumPy lacks.
     """
     path = pathlib.Path(path)
     source = str(path)
@@ -75,9 +75,9 @@ def write(
     """Writes arrays by name; the same arrays give the same bytes.
 
     Args:
-      path: the file, replaced where it exists.
+      path: the file; an existing one is replaced.
       tensors: arrays of a type in the table of the format, bfloat16 included.
-      metadata: free text, which every reader of the format shows.
+      metadata: free text for the header.
 
     Raises:
       ValueError: for an array of another type.
@@ -111,7 +111,7 @@ def write(
 
 
 def metadata(path: str | os.PathLike) -> dict[str, str]:
-    """Returns the free text of a file's header, nothing for a file that cannot be read."""
+    """Returns the free text of a file's header, {} for a file that cannot be read."""
     try:
         if not pathlib.Path(path).is_file():
             return {}

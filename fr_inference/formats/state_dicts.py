@@ -1,4 +1,4 @@
-"""Reads tensors from the checkpoint files of strangers: no byte is executed, sizes are bounded.
+"""Reads tensors from untrusted checkpoint files: nothing is executed, and sizes are bounded.
 
 Formats: PyTorch's zip archive and its older sequence of pickles (`.pt`, `.pth`, `.ckpt`, without
 torch installed), with a state dict or a module pickled whole, TorchScript's archives, plain pickles of
@@ -34,7 +34,7 @@ def read_tensors(path: str | os.PathLike) -> StateDict:
       The tensors as read-only arrays of the file's own shapes and dtypes, by names from the top.
 
     Raises:
-      InputError: whose field is the path, for whatever holds no readable tensors.
+      InputError: for a file without readable tensors; its field is the path.
     """
     path = pathlib.Path(path)
     source = str(path)

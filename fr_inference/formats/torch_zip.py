@@ -1,6 +1,6 @@
-"""Zip archives: PyTorch's, one pickle and a stored entry for each block of numbers, and NumPy's `.npz`.
+"""Reads zip archives: PyTorch's (a pickle, and an entry for each block of numbers) and NumPy's `.npz`.
 
-TorchScript's archives are PyTorch's with code beside, which is not looked at. Sources: the layouts of
+TorchScript's archives also hold code, which is ignored. Sources: the layouts of
 `torch.serialization` and of `numpy.savez`.
 """
 
@@ -60,9 +60,9 @@ def read(file: BinaryIO, size: int, source: str) -> StateDict:
 
 
 class _BoundedFile:
-    """A file that gives out no more than `most` bytes at a time.
+    """A file of which at most `most` bytes can be read at a time.
 
-    Python reads an archive's table of contents in one piece, as long as either of two headers says.
+    Python reads an archive's table of contents at once, and the file states its length.
     """
 
     def __init__(self, file: BinaryIO):
@@ -71,13 +71,13 @@ class _BoundedFile:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int = -1) -> bytes:
-        """Reads as a file does."""
+        """Returns the next `count` bytes, as a file does."""
         if count > self.most:
             raise ValueError(f'a table of contents of {count} bytes')
         return self._file.read(self.most if count < 0 else count)
 
     def seekable(self) -> bool:
-        """As a file."""
+        """Returns True, as a file does."""
         return True
 
 
@@ -98,7 +98,9 @@ def _read_archive(archive, content, source):
         if storage.key not in read:
             name = f'{root}data/{storage.key}'
             if name not in entries:
-                raise errors.InputError(source, f'no entry {name[:80]!r}', 'all its numbers')
+                raise errors.InputError(
+                    source, f'no entry {name[:80]!r}', 'an entry for each block of numbers'
+                )
             read[storage.key] = _content(archive, entries[name], content, source)
         return read[storage.key]
 
@@ -111,7 +113,7 @@ def _read_archive(archive, content, source):
                 'a TorchScript archive whose weights have no names, because they are constants of '
                 'its code',
                 'one that is not frozen',
-                'export it to ONNX, or save the state_dict() of the network that it was made of',
+                'export it to ONNX, or save the state_dict() of the original network',
             ) from error
         raise
 
@@ -133,13 +135,13 @@ def _read_arrays(archive, entries, content, source):
 def _check_entries(archive, entries, size, source):
     bounds.check_count(len(archive.infolist()), source)
     if len(entries) != len(archive.infolist()):
-        raise errors.InputError(source, 'entries of one name', 'each name once')
+        raise errors.InputError(source, 'entries with the same name', 'each name once')
     for name in entries:
         parts = name.replace('\\', '/').split('/')
         if name.startswith('/') or '..' in parts:
             raise errors.InputError(
                 source,
-                f'an entry called {name[:80]!r}, which points outside it',
+                f'an entry called {name[:80]!r}, which points outside the archive',
                 'names inside the archive',
             )
     if sum(entry.compress_size for entry in entries.values()) > size:
@@ -169,7 +171,7 @@ def _root(entries, source):
 
 
 def _content(archive, entry, content, source):
-    """Returns an entry's bytes once they agree with their checksum."""
+    """Returns an entry's bytes after checking them against their checksum."""
     stored = entry.compress_type == zipfile.ZIP_STORED
     if not stored or entry.compress_size != entry.file_size:
         raise errors.InputError(

@@ -1,12 +1,12 @@
-"""An interpreter for the pickles of checkpoints: it builds tensors, plain containers and inert objects.
+"""Interprets the pickles of checkpoints: builds tensors, plain containers and inert objects.
 
 Python's own unpickler calls what a file names. This one never looks anything up: a global stays an
 inert name, and only the handful of names in `_BUILDERS` has a meaning, given here. A call of any other
 name gives an `Ignored`, which holds what the file says of the object. What a file can make it do is
 bounded: opcodes outside the table, huge numbers and forward memo references are errors, and time and
-memory grow no faster than the file. (A file needs only two bytes
-to mention a memoised value again, so nothing here may walk, print or hash a value each time it is
-mentioned.) The source code in NVIDIA's pickles is a text like any other, too long to be decoded.
+memory grow no faster than the file. (A file needs only two bytes to mention a memoised value again, so
+nothing here may walk, print or hash a value each time it is mentioned.) The source code in NVIDIA's
+pickles is text, and too long to be decoded.
 
 Source: the opcode descriptions of the standard library's `pickletools`.
 """
@@ -34,14 +34,14 @@ def loads(data: Stream, source: str) -> Any:
     Returns:
       Dicts, lists, tuples, strings, numbers, None, memoryviews (bytes, and strings of over 4 KiB),
       `TensorRef`, `Storage`, `Packed`, `Module`, `Global`, `Ignored`. Every storage that is mentioned is
-      entered in `data.storages`.
+      added to `data.storages`.
 
     Raises:
       InputError: for a damaged pickle, or one that names what runs code; its field is `source`.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of escapes in the names of strangers
+            warnings.simplefilter('ignore')  # about invalid escapes in names of the file
             return _interpret(data, source)
     except errors.InputError:
         raise
@@ -53,7 +53,7 @@ def loads(data: Stream, source: str) -> Any:
 
 def _interpret(data, source):
     stack: list[Any] = []
-    memo: dict[str, Any] = {}  # by text: a file can choose whole numbers that collide
+    memo: dict[str, Any] = {}  # keys are text: a file could choose integers whose hashes collide
     for name, argument in operations(data):
         data.allowance.operations -= 1
         if data.allowance.operations < 0:
@@ -175,10 +175,10 @@ def _typed(value, kind):
 
 
 def _key(key):
-    """Returns a dict's key: short texts unchanged, since only they name tensors.
+    """Returns a dict's key: short texts unchanged, because only they name tensors.
 
-    Nobody asks for the others. None is hashed: nested tuples that share parts take time exponential in
-    the file's size, and a file can choose whole numbers that collide in a dict.
+    Any other key is replaced by a new object, and never hashed: hashing nested tuples that share parts
+    takes time exponential in the file's size, and a file can choose integers that collide in a dict.
     """
     return key if isinstance(key, str) and len(key) <= bounds.MAX_NAME else object()
 
@@ -238,7 +238,7 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Tenso
     """Returns a view of a storage.
 
     Raises:
-      ValueError, TypeError: when it leaves its storage. (The size of `Packed` ones is not known yet.)
+      ValueError, TypeError: when it exceeds its storage. (The size of a `Packed` one is unknown here.)
     """
     _typed(storage, Storage | Packed)
     if len(_typed(shape, tuple)) != len(_typed(strides, tuple)) or len(shape) > 8:
@@ -265,7 +265,7 @@ def _size(number):
 
 
 def _rebuild_tensor(storage, offset, shape, strides, _gradient=False, _hooks=None, metadata=None):
-    if metadata:  # a view of the negative or conjugate numbers
+    if metadata:  # marks a view of the negative or conjugate numbers
         return Ignored(_REBUILD, (storage, metadata))
     return rebuild_tensor(storage, offset, shape, strides)
 
@@ -307,7 +307,7 @@ def _ordered_dict(items=None):
     if items is None:
         return {}
     built = {_key(key): value for key, value in _typed(items, list)}
-    items.clear()  # mentioned again, it costs nothing again
+    items.clear()  # so that a second mention of it costs nothing
     return built
 
 

@@ -1,1 +1,1 @@
-"""Faster forms of plain operations for one platform each; `seam` chooses among them."""
+"""Faster forms of plain operations, each for one platform; `seam` chooses among them."""

@@ -1,4 +1,4 @@
-"""Bilinear operations whose value and whose two derivatives have a formula each.
+"""Bilinear operations with separate formulas for the value and for each derivative.
 
 y = f(x, kernel) is linear in either argument, so its tangent is dy = f(dx, kernel) + f(x, dkernel).
 Reverse mode transposes whatever computes the tangent. A formula of `dy` whose transpose is fast
@@ -16,7 +16,7 @@ Bilinear = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def bilinear(value: Bilinear, *, of_input: Bilinear, of_kernel: Bilinear) -> Bilinear:
-    """Returns a function of (x, kernel) that three formulas of the same numbers compute.
+    """Returns a function of (x, kernel) with separate formulas for its value and its tangents.
 
     Args:
       value: computes f(x, kernel).

@@ -1,4 +1,4 @@
-"""A convolution with a fast gradient where the kernel's height or width is even.
+"""A convolution with a fast gradient for kernels of even height or width.
 
 XLA on a CPU has no fast path for the gradient of such a kernel.
 """
@@ -14,7 +14,7 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 def convolve(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    """A convolution at stride 1; the kernel's gradient is one matrix product for each tap.
+    """A convolution at stride 1 whose kernel gradient is one matrix product per tap.
 
     Args:
       x: [N, H, W, C].

@@ -1,11 +1,11 @@
 """StyleGAN2's resampling convolutions with the low-pass filter folded into the kernel.
 
 A filter of one channel at a time does four multiplications for each number it reads and writes, which no
-matrix unit takes. Folded into the kernel, a transposed 3x3 convolution at stride 2 becomes one 3x3
-convolution to four times as many features, one for each place in a square of two pixels, and a
-convolution at stride 2 becomes one with a 6x6 or 4x4 kernel. On an H200 that is 4 to 12 times as fast,
-with its gradient (`bash launch/gpu_check.sh --parts=resampling`). The plain operations are in
-`models/stylegan2_ops.py`.
+matrix unit can do. With the filter folded into the kernel, a transposed 3x3 convolution at stride 2
+becomes one 3x3 convolution to four times as many features, one for each position in a square of 2 x 2
+pixels, and a convolution at stride 2 becomes one with a 6x6 or 4x4 kernel. On an H200 that is 4 to 12
+times as fast, with its gradient (`bash launch/gpu_check.sh --parts=resampling`). The plain operations
+are in `models/stylegan2_ops.py`.
 """
 
 import jax
@@ -17,15 +17,15 @@ _ORDER = ('NHWC', 'HWIO', 'NHWC')
 
 
 def fold(kernel: jax.Array, gain: float = 1.0) -> jax.Array:
-    """Returns the kernel after which no filter is needed.
+    """Returns the kernel that includes the filter.
 
     Args:
       kernel: [h, w, C, features].
       gain: of the filter.
 
     Returns:
-      [h + 3, w + 3, C, features], the full convolution with [1, 3, 3, 1] / 8 along both axes times the
-      gain, in the kernel's dtype; summed in float32.
+      [h + 3, w + 3, C, features] in the kernel's dtype, summed in float32: the full convolution with
+      [1, 3, 3, 1] / 8 along both axes, times the gain.
     """
     wide = kernel.astype(jnp.float32) * gain
     for axis in (0, 1):

@@ -1,9 +1,9 @@
-"""StyleGAN2's resampling in phases: rows and columns of even and of odd index apart.
+"""StyleGAN2's resampling in phases: rows and columns of even and odd index are computed separately.
 
 XLA on a CPU has no fast path for a convolution with a dilated input, for the gradient of one with a
-stride, or for a grouped one. So a transposed convolution at stride 2 is four small convolutions whose
-results are interleaved, a convolution at stride 2 is four of every second pixel, and the low-pass filter
-[1, 3, 3, 1] is shifts and adds. The plain operations are in `models/stylegan2_ops.py`.
+stride, or for a grouped one. Here a transposed convolution at stride 2 is four small convolutions
+with interleaved results, a convolution at stride 2 is four on every second pixel, and the low-pass
+filter [1, 3, 3, 1] is shifts and adds. The plain operations are in `models/stylegan2_ops.py`.
 """
 
 import jax
@@ -82,7 +82,7 @@ def downsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _convolve(x, kernel, padding):
-    """At stride 1; a 1x1 kernel is a matrix product over the channels."""
+    """A convolution at stride 1; a 1x1 kernel is a matrix product over the channels."""
     if kernel.shape[:2] == (1, 1):
         return x @ kernel[0, 0]
     return even_kernels.convolve(x, kernel, padding)
@@ -94,7 +94,7 @@ def _interleave(even, odd, axis):
 
 
 def _shifted(x, axis, by):
-    """x moved by one row; the row that comes in is zero."""
+    """Shifts x by one row and fills with zeros."""
     pad = [(0, 0)] * x.ndim
     pad[axis] = (1, 0) if by > 0 else (0, 1)
     kept = _cut(x, axis, 0, -1) if by > 0 else _cut(x, axis, 1, None)

@@ -1,7 +1,7 @@
-"""What follows a modulated convolution, with a derivative that keeps nothing beside its input.
+"""The operation after a modulated convolution, with a derivative that keeps only its input.
 
-XLA for a GPU keeps the signs of a leaky ReLU from the forward pass to the backward pass, half as large
-as the features. The input of this operation is there anyway: the norm's derivative needs it.
+XLA for a GPU keeps the signs of a leaky ReLU from the forward pass for the backward pass, half the size
+of the features. The input of this operation is kept anyway, because the norm's derivative needs it.
 """
 
 import functools
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 def finish(
     x: jax.Array, norm: jax.Array, noise: jax.Array, bias: jax.Array, *, clamp: float | None = None
 ) -> jax.Array:
-    """Returns what `models.stylegan2_ops.finish` does."""
+    """Computes `models.stylegan2_ops.finish`; the arguments are the same."""
     found: jax.Array = _recomputing(x, norm, noise, bias, clamp)
     return found
 
@@ -32,7 +32,7 @@ _recomputing = jax.custom_jvp(_finished, nondiff_argnums=(4,))
 def _slope(clamp, primals, tangents):
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def slope(x, others, tangents):
-        # Around all but the large array: XLA would see the signs of the forward pass in these again.
+        # For all arguments but the large array: otherwise XLA would reuse the signs of the forward pass.
         others = jax.lax.optimization_barrier(others)
         finished = functools.partial(_finished, clamp=clamp)
         return jax.jvp(finished, (x, *others), tangents)[1]

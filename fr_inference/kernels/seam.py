@@ -1,11 +1,11 @@
-"""The one place where an operation of the models gets another form on some platform.
+"""Chooses another form of a model's operation on some platforms; no other module does.
 
 `models/` defines every operation plainly. `FORMS` says which platform computes which operation in
-another way. The choice is made where a program is compiled (`jax.lax.platform_dependent`), not where
-Python runs: a program that a CPU compiles ahead of time for a TPU has the TPU's forms.
+another way. The choice is made for the platform that a program is compiled for
+(`jax.lax.platform_dependent`): a program that a CPU compiles ahead of time for a TPU has TPU forms.
 
 A form returns the numbers of the plain operation up to rounding, and can be differentiated in
-forward and in reverse mode any number of times (tests/kernels).
+forward and reverse mode any number of times (tests/kernels).
 """
 
 import dataclasses
@@ -35,15 +35,15 @@ class Form:
     """Another way to compute an operation.
 
     Attributes:
-      compute: takes what the plain operation takes.
-      pays: whether it is the faster one, of the same arguments; reads shapes and dtypes only.
+      compute: has the arguments of the plain operation.
+      pays: whether it is faster for these arguments; reads only shapes and dtypes.
     """
 
     compute: Callable[..., jax.Array]
     pays: Callable[..., bool] = _always
 
 
-# Operation -> platform ('cpu', 'tpu', 'cuda', 'rocm') -> form. Every other pair is computed plainly.
+# Operation -> platform ('cpu', 'tpu', 'cuda', 'rocm') -> form. All others are computed plainly.
 FORMS: Mapping[str, Mapping[str, Form]] = {
     'convolve': {'cpu': Form(winograd.convolve, winograd.pays)},
     'depthwise': {'cpu': Form(shifted_depthwise.depthwise, shifted_depthwise.pays)},
@@ -62,11 +62,11 @@ FORMS: Mapping[str, Mapping[str, Form]] = {
 
 
 def operation(plain: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
-    """Makes a plain operation one that takes the form of the platform it is compiled for.
+    """Returns an operation that takes the form of the platform it is compiled for.
 
     Args:
       plain: a function of arrays (positional) and static options (keywords). Its name is its row in
-        `FORMS`; the function itself stays available as `__wrapped__`.
+        `FORMS`. The function itself remains available as `__wrapped__`.
 
     Raises:
       KeyError: for a name without a row.
@@ -92,5 +92,5 @@ def operation(plain: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
 
 @functools.cache
 def _bound(function, options):
-    """A function with its options: one object, so that JAX traces it once for the same shapes."""
+    """Binds options to a function; returns the same object each time, so that JAX traces it once."""
     return functools.partial(function, **dict(options))

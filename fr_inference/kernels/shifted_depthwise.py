@@ -13,12 +13,12 @@ from fr_inference.kernels.bilinear import bilinear
 
 
 def pays(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> bool:
-    """Whether it is faster: a filter as large as its input is one weighted sum anyway."""
+    """Whether this form is faster; a filter as large as its input is one weighted sum anyway."""
     return x.shape[1:3] != kernel.shape[:2]
 
 
 def depthwise(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
-    """`layers.depthwise` in shifts.
+    """`layers.depthwise` as a sum of shifts.
 
     Args:
       x: [N, H, W, C].
@@ -47,10 +47,10 @@ def _shifted(x, kernel, stride):
 
 
 def _one_image_at_a_time(x, kernel, stride):
-    """The same, for its transpose: XLA reduces shifts of a whole batch two to four times slower.
+    """The same for one image at a time: XLA transposes a whole batch's shifts two to four times slower.
 
-    Without the checkpoint every image's shifts would be kept for the backward pass. JAX 0.9 transposes
-    no scan but one that it made linear itself.
+    Without the checkpoint, every image's shifts would be kept for the backward pass. JAX 0.9 can
+    transpose a scan only if it linearised the scan itself.
     """
     one = jax.checkpoint(functools.partial(_shifted, stride=stride), prevent_cse=False)
 

@@ -2,8 +2,8 @@
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308, section 4.1:
 y = A^T [(G g G^T) * (B^T d B)] A for every 4x4 tile d of the input; neighbouring tiles overlap by two
-pixels. It pays on a CPU where there are many channels: XLA's convolution already multiplies there at
-the machine's rate, so only fewer products are faster.
+pixels. It is faster on a CPU with many channels: XLA's convolution already multiplies there at the
+machine's rate, so only fewer products can save time.
 """
 
 from collections.abc import Sequence
@@ -18,22 +18,22 @@ _KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))  # G
 _OUTPUT = ((1, 1, 1, 0), (0, 1, -1, -1))  # A^T
 
 
-# Pixels times channels up to which the tiles of all of it stay in a CPU's caches.
+# Pixels times channels up to which all tiles stay in a CPU's caches.
 _MOST_FEATURES = 2**20
 
 
 def pays(x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0) -> bool:
-    """Whether it was the faster one on CPU, of features [N, H, W, C] (results/notebook/speed.md)."""
+    """Whether this form was faster on a CPU for x [N, H, W, C] (results/notebook/speed.md)."""
     same = kernel.shape[:2] == (3, 3) and (stride, padding) == (1, 1)
     wide = min(kernel.shape[2:]) >= 128 and min(x.shape[1:3]) >= 8
     return same and x.dtype == jnp.float32 and wide and x.size <= _MOST_FEATURES
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 1) -> jax.Array:
-    """`layers.convolve` of a 3x3 kernel at stride 1 with padding 1, the only case there is.
+    """`layers.convolve` of a 3x3 kernel at stride 1 with padding 1, the only supported case.
 
     The value is Winograd's. Both gradients are those of the direct convolution, which are faster: the
-    input's takes 0.16 to 0.83 of the time of a Winograd convolution with the turned kernel.
+    input's takes 0.16 to 0.83 of the time of a Winograd convolution with the flipped kernel.
 
     Args:
       x: [N, H, W, C].
@@ -42,7 +42,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int =
       padding: 1.
 
     Returns:
-      [N, H, W, features], the direct convolution's numbers to about 1e-6 of the largest in float32.
+      [N, H, W, features], equal to the direct convolution to about 1e-6 of the largest in float32.
     """
     assert (stride, padding) == (1, 1)
     return bilinear(_winograd, of_input=_direct, of_kernel=_direct)(x, kernel)
@@ -53,7 +53,7 @@ def _winograd(x, kernel):
     down, across = -(-height // 2), -(-width // 2)
     pad = ((0, 0), (1, 2 * down - height + 1), (1, 2 * across - width + 1), (0, 0))
     x = jnp.pad(x, pad)
-    # All tiles' elements (i, j) at once: the input at every second pixel.
+    # Elements (i, j) of all tiles at once: every second pixel of the input.
     grid = [
         [x[:, i : i + 2 * down - 1 : 2, j : j + 2 * across - 1 : 2] for j in range(4)]
         for i in range(4)

@@ -82,8 +82,8 @@ def _times(values, samples, *, error, people):
 
 def _ends(name, value, sample, *, times, least, people):
     if not _vary(sample[:, None])[0]:
-        # A figure without variation, such as a perfect one, is not certain: Wilson's interval for
-        # the same # number of draws.
+        # A figure without variation, such as a perfect one, is not certain: take Wilson's interval
+        # for the same number of draws.
         square = max(float(times), least) ** 2
         unsure = square / (people + square)
         low, high = value - unsure, value + unsure

@@ -1,4 +1,4 @@
-"""Answers that say less: noise on embeddings, fewer of their numbers, coarser numbers, no length."""
+"""Changes embeddings so that they say less: noise, fewer numbers, coarser numbers, unit length."""
 
 import dataclasses
 from typing import Any
@@ -11,16 +11,16 @@ from fr_inference import errors
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answers:
-    """How embeddings are changed before anybody sees them, in this order.
+    """How embeddings are changed before anyone sees them, in the order of the attributes.
 
-    An image always gets the same noise: asking again, or with the picture changed a little, does not
-    average it away.
+    An image always gets the same noise, so repeated queries, or queries with a slightly changed picture,
+    do not average it away.
 
     Attributes:
-      noise: standard deviation of what is added to each number, in units of the embedding's root mean
-        square; 0 for none.
-      largest: how many numbers are kept, those largest in size; the others become 0. 0 keeps all.
-      bits: of each number, 2 to 16, on a scale that ends at the embedding's largest number; 0 for all.
+      noise: standard deviation of the normal noise on each number, in units of the embedding's root
+        mean square; 0 for none.
+      largest: how many numbers are kept, those of largest magnitude; the rest become 0. 0 keeps all.
+      bits: of each number, 2 to 16, scaled to the embedding's largest magnitude; 0 for no rounding.
       unit: whether embeddings are scaled to unit length. Cosines stay as they are.
 
     Raises:
@@ -59,7 +59,7 @@ class Answers:
         return {name: value for name, value in dataclasses.asdict(self).items() if value}
 
     def __call__(self, embeddings: jax.Array) -> jax.Array:
-        """Returns embeddings [N, D], changed; gradients pass rounding as if there were none."""
+        """Returns changed embeddings [N, D]; gradients pass through rounding unchanged."""
         return jax.vmap(self._one)(embeddings)
 
     def _one(self, embedding):
@@ -82,7 +82,7 @@ class Answers:
 
 
 def _key_of(embedding):
-    """A key for the noise of one embedding [D]: the same for all that have the same signs."""
+    """Returns the key for an embedding's noise [D]; it depends on which numbers exceed their mean."""
     signs = (embedding > jnp.mean(embedding)).astype(jnp.uint32)
     odd = jax.random.bits(jax.random.key(20), embedding.shape, jnp.uint32) | jnp.uint32(1)
     first, second = (jnp.sum(signs * one, dtype=jnp.uint32) for one in (odd, odd * odd * odd))

@@ -23,7 +23,7 @@ class PReLU(nn.Module):
     """max(x, 0) + slope * min(x, 0).
 
     Attributes:
-      shared: one slope in all instead of one per channel.
+      shared: a single slope instead of one per channel.
       dtype: of the arithmetic.
     """
 
@@ -163,9 +163,9 @@ class SqueezeExcite(nn.Module):
     """x * sigmoid(fc2(activation(fc1(mean over H and W)))), Hu et al., arXiv 1709.01507.
 
     Attributes:
-      reduction: channels for each feature between the two dense layers.
-      use_bias: of the dense layers.
-      prelu: PReLU with one slope in all instead of ReLU.
+      reduction: channels per feature between the two dense layers.
+      use_bias: whether the dense layers have biases.
+      prelu: PReLU with a single slope instead of ReLU.
       dtype: of the arithmetic.
     """
 
@@ -194,10 +194,10 @@ def unit(x: jax.Array) -> jax.Array:
 
 
 class BatchNorm(nn.BatchNorm):
-    """`nn.BatchNorm` in training: mean and variance from one pass, so that devices meet once for both.
+    """`nn.BatchNorm` whose training mode takes mean and variance in one pass, with one collective.
 
-    E[(x - s)^2] - E[x - s]^2 with the running mean as s loses no digits once that is near the
-    batch's mean (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance").
+    E[(x - s)^2] - E[x - s]^2, with s the running mean, loses no digits once s is near the batch's mean
+    (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance").
     """
 
     def __call__(self, x: jax.Array, *arguments: Any, **keywords: Any) -> jax.Array:
@@ -226,8 +226,8 @@ def normalization(
     Args:
       kind: 'batch'; 'group' (up to 32 groups of channels); 'layer' (all features of one image at
         once); 'instance' (each channel of one image). Features without height and width, or
-        of one pixel, get groups of at least 16 channels, or one group, because a group of few numbers
-        would erase them.
+        of one pixel, get groups of at least 16 channels, or one group: normalising groups of a few
+        numbers would erase them.
       epsilon: added to the variance.
       momentum: share of the old running statistics that a training step keeps (PyTorch's is 1 minus it).
       dtype: of the output.
@@ -271,7 +271,7 @@ def normalization(
 
 
 def _group_count(kind, channels, flat):
-    """Groups of channels that are normalised together; of flat features, at least 16 in each."""
+    """Returns the number of groups of channels; groups of flat features have at least 16."""
     if kind == 'layer' or (flat and kind == 'instance'):
         return 1
     if kind == 'instance':

@@ -22,7 +22,7 @@ DTYPES = variants.DTYPES
 
 
 def discover() -> dict[str, Variant]:
-    """Returns the rows of every file in `models/backbones`: files by name, rows in the file's order."""
+    """Returns the variants of every file in `models/backbones`, sorted by file, in the file's order."""
     found: dict[str, Variant] = {}
     for name in sorted(module.name for module in pkgutil.iter_modules(backbones.__path__)):
         family = importlib.import_module(f'{backbones.__name__}.{name}')
@@ -79,7 +79,7 @@ def count_parameters(variables: Any) -> int:
 
 @functools.lru_cache(maxsize=128)
 def _apply_of(module: nn.Module, statistics: bool = True, answers: Answers | None = None) -> Apply:
-    """One per module, so that traces and compiled programs for one checkpoint serve all others."""
+    """Returns one function per module, so that all its checkpoints share traces and programs."""
 
     @jax.jit
     def apply(variables: Any, images: jax.Array) -> jax.Array:
@@ -91,7 +91,7 @@ def _apply_of(module: nn.Module, statistics: bool = True, answers: Answers | Non
 
 
 def _affine(call, arguments, keywords, context):
-    """A BatchNorm layer after its statistics were folded into its scale and bias."""
+    """Computes a BatchNorm layer whose statistics were folded into its scale and bias."""
     layer = context.module
     if not isinstance(layer, nn.BatchNorm) or context.method_name != '__call__':
         return call(*arguments, **keywords)
@@ -105,7 +105,7 @@ def _affine(call, arguments, keywords, context):
 def without_statistics(abstract: Any) -> Any:
     """Returns the shapes of a module's variables once its statistics are folded away.
 
-    Every BatchNorm layer has scale and bias then, also one that had neither.
+    Every BatchNorm layer then has a scale and a bias, even if it had neither.
     """
 
     def folded(params, statistics):
@@ -138,8 +138,8 @@ def make_target(
       config: overrides of the hyper-parameters.
       input: the images that it expects; those of the variant by default.
       name: what reports call it; the architecture by default.
-      statistics: of `Target`; without them the variables are as `without_statistics` says.
-      answers: of `Target`.
+      statistics: as in `Target`; if False, the variables are those of `without_statistics`.
+      answers: as in `Target`.
       **rest: further fields of `Target`.
     """
     config = dict(config or {})
@@ -159,7 +159,7 @@ def make_target(
 
 
 def remade(target: Target, **changes: Any) -> Target:
-    """Returns a registered target with some fields changed, its function made anew.
+    """Returns a registered target with some fields changed and a new `apply` function.
 
     Args:
       target: of a registered architecture.

@@ -1,7 +1,7 @@
 """StyleGAN2's generator and discriminator.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", arXiv 1912.04958: skip generator,
-residual discriminator (its configuration F), layer for layer and constant for constant as in NVIDIA's
+residual discriminator (its configuration F), with the layers and constants of NVIDIA's
 stylegan2-ada-pytorch (`training/networks.py`), without class labels. NHWC. Weights are stored at unit
 variance and scaled at run time (equalised learning rate).
 """
@@ -23,8 +23,8 @@ from fr_inference.models import stylegan2_ops as ops
 class Trained:
     """A generator as data: its module (the `Generator`) with trained variables.
 
-    `module.apply(variables, z)` maps z [N, z_dim], standard normal, to images [N, H, W, 3] float32, -1
-    black to 1 white.
+    `module.apply(variables, z)` maps z [N, z_dim], standard normal, to images [N, H, W, 3] float32 from
+    -1 (black) to 1 (white).
 
     Attributes:
       name: what reports call it.
@@ -69,12 +69,12 @@ def resolutions(resolution: int) -> list[int]:
 
 
 def style_count(resolution: int) -> int:
-    """Returns the number of layers that take a w: two a resolution, and the last one to RGB."""
+    """Returns the number of layers that take a w: two per resolution, and the last one to RGB."""
     return 2 * len(resolutions(resolution))
 
 
 class Dense(nn.Module):
-    """x W / sqrt(in) + b, both times the learning-rate multiplier."""
+    """x W / sqrt(in) + b, with both terms times the learning-rate multiplier."""
 
     features: int
     multiplier: float = 1.0
@@ -96,7 +96,7 @@ class Mapping(nn.Module):
     Attributes:
       w_dim: length of w.
       layers: number of dense layers.
-      multiplier: of their learning rate.
+      multiplier: of the learning rate of these layers.
     """
 
     w_dim: int = 512
@@ -124,7 +124,7 @@ class SynthesisLayer(nn.Module):
     def __call__(self, x: jax.Array, w: jax.Array, noise: jax.Array | None) -> jax.Array:
         """Maps [N, H, W, C] and w [N, w_dim] to [N, H, W, features], or twice the size.
 
-        noise is [N or 1, H', W', 1] for the output's size, or None.
+        noise is [N or 1, H', W', 1] in the output's size, or None.
         """
         x = x.astype(self.dtype)
         shape = (3, 3, x.shape[-1], self.features)
@@ -163,14 +163,14 @@ class Generator(nn.Module):
     """z -> w -> image.
 
     Variables: `params`; `buffers` with `w_avg` [w_dim], the mean of w, and `noise_0` ... (a constant map
-    [H, W] for each layer), which no method applies by itself: all noise is an argument.
+    [H, W] for each layer), which are not applied by default: noise is always an argument.
 
     Attributes:
       resolution: of the image in pixels, a power of two from 4 to 1024.
       z_dim: length of z.
       w_dim: length of w.
-      channel_base: features times resolution, where they are not cut.
-      channel_max: most features.
+      channel_base: features times resolution, up to `channel_max` features.
+      channel_max: largest number of features.
       mapping_layers: dense layers from z to w.
       image_channels: 3 for RGB.
       low_precision_from: resolution in pixels from which the arithmetic is bfloat16; None for float32.
@@ -188,7 +188,7 @@ class Generator(nn.Module):
     clamp: float | None = None
 
     def setup(self):
-        """Makes the layers and the buffers."""
+        """Creates the layers and the buffers."""
         self.to_w = Mapping(self.w_dim, self.mapping_layers, name='mapping')
         self.w_avg = self.variable('buffers', 'w_avg', jnp.zeros, (self.w_dim,))
         blocks = []
@@ -233,10 +233,10 @@ class Generator(nn.Module):
 
         Args:
           ws: [N, style_count, w_dim] float32.
-          noise: as `constant_noise` and `random_noise` give it; None for none.
+          noise: from `constant_noise` or `random_noise`; None for none.
 
         Returns:
-          [N, resolution, resolution, image_channels] float32, -1 black to 1 white, not clipped.
+          [N, resolution, resolution, image_channels] float32 from -1 (black) to 1 (white), not clipped.
         """
         x = jnp.broadcast_to(self.const, (len(ws), *self.const.shape))
         maps = iter(noise if noise is not None else [None] * len(self.noise))
@@ -266,21 +266,21 @@ def noise_sizes(resolution: int) -> list[int]:
 
 
 def constant_noise(variables: Any) -> list[jax.Array]:
-    """Returns the maps that the checkpoint carries, [1, H, W, 1] for each layer."""
+    """Returns the noise maps of the checkpoint, [1, H, W, 1] float32 for each layer."""
     buffers = variables['buffers']
     count = sum(name.startswith('noise_') for name in buffers)
     return [buffers[f'noise_{i}'][None, :, :, None] for i in range(count)]
 
 
 def random_noise(key: jax.Array, resolution: int, count: int) -> list[jax.Array]:
-    """Returns fresh maps, [count, H, W, 1] for each layer, standard normal."""
+    """Returns standard normal noise maps, [count, H, W, 1] float32 for each layer."""
     sizes = noise_sizes(resolution)
     keys = jax.random.split(key, len(sizes))
     return [jax.random.normal(k, (count, s, s, 1)) for k, s in zip(keys, sizes, strict=True)]
 
 
 class Conv(nn.Module):
-    """Convolution scaled by 1 / sqrt(inputs), and where it has a bias, leaky ReLU."""
+    """Convolution scaled by 1 / sqrt(inputs); if it has a bias, leaky ReLU follows."""
 
     features: int
     kernel: int
@@ -305,13 +305,13 @@ class Conv(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> logit: residual blocks down to 4x4, the spread among samples, two dense layers.
+    """Image -> logit: residual blocks down to 4x4, minibatch standard deviation, two dense layers.
 
     Attributes:
       resolution: of the image in pixels, a power of two from 4 to 1024.
-      channel_base: features times resolution, where they are not cut.
-      channel_max: most features.
-      group: samples among which the spread is taken.
+      channel_base: features times resolution, up to `channel_max` features.
+      channel_max: largest number of features.
+      group: samples in a group of the minibatch standard deviation.
       low_precision_from: resolution in pixels from which the arithmetic is bfloat16; None for float32.
       clamp: bound of the features, None for none.
     """

@@ -23,7 +23,7 @@ _ORDER = ('NHWC', 'HWIO', 'NHWC')
 def _filter(x, *, up=1, down=1, pad=(0, 0), gain=1.0):
     """Zeros between the pixels, padding, the filter, every `down`-th pixel (`upfirdn2d`)."""
     channels = x.shape[-1]
-    few = min(channels, 1)  # a stranger's file may describe a network without any
+    few = min(channels, 1)  # an untrusted file may describe a network with none
     taps = np.outer(_FILTER, _FILTER) / _FILTER.sum() ** 2 * gain
     kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype)[:, :, None, None], (4, 4, few, channels))
     return jax.lax.conv_general_dilated(
@@ -39,13 +39,13 @@ def _filter(x, *, up=1, down=1, pad=(0, 0), gain=1.0):
 
 @seam.operation
 def upsample(x: jax.Array) -> jax.Array:
-    """Doubles the size, zeros between the pixels and then the filter: [N, H, W, C] -> [N, 2H, 2W, C]."""
+    """Doubles the size by zeros between pixels, then the filter: [N, H, W, C] -> [N, 2H, 2W, C]."""
     return _filter(x, up=2, pad=(2, 2), gain=4)
 
 
 @seam.operation
 def downsample(x: jax.Array) -> jax.Array:
-    """Halves the size, the filter and then every second pixel: [N, 2H, 2W, C] -> [N, H, W, C]."""
+    """Halves the size by the filter and then every second pixel: [N, 2H, 2W, C] -> [N, H, W, C]."""
     return _filter(x, down=2, pad=(1, 1))
 
 
@@ -55,7 +55,7 @@ def upsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Args:
       x: [N, H, W, C].
-      kernel: [3, 3, C, features]; its taps meet the input as in PyTorch's `conv_transpose2d`.
+      kernel: [3, 3, C, features]; its taps have the order of PyTorch's `conv_transpose2d`.
 
     Returns:
       [N, 2H, 2W, features].
@@ -85,7 +85,7 @@ def downsample_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """[N, H, W, C], [k, k, C, features] -> [N, H, W, features]; k is odd."""
+    """Convolves at the same size: [N, H, W, C], [k, k, C, features] -> [N, H, W, features]; k is odd."""
     if kernel.shape[0] == 1:  # a matrix product over the channels
         return x @ kernel[0, 0]
     return layers.convolve(x, kernel, padding=kernel.shape[0] // 2)
@@ -100,7 +100,7 @@ def modulated_conv(
       x: [N, H, W, C].
       kernel: [k, k, C, features], k = 1 or 3.
       style: [N, C] float32, scale of each input feature.
-      up: doubles the size (k = 3).
+      up: whether to double the size (k = 3).
 
     Returns:
       [N, H, W, features], or twice the height and width, in x's dtype.
@@ -111,9 +111,9 @@ def modulated_conv(
 
 
 def demodulation(kernel: jax.Array, style: jax.Array) -> jax.Array:
-    """Returns one over the norm of each sample's kernel, section 2.2, equation 3.
+    """Returns the inverse norm of each sample's modulated kernel, section 2.2, equation 3.
 
-    Times it, what `modulated_conv` gives keeps the variance of its input.
+    The output of `modulated_conv` times this factor has the variance of its input.
 
     Args:
       kernel: [k, k, C, features].
@@ -127,7 +127,7 @@ def demodulation(kernel: jax.Array, style: jax.Array) -> jax.Array:
 
 
 def activate(x: jax.Array, gain: float = 1.0, clamp: float | None = None) -> jax.Array:
-    """Leaky ReLU of slope 0.2, times sqrt(2) and `gain`, within `clamp` times `gain` of 0."""
+    """Leaky ReLU of slope 0.2, times sqrt(2) times `gain`, clipped to +-`clamp` times `gain`."""
     x = jnp.where(x >= 0, x, 0.2 * x) * jnp.asarray(_GAIN * gain, x.dtype)
     return x if clamp is None else jnp.clip(x, -clamp * gain, clamp * gain)
 
@@ -149,7 +149,7 @@ def finish(
 
 
 def minibatch_std(x: jax.Array, group: int = 4) -> jax.Array:
-    """Appends one feature: the spread of the features among the samples of a group.
+    """Appends one feature: the standard deviation of the features within a group of samples.
 
     Args:
       x: [N, H, W, C]; N is a multiple of min(group, N). Samples i, i + N / group, ... are one group.

@@ -1,4 +1,4 @@
-"""A target: a backbone as data, independent of the file it came from. All other code uses only this."""
+"""A target: a backbone as data, independent of its file. All other code uses only this type."""
 
 import dataclasses
 import math
@@ -29,7 +29,7 @@ class InputSpec:
       mean: of each channel in the order of `colour`, on the scale 0 to 255.
       std: of each channel in the order of `colour`, above 0, on the scale 0 to 255.
       colour: order of the channels, 'rgb' or 'bgr'.
-      mirror: what verification does with the embedding of the mirrored image: 'none', 'add' or 'concat'.
+      mirror: how verification uses the embedding of the mirrored image: 'none', 'add' or 'concat'.
 
     Raises:
       InputError: for values outside these ranges.
@@ -58,7 +58,7 @@ class InputSpec:
                 raise errors.InputError(name, values, f'three numbers{above}, one for each channel')
 
     def changed(self, changes: Mapping[str, Any]) -> 'InputSpec':
-        """Returns the convention with some fields changed; mean and std go along with another order.
+        """Returns the convention with some fields changed; another order also reorders mean and std.
 
         >>> InputSpec(mean=(1, 2, 3)).changed({'colour': 'bgr'}).mean
         (3, 2, 1)
@@ -74,7 +74,7 @@ class InputSpec:
 
     @property
     def pixels(self) -> str:
-        """Order and range of the channels in a few words.
+        """Order and range of the channels, as a short text.
 
         >>> InputSpec(std=(128.0, 128.0, 128.0)).pixels
         'RGB, (v - 127.5) / 128'
@@ -117,10 +117,10 @@ Apply = Callable[[Any, jax.Array], jax.Array]
 """`apply(variables, images) -> embeddings`, the backbone in eval mode.
 
 variables: the pytree of `Target.variables`, not changed.
-images: [N, H, W, 3] float32, normalised by `InputSpec.normalize`; H and W are the input's.
-embeddings: [N, D] float32, of any length. An image's embedding does not depend on the others.
+images: [N, H, W, 3] float32, normalised by `InputSpec.normalize`; H and W are those of the input.
+embeddings: [N, D] float32, of any norm. An image's embedding does not depend on the other images.
 
-Pure, so that it can be compiled, differentiated in either mode and mapped over images.
+It is pure: it can be compiled, differentiated in either mode and mapped over images.
 """
 
 
@@ -134,17 +134,17 @@ class Target:
       variables: {'params': ..., 'batch_stats': ...}, float32 arrays; without BatchNorm there is no
         'batch_stats'. A custom `apply` may take any pytree.
       input: the images that it expects.
-      origins: field of `input` -> how it is known: 'layout' (the file's names and shapes, or its
-        description), 'given' (by the user) or 'assumed'; a field that is absent is 'assumed'.
+      origins: field of `input` -> how it is known: 'layout' (from names and shapes in the file, or its
+        description), 'given' (by the user) or 'assumed'; an absent field is 'assumed'.
       architecture: name in `registry.VARIANTS`, or 'custom'.
       config: JSON-able overrides of that variant's hyper-parameters.
       module: the Linen module; None when only `apply` is known.
       sha256: digest of the file or of the variables, '' when unknown.
       recipe: how it was trained (JSON-able), None when unknown.
       notes: remarks of the reader (heads that were left out, changed dtypes), one line each.
-      statistics: whether its BatchNorm layers keep statistics; else they scale and shift only, there is
-        no 'batch_stats', and somebody with the file sees none.
-      answers: how embeddings are changed before anybody sees them.
+      statistics: whether its BatchNorm layers keep statistics. If not, they only scale and shift, there
+        is no 'batch_stats', and the file shows no statistics.
+      answers: how embeddings are changed before anyone sees them.
     """
 
     name: str

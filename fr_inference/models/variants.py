@@ -1,4 +1,4 @@
-"""What a backbone's file declares: the rows of its variants and the range of its hyper-parameters."""
+"""Declares backbones: the table of variants, and the ranges of hyper-parameters."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from fr_inference.models.target import InputSpec
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
-_LARGEST = 8192  # of any whole number: a stranger's description must not exhaust memory
+_LARGEST = 8192  # of any integer: an untrusted description must not exhaust memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +37,16 @@ def hyperparameter(
     total: int | None = None,
     longest: int | None = None,
 ) -> Any:
-    """Returns a module's field with the values that it may take.
+    """Declares a field of a module, with the values that it may take.
 
-    Without it, a field takes what its default's type says: a whole number from 1 to 8192, a tuple of
-    as many such numbers as the default has, a number between 0 and 1, True or False, any text.
+    Other fields take values of their default's type: an integer from 1 to 8192, a tuple of as many such
+    integers as the default has, a number between 0 and 1, True or False, or any text.
 
     Args:
       default: of the field.
-      choices: the texts that there are.
+      choices: the allowed texts.
       total: the largest sum of a tuple.
-      longest: the most numbers in a tuple of any length.
+      longest: the largest length of a tuple.
     """
     limits = {'choices': choices, 'total': total, 'longest': longest}
     return dataclasses.field(default=default, metadata=limits)
@@ -54,12 +54,12 @@ def hyperparameter(
 
 def hyperparameters(module: nn.Module) -> dict[str, dataclasses.Field]:
     """Returns the fields of a module that a description may override, by name."""
-    aside = ('parent', 'name', 'axis_name')  # Linen's own, and what only a training step knows
+    aside = ('parent', 'name', 'axis_name')  # Linen's own fields, and one that a training step sets
     return {field.name: field for field in dataclasses.fields(module) if field.name not in aside}
 
 
 def resolve(name: str, module: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks JSON-able overrides and returns them as a module takes them.
+    """Checks JSON-able overrides and returns them as arguments of a module.
 
     Args:
       name: of the variant.

@@ -25,7 +25,7 @@ _UNITS = {
 }
 
 # (what the attacker sees, whether it has reference networks) -> the attacker within a sentence, and
-# # the attacks that need no more than that.
+# the attacks that need no more than that.
 _SEEN = {
     ('answers', False): (
         'somebody who only receives embeddings',

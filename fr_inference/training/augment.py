@@ -1,15 +1,15 @@
-"""Differentiable augmentation of real and generated images alike, for discriminators of small sets.
+"""Differentiable augmentation of real and generated images, for discriminators on small sets.
 
 Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", arXiv 2006.10738: colour,
-translation, cutout. Applied to each image with a probability it is the adaptive kind of Karras et al.,
-"Training Generative Adversarial Networks with Limited Data", arXiv 2006.06676, section 3.1, which raises
-the probability while the discriminator tells too many real images by heart.
+translation, cutout. The probability per image can be adaptive, as in Karras et al., "Training
+Generative Adversarial Networks with Limited Data", arXiv 2006.06676, section 3.1: it rises while the
+discriminator overfits to the real images.
 """
 
 import jax
 import jax.numpy as jnp
 
-TARGET = 0.6  # of the mean sign of the discriminator on real images, arXiv 2006.06676
+TARGET = 0.6  # for the mean sign of the discriminator on real images, arXiv 2006.06676
 
 
 def augment(key: jax.Array, images: jax.Array, probability: jax.Array | float) -> jax.Array:
@@ -18,7 +18,7 @@ def augment(key: jax.Array, images: jax.Array, probability: jax.Array | float) -
     Args:
       key: a typed key.
       images: [N, H, W, 3] float32, -1 to 1.
-      probability: that an image is changed at all.
+      probability: that an image is changed at all, 0 to 1.
 
     Returns:
       [N, H, W, 3] float32; the gradient with respect to `images` passes through.
@@ -36,13 +36,13 @@ def _augment_one(key, image, probability):
     changed = grey + 2 * saturation * (changed - grey)
     mean = changed.mean()
     changed = mean + (0.5 + contrast) * (changed - mean)
-    # Moved by up to an eighth, zeros coming in.
+    # Translation by up to an eighth, filled with zeros.
     most = (height // 8, width // 8)
     padded = jnp.pad(changed, ((most[0], most[0]), (most[1], most[1]), (0, 0)))
     top = jax.random.randint(keys[1], (), 0, 2 * most[0] + 1)
     left = jax.random.randint(keys[2], (), 0, 2 * most[1] + 1)
     changed = jax.lax.dynamic_slice(padded, (top, left, 0), image.shape)
-    # A square of half the size is cut out.
+    # Cutout: a square of half the size.
     row = jax.random.randint(keys[3], (), 0, height)
     column = jax.random.randint(keys[4], (), 0, width)
     inside = (jnp.abs(jnp.arange(height) - row) < height // 4)[:, None] & (
@@ -53,28 +53,28 @@ def _augment_one(key, image, probability):
 
 
 def adapt(probability: jax.Array, sign: jax.Array, images: int, ramp: int = 500_000) -> jax.Array:
-    """Returns the next probability.
+    """Returns the adapted probability of augmentation, 0 to 1.
 
     Args:
-      probability: now.
+      probability: the present one.
       sign: mean sign of the discriminator's logits of real images.
-      images: seen since the last time.
-      ramp: images in which it can rise from 0 to 1.
+      images: number of images since the last call.
+      ramp: number of images in which it can rise from 0 to 1.
     """
     step = jnp.sign(sign - TARGET) * (images / ramp)
     return jnp.clip(probability + step, 0.0, 1.0)
 
 
 def erased(key: jax.Array, image: jax.Array, probability: float) -> jax.Array:
-    """Replaces a rectangle of an image by noise, at random.
+    """Replaces a random rectangle of an image by noise, with a probability.
 
-    Its area is 2 to 40 % of the image's, its sides' ratio 0.3 to 3.3 (Zhong et al., "Random Erasing Data
+    Its area is 2 to 40 % of the image's, its aspect ratio 0.3 to 3.3 (Zhong et al., "Random Erasing Data
     Augmentation", AAAI 2020, arXiv 1708.04896). It makes inversion harder (arXiv 2409.01062).
 
     Args:
       key: a typed key.
       image: [H, W, 3] float32, normalised.
-      probability: that a rectangle is replaced at all.
+      probability: that a rectangle is replaced, 0 to 1.
 
     Returns:
       [H, W, 3] float32.

@@ -26,11 +26,11 @@ from fr_inference.training import generator_step, training_images
 from fr_inference.training.generator_step import State
 
 AUGMENTATIONS = ('none', 'differentiable', 'adaptive')
-_TOLD_EVERY = 16  # steps: to tell more often, the devices would have to wait
+_TOLD_EVERY = 16  # steps; reporting more often would make the devices wait
 
 
 def variables_of(state: State, generator: stylegan2.Generator, seed: int) -> dict[str, Any]:
-    """Returns the result: the averaged weights, the mean w and constant noise, as NumPy arrays."""
+    """Returns the trained variables: averaged weights, mean w and constant noise, as NumPy arrays."""
     sizes = stylegan2.noise_sizes(generator.resolution)
     draw = rng.numpy_generator(seed, 'constant noise')
     noise = {
@@ -41,7 +41,7 @@ def variables_of(state: State, generator: stylegan2.Generator, seed: int) -> dic
 
 
 def networks(asked: GeneratorNetwork) -> tuple[stylegan2.Generator, stylegan2.Discriminator]:
-    """Returns a generator and the discriminator that it is trained against, of the same widths."""
+    """Returns a generator and a discriminator of the same widths."""
     widths: dict[str, Any] = {'channel_base': asked.channel_base, 'channel_max': asked.channel_max}
     module = stylegan2.Generator(
         asked.resolution,
@@ -68,29 +68,29 @@ def train(
 ) -> stylegan2.Trained:
     """Trains `generator` against `discriminator` on `faces`.
 
-    A batch is shared out over the devices of all processes; the result does not depend on their number.
-    Steps do not depend on how many follow: a run goes on with a larger `recipe.images`, and ends where
-    it stands with a smaller one.
+    A batch is split over the devices of all processes; the result does not depend on their number. A
+    step does not depend on how many follow: a resumed run can have a larger `recipe.images`, and with a
+    smaller one it ends at its present step.
 
     Args:
-      recipe: how.
+      recipe: how to train.
       generator: at the resolution of the images.
       discriminator: at the same resolution.
       faces: the training images; identities are not used.
-      workdir: keeps the state for resuming, below `state/`.
-      save_seconds: how often at most to save it.
+      workdir: folder for the state, below `state/`, from which a run resumes.
+      save_seconds: shortest time between two saves.
       skip_bad: leave unreadable images out.
       progress: called as progress(label, done, total, generator=, discriminator=, sign=).
-      sample_images: images between two calls of `sample`; 0 for none but the last.
+      sample_images: images between two calls of `sample`; 0 for only the last call.
       sample: called as sample(images seen, the averaged generator so far).
 
     Returns:
-      The averaged generator, named after `workdir`; its recipe holds the settings, with the images that
-      were shown, and the faces.
+      The averaged generator, named after `workdir`; its recipe holds the settings, the number of images
+      that were shown, and the faces.
 
     Raises:
       Stopped: when a stop was requested; with a `workdir` the state is saved.
-      InputError: for resolutions that differ, too few images, or a `workdir` that holds another run.
+      InputError: for different resolutions, too few images, or a `workdir` that holds another run.
     """
     size = generator.resolution
     stylegan2.resolutions(size)  # checks it
@@ -115,7 +115,7 @@ def train(
     folder = pathlib.Path(workdir) if workdir is not None else None
     if folder is not None:
         runs.claim(folder, _described(recipe, generator, discriminator, faces.select(kept)))
-    # The step does not depend on how long it is repeated, nor on the seed.
+    # The step depends neither on how often it is repeated nor on the seed.
     shared = dataclasses.replace(recipe, images=1, seed=0)
     step = generator_step.make_step(shared, generator, discriminator, mesh)
     total, per_epoch = math.ceil(recipe.images / batch_size), len(kept) // batch_size
@@ -173,7 +173,7 @@ def _check_finite(metrics, seen, recipe):
 
 
 def _described(recipe, generator, discriminator, faces):
-    """A state belongs to one recipe, however long, one pair of networks and one set of images."""
+    """Describes a run: its recipe except for the length, its networks and its images."""
     described = dataclasses.asdict(recipe)
     del described['images']
     return {

@@ -23,17 +23,17 @@ _PATH_DECAY = 0.01
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What a step carries.
+    """The state that a step takes and returns.
 
     Attributes:
       generator: parameters.
       discriminator: parameters.
       averaged: running mean of the generator's parameters, the result of the training.
       w_avg: running mean of w, [w_dim].
-      optimisers: states of both Adams.
+      optimisers: states of both Adam optimisers.
       path_mean: running mean of path lengths.
-      probability: of augmentation.
-      step: how many were done.
+      probability: of augmentation, 0 to 1.
+      step: number of steps done.
     """
 
     generator: Any
@@ -49,7 +49,7 @@ class State:
 def initial_state(
     recipe: GeneratorRecipe, generator: stylegan2.Generator, discriminator: stylegan2.Discriminator
 ) -> State:
-    """Returns the state before the first step; the seed's streams name the networks."""
+    """Returns the state before the first step; each network has its own stream of the seed."""
     begin = _beginning(dataclasses.replace(recipe, seed=0), generator, discriminator)
     state: State = begin(jax.random.key(recipe.seed))
     return state
@@ -57,7 +57,7 @@ def initial_state(
 
 @functools.lru_cache(maxsize=4)
 def _beginning(recipe, generator, discriminator):
-    """One program: one for each shape of a parameter takes a small network longer than its training."""
+    """Returns one program for all parameters: one per shape takes longer than a small training."""
     first, second = _optimisers(recipe)
 
     def begin(key):
@@ -80,7 +80,7 @@ def _beginning(recipe, generator, discriminator):
 
 
 def _optimisers(recipe):
-    """Adam for both, slowed where now and then a penalty takes a step of its own."""
+    """Returns Adam for both networks, with lower rates if a lazy penalty takes steps of its own."""
 
     def adam(every):
         share = every / (every + 1) if every else 1.0
@@ -91,7 +91,7 @@ def _optimisers(recipe):
 
 def _apply(optimiser, gradient, memory, params):
     """Returns (new parameters, new state of the optimiser)."""
-    with jax.numpy_dtype_promotion('standard'):  # optax raises floats to whole numbers
+    with jax.numpy_dtype_promotion('standard'):  # optax raises floats to integer powers
         updates, memory = optimiser.update(gradient, memory, params)
     return optax.apply_updates(params, updates), memory
 
@@ -118,7 +118,7 @@ def make_step(
         return generator.apply(variables, ws, noise, method='synthesis')
 
     def latents(params, key, count):
-        """Returns (w [N, w_dim] of the first latents, ws [N, styles, w_dim] mixed with second ones)."""
+        """Returns (w [N, w_dim], ws [N, styles, w_dim] after style mixing with second latents)."""
         keys = jax.random.split(key, 4)
         z = jax.random.normal(keys[0], (2 * count, generator.z_dim))
         w: Any = generator.apply({'params': params, 'buffers': buffers}, z, method='mapping')

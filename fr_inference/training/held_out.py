@@ -1,4 +1,4 @@
-"""People held out of a training, on whom the trained backbone is verified."""
+"""People held out of training, on whom the trained backbone is verified."""
 
 import numpy as np
 
@@ -14,16 +14,16 @@ from fr_inference.runs import Progress
 def split(
     faces: Faces, share: float, *, seed: int, skip_bad: bool = False
 ) -> tuple[Faces, Faces | None]:
-    """Returns the faces of the people who are trained on, and of those held out.
+    """Returns the faces of the training people, and of the held-out people (None without any).
 
     Args:
       faces: of all people.
-      share: of the people, held out; 0 for none.
+      share: of the people to hold out; 0 for none.
       seed: of the split.
-      skip_bad: leave unreadable images out of what is held out.
+      skip_bad: leave unreadable images out of the held-out ones.
 
     Raises:
-      InputError: when the held-out people are too few to be verified.
+      InputError: of 'holdout', for too few held-out people or images for verification.
     """
     if not share:
         return faces, None

@@ -1,4 +1,4 @@
-"""Margin softmax: logits for which the correct class has to win by a margin.
+"""Margin softmax: logits with which the correct class has to win by a margin.
 
 With theta the angle between an embedding and its class's prototype, the class's own logit is
 s * (cos(m1 * theta + m2) - m3), every other one s * cos(theta).
@@ -24,13 +24,13 @@ class Margin:
     """The three margins and the scale s.
 
     Attributes:
-      m1: SphereFace's factor of the angle; 1: no margin.
-      m2: ArcFace's additive angle, radians; 0: no margin.
-      m3: CosFace's margin of the cosine; 0: no margin.
+      m1: SphereFace's factor of the angle; 1 for no margin.
+      m2: ArcFace's additive angle in radians; 0 for no margin.
+      m3: CosFace's margin of the cosine; 0 for no margin.
       scale: s.
 
     Raises:
-      InputError: outside the ranges of the options of these names in `config.Recipe`.
+      InputError: for a value outside the range of the option of this name in `config.Recipe`.
     """
 
     m1: float = 1.0
@@ -47,7 +47,7 @@ class Margin:
                 raise errors.InputError(field.name, value, f'{option.range()}{unit}')
 
 
-# The papers' values, and those of insightface's reference code.
+# The values of the papers, and of insightface's reference code.
 MARGINS = {
     'arcface': Margin(m2=0.5),
     'cosface': Margin(m3=0.35),
@@ -72,7 +72,7 @@ def options_of(margin: Margin) -> dict[str, Any]:
     return {'margin': 'softmax', **dataclasses.asdict(margin)}
 
 
-# d arccos(c) / dc grows without bound towards |c| = 1: the angle stays 0.0014 rad away from 0 and pi.
+# d arccos(c) / dc is unbounded at |c| = 1, so the angle is kept 0.0014 rad away from 0 and pi.
 _EDGE = 1e-6
 
 
@@ -93,18 +93,18 @@ def penalised(cosine: jax.Array, *, m1: float, m2: float, m3: float) -> jax.Arra
     """Returns psi(m1 * theta + m2) - m3 with theta = arccos(cosine).
 
     psi(phi) = (-1)^k * cos(phi) - 2k with k = floor(phi / pi): SphereFace's continuation of the
-    cosine. It equals cos(phi) up to phi = pi and goes on falling beyond, where the plain cosine would
-    turn round and reward a larger angle. (insightface's reference code switches to
-    cos(theta) - m2 * sin(m2) there, which has a step.)
+    cosine. It equals cos(phi) up to phi = pi and keeps falling beyond, where the plain cosine would
+    rise again and reward a larger angle. (insightface's reference code switches to
+    cos(theta) - m2 * sin(m2) there, which is discontinuous.)
 
     Args:
       cosine: any shape, float32 in [-1, 1].
       m1: factor of the angle, at least 1.
       m2: added to the angle, radians.
-      m3: taken off the cosine.
+      m3: subtracted from the cosine.
 
     Returns:
-      The same shape; value and gradient are finite everywhere, cosine = -1 and 1 included.
+      The same shape; value and gradient are finite everywhere, also at cosine = -1 and 1.
     """
     if m1 == 1 and m2 == 0:
         return cosine - m3
@@ -119,7 +119,7 @@ def logits(cosine: jax.Array, labels: jax.Array, margin: Margin) -> jax.Array:
     Args:
       cosine: [N, C] float32 in [-1, 1], of every embedding with every class centre.
       labels: [N] int32 below C.
-      margin: of the own class.
+      margin: applied to each embedding's own class.
 
     Returns:
       [N, C] float32.
@@ -130,7 +130,7 @@ def logits(cosine: jax.Array, labels: jax.Array, margin: Margin) -> jax.Array:
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
-    """Returns the cross entropy with (1 - smoothing) of the label, and the rest shared by all classes.
+    """Returns the cross entropy with label smoothing: `smoothing` is spread evenly over all classes.
 
     A negative smoothing makes models harder to invert, a positive one easier (Struppek et al., "Be
     Careful What You Smooth For", ICLR 2024, arXiv 2310.06549).

@@ -1,25 +1,25 @@
-"""Training with differential privacy: who takes part in a step, and the guarantee.
+"""Training with differential privacy: who takes part in each step, and the guarantee.
 
-DP-SGD (Abadi et al., arXiv 1607.00133): the gradient of each unit is clipped to a norm, and their sum
-gets Gaussian noise. A unit is an image, or a person with all images (user-level privacy: McMahan et al.,
-arXiv 1710.06963; for embeddings of faces, Xu et al., arXiv 2211.10844). Each unit takes part in a step
-with the same probability, independently of the others (Poisson sampling). The batch is padded to the
-largest sample that the run will draw, and no sample is cut: the accountant's assumption holds.
+DP-SGD (Abadi et al., arXiv 1607.00133): the gradient of each unit is clipped to a norm, and Gaussian
+noise is added to their sum. A unit is an image, or a person with all their images (user-level privacy:
+McMahan et al., arXiv 1710.06963; for embeddings of faces, Xu et al., arXiv 2211.10844). Each unit takes
+part in a step with the same probability, independently of the others (Poisson sampling). The batch is
+padded to the largest sample that the run will draw. No sample is truncated, as the accountant assumes.
 
 What epsilon covers: the weights of the backbone after any step, and the class centres, which are trained
 in the same way. Two sets are neighbours when they differ by the images of one unit. Mirrored and erased
 copies of an image belong to its unit; two files of the same photograph are two units.
 
 What it does not cover:
-- the checkpoint that training starts from, which is taken as public;
+- the checkpoint that training starts from, which is assumed to be public;
 - the numbers of images and people, and which people have a class centre;
 - the loss and accuracy shown while training, which target.json does not record, and the figures of
   `--audit_every` (leak.json), which are measured on the training images;
 - members.csv, which lists the training images, and `state/`, which holds the secret of the draws.
-  Publish none of these files.
+  Do not publish any of these files.
 
-The draws are pseudo-random and the noise is float32, where the theory asks for ideal ones, as in the
-other libraries of the field.
+As in other libraries, the draws are pseudo-random and the noise is float32, while the theory assumes
+ideal ones.
 """
 
 import dataclasses
@@ -35,23 +35,23 @@ from fr_inference.models.target import Target
 from fr_inference.training import private_accounting
 from fr_inference.training.private_step import Mechanism
 
-# Images of one person in a step: all of them where there are not more, else some at random. It bounds
-# the padding where few people have most of the images.
+# Largest number of images of one person in a step; of more, a random choice takes part. It bounds the
+# padding if a few people have most of the images.
 MOST_OF_A_PERSON = 16
 
 
 def checked(recipe: Recipe, target: Target) -> Target:
-    """Returns the backbone, once it is known that the recipe can train it.
+    """Checks that the recipe can train the backbone, and returns it.
 
     Raises:
-      InputError: of 'norm', for a backbone with BatchNorm: its statistics mix the images of a batch, and
-        are neither clipped nor noised.
+      InputError: of 'norm', for a backbone with BatchNorm: its statistics mix the images of a batch,
+        without clipping or noise.
     """
     if recipe.private and target.variables.get('batch_stats'):
         raise errors.InputError(
             'norm',
             f'BatchNorm in {target.name}, whose statistics no noise protects',
-            'group, layer or instance, of an architecture that has them (iresnet..., mobilefacenet...)',
+            'group, layer or instance, in an architecture that has them (iresnet..., mobilefacenet...)',
         )
     return target
 
@@ -59,8 +59,8 @@ def checked(recipe: Recipe, target: Target) -> Target:
 def new_secret(recipe: Recipe) -> np.ndarray:
     """Returns the seed of a training's draws, [4] uint32.
 
-    It comes from the operating system, since anyone who knew the noise could remove it. With the
-    recipe's `noise_seed` it can be repeated.
+    It comes from the operating system, because anyone who knows the noise can remove it. The recipe's
+    `noise_seed` makes it repeatable.
     """
     if recipe.noise_seed is not None:
         return rng.numpy_generator(recipe.noise_seed, 'private draws').integers(
@@ -75,12 +75,12 @@ class Plan:
     """A private training's units and noise.
 
     Attributes:
-      recipe: how.
+      recipe: how to train.
       units: positions of the images of each unit.
-      most: images of one person, at most.
-      sampling: probability that a unit takes part in a step.
+      most: largest number of images of one person.
+      sampling: probability that a unit takes part in a step, above 0, at most 1.
       steps: of the whole training.
-      noise_multiplier: deviation of the noise over the clipping norm.
+      noise_multiplier: standard deviation of the noise over the clipping norm.
       delta: of the guarantee.
     """
 
@@ -94,7 +94,7 @@ class Plan:
 
     @property
     def width(self) -> int:
-        """Images of a unit in a step, at most."""
+        """Largest number of images of a unit in a step."""
         return min(MOST_OF_A_PERSON, max(map(len, self.units)))
 
     @property
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def mechanism(self) -> Mechanism:
-        """How a step's sum is made private."""
+        """How the sum of a step is made private."""
         return Mechanism(self.recipe.clip_norm, self.noise_multiplier, self.expected)
 
     def epsilon(self, steps: int) -> float | None:
@@ -119,7 +119,7 @@ class Plan:
         )
 
     def guarantee(self, steps: int) -> dict[str, Any]:
-        """Returns what a checkpoint after some steps records of its privacy, as JSON can hold it."""
+        """Returns the guarantee that a checkpoint records after some steps, ready for JSON."""
         spent = self.epsilon(steps)
         return {
             'unit': self.recipe.privacy_unit,
@@ -134,8 +134,8 @@ class Plan:
         }
 
     def draws(self, secret: np.ndarray) -> 'Draws':
-        """Returns who takes part in each step; `secret` as `new_secret` gives it."""
-        # A sample's size and then its units, which is Poisson sampling: the largest is known beforehand.
+        """Returns who takes part in each step; `secret` is from `new_secret`."""
+        # First each sample's size, then its units. That is Poisson sampling with a known largest size.
         sizes = _generator(secret, 0).binomial(len(self.units), self.sampling, self.steps)
         return Draws(self, secret, sizes)
 
@@ -146,8 +146,8 @@ class Draws:
 
     Attributes:
       plan: of the training.
-      secret: from which they are drawn.
-      sizes: units of each step.
+      secret: the seed of the draws, [4] uint32.
+      sizes: [steps] number of units in each step.
     """
 
     plan: Plan
@@ -164,7 +164,7 @@ class Draws:
 
         Args:
           step: from 0.
-          count: rows; units that are absent fill them up.
+          count: number of rows; absent units fill the rest.
 
         Returns:
           [count, width] int32 positions, -1 where there is no image.
@@ -182,7 +182,7 @@ class Draws:
     def reader(
         self, step: int, count: int, images: Callable[[np.ndarray], np.ndarray], labels: np.ndarray
     ) -> Callable[[slice], tuple[np.ndarray, ...]]:
-        """Returns a function of rows that gives that part of a step's batch, as `private_step` takes it.
+        """Returns a function of a slice of rows that reads them from a step's batch (`private_step`).
 
         Args:
           step: from 0.
@@ -210,8 +210,8 @@ def plan(recipe: Recipe, people: np.ndarray, batch_size: int, steps: int) -> Pla
     Args:
       recipe: how to train; if it gives epsilon, the noise is calibrated to it.
       people: [N] int32, the person of each image.
-      batch_size: images in a step, on average, at most N (of people with more than `MOST_OF_A_PERSON`
-        images fewer take part).
+      batch_size: average number of images in a step, at most N (fewer if people have more than
+        `MOST_OF_A_PERSON` images).
       steps: of the whole training.
 
     Raises:
@@ -228,7 +228,7 @@ def plan(recipe: Recipe, people: np.ndarray, batch_size: int, steps: int) -> Pla
         asked = cast(float, recipe.epsilon)
         noise = private_accounting.noise_for(asked, sampling=sampling, steps=steps, delta=delta)
     made = Plan(recipe, units, max(map(len, persons)), sampling, steps, noise, delta)
-    made.epsilon(0)  # to fail now, where the accountant is not installed
+    made.epsilon(0)  # fail now if the accountant is not installed
     return made
 
 

@@ -1,7 +1,7 @@
-"""How much privacy a training by noised steps spends, by Google's `dp-accounting`.
+"""Computes the privacy that a training with noise spends, with Google's `dp-accounting`.
 
-A step is the Gaussian mechanism on a Poisson sample; neighbours differ by one unit that is there or
-absent. The accountant composes privacy loss distributions (Koskela et al., arXiv 1906.03049; Doroshenko
+A step is the Gaussian mechanism on a Poisson sample; neighbouring sets differ by adding or removing one
+unit. The accountant composes privacy loss distributions (Koskela et al., arXiv 1906.03049; Doroshenko
 et al., arXiv 2207.04380), rounded so that epsilon is never too small.
 """
 
@@ -14,8 +14,8 @@ from fr_inference import errors
 
 _INSTALL = "pip install 'fr_inference[private]'"
 
-# Grid of the privacy loss. A finer one changed epsilon by at most 0.5 % in comparisons (1e-4, up to
-# 100,000 steps), and takes ten times as long.
+# Grid of the privacy loss. A finer one (1e-4) changed epsilon by at most 0.5 % in comparisons of up to
+# 100,000 steps, and takes ten times as long.
 _INTERVAL = 1e-3
 
 
@@ -24,9 +24,9 @@ def epsilon(*, noise_multiplier: float, sampling: float, steps: int, delta: floa
     """Returns the epsilon that some steps have spent.
 
     Args:
-      noise_multiplier: deviation of the noise over the largest norm of a unit's gradient.
+      noise_multiplier: standard deviation of the noise over the largest norm of a unit's gradient.
       sampling: probability that a unit takes part in a step, above 0, at most 1.
-      steps: so far, 0 or more.
+      steps: number of steps so far, 0 or more.
       delta: above 0, below 1.
 
     Raises:
@@ -41,12 +41,12 @@ def epsilon(*, noise_multiplier: float, sampling: float, steps: int, delta: floa
 
 
 def noise_for(epsilon: float, *, sampling: float, steps: int, delta: float) -> float:
-    """Returns the least noise multiplier with which some steps spend at most `epsilon`.
+    """Returns the smallest noise multiplier with which some steps spend at most `epsilon`.
 
     Args:
       epsilon: above 0.
       sampling: as in `epsilon`.
-      steps: as in `epsilon`; without a step it is that of one.
+      steps: as in `epsilon`; 0 counts as 1.
       delta: as in `epsilon`.
 
     Raises:
@@ -67,12 +67,12 @@ def noise_for(epsilon: float, *, sampling: float, steps: int, delta: float) -> f
         raise errors.InputError(
             'epsilon',
             f'{epsilon:g} at delta {delta:g} over {steps} steps, which the accountant cannot reach',
-            'another one, or noise_multiplier instead',
+            'another value, or noise_multiplier instead',
         ) from error
 
 
 def name() -> str:
-    """Returns what computes epsilon, with its version."""
+    """Returns the name and version of the library that computes epsilon."""
     return f'dp-accounting {importlib.metadata.version("dp-accounting")}, PLD'
 
 

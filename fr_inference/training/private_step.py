@@ -1,7 +1,7 @@
-"""One step of a private training: clip the gradient of each unit, sum, add noise, SGD.
+"""One step of a private training: clips the gradient of each unit, sums, adds noise, and applies SGD.
 
-See `private` for the guarantee. A gradient is of a unit's mean loss: of one image, or of a person's
-images in the step together. That of the class centres, which hold people, is clipped and noised with it.
+See `private` for the guarantee. The gradient is of a unit's mean loss: of one image, or of all images of
+a person in the step. It includes the class centres, which hold information about people.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _GRADIENT_BYTES = 1 << 30
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PrivateState(State):
-    """A state with the secret of the draws, [4] uint32: the noise uses two words, the samples all."""
+    """A state with the secret of the draws, [4] uint32: noise uses two words, samples use all."""
 
     secret: Any
 
@@ -40,8 +40,8 @@ class Mechanism:
 
     Attributes:
       clip_norm: largest norm of a unit's gradient.
-      noise_multiplier: deviation of the noise over `clip_norm`.
-      expected: units in a step, on average; the noised sum is divided by it.
+      noise_multiplier: standard deviation of the noise over `clip_norm`.
+      expected: average number of units in a step; the noised sum is divided by it.
     """
 
     clip_norm: float
@@ -50,7 +50,7 @@ class Mechanism:
 
 
 def padded(units: int, mesh: Any) -> int:
-    """Returns the rows of a batch that holds some units, shared out evenly and in even chunks.
+    """Returns the number of rows of a batch for some units: a multiple of the devices and of chunks.
 
     Args:
       units: 1 or more.
@@ -72,17 +72,17 @@ def make_step(
     """Returns the step on the mesh.
 
     Args:
-      recipe: how; the step is given the seed.
-      target: of a registered architecture, without BatchNorm; only its module and input matter.
+      recipe: how to train; its seed is an argument of the step.
+      target: of a registered architecture without BatchNorm; only its module and input are used.
       per_epoch: steps in an epoch.
       mesh: the devices, from `devices.training_mesh`.
       mechanism: how the sum is made private.
 
     Returns:
       `jax.jit` of (PrivateState, (images [U, M, H, W, 3] uint8, labels [U] int32, example ids [U, M]
-      int32, present [U, M] bool), seed) -> (state, metrics), which takes the state away. U units of M
-      images; U is a multiple of the mesh's devices. A unit without a present image changes nothing.
-      Metrics are means over the units that are there.
+      int32, present [U, M] bool), seed) -> (state, metrics), which donates the state. U units of M
+      images; U is a multiple of the mesh's devices. A unit without present images changes nothing.
+      Metrics are means over the present units.
     """
     module = cast(nn.Module, target.module)
     recipe = dataclasses.replace(recipe, seed=0, noise_seed=None)
@@ -153,20 +153,20 @@ def clipped_sum(
     weights: Any,
     units: tuple[jax.Array, jax.Array, jax.Array],
 ) -> tuple[Any, jax.Array]:
-    """Returns the sum over units of g * min(1, clip_norm / |g|), some gradients at a time in memory.
+    """Returns the sum over units of g * min(1, clip_norm / |g|), computed in chunks of units.
 
-    One unit more or less changes it by `clip_norm` at most.
+    Adding or removing one unit changes it by at most `clip_norm`.
 
     Args:
       loss_function: (weights, unit) -> (loss, accuracy).
-      clip_norm: of all leaves of a gradient together.
-      still: layers that stay as they are; their gradients count as 0.
-      most: gradients at a time.
-      weights: pytree.
+      clip_norm: largest norm of a gradient over all leaves.
+      still: paths of frozen layers; their gradients count as 0.
+      most: number of gradients at a time.
+      weights: pytree of parameters.
       units: images [U, M, ...], labels [U], present [U, M] bool.
 
     Returns:
-      (like the weights; [3] the sums of loss and accuracy, and the number of units that are there).
+      (the sum, a pytree like the weights; [3]: sums of loss and accuracy, number of present units).
     """
 
     def of_one(unit):
@@ -194,7 +194,7 @@ def clipped_sum(
 
 
 def noise_like(tree: Any, secret: jax.Array, step: jax.Array) -> Any:
-    """Returns standard normal numbers in the shape of a pytree, of a secret [4] uint32 and a step."""
+    """Returns a pytree of standard normal numbers like `tree`, from a secret [4] uint32 and a step."""
     key = jax.random.wrap_key_data(secret[:2], impl='threefry2x32')
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.fold_in(key, step), len(leaves))
@@ -206,7 +206,7 @@ def noise_like(tree: Any, secret: jax.Array, step: jax.Array) -> Any:
 
 
 def _chunk(units, most, weights):
-    """Units at a time: the largest divisor of their number within the bounds."""
+    """Returns the number of units at a time: the largest divisor of `units` within the bounds."""
     each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(weights))
     most = max(1, min(most, _GRADIENT_BYTES // each))
     return max(size for size in range(1, most + 1) if units % size == 0)

@@ -1,10 +1,10 @@
-"""Trains a face-recognition backbone with a margin softmax; the classification layer is thrown away.
+"""Trains a face-recognition backbone with a margin softmax; the classification layer is not kept.
 
-On request with differential privacy (`private`).
+It can train with differential privacy (`private`).
 
-Deterministic and resumable: the order of the data and every random choice follow from the seed and the
-step, so that a run that was killed and started again ends in the same weights, bit for bit, on the
-same device. The draws of a private training follow from a secret in the place of the seed.
+Training is deterministic and resumable: the order of the data and every random choice follow from the
+seed and the step. A run that was killed and started again ends in the same weights, bit for bit, on the
+same device. In a private training the draws follow from a secret instead of the seed.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from fr_inference.training.recognizer_step import State
 from fr_inference.training.records import Record
 from fr_inference.weights.targets import open_target
 
-_TOLD_EVERY = 8  # steps: to tell more often, the devices would have to wait
+_TOLD_EVERY = 8  # steps; reporting more often would make the devices wait
 
 
 def fresh_target(
@@ -46,7 +46,7 @@ def fresh_target(
 
 
 def start(network: Network, seed: int) -> Target:
-    """Returns what a training starts from: the checkpoint that is named, else random weights.
+    """Returns the backbone that training starts from: the named checkpoint, or random weights.
 
     Args:
       network: the checkpoint, or the architecture ('iresnet18' by default) with its hyper-parameters.
@@ -76,28 +76,28 @@ def train(
 ) -> Target:
     """Trains `target` on `faces`.
 
-    A batch is shared out over the devices of all processes; the result does not depend on their number.
+    A batch is split over the devices of all processes; the result does not depend on their number.
 
     Args:
-      recipe: how.
-      target: where to start, of a registered architecture.
+      recipe: how to train.
+      target: the backbone to start from, of a registered architecture.
       faces: the training images; every identity is a class.
-      workdir: keeps the state for resuming, below `state/`, and `epoch_NNN/` for `save_epochs`.
+      workdir: folder for the state, below `state/`, from which a run resumes, and for `epoch_NNN/`.
       save_epochs: after which epochs (0: before the first) to write a native checkpoint.
-      save_seconds: how often at most to save the state within an epoch.
+      save_seconds: shortest time between two saves of the state within an epoch.
       audits: epoch -> function to call with the current backbone after that epoch (0: before the
-        first); the state is saved before. A resumed training calls that of the epoch that it
-        resumes from again.
+        first), once the state is saved. A resumed training repeats the call for the epoch that it
+        resumes from.
       skip_bad: leave unreadable images out.
-      progress: called as progress(label, done, total, loss=, accuracy=); of a private training also
-        epsilon=, what is spent by the end of the epoch.
+      progress: called as progress(label, done, total, loss=, accuracy=); in a private training also
+        with epsilon=, which is spent by the end of the epoch.
 
     Returns:
       The trained target; its recipe holds the settings and the last epoch's loss and accuracy.
 
     Raises:
       Stopped: when a stop was requested; with a `workdir` the state is saved.
-      InputError: for a target that can't be trained, too few images or identities, or a `workdir`
+      InputError: for a target that cannot be trained, too few images or identities, or a `workdir`
         that holds another run.
     """
     if not target.statistics:
@@ -178,8 +178,8 @@ def train(
         done += 1
         if done % per_epoch == 0:
             _check_finite(state, epoch + 1, recipe)
-            # Before the state that ends the epoch is saved: a kill in between repeats the epoch's last
-            # steps instead of losing the checkpoint.
+            # Before the end-of-epoch state: a kill in between repeats the epoch's last steps instead
+            # of losing the checkpoint.
             save_epoch(state, epoch + 1)
         if done % _TOLD_EVERY and done < total:
             return state, done, None
@@ -210,18 +210,18 @@ def first_step(
     mesh: Any,
     mechanism: Mechanism | None = None,
 ) -> tuple[Any, State]:
-    """Returns (the compiled step, the state before the first one): `train` without its data.
+    """Returns the compiled step and the state before the first step, without any data.
 
     Args:
-      recipe: how; its batch size is not looked at.
-      target: where to start, of a registered architecture.
-      classes: people to be told apart.
+      recipe: how to train; its batch size is ignored.
+      target: the backbone to start from, of a registered architecture.
+      classes: number of people.
       per_epoch: steps in an epoch.
       mesh: the devices, from `devices.training_mesh`.
-      mechanism: of a private training.
+      mechanism: of a private training, else None.
 
     Returns:
-      (see `recognizer_step.make_step` and `private_step.make_step`; the state, on no device yet).
+      (the step of `recognizer_step.make_step` or `private_step.make_step`; the state, on the host).
     """
     state = recognizer_step.initial_state(recipe, target, classes)
     if mechanism is None:
@@ -241,7 +241,7 @@ def _check_finite(state, epoch, recipe):
 
 
 def _described(recipe, target, faces):
-    """A state belongs to one recipe, one start and one set of images."""
+    """Describes a run: its recipe, the backbone that it starts from, and its images."""
     return {
         'recipe': dataclasses.asdict(recipe),
         'architecture': [target.architecture, dict(target.config)],

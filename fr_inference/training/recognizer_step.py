@@ -21,7 +21,7 @@ from fr_inference.training import margin as margins
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What a training step carries; `totals` are the epoch's loss and accuracy so far, summed."""
+    """The state that a step takes and returns; `totals` sum the epoch's loss and accuracy so far."""
 
     params: Any
     batch_stats: Any
@@ -36,8 +36,8 @@ def initial_state(recipe: Recipe, target: Target, classes: int) -> State:
 
     Args:
       recipe: its seed draws the class centres.
-      target: where to start.
-      classes: people to be told apart.
+      target: the backbone to start from.
+      classes: number of people.
     """
     width = jax.eval_shape(
         target.apply,
@@ -45,7 +45,7 @@ def initial_state(recipe: Recipe, target: Target, classes: int) -> State:
         jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32),
     ).shape[-1]
     begin = _beginning(dataclasses.replace(recipe, seed=0), classes, width)
-    # Copies: steps take the state away, and the target's own variables stay.
+    # Copies: steps donate the state, and the target must keep its variables.
     params, batch_stats = (
         jax.tree.map(np.array, target.variables.get(kind, {})) for kind in ('params', 'batch_stats')
     )
@@ -55,7 +55,7 @@ def initial_state(recipe: Recipe, target: Target, classes: int) -> State:
 
 @functools.lru_cache(maxsize=8)
 def _beginning(recipe, classes, width):
-    """One program: one for each shape of a parameter takes a small network longer than its training."""
+    """Returns one program for all parameters: one per shape takes longer than a small training."""
     made = optimiser(recipe, optax.constant_schedule(0.0))
 
     def begin(params, batch_stats, key):
@@ -78,14 +78,14 @@ def make_step(
     """Returns the step on the mesh.
 
     Args:
-      recipe: how; the step is given the seed.
-      target: of a registered architecture; only its module and input matter.
+      recipe: how to train; its seed is an argument of the step.
+      target: of a registered architecture; only its module and input are used.
       per_epoch: steps in an epoch.
       mesh: the devices, from `devices.training_mesh`.
 
     Returns:
       `jax.jit` of (state, (images [B, H, W, 3] uint8, labels [B] int32, example ids [B] int32), seed)
-      -> (state, metrics), which takes the state away.
+      -> (state, metrics), which donates the state.
     """
     module = cast(nn.Module, target.module)
     return _compiled(module, target.input, dataclasses.replace(recipe, seed=0), per_epoch, mesh)
@@ -93,7 +93,7 @@ def make_step(
 
 @functools.lru_cache(maxsize=8)
 def _compiled(module, input, recipe, per_epoch, mesh):
-    """Compiles once for all shadows of one architecture and recipe."""
+    """Returns the step, compiled once for all shadows of one architecture and recipe."""
     still = first_layers(module, input, recipe.frozen)
     sgd = optimiser(recipe, schedule(recipe, per_epoch), still)
     margin = margins.chosen(recipe)
@@ -139,15 +139,15 @@ def _compiled(module, input, recipe, per_epoch, mesh):
 def augmented(
     recipe: Recipe, input: InputSpec, images: jax.Array, ids: jax.Array, seed: Any, step: jax.Array
 ) -> jax.Array:
-    """Returns what a step is given of some images, mirrored and erased at random.
+    """Returns the inputs of a step: images that are mirrored and erased at random.
 
     Args:
-      recipe: how.
+      recipe: how to augment.
       input: of the backbone.
       images: [B, H, W, 3] uint8.
-      ids: [B] int32; with the seed and the step they draw what happens to an image.
+      ids: [B] int32; with the seed and the step they determine the augmentation of an image.
       seed: of the training.
-      step: so far.
+      step: number of steps so far.
 
     Returns:
       [B, H, W, 3] float32, normalised.
@@ -164,12 +164,12 @@ def augmented(
 
 
 def schedule(recipe: Recipe, per_epoch: int) -> optax.Schedule:
-    """Returns the learning rate by step: a rise, then a cosine down to 0."""
-    total = max(2, recipe.epochs * per_epoch)  # one step to rise, one to fall
+    """Returns the learning rate by step: a linear warm-up, then a cosine decay to 0."""
+    total = max(2, recipe.epochs * per_epoch)  # one step of warm-up, one of decay
     cosine = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, max(1, round(recipe.warmup * total)), total
     )
-    # optax counts in whole numbers and multiplies them: an error under strict dtype promotion.
+    # optax counts in integers and multiplies them by floats: an error under strict dtype promotion.
     return lambda count: cosine(jnp.asarray(count, jnp.float32))
 
 
@@ -193,7 +193,7 @@ def first_layers(module: nn.Module, input: InputSpec, share: float) -> frozenset
 
 
 def _with_own_statistics(still, call, arguments, keywords, context):
-    """A frozen layer normalises with its existing statistics."""
+    """Makes a frozen layer normalise with its existing statistics."""
     layer = context.module
     normalises = isinstance(layer, nn.BatchNorm) and context.method_name == '__call__'
     if not normalises or layer.path not in still:
@@ -209,11 +209,11 @@ def _with_own_statistics(still, call, arguments, keywords, context):
 
 
 def stay(tree: Any, still: frozenset[tuple[str, ...]]) -> Any:
-    """Returns which leaves of the weights a training leaves as they are, as a tree of booleans.
+    """Returns which leaves of the weights training leaves unchanged, as a tree of booleans.
 
     Args:
-      tree: of the weights.
-      still: paths of layers, of `first_layers`.
+      tree: the weights.
+      still: paths of frozen layers, from `first_layers`.
     """
 
     # The reference keeps the last normalisation's scale at 1.
@@ -230,9 +230,9 @@ def optimiser(
     """Returns SGD with momentum and weight decay.
 
     Args:
-      recipe: how.
+      recipe: momentum and weight decay.
       schedule: of the learning rate.
-      still: paths of layers that stay as they are.
+      still: paths of frozen layers.
     """
 
     def decays(tree):

@@ -1,4 +1,4 @@
-"""What is recorded of a training: the recipe in the target, the training images, chosen epochs."""
+"""Records a training: the recipe in the target, the training images, and chosen epochs."""
 
 import dataclasses
 import pathlib
@@ -22,12 +22,12 @@ from fr_inference.weights import native_targets
 def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
     """Returns the recipe that a checkpoint records, under another seed.
 
-    The default recipe takes the place of None, and of a record with none of a recipe's settings. Earlier
-    versions recorded the margin as its four numbers. A private recipe takes the recorded noise, and
-    draws by the seed: a shadow is to be like the target, and protects nobody.
+    None, or a record without any setting of a recipe, gives the default recipe. Earlier versions
+    recorded the margin as its four numbers. A private recipe takes the recorded noise, with draws by
+    the seed: a shadow has to resemble the target, and protects nobody.
 
     Raises:
-      InputError: for settings that are not ours.
+      InputError: for settings that this version does not have.
     """
     known = config.options_of(Recipe)
     values = {name: value for name, value in (record or {}).items() if name in known}
@@ -47,7 +47,7 @@ def recorded_recipe(record: Mapping[str, Any] | None, *, seed: int) -> Recipe:
 
 
 def training_members(faces: Faces, *, skip_bad: bool = False) -> list[tuple[str, str, str]]:
-    """Returns (path, identity, SHA-256 of the content) of every image; `skip_bad`: that can be read."""
+    """Returns (path, identity, SHA-256 of the content) of images; `skip_bad` omits unreadable ones."""
     if skip_bad:
         faces = overlap.readable(faces, skip_bad=True)
     mended: list[str] = []
@@ -61,11 +61,11 @@ class Record:
     """A training run; `trained` and `save_epoch` record its progress.
 
     Attributes:
-      recipe: how.
+      recipe: of the training.
       target: the backbone that it started from.
       faces: the training images.
       per_epoch: steps in an epoch.
-      plan: of a private training.
+      plan: of a private training, else None.
     """
 
     recipe: Recipe
@@ -75,12 +75,12 @@ class Record:
     plan: Plan | None = None
 
     def trained(self, state: State, epochs: int) -> Target:
-        """Returns the target after some epochs, on the host."""
+        """Returns the target after some epochs, with its variables on the host."""
         variables: dict[str, Any] = {'params': state.params}
         if state.batch_stats:
             variables['batch_stats'] = state.batch_stats
         variables = jax.device_get(variables)
-        # Of a private training neither is recorded: no noise protects them.
+        # A private training records neither, because no noise protects them.
         shown = epochs and self.plan is None
         return registry.make_target(
             self.target.architecture,
@@ -117,12 +117,12 @@ class Record:
     def check_epochs(
         self, workdir: pathlib.Path | None, save_epochs: Sequence[int], done: float
     ) -> None:
-        """Raises InputError for epochs that are past and were not saved or are damaged, or never come.
+        """Raises InputError for epochs beyond the last one, and past ones that are absent or damaged.
 
         Args:
           workdir: the folder for the states.
-          save_epochs: that are to be saved.
-          done: epochs so far.
+          save_epochs: the epochs to save.
+          done: number of epochs so far.
         """
         beyond = [epoch for epoch in save_epochs if not 0 <= epoch <= self.recipe.epochs]
         if beyond:

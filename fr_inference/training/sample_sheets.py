@@ -1,4 +1,4 @@
-"""What is seen of a generator while it is trained: sheets of samples, and the Fréchet distance."""
+"""Monitors the training of a generator: sheets of samples, and the Fréchet distance."""
 
 import dataclasses
 import json
@@ -33,11 +33,11 @@ class Sheets:
         out: pathlib.Path,
         embedder: Target | None = None,
     ):
-        """Takes the generator, its training images, the folder, and the backbone in whose embedding the
-        distance is measured.
+        """Takes the generator, its training images, the folder, and the backbone whose embeddings give
+        the distance (None for no distance).
 
         Raises:
-          InputError: when the distances of an earlier run there are damaged.
+          InputError: when the folder has damaged distances of an earlier run.
         """
         self._module, self._faces, self._out, self._embedder = module, faces, out, embedder
         self._draw = jax.jit(lambda variables, z: module.apply(variables, z))

@@ -1,4 +1,4 @@
-"""Shadow backbones: trained like the target on faces that the auditor has."""
+"""Trains shadow backbones like the target, on faces that the auditor has."""
 
 import dataclasses
 import os
@@ -24,19 +24,19 @@ def train_shadow(
 ) -> tuple[Target, list[str]]:
     """Trains a backbone of the target's architecture on half of the auxiliary people.
 
-    It uses the target's recorded recipe, or the default one.
+    It uses the recipe that the target records, or the default one.
 
     Args:
       target: of a registered architecture.
       auxiliary: faces of people that the target never saw.
       seed: of the halves, the weights and the training.
-      start: the backbone that it starts from; random weights when None.
-      workdir: keeps the state for resuming.
+      start: the backbone to start from; None for random weights.
+      workdir: folder for the state, from which a run resumes.
       skip_bad: leave unreadable images out.
       progress: called as progress(label, done, total, ...).
 
     Returns:
-      (the shadow, SHA-256 of each image it was trained on).
+      (the shadow, the SHA-256 of each image that it was trained on).
 
     Raises:
       InputError: for a target whose architecture is not registered.
@@ -44,7 +44,7 @@ def train_shadow(
     if target.architecture not in registry.VARIANTS:
         raise errors.InputError(
             'auxiliary',
-            f'a target of no registered architecture ({target.name}), for which no shadow can be '
+            f'a target whose architecture is not registered ({target.name}), for which no shadow can be '
             'trained here',
             hint='train a shadow yourself and give it as shadow',
         )

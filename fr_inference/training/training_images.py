@@ -23,8 +23,8 @@ def load(
       skip_bad: leave unreadable images out.
 
     Returns:
-      (function of positions [B] -> images [B, height, width, 3] uint8; the positions in `faces` of
-      the images that are kept, [N]). Positions count the kept images.
+      (function of positions [B] among the kept images -> images [B, height, width, 3] uint8; [N] the
+      positions of the kept images in `faces`).
 
     Raises:
       Stopped: when a stop was requested.
@@ -36,7 +36,7 @@ def load(
             raise errors.InputError(
                 'skip_bad',
                 f'a set of {len(faces)} images, too large for memory',
-                'False for such a set',
+                'skip_bad=False for such a set',
             )
 
         def read(positions):
@@ -60,7 +60,7 @@ def load(
 
 
 def digest(faces: Faces) -> str:
-    """Returns the SHA-256 (hex) of paths, identities and changes: which images a run was about."""
+    """Returns the SHA-256 (hex) of paths, identities and changes, which identifies a run's images."""
     changes = sorted({faces.changed(index) for index in range(len(faces))} - {''})
     names = '\n'.join([*faces.paths, *faces.identities, *changes]).encode(errors='surrogatepass')
     return checkpointing.digest(np.frombuffer(names, np.uint8))

@@ -1,1 +1,1 @@
-"""Checkpoints to variables: one table of names for each family."""
+"""Converts checkpoints to variables, with a table of names for each family."""

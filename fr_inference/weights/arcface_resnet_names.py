@@ -1,6 +1,6 @@
-"""ResNets with IR blocks: foamliu/InsightFace-v2, SimSwap; grey ones: ronghuaiyang, GFPGAN.
+"""ResNets with IR blocks: foamliu/InsightFace-v2, SimSwap; on grey images: ronghuaiyang, GFPGAN.
 
-The last are told by a first convolution of one channel and by `fc5` in place of `fc`.
+Those on grey images have a first convolution of one channel, and `fc5` in place of `fc`.
 """
 
 import re
@@ -25,7 +25,7 @@ DEPTHS: dict[tuple[int, ...], str] = {
 def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None, prefix: str = ''
 ) -> Match | None:
-    """Returns the variant that a state dict's names and shapes spell out, None for another family."""
+    """Returns the variant that fits a state dict's names and shapes, None for another family."""
     if SIGNATURES[0] not in shapes:
         return None
     grey = size_of(shapes, 'conv1.weight', 3, axis=1) == 1
@@ -53,7 +53,7 @@ def recognise(
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-    """Returns the rules of a module of this family, None for another's."""
+    """Returns the rules of a module of this family, None for a module of another."""
     if not isinstance(module, ArcFaceResNet):
         return None
     return layers(tuple(module.depths), grid_of(input), module.squeeze_excite, module.padded)
@@ -62,7 +62,7 @@ def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
 def layers(
     depths: tuple[int, ...], grid: tuple[int, int], squeeze_excite: bool, padded: bool
 ) -> tuple[Layer, ...]:
-    """Returns the rules of a network of these depths, its last map of size `grid`.
+    """Returns the rules of a network of these depths, whose last map has size `grid`.
 
     The head of a `padded` network is called `bn4`, `fc5`, `bn5`.
     """

@@ -1,4 +1,4 @@
-"""From a checkpoint of any kind, or a native folder of an earlier version, to a native folder."""
+"""Converts a checkpoint of any kind, or an earlier version's native folder, to a native folder."""
 
 import os
 import pathlib
@@ -22,8 +22,8 @@ def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
       given: names of the options that the user gave.
 
     Raises:
-      InputError: of 'source', when it does not fit or is an ONNX graph that no registered architecture
-        fits; of an option that is given for a generator.
+      InputError: of 'source', when it does not fit or is an ONNX graph that is not a registered
+        architecture; of an option that does not apply to a generator.
     """
     if generators.is_generator(generators.locate(asked.source, 'source')):
         for name in sorted(set(given) - _OF_ANY):
@@ -50,12 +50,12 @@ def files(opened: Target | Trained) -> list[str]:
 
 
 def save(directory: pathlib.Path, opened: Target | Trained, source: str | os.PathLike) -> None:
-    """Writes a native folder; a native backbone keeps the list of its training images.
+    """Writes a native folder. A backbone from a native folder keeps its list of training images.
 
     Args:
-      directory: where; it may be the source itself.
+      directory: the folder to write; it may be the source itself.
       opened: of `open_source`.
-      source: where that came from.
+      source: the path that `opened` was read from.
 
     Raises:
       InputError: for a damaged list of training images, or a path that cannot be written to.

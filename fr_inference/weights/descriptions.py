@@ -1,4 +1,4 @@
-"""The JSON files that describe native networks: read with bounds and a digest, one line when wrong."""
+"""Reads the JSON files that describe native networks, with bounds, a digest and one-line errors."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from fr_inference import errors, files
 from fr_inference.formats import bounds
 
-_MAX_BYTES = 4 << 20  # in memory a list of lists takes thirty times its text
+_MAX_BYTES = 4 << 20  # a list of lists takes thirty times its text in memory
 _WRONG = (
     ValueError,
     KeyError,
@@ -24,7 +24,7 @@ _WRONG = (
 
 @contextlib.contextmanager
 def naming(field: str) -> Iterator[None]:
-    """Makes every `InputError` inside one of `field`, the argument that led there."""
+    """Gives every `InputError` inside the field `field`, the argument that caused it."""
     try:
         yield
     except errors.InputError as error:
@@ -33,7 +33,7 @@ def naming(field: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def describing(path: pathlib.Path) -> Iterator[None]:
-    """Turns errors from a description's values into an `InputError` whose field is the file."""
+    """Turns errors about a description's values into an `InputError` whose field is the file."""
     try:
         with naming(str(path)):
             yield
@@ -47,15 +47,15 @@ def describing(path: pathlib.Path) -> Iterator[None]:
 
 
 def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
-    """Returns what a description says.
+    """Returns the contents of a description.
 
     Args:
       path: the JSON file.
-      schemas: the numbers of the forms that are understood.
+      schemas: the supported schema numbers.
 
     Raises:
-      InputError: when it is absent, too large, no JSON, of another form, or was changed since it was
-        written.
+      InputError: when it is absent, too large, not a JSON object, of another schema, or was changed
+        after it was written.
     """
     if not path.is_file():
         raise errors.InputError(str(path), 'no such file', 'the description in a native folder')
@@ -63,7 +63,7 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
         with path.open('rb') as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise errors.InputError(str(path), f'{path.stat().st_size} bytes', '4 MiB at most')
+            raise errors.InputError(str(path), f'{path.stat().st_size} bytes', 'at most 4 MiB')
         record = parse(content.decode())
     except errors.InputError:
         raise
@@ -87,7 +87,7 @@ def read(path: pathlib.Path, schemas: Sequence[int]) -> dict[str, Any]:
 
 
 def parse(text: str) -> Any:
-    """Reads JSON; raises `ValueError` for invalid JSON, including numbers that are not finite."""
+    """Parses JSON; raises `ValueError` for invalid JSON and for numbers that are not finite."""
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
 
@@ -100,7 +100,7 @@ def _finite(text):
 
 
 def notes(record: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the notes in a description's `source`, printable."""
+    """Returns the notes in a description's `source`, as printable text."""
     return tuple(
         errors.shown(str(note)[:1000]) for note in record.get('source', {}).get('notes', ())[:100]
     )

@@ -22,7 +22,7 @@ WIDTHS: Mapping[tuple[int, ...], str] = {
 def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None, prefix: str = ''
 ) -> Match | None:
-    """Returns the variant that a state dict's names and shapes spell out, None for another family."""
+    """Returns the variant that fits a state dict's names and shapes, None for another family."""
     if SIGNATURES[0] not in shapes or 'stem.0.weight' not in shapes:
         return None
     depths, widths = [], []
@@ -46,14 +46,14 @@ def recognise(
 
 
 def _ratio(shapes):
-    """The published ratios are tenths; the widest layer tells them best."""
+    """Returns the rank ratio, rounded to tenths as published; the widest layer gives it best."""
     rank = size_of(shapes, 'stages.3.blocks.0.mlp.fc1.linear1.weight', 1)
     width = size_of(shapes, 'stages.3.blocks.0.mlp.fc1.linear1.weight', 1, axis=1)
     return min(max(round((rank + 0.5) / max(width, 1), 1), 0.1), 0.9)
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-    """Returns the rules of a module of this family, None for another's."""
+    """Returns the rules of a module of this family, None for a module of another."""
     if not isinstance(module, EdgeNeXt):
         return None
     return layers(list(module.depths), module.rank_ratio < 1)

@@ -1,4 +1,4 @@
-"""The families of backbones that are recognised by the names in a file, and the variables they give."""
+"""Recognises families of backbones by the names in a file, and converts their tensors."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from fr_inference.weights.rules import Layer, Match
 
 
 class Family(Protocol):
-    """What a table of names offers; each is a module of this package."""
+    """The interface of a table of names; each table is a module of this package."""
 
     @property
     def SIGNATURES(self) -> Sequence[str]:
@@ -40,13 +40,13 @@ class Family(Protocol):
         input: InputSpec | None = None,
         prefix: str = '',
     ) -> Match | None:
-        """Returns the variant that names and shapes spell out, None for another family.
+        """Returns the variant that fits names and shapes, None for another family.
 
-        What a project calls the backbone, `prefix`, at times tells its input convention.
+        `prefix`, the project's name for the backbone, sometimes shows its input convention.
         """
 
     def layers_of(self, module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-        """Returns the rules of a module of the family, None for another's."""
+        """Returns the rules of a module of the family, None for a module of another."""
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -59,7 +59,7 @@ FAMILIES: tuple[Family, ...] = (
     edgenext_names,
 )
 
-# Attribute of a module that holds the epsilon of its norms, by their kind; 1e-5 without it.
+# Kind of norm -> attribute of a module with the epsilon of such norms; 1e-5 if it is absent.
 _EPSILONS = {'norm': 'epsilon', 'norm_plain': 'epsilon', 'layer_norm': 'layer_epsilon'}
 
 
@@ -70,7 +70,7 @@ class _Candidate:
     Attributes:
       prefix: of its tensors' names.
       match: the recognised network.
-      tensors: without the prefix, by reference.
+      tensors: by name without the prefix; not copies.
     """
 
     prefix: str
@@ -78,7 +78,7 @@ class _Candidate:
     tensors: dict[str, np.ndarray]
 
     def is_whole(self) -> bool:
-        """Whether no tensor is missing."""
+        """Whether all of its tensors are there."""
         return all(key in self.tensors for key in _entries(self.match))
 
 
@@ -89,21 +89,21 @@ def recognise(
     input: InputSpec | None = None,
     part: str | None = None,
 ) -> tuple[Match, dict[str, np.ndarray], list[str]]:
-    """Recognises family and variant from names and shapes, below any common prefix.
+    """Recognises family and variant by names and shapes, below any common prefix.
 
     Args:
       tensors: by names from the top of the file.
       source: the file, as errors call it.
       arch: the variant to expect, instead of the one found.
-      input: what images it expects; by default square ones as the head's shape says.
-      part: the prefix to look below, or the end of it; needed where several backbones differ.
+      input: the images that it expects; by default square ones whose size fits the head.
+      part: the prefix to look below, or the end of it; needed if the file has several backbones.
 
     Returns:
       (the match, the tensors below the prefix with the prefix removed, names of all others).
 
     Raises:
-      InputError: when no family fits; of the field 'part', when several fit, or none there; of 'arch',
-        when there is no table of names for `arch`.
+      InputError: when no family fits; of 'part', when several places fit, or none at `part`; of
+        'arch', when there is no table of names for it.
     """
     if arch is not None:
         errors.one_of('arch', arch, registry.VARIANTS)
@@ -121,7 +121,7 @@ def recognise(
 
 
 def _candidates(tensors, source):
-    """Returns every place where a family recognises a backbone, by the length of its prefix."""
+    """Returns every place where a family recognises a backbone, shortest prefix first."""
     signatures = [name for family in FAMILIES for name in family.SIGNATURES]
     found = []
     for prefix in parts.prefixes(tensors, signatures, source):
@@ -143,7 +143,7 @@ def _candidates(tensors, source):
 
 
 def _recognise(tensors, prefix, input=None):
-    # A container's name is joined by '/', a module's by '.'; what a family looks for is either.
+    # Containers join names by '/', modules by '.'; a family looks for either.
     above = prefix.replace('/', '.')
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     found = (family.recognise(shapes, input, above) for family in FAMILIES)
@@ -151,7 +151,7 @@ def _recognise(tensors, prefix, input=None):
 
 
 def _is_inside(candidate, among):
-    """Whether a candidate is nothing but a part of another backbone."""
+    """Whether a candidate is only a part of another backbone."""
     return any(
         other.is_whole() and any(key.startswith(inner) for key in _entries(other.match))
         for other in among
@@ -160,13 +160,13 @@ def _is_inside(candidate, among):
 
 
 def _inner(candidate, other):
-    """Returns the prefix of a candidate as seen from another one around it, '' for none around it."""
+    """Returns the prefix of a candidate within another that contains it, '' if none does."""
     around = candidate.prefix.startswith(other.prefix)
     return candidate.prefix[len(other.prefix) :] if around else ''
 
 
 def _without_inner(candidate, among):
-    """Returns a candidate without the tensors of whole backbones further inside."""
+    """Returns a candidate without the tensors of complete backbones inside it."""
     inner = tuple(
         prefix for other in among if (prefix := _inner(other, candidate)) and other.is_whole()
     )
@@ -177,7 +177,7 @@ def _without_inner(candidate, among):
 
 
 def _choose(candidates, part, source):
-    """Returns the one backbone of a file, or the one that `part` calls."""
+    """Returns the only backbone of a file, or the one that `part` names."""
     if part is not None:
         prefix = parts.chosen(part, [candidate.prefix for candidate in candidates], source)
         return next(candidate for candidate in candidates if candidate.prefix == prefix)
@@ -187,7 +187,7 @@ def _choose(candidates, part, source):
         prefixes = [candidate.prefix for candidate in whole]
         raise errors.InputError(
             'part',
-            f'{len(whole)} backbones that differ',
+            f'{len(whole)} different backbones',
             f'one of {parts.listed(prefixes)}',
             inside=source,
         )
@@ -235,7 +235,7 @@ def convert(
       tensors: state dict without prefix.
       expected: abstract variables of the module.
       source: the file, as errors call it.
-      module: the network, whose embedding's length tells a head under any name.
+      module: the network; the length of its embedding shows a head under any name.
 
     Returns:
       ({'params', 'batch_stats'} as float32 NumPy arrays, names of set-aside head tensors).
@@ -262,17 +262,17 @@ def convert(
 
 
 def _is_counter(name, array):
-    """Whether it is a whole number beside the modules, as the `n_averaged` of an average of weights."""
+    """Whether it is an integer beside the modules, such as the `n_averaged` of averaged weights."""
     return '.' not in name and array.size == 1 and np.issubdtype(array.dtype, np.integer)
 
 
 def check_told(match: Match, module: nn.Module, state: StateDict, source: str) -> None:
-    """Raises `InputError` where what a file tells beside its tensors speaks against the module.
+    """Raises `InputError` if information beside a file's tensors contradicts the module.
 
     Args:
       match: what `recognise` found.
-      module: made of it.
-      state: the file: some of its tensors may be in a form that is not read, and its modules may tell
+      module: the module made of it.
+      state: the contents of the file. Some tensors may be in an unsupported form, and modules may hold
         the epsilon of their norms.
       source: the file, as errors call it.
     """
@@ -297,9 +297,9 @@ def _check_statistics(missing, tensors, architecture, source):
     if lost and not any(name.endswith('.running_mean') for name in tensors):
         raise errors.InputError(
             source,
-            f'{architecture} without BatchNorm statistics ({len(lost)} missing, as '
+            f'{architecture} without BatchNorm statistics ({len(lost)} missing, such as '
             f'{", ".join(lost[:2])}), which the attack on images needs',
             'a checkpoint with its buffers',
-            'export state_dict(), not parameters(); where statistics are folded into the weights, audit '
+            'export state_dict(), not parameters(); if statistics are folded into the weights, audit '
             'the network as an .onnx file, or as a function: fr_inference.audit(apply, variables, ...)',
         )

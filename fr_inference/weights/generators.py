@@ -1,4 +1,4 @@
-"""The one door through which generators come in: files of others, native folders, embedded names.
+"""Opens generators: files of other projects, native folders, and embedded ones by name.
 
 A native generator is a folder of `generator.json` (hyper-parameters, recipe) and
 `variables.safetensors`.
@@ -21,7 +21,7 @@ from fr_inference.weights.descriptions import naming
 from fr_inference.weights.targets import EMBEDDED
 
 RECORD = 'generator.json'
-# Largest whole numbers that a description may hold; of published generators 512, 32768 and 8.
+# Largest integers in a description; published generators have 512, 32768 and 8.
 _LARGEST = {'z_dim': 4096, 'w_dim': 4096, 'channel_max': 4096, 'mapping_layers': 64}
 _LARGEST |= {'channel_base': 1 << 20, 'image_channels': 3, 'low_precision_from': 1024}
 _LARGEST_CLAMP = 1e30  # far below the largest float32
@@ -38,7 +38,7 @@ def is_generator(directory: str | os.PathLike) -> bool:
 
 
 def locate(source: str | os.PathLike, field: str = 'generator') -> pathlib.Path:
-    """Returns the path of a generator, of an embedded one for its name, of a copy for an address.
+    """Returns the path of a generator; an embedded one is found by name, an address by its local copy.
 
     Raises:
       InputError: of `field`, for an address that cannot be copied.
@@ -50,10 +50,10 @@ def locate(source: str | os.PathLike, field: str = 'generator') -> pathlib.Path:
 
 
 def save_generator(directory: str | os.PathLike, generator: Trained) -> None:
-    """Writes a native generator; a reader sees all of it or nothing. Only process 0 writes.
+    """Writes a native generator. A reader sees all of it or nothing. Only process 0 writes.
 
     Args:
-      directory: made if absent; an earlier native generator there is replaced.
+      directory: created if absent; an earlier native generator there is replaced.
       generator: the generator, with its variables in their own dtypes.
 
     Raises:
@@ -86,7 +86,7 @@ def open_generator(source: str | os.PathLike, *, field: str = 'generator') -> Tr
       The generator of RGB images, its variables as NumPy arrays.
 
     Raises:
-      InputError: of `field`, when there is nothing to open or it does not fit.
+      InputError: of `field`, when it does not exist, cannot be read, or is not an RGB generator.
     """
     path = locate(source, field)
     if not str(source) or not os.path.exists(path):
@@ -139,7 +139,7 @@ def _open_native(directory):
 
 
 def _options(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns a description's hyper-parameters once each is one that a generator can have."""
+    """Returns a description's hyper-parameters after checking their values."""
     known = [field.name for field in dataclasses.fields(stylegan2.Generator)]
     for name, value in found.items():
         errors.one_of('hyper-parameter', name, [n for n in known if n not in ('parent', 'name')])

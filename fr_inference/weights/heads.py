@@ -1,4 +1,4 @@
-"""Classification layers that a file keeps beside its backbone: told by their names or their shapes."""
+"""Finds classification layers that a file keeps beside its backbone, by names or shapes."""
 
 import functools
 import re
@@ -21,7 +21,7 @@ _HEAD = re.compile(
 
 
 def is_named(name: str) -> bool:
-    """Whether a tensor's name is one under which training code keeps a head."""
+    """Whether training code uses this name for a tensor of a head."""
     return _HEAD.search(name) is not None
 
 
@@ -30,11 +30,11 @@ def among(
 ) -> list[str]:
     """Returns the names of a head's tensors.
 
-    Under any name, a matrix with one side as long as the embedding is a head. With it goes what stands
-    beside it: a bias as long as the other side, single numbers.
+    Whatever its name, a matrix with one side as long as the embedding is a head. Its neighbours belong
+    to it: a bias as long as the other side, and single numbers.
 
     Args:
-      rest: tensors that the backbone has no place for, by name.
+      rest: tensors that do not belong to the backbone, by name.
       module: the backbone; without one, only names count.
       input: the images that it expects.
       variables: its variables, abstract or not.

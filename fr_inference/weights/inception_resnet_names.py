@@ -17,7 +17,7 @@ ARCHITECTURE = 'inception_resnet_v1'
 def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None, prefix: str = ''
 ) -> Match | None:
-    """Returns the variant that a state dict's names and shapes spell out, None for another family."""
+    """Returns the variant that fits a state dict's names and shapes, None for another family."""
     if SIGNATURES[0] not in shapes:
         return None
     depths = []
@@ -31,7 +31,7 @@ def recognise(
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-    """Returns the rules of a module of this family, None for another's."""
+    """Returns the rules of a module of this family, None for a module of another."""
     return layers(module.depths) if isinstance(module, InceptionResnet) else None
 
 

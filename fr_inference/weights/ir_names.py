@@ -1,6 +1,6 @@
-"""`Backbone` checkpoints (IR and IR-SE) of InsightFace_Pytorch and of the projects that took it over.
+"""`Backbone` checkpoints (IR and IR-SE) of InsightFace_Pytorch and of the projects that reuse it.
 
-| project | what tells it | convention |
+| project | how it is recognised | convention |
 |---|---|---|
 | AdaFace | a norm between convolution and PReLU | BGR |
 | CVLface | the same below `net.` | RGB by default, BGR where its YAML file says so |
@@ -37,7 +37,7 @@ FACEX_ZOO = InputSpec(colour='bgr', std=(128.0, 128.0, 128.0), mirror='none')
 def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None, prefix: str = ''
 ) -> Match | None:
-    """Returns the variant that a state dict's names and shapes spell out, None for another family."""
+    """Returns the variant that fits a state dict's names and shapes, None for another family."""
     if SIGNATURES[0] not in shapes:
         return None
     depths = _depths(shapes)
@@ -81,7 +81,7 @@ def recognise(
 
 
 def _depths(shapes):
-    """The stages begin where a shortcut has weights; blocks that are missing are told elsewhere."""
+    """Returns the depths of the stages. A stage begins where a shortcut has weights."""
     found = {re.match(r'body\.(\d{1,3})\.', name) for name in shapes}
     blocks = max((int(match[1]) for match in found if match), default=0) + 1
     starts = [i for i in range(1, blocks) if f'body.{i}.shortcut_layer.0.weight' in shapes]
@@ -92,7 +92,7 @@ def _depths(shapes):
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-    """Returns the rules of a module of this family, None for another's."""
+    """Returns the rules of a module of this family, None for a module of another."""
     if not isinstance(module, IR):
         return None
     flags = (module.squeeze_excite, module.middle_norm, module.affine_head)
@@ -106,7 +106,7 @@ def layers(
     middle_norm: bool = False,
     affine_head: bool = True,
 ) -> tuple[Layer, ...]:
-    """Returns the rules of a Backbone of these depths, its last map of size `grid`."""
+    """Returns the rules of a Backbone of these depths, whose last map has size `grid`."""
     rules = [
         Layer('input_layer.0', 'conv', 'conv1'),
         Layer('input_layer.1', 'norm', 'bn1'),

@@ -29,7 +29,7 @@ MAGFACE = InputSpec(colour='bgr', mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0
 def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None, prefix: str = ''
 ) -> Match | None:
-    """Returns the variant that a state dict's names and shapes spell out, None for another family."""
+    """Returns the variant that fits a state dict's names and shapes, None for another family."""
     if SIGNATURES[0] not in shapes or 'features.weight' not in shapes:
         return None
     blocks: list[set[int]] = [set(), set(), set(), set()]
@@ -58,7 +58,7 @@ def recognise(
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-    """Returns the rules of a module of this family, None for another's."""
+    """Returns the rules of a module of this family, None for a module of another."""
     if not isinstance(module, IResNet):
         return None
     return layers(tuple(module.depths), grid_of(input), module.squeeze_excite)
@@ -67,7 +67,7 @@ def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
 def layers(
     depths: tuple[int, ...], grid: tuple[int, int], squeeze_excite: bool = False
 ) -> tuple[Layer, ...]:
-    """Returns the rules of an IResNet of these depths, its last map of size `grid`."""
+    """Returns the rules of an IResNet of these depths, whose last map has size `grid`."""
     rules = [
         Layer('conv1', 'conv', 'conv1'),
         Layer('bn1', 'norm', 'bn1'),

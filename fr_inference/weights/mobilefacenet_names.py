@@ -1,4 +1,4 @@
-"""MobileFaceNet checkpoints under the four ways in which projects name the same layers.
+"""MobileFaceNet checkpoints: projects name the same layers in several ways.
 
 | names | projects | convention |
 |---|---|---|
@@ -10,9 +10,9 @@
 | `conv_23` and `output_layer` | CurricularFace | RGB, embeddings of any length |
 | `conv_sep.layers` | insightface `arcface_torch`, mbf | RGB |
 
-Widths, depths, activation and head are read from names and shapes. Strides are not in a file: where
-`blocks` of other widths than the paper's leave them open, `_strides` reads them from the pattern of the
-widths, as the published tables have it, and the match says so.
+Widths, depths, activation and head are read from names and shapes. A file does not
+hold strides. If `blocks` has other widths than in the paper, `_strides` derives the strides from the
+pattern of the widths in published tables, and the match says so.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ Parts = tuple[tuple[str, str, str], ...]
 
 
 def _activated(source: str, target: str, kind: str, form: str = '{}') -> Parts:
-    """A convolution of `kind` with its norm and PReLU; `form` makes '{source}.conv' of 'conv'."""
+    """A convolution of `kind` with its norm and PReLU; `form` turns 'conv' into '{source}.conv'."""
     conv, norm, prelu = (form.format(part) for part in ('conv', 'bn', 'prelu'))
     return (
         (f'{source}{conv}', kind, target),
@@ -162,8 +162,8 @@ MBF = Naming(
 
 SIGNATURES = tuple(naming.signature for naming in (XIAOCCER, FOAMLIU, TREB1EN, MBF))
 
-# Tables that published code has and whose strides the pattern of the widths does not tell: (channels in,
-# between, out) of each block -> its stride.
+# Published tables whose strides do not follow from the pattern of the widths: (channels in, between,
+# out) of each block -> its stride.
 _PUBLISHED: Mapping[tuple[tuple[int, int, int], ...], tuple[int, ...]] = {
     # LH-and-FPGA/MobileFaceNet_Pytorch, core/model_1.py
     ((32, 64, 32),) * 3 + ((32, 64, 64),) + ((64, 128, 64),) * 5: (2, 1, 1, 2, 1, 1, 1, 2, 1),
@@ -171,7 +171,7 @@ _PUBLISHED: Mapping[tuple[tuple[int, int, int], ...], tuple[int, ...]] = {
 
 
 def recognise(shapes: Shapes, input: InputSpec | None = None, prefix: str = '') -> Match | None:
-    """Returns the form that a state dict's names and shapes spell out, None for another family."""
+    """Returns the form that fits a state dict's names and shapes, None for another family."""
     naming = _naming(shapes)
     if naming is None:
         return None
@@ -227,7 +227,7 @@ def _naming(shapes):
 
 
 def _convention(naming, shapes, prefix, mean):
-    """(variant, its project's input convention, fields of it that neither names nor shapes tell)."""
+    """(variant, its project's input convention, fields of it that names and shapes do not show)."""
     architecture, assumed = {
         FOAMLIU: ('mobilefacenet_relu6', ()),
         TREB1EN: ('mobilefacenet', ('colour',)),
@@ -253,7 +253,7 @@ def _convention(naming, shapes, prefix, mean):
 
 
 def _sized(spec, grid, strides):
-    """The last map's size tells the input's."""
+    """Returns the convention with the input size that gives the last map's size."""
     step = 2 ** (1 + sum(stride > 1 for stride in strides))
     if len(grid) == 2 and all(0 < side <= 256 for side in grid) and step <= 64:
         return registry.sized(spec, step * grid[0], step * grid[1])
@@ -261,7 +261,7 @@ def _sized(spec, grid, strides):
 
 
 def _blocks(shapes, naming):
-    """Names of the blocks, and their strides where the names tell them."""
+    """Names of the blocks, and their strides if the names show them."""
     if naming in (XIAOCCER, XIAOCCER_SE, FOAMLIU):
         stem = 'features' if naming is FOAMLIU else 'blocks'
         return [f'{stem}.{i}' for i in range(_count(shapes, rf'{stem}\.(\d{{1,2}})\.conv'))], None
@@ -304,13 +304,13 @@ def _rows(shapes, naming, names) -> list[tuple[int, int, int]]:
 
 
 def _strides(rows: Sequence[tuple[int, int, int]]) -> tuple[tuple[int, ...], bool]:
-    """Returns the blocks' strides and whether the paper or published code has just this table.
+    """Returns the blocks' strides, and whether the paper or published code has exactly this table.
 
-    The paper halves the map in the first block and where the expansion rises; tables of one expansion do
-    where the channels change. Three halvings make a network of these.
+    The paper halves the map in the first block and where the expansion rises. Tables with a single
+    expansion halve it where the channels change. A network of either kind has three halvings.
 
     Raises:
-      InputError: when neither gives three.
+      InputError: when neither rule gives three.
     """
     paper = MobileFaceNet()
     if [row[1:] for row in rows] == list(zip(paper.expanded, paper.channels, strict=True)):
@@ -331,7 +331,7 @@ def _strides(rows: Sequence[tuple[int, int, int]]) -> tuple[tuple[int, ...], boo
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-    """Returns the rules of a module of this family, None for another's."""
+    """Returns the rules of a module of this family, None for a module of another."""
     if not isinstance(module, MobileFaceNet):
         return None
     count = len(module.channels)

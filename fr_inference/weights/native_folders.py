@@ -1,9 +1,9 @@
 """Native folders: a description in JSON, and all variables in one `variables.safetensors`.
 
-The names in the file are the paths of the variables, parts joined by '/' ('params/conv1/kernel').
+The names in the file are the paths of the variables, joined by '/' ('params/conv1/kernel').
 The description holds the SHA-256 of itself, of the variables (`checkpointing.digest`) and of every file
-beside them: a file that was damaged or exchanged is an error. Earlier versions wrote an Orbax folder,
-`variables/`, without any digest; it is still read.
+beside them, so a damaged or exchanged file is an error. Earlier versions wrote an Orbax folder,
+`variables/`, without a digest; it can still be read.
 """
 
 import contextlib
@@ -42,14 +42,14 @@ def save(
     *,
     beside: dict[str, Callable[[pathlib.Path], None] | None] | None = None,
 ) -> None:
-    """Writes a native folder: a reader sees the earlier one, the new one or none, never a mixture.
+    """Writes a native folder. A reader sees the earlier one, the new one or none, never a mixture.
 
-    All files are written under temporary names. Then the old description is removed, the new files
-    take their places, and the new description does so last. Process 0 alone writes.
+    All files are written under temporary names. Then the old description is removed and the new files
+    are renamed, the description last. Only process 0 writes.
 
     Args:
-      directory: made if absent; a native folder there is replaced.
-      name: of the description, such as 'target.json'.
+      directory: created if absent; a native folder there is replaced.
+      name: file name of the description, such as 'target.json'.
       record: the contents of the description; 'schema' and all digests are added.
       variables: pytree of arrays, dtypes preserved.
       beside: further files by name, with a function that writes each to a path; None removes an
@@ -74,7 +74,7 @@ def save(
     leaves = {path: np.asarray(leaf) for path, leaf in rules.by_path(variables).items()}
     others = beside or {}
     with contextlib.ExitStack() as stack:
-        # What is entered first takes its place last: the description.
+        # Files are renamed in reverse order, so the description comes last.
         temporary = {
             file: stack.enter_context(files.replacing(directory / file))
             for file in (name, *(file for file, write in others.items() if write), VARIABLES)
@@ -102,15 +102,15 @@ def load_variables(
     Args:
       directory: the folder.
       record: its description, of a schema in `SCHEMAS`.
-      expected: abstract variables of the module; nothing is allocated for what does not fit them.
+      expected: abstract variables of the module; nothing is allocated for tensors that do not fit.
 
     Returns:
-      (variables as NumPy arrays in the structure and dtypes of `expected`, the SHA-256 of what is
-      stored, notes about the format). float16 may be stored where float32 is expected.
+      (variables as NumPy arrays in the structure and dtypes of `expected`, the SHA-256 of the stored
+      ones, notes about the format). The file may hold float16 where float32 is expected.
 
     Raises:
-      InputError: whose field is the file: absent, damaged, other numbers than described, or other
-        shapes.
+      InputError: for a file that is absent or damaged, or has other numbers or shapes than described;
+        its field is the file.
     """
     if record['schema'] == 1:
         folder = directory / _ORBAX
@@ -136,11 +136,11 @@ def check_beside(path: pathlib.Path, record: dict[str, Any]) -> None:
     """Compares a file beside the variables with the digest that the description holds.
 
     Args:
-      path: the file, as `save` wrote it by its `beside`.
-      record: the description; that of an earlier version holds no digest.
+      path: a file that `save` wrote as one of `beside`.
+      record: the description; one of an earlier version has no digest.
 
     Raises:
-      InputError: whose field is the file, when the two differ or it cannot be read.
+      InputError: when the two differ or the file cannot be read; its field is the file.
     """
     held = record.get(_BESIDE)
     expected = held.get(path.name) if isinstance(held, dict) else None
@@ -183,7 +183,7 @@ def _form(leaf):
 
 
 def _check_place(directory, name):
-    """Raises `InputError` where writing would replace something that this module did not write."""
+    """Raises `InputError` if writing would replace something that this module did not write."""
     if directory.is_file():
         raise errors.InputError(str(directory), 'a file', 'a folder to write to')
     file = directory / VARIABLES
@@ -197,8 +197,10 @@ def _check_place(directory, name):
 
 
 def _check_regular(folder):
-    """Raises `InputError` for an Orbax folder with a pipe, a device or a link to a folder inside."""
+    """Raises `InputError` for an Orbax folder that contains a pipe, a device or a link to a folder."""
     for entry in folder.rglob('*'):
         plain = entry.is_file() or (entry.is_dir() and not entry.is_symlink())
         if not plain:
-            raise errors.InputError(str(entry), 'not a regular file', 'files and folders only')
+            raise errors.InputError(
+                str(entry), 'not a regular file', 'regular files and folders only'
+            )

@@ -28,12 +28,12 @@ def save_target(
     *,
     members: Sequence[tuple[str, str, str]] | None = None,
 ) -> None:
-    """Writes `target` as a native folder; a reader sees all of it or nothing.
+    """Writes `target` as a native folder. A reader sees all of it or nothing.
 
     Only process 0 writes.
 
     Args:
-      directory: made if absent; an earlier native target there is replaced.
+      directory: created if absent; an earlier native target there is replaced.
       target: of a registered architecture.
       members: (path, identity, sha256) of every image it was trained on.
 
@@ -73,16 +73,16 @@ def load_target(directory: str | os.PathLike, *, dtype: str | None = None) -> Ta
     """Reads a native target, of this version or an earlier one.
 
     Args:
-      directory: what `save_target` wrote.
+      directory: a folder that `save_target` wrote.
       dtype: 'float32' or 'bfloat16' arithmetic, overriding the description.
 
     Returns:
-      The target, its variables as NumPy arrays of the dtypes that were saved. Of an earlier
-      version's folder the last note says how to convert it.
+      The target, its variables as NumPy arrays of the dtypes that were saved. For a folder of an
+      earlier version the last note says how to convert it.
 
     Raises:
-      InputError: whose field is a file, when something is missing, damaged, or does not fit the
-        architecture; whose field is 'dtype' for an unknown one.
+      InputError: when something is missing, damaged, or does not fit the architecture (the field is a
+        file); for an unknown 'dtype'.
     """
     directory = pathlib.Path(directory).resolve()
     if dtype is not None:
@@ -131,7 +131,7 @@ def read_member_rows(directory: str | os.PathLike) -> list[tuple[str, str, str]]
     """Returns (path, identity, sha256) of the images a native target was trained on, None if unknown.
 
     Raises:
-      InputError: when the list is there and cannot be read, or was changed.
+      InputError: when the list exists but cannot be read, or was changed.
     """
     path = pathlib.Path(directory) / MEMBERS
     if not os.path.isfile(path):
@@ -157,8 +157,8 @@ def _input(found: dict[str, Any], architecture: str) -> InputSpec:
 def _origins(found: dict[str, Any]) -> dict[str, str]:
     """How each field is known: from the description, unless that records it as assumed.
 
-    What was given when the folder was written is not given by the user of now. Folders of earlier
-    versions hold no origins, nor every field.
+    A field that was given when the folder was written was not given by the present user. Folders of
+    earlier versions hold no origins, and not every field.
     """
     held = found.get('origins')
     if held is None:

@@ -1,4 +1,4 @@
-"""Where in a file backbones may lie: the names of its tensors without wrappers, below a prefix."""
+"""Finds backbones in a file: removes wrappers from names, and looks for tensors below a prefix."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from fr_inference import errors
 
-# What training code puts around a module shows as a part of every name inside.
+# A wrapper that training code puts around a module appears in every name inside it.
 _WRAPPERS = re.compile(
     r'(?:^|(?<=[./]))(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|'
     r'_forward_module)\.'
@@ -25,7 +25,7 @@ Value = TypeVar('Value')
 def unwrapped(tensors: Mapping[str, Value]) -> dict[str, Value]:
     """Returns the mapping with wrappers removed from its names, wherever they occur.
 
-    Names stay as they are where two would become one.
+    A name stays unchanged if two names would become the same.
 
     >>> list(unwrapped({'module.layer1.0._orig_mod.bn1.weight': 0}))
     ['layer1.0.bn1.weight']
@@ -43,7 +43,7 @@ def prefixes(names: Iterable[str], signatures: Sequence[str], source: str) -> li
       source: the file, as errors call it.
 
     Raises:
-      InputError: for more prefixes than any honest file has.
+      InputError: for more than 256 prefixes.
     """
     ends = tuple(signatures)
     found = {
@@ -55,13 +55,13 @@ def prefixes(names: Iterable[str], signatures: Sequence[str], source: str) -> li
     }
     if len(found) > _MAX_PREFIXES:
         raise errors.InputError(
-            source, f'{len(found)} places that look like a network', f'{_MAX_PREFIXES} at most'
+            source, f'{len(found)} places that look like a network', f'at most {_MAX_PREFIXES}'
         )
     return sorted(found, key=lambda prefix: (len(prefix), prefix))
 
 
 def below(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
-    """Returns the tensors below a prefix, without it; not those of dicts further inside."""
+    """Returns the tensors below a prefix, without it, but not those of dicts further inside."""
     inside = {
         name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)
     }
@@ -78,7 +78,7 @@ def called(prefix: str) -> str:
 
 
 def chosen(part: str, among: Sequence[str], source: str) -> str:
-    """Returns the prefix that `part` calls by its whole name, or by the end of it that is its own.
+    """Returns the prefix that `part` names, in full or by an ending that no other prefix has.
 
     Raises:
       InputError: of the field 'part', if it names none or several.
@@ -99,7 +99,7 @@ def listed(among: Sequence[str]) -> str:
 
 
 def same(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
-    """Whether two parts hold the same numbers under the same names; takes little memory."""
+    """Whether two parts hold the same numbers under the same names; needs little memory."""
     if first.keys() != second.keys():
         return False
     return all(_equal(one, second[name]) for name, one in first.items())

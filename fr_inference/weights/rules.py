@@ -1,6 +1,6 @@
-"""How weights of PyTorch layers become Linen's: one rule per layer, a table of rules per family.
+"""Converts weights of PyTorch layers to Linen's: one rule per layer, a table of rules per family.
 
-NCHW exists only here. A convolution's [O, I, h, w] becomes [h, w, I, O], a dense layer behind a
+NCHW exists only here. A convolution's [O, I, h, w] becomes [h, w, I, O], a dense layer after a
 flattened map has its columns reordered from (C, H, W) to (H, W, C).
 """
 
@@ -72,7 +72,7 @@ class Layer:
 
     Attributes:
       source: the layer's name in the state dict.
-      kind: in `KINDS`, or 'flat_dense' and 'flat_dense_plain' for a dense layer behind a flattened map.
+      kind: in `KINDS`, or 'flat_dense' and 'flat_dense_plain' for a dense layer after a flattened map.
       target: the module's path in Linen, parts joined by '/'.
       grid: (height, width) of the flattened map, for 'flat_dense'.
     """
@@ -95,22 +95,22 @@ class Layer:
         return {**KINDS[kind], 'weight': ('params', 'kernel', reorder)}
 
     def key(self, suffix: str) -> str:
-        """Returns the name in the state dict of the tensor of that suffix."""
+        """Returns the state dict's name of the tensor with that suffix."""
         return f'{self.source}.{suffix}' if suffix else self.source
 
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """What a family recognised in a state dict.
+    """The network that a family recognised in a state dict.
 
     Attributes:
       architecture: name in `registry.VARIANTS`.
       config: overrides of its hyper-parameters.
-      input: what images it expects.
+      input: the images that it expects.
       layers: the rules, in the order of the network.
-      assumed: fields of `input` that neither the file nor its layout tells.
-      remarks: hyper-parameters that the file does not tell, one line each.
-      prefix: what stands before the names of its tensors in the file.
+      assumed: fields of `input` that neither the file nor its layout shows.
+      remarks: hyper-parameters that the file does not show, one line each.
+      prefix: of the names of its tensors in the file.
     """
 
     architecture: str
@@ -125,7 +125,7 @@ class Match:
 def fill(
     entries: Mapping[str, tuple[str, Transform]], tensors: Mapping[str, np.ndarray], expected: Any
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Puts the tensors of a file where the module has its variables.
+    """Arranges the tensors of a file as the variables of the module.
 
     Args:
       entries: name in the file -> (path in the variables, parts joined by '/', transform).
@@ -155,7 +155,7 @@ def fill(
         tree = variables
         for part in parents:
             tree = tree.setdefault(part, {})
-        # A copy: the file's own bytes are let go.
+        # A copy, so that the mapped file can be released.
         tree[leaf] = np.array(array, np.float32, order='C')
     return variables, missing, misshaped
 
@@ -171,7 +171,7 @@ def path_of(key: Any) -> str:
 
 
 def check_finite(variables: Any, source: str) -> None:
-    """Raises an `InputError` that counts the tensors with numbers that are not finite."""
+    """Raises `InputError` if any tensor has numbers that are not finite."""
     leaves = by_path(variables)
     wrong = [key for key, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()]
     if wrong:
@@ -182,7 +182,7 @@ def check_finite(variables: Any, source: str) -> None:
 
 
 def size_of(shapes: Mapping[str, tuple[int, ...]], name: str, default: int, axis: int = 0) -> int:
-    """Returns one size of a tensor, `default` where there is no such tensor or axis."""
+    """Returns one size of a tensor, `default` if there is no such tensor or axis."""
     shape = shapes.get(name, ())
     return shape[axis] if len(shape) > axis else default
 
@@ -206,8 +206,8 @@ def part_of(prefix: str, name: str) -> bool:
 def input_of(spec: InputSpec, columns: int, channels: int, input: InputSpec | None) -> InputSpec:
     """Returns the images for a backbone whose head flattens `columns` = channels * h * w numbers.
 
-    Unless `input` says otherwise, images are taken to be square, or 112 pixels high where the head's
-    columns are not a square's; the network's stride is 16. The rest is the layout's, `spec`.
+    Unless `input` says otherwise, images are assumed to be square, or 112 pixels high if a square does
+    not fit the head's columns. The network's stride is 16. The rest is taken from `spec`.
     """
     if input is not None:
         return input

@@ -1,4 +1,4 @@
-"""A backbone's weights under the names of its own family, as PyTorch's `load_state_dict` takes them."""
+"""Exports a backbone's weights under its family's names, for PyTorch's `load_state_dict`."""
 
 import math
 import os
@@ -16,21 +16,23 @@ from fr_inference.weights import families, rules
 
 
 def state_dict(target: Target, epsilons: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Returns the tensors of a registered backbone by the names of its family, float32.
+    """Returns the float32 tensors of a registered backbone under its family's names.
 
-    Where statistics were folded away, a running mean of 0 and a variance of 1 less epsilon stand for
-    them, so that the family's own code computes the same.
+    If statistics were folded away, the running mean becomes 0 and the variance 1 - epsilon, so that the
+    family's own code computes the same.
 
     Args:
       target: of an architecture that a family has a table of names for.
       epsilons: of each BatchNorm layer, by its path.
 
     Raises:
-      InputError: of 'state_dict', where that cannot be written so that it reads the same again.
+      InputError: of 'state_dict', for a backbone that would not be the same when it is read again.
     """
     if target.answers:
         raise errors.InputError(
-            'state_dict', 'answers that are changed', 'none: only a native folder says how'
+            'state_dict',
+            'a backbone whose answers are changed',
+            'one without: only a native folder records that',
         )
     layers = families.layers_of(cast(nn.Module, target.module), target.input)
     if layers is None:
@@ -72,7 +74,7 @@ def save(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _undone(transform, value, kind):
-    """The array that `transform` makes `value` of: transforms only move numbers."""
+    """Returns the array that `transform` maps to `value`; transforms only move numbers."""
     shape = value.shape
     if value.ndim == 4:
         shape = (shape[3], shape[2], shape[0], shape[1])
@@ -87,7 +89,7 @@ def _undone(transform, value, kind):
 
 
 def _check(target, leaves, tensors):
-    """The family reads the tensors as the same variables."""
+    """Checks that the family reads the tensors as the same variables."""
     match, own, _ = families.recognise(tensors, target.name, input=target.input)
     module = registry.build(match.architecture, **match.config)
     found, _ = families.convert(

@@ -1,4 +1,4 @@
-"""StyleGAN2 checkpoints: which network a file holds, and its variables.
+"""Reads StyleGAN2 checkpoints: which network a file holds, and its variables.
 
 NVIDIA's `.pkl` is a pickle of whole modules that carries their source code, which never runs here:
 only each module's parameters, buffers and inner modules are kept. rosinality's `.pt` is a state dict,
@@ -24,9 +24,14 @@ from fr_inference.weights import parts, rules, stylegan2_names
 from fr_inference.weights.descriptions import naming
 from fr_inference.weights.stylegan2_names import Entries
 
-# Of each layout, a name that is in every generator.
+# A name that every generator of the layout has.
 _NVIDIA, _ROSINALITY = 'synthesis.b4.const', 'input.input'
-_AVERAGES = ('g_ema', 'generator_ema', 'ema', 'params_ema')  # of the weights: better images
+_AVERAGES = (
+    'g_ema',
+    'generator_ema',
+    'ema',
+    'params_ema',
+)  # averages of the weights, which give better images
 _NOISE = re.compile(r'buffers/noise_\d+')
 _NOISE_SEED = 0
 _FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
@@ -37,7 +42,7 @@ _FILTERS = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """What the names and shapes of a generator spell out.
+    """The generator that fits a file's names and shapes.
 
     Attributes:
       size: pixels of its images.
@@ -57,18 +62,18 @@ class _Layout:
 def generator(
     tensors: Mapping[str, np.ndarray], source: str, options: Mapping[str, float] | None = None
 ) -> tuple[stylegan2.Generator, dict[str, Any], tuple[str, ...]]:
-    """Builds the generator that a file's tensors spell out.
+    """Builds the generator that fits a file's tensors.
 
     Args:
       tensors: by name, from the top of the file ('G_ema/mapping.fc0.weight').
       source: the file, as errors call it.
-      options: numbers that the file's modules hold; their `conv_clamp` becomes `clamp`.
+      options: numbers in the file's modules; `conv_clamp` becomes `clamp`.
 
     Returns:
       (module, {'params', 'buffers'} as float32 NumPy arrays, notes).
 
     Raises:
-      InputError: for a file without a generator, or with one that does not fit, all listed.
+      InputError: for a file without a generator, or with tensors that do not fit, which it lists.
     """
     if any(re.search(r'(^|[./])synthesis\.L\d+_\d+_\d+\.', name) for name in tensors):
         raise errors.InputError(
@@ -104,7 +109,7 @@ def generator(
     entries = dict(layout.entries)
     if 'latent_avg' in entries and 'latent_avg' not in inside:
         # rosinality's training checkpoints have none: it is the mean of the mapping.
-        notes.append('without a mean w: taken over 4,096 random latents')
+        notes.append('no mean w in the file: computed from 4,096 random latents')
         entries.pop('latent_avg')
     z = jax.ShapeDtypeStruct((1, module.z_dim), jnp.float32)
     expected = jax.eval_shape(module.init, jax.random.key(0), z)
@@ -146,7 +151,7 @@ def _rosinality(tensors, source):
 
 
 def _place(tensors, source):
-    """Returns the prefix of a file's generator: of an average of the weights before the weights."""
+    """Returns the prefix of a file's generator; an average of the weights is preferred."""
     places = parts.prefixes(tensors, (_NVIDIA, _ROSINALITY), source)
     if not places:
         raise errors.InputError(
@@ -159,7 +164,7 @@ def _place(tensors, source):
     first = parts.below(tensors, equal[0])
     if not all(parts.same(first, parts.below(tensors, place)) for place in equal[1:]):
         raise errors.InputError(
-            source, f'{len(equal)} generators that differ: {parts.listed(equal)}', 'one'
+            source, f'{len(equal)} different generators: {parts.listed(equal)}', 'one'
         )
     return equal[0]
 
@@ -242,7 +247,7 @@ def _check_resolution(size, source):
 
 
 def _clamp(options, source):
-    """Returns the bound of the features, which NVIDIA's layers keep each for itself; None for none."""
+    """Returns the bound of the features, which each of NVIDIA's layers stores; None for none."""
     found = {value for name, value in options.items() if name.endswith('.conv_clamp')}
     if len(found) > 1 or not all(value > 0 for value in found):
         listed = ', '.join(map(str, sorted(found)[:4]))
@@ -264,7 +269,7 @@ def _size(shapes, name, axis):
 def _channels(widths: Mapping[int, int]) -> tuple[int, int]:
     """Returns (channel_base, channel_max) that give these widths, or close to them.
 
-    No width becomes 0. Where the widths differ, tensors are misshaped, and the error lists them.
+    No width becomes 0. If the widths do not fit exactly, the error lists the misshaped tensors.
     """
     most = max(widths.values(), default=512)
     cut = [r * width for r, width in widths.items() if width < most]

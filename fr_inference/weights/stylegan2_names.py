@@ -41,7 +41,7 @@ def _dense(source: str, target: str) -> Entries:
 
 
 def nvidia_generator(size: int, layers: int) -> Entries:
-    """Returns the table of a generator of `size` pixels, `layers` of them dense."""
+    """Returns the table of a generator of `size` pixels with `layers` dense layers."""
     entries: Entries = {
         'mapping.w_avg': ('buffers/w_avg', _same),
         'synthesis.b4.const': ('params/const', _const),
@@ -89,7 +89,7 @@ def rosinality_generator(size: int, layers: int) -> Entries:
 
 
 def nvidia_discriminator(size: int, features: int) -> Entries:
-    """Returns the table of a discriminator of `size` pixels, `features` maps at its end."""
+    """Returns the table of a discriminator of `size` pixels whose last map has `features` features."""
 
     def flat(array):
         maps = array.reshape(array.shape[0], features, 4, 4)

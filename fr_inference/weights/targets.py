@@ -1,4 +1,4 @@
-"""The one door through which targets come in: any supported file, native folder or embedded name."""
+"""Opens targets: any supported file, a native folder, or an embedded one by name."""
 
 import collections
 import dataclasses
@@ -29,7 +29,7 @@ def embedded_names() -> list[str]:
 
 
 def locate(source: str | os.PathLike, field: str = 'target') -> pathlib.Path:
-    """Returns the path of a target, of an embedded one for its name, of a copy for an address.
+    """Returns the path of a target; an embedded one is found by name, an address by its local copy.
 
     Raises:
       InputError: of `field`, for an address that cannot be copied.
@@ -41,7 +41,7 @@ def locate(source: str | os.PathLike, field: str = 'target') -> pathlib.Path:
 
 
 def _beside(path):
-    """The names of the files of a checkpoint in several files."""
+    """Returns the names of the files that belong to a checkpoint."""
     return [*onnx_file.named_in(path), *checkpoint_folders.named_in(path)]
 
 
@@ -63,21 +63,21 @@ def open_target(
     Args:
       source: a native folder, a checkpoint in any format of `state_dicts.read_tensors`, a `.onnx` file,
         or the name of an embedded target.
-      arch: name in `registry.VARIANTS`, instead of the one recognised by names and shapes.
+      arch: name in `registry.VARIANTS`, instead of the recognised one.
       input: fields of its `InputSpec` that override the file, such as {'colour': 'bgr'}.
       dtype: 'float32' or 'bfloat16' arithmetic.
-      part: which backbone of a file that holds several: the prefix of its names, or the end of it; of an
-        ONNX graph, the tensor that is the embedding.
+      part: the backbone in a file with several, as the prefix of its names or the end of it; for an ONNX
+        graph, the tensor that is the embedding.
       field: the argument that `source` came from, as errors call it.
 
     Returns:
-      The target, its variables float32 NumPy arrays (of a native folder: of the dtypes that were saved).
-      Its `origins` say which fields of its input were given, which the file tells, which are assumed.
+      The target, its variables as float32 NumPy arrays (from a native folder: in the saved dtypes). Its
+      `origins` say which fields of its input were given, which come from the file, which are assumed.
 
     Raises:
-      InputError: of `field`, when there is nothing to open or it does not fit; of 'arch', 'input',
-        'input_size', 'dtype' or 'part', when these do not, or when a file holds several backbones and
-        `part` is None.
+      InputError: of `field`, when it does not exist or cannot be read; of 'arch', 'input', 'input_size',
+        'dtype' or 'part', when these do not fit; of 'part' also for a file with several backbones
+        when it is None.
     """
     if arch is not None:
         errors.one_of('arch', arch, registry.VARIANTS)
@@ -140,7 +140,7 @@ def _with_input(target, changes):
         raise errors.InputError(
             'input_size',
             f'{spec.height}x{spec.width}',
-            f'{target.input.height}x{target.input.width}, which the weights of {target.name} fit',
+            f'{target.input.height}x{target.input.width}, which fits the weights of {target.name}',
         )
     known = {**target.origins, **origins('given', changes)}
     return dataclasses.replace(target, input=spec, origins=known)
@@ -155,7 +155,7 @@ def _convert(path, arch, changes, dtype, part, field):
         try:
             return families.recognise(state.tensors, source, part=part, **given)
         except errors.InputError as error:
-            # Other arguments than these have no part that could be given.
+            # Other arguments have no option to choose a part.
             chosen = error.field == 'part' and field in ('target', 'source', 'init')
             raise error if chosen or error.field == 'arch' else error.within(field) from error
 
@@ -216,5 +216,5 @@ def _check_variances(variables, source):
     ]
     if wrong:
         raise errors.InputError(
-            source, f'{len(wrong)} running variances below 0, as {wrong[0]}', '0 or more'
+            source, f'{len(wrong)} running variances below 0, such as {wrong[0]}', '0 or more'
         )

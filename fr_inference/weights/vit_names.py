@@ -24,7 +24,7 @@ SIZES = {
 def recognise(
     shapes: Mapping[str, tuple[int, ...]], input: InputSpec | None = None, prefix: str = ''
 ) -> Match | None:
-    """Returns the variant that a state dict's names and shapes spell out, None for another family."""
+    """Returns the variant that fits a state dict's names and shapes, None for another family."""
     if SIGNATURES[0] not in shapes or 'feature.3.running_mean' not in shapes:
         return None
     width = size_of(shapes, 'patch_embed.proj.weight', 512)
@@ -50,7 +50,7 @@ def recognise(
 
 
 def layers_of(module: nn.Module, input: InputSpec) -> tuple[Layer, ...] | None:
-    """Returns the rules of a module of this family, None for another's."""
+    """Returns the rules of a module of this family, None for a module of another."""
     return layers(module.depth) if isinstance(module, ViT) else None
 
 

@@ -141,7 +141,7 @@ def test_no_class_repeats_another_ones_option():
 _SAME_WORDS: dict[tuple[str, str], set[str]] = {
     ('mirror', 'Mirror images at random.'): {'Recipe', 'GeneratorRecipe'},
     ('batch_size', 'Images per step.'): {'Recipe', 'GeneratorRecipe'},
-    ('steps', 'Improvements of each candidate; 0 for none.'): {'Latents', 'Templates'},
+    ('steps', 'Improvement steps of each candidate; 0 for none.'): {'Latents', 'Templates'},
     ('faces', 'The faces.'): {'Split', 'Preparation'},
     ('skip_bad', 'Leave unreadable images out and list them.'): {'Preparation', 'Settings'},
     ('out', 'Folder for the results.'): {'Output', 'Templates'},

@@ -99,7 +99,7 @@ def test_a_progressive_file_counts_once_every_coefficient_was_there():
 
 
 def test_marks_without_end():
-    with pytest.raises(ValueError, match='marks'):
+    with pytest.raises(ValueError, match='markers'):
         jpeg_marks.read(b'\xff\xd8' + b'\xff\xfe\0\2' * 20_000)
     assert not jpeg_marks.read(b'\xff\xd8' + b'\xff' * 10**6).ended
     assert not images.is_cut_short(b'\x89PNG')

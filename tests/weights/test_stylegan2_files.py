@@ -74,7 +74,7 @@ class TestOpen:
     def test_without_a_mean(self, tmp_path):
         path = writer.save(tmp_path / 'b.pt', generators.rosinality_file(STATE, average=False))
         module, variables, notes = stylegan2_files.open_generator(path)
-        assert 'taken over 4,096 random latents' in notes[1]
+        assert 'computed from 4,096 random latents' in notes[1]
         z = np.asarray(jax.random.normal(jax.random.key(5), (4096, SIZES.z)))
         w = module.apply(variables, z, method='mapping')
         error = np.abs(np.mean(w, axis=0) - variables['buffers']['w_avg'])
@@ -123,7 +123,7 @@ class TestPlaces:
         other = {name: 2 * array for name, array in ROSINALITY.items()}
         other |= {name: ROSINALITY[name] for name in ROSINALITY if name.endswith('kernel')}
         for value in ({'a': ROSINALITY, 'b': other}, {'b': other, 'a': ROSINALITY}):
-            refused(tmp_path, value, "2 generators that differ: 'a', 'b'")
+            refused(tmp_path, value, "2 different generators: 'a', 'b'")
         opened(tmp_path / 'file.pt', {'a': ROSINALITY, 'b': ROSINALITY})
 
     def test_without_noise_maps(self, tmp_path, plain):

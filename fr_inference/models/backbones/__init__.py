@@ -1,5 +1,5 @@
-"""The backbone families: one file each, with the rows of its variants.
+"""The backbone families: one file for each, with a table of its variants.
 
-A new file here is a new family. Its table `VARIANTS` (name -> `variants.Variant`) is all that the
-registry reads, so that its names appear in `--arch` without an edit elsewhere.
+A new file here is a new family. The registry reads only its table `VARIANTS` (name ->
+`variants.Variant`), so its names appear in `--arch` without a change elsewhere.
 """

@@ -1,7 +1,7 @@
-"""ResNet with IR blocks: foamliu/InsightFace-v2, SimSwap and, grey, ronghuaiyang and GFPGAN.
+"""ResNet with IR blocks: foamliu/InsightFace-v2, SimSwap; on grey images: ronghuaiyang, GFPGAN.
 
 He et al., arXiv 1512.03385, with the block of Deng et al., "ArcFace", arXiv 1801.07698: a norm first,
-one PReLU slope in all, used twice, and squeeze-and-excitation with biases and a PReLU.
+a PReLU with a single slope, used twice, and squeeze-and-excitation with biases and a PReLU.
 """
 
 import functools
@@ -16,7 +16,7 @@ from fr_inference.models import layers
 from fr_inference.models.target import InputSpec
 from fr_inference.models.variants import Variant, hyperparameter
 
-# Shares of red, green and blue in grey: ITU-R BT.601, as OpenCV and Pillow have it.
+# Weights of red, green and blue in grey: ITU-R BT.601, as in OpenCV and Pillow.
 GREY = (0.299, 0.587, 0.114)
 
 
@@ -49,14 +49,14 @@ class Block(nn.Module):
 
 
 class ArcFaceResNet(nn.Module):
-    """Stem with a maximum over 2 x 2, four stages, and the head norm, flatten, dense, norm.
+    """Stem with 2 x 2 max pooling, four stages, and the head: norm, flatten, dense, norm.
 
     Attributes:
       depths: blocks in each of the four stages.
       width: channels of the first stage; each further stage doubles them.
       squeeze_excite: with SE at the end of each block.
-      grey: whether the network itself sees one channel: it makes the grey image of the normalised RGB
-        image, which is the normalised grey image where all channels have one mean and deviation.
+      grey: whether the network works on one channel. It converts the normalised RGB image, which
+        gives the normalised grey image if all channels have the same mean and std.
       padded: whether the first convolution pads.
       embedding: length D of the embedding.
       dtype: of the arithmetic (parameters and embeddings are float32).

@@ -1,7 +1,7 @@
 """EdgeNeXt (Maaz et al., arXiv 2206.10589) as EdgeFace (George et al., arXiv 2307.01838) uses it.
 
 EdgeFace's smaller forms replace each dense layer by two of lower rank. No norm keeps statistics of the
-training: only attacks on embeddings apply.
+training, so only attacks on embeddings apply.
 """
 
 import functools
@@ -27,7 +27,7 @@ _norm = functools.partial(nn.LayerNorm, epsilon=_EPSILON, use_fast_variance=Fals
 
 
 class Linear(nn.Module):
-    """A dense layer, or two with `rank` features between."""
+    """A dense layer, or two with `rank` features between them."""
 
     features: int
     rank_ratio: float
@@ -81,7 +81,7 @@ class ConvBlock(nn.Module):
 
 
 class CrossCovariance(nn.Module):
-    """Attention between channels: the products of unit vectors over all pixels."""
+    """Attention between channels, by products of unit vectors over all pixels."""
 
     heads: int
     rank_ratio: float
@@ -108,7 +108,7 @@ def _unit(x):
 
 
 class AttentionBlock(nn.Module):
-    """Groups of channels through convolutions one after the other, attention, expansion, shortcut."""
+    """Convolutions of one group of channels after the other, attention, expansion, shortcut."""
 
     scales: int
     heads: int
@@ -161,7 +161,7 @@ class EdgeNeXt(nn.Module):
       depths: blocks in each of the four stages.
       widths: channels of each stage; a stage's attention splits them among its heads.
       heads: of the attention.
-      rank_ratio: rank of the dense layers to their smaller side; 1 for whole dense layers.
+      rank_ratio: rank of the dense layers over their smaller side; 1 for full dense layers.
       embedding: length D of the embedding.
     """
 

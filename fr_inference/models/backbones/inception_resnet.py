@@ -40,7 +40,7 @@ MIXED_7A: tuple[tuple[Unit, ...], ...] = (
     ((256, 1, 1, 1), (256, 3, 3, 2)),
     ((256, 1, 1, 1), (256, 3, 3, 1), (256, 3, 3, 2)),
 )
-# Name of the repeated block, its branches, the scale of its residual; and what follows the blocks.
+# Name of the repeated block, its branches, the scale of its residual, and what follows the blocks.
 STAGES = (
     ('repeat_1', BLOCK_35, 0.17),
     ('mixed_6a', MIXED_6A, None),
@@ -48,7 +48,7 @@ STAGES = (
     ('mixed_7a', MIXED_7A, None),
     ('repeat_3', BLOCK_8, 0.20),
 )
-# Name, unit and whether it pads, of the stem; a maximum over 3 x 3 follows 'conv2d_2b'.
+# The stem: name, unit, whether it pads. 3 x 3 max pooling follows 'conv2d_2b'.
 STEM: tuple[tuple[str, Unit, bool], ...] = (
     ('conv2d_1a', (32, 3, 3, 2), False),
     ('conv2d_2a', (32, 3, 3, 1), False),
@@ -94,7 +94,7 @@ class ConvUnit(nn.Module):
 
 
 class Block(nn.Module):
-    """Branches side by side: added to the input through a 1x1 convolution, or beside a maximum.
+    """Parallel branches: added to the input through a 1x1 convolution, or joined with max pooling.
 
     Attributes:
       branches: the units of each.
@@ -134,10 +134,10 @@ class Block(nn.Module):
 
 
 class InceptionResnet(nn.Module):
-    """Stem, three stages of residual blocks with two reductions between, mean, dense, norm, unit length.
+    """Stem, three stages of residual blocks, two reductions, mean, dense, norm, unit length.
 
     Attributes:
-      depths: blocks of each stage; one more without ReLU ends the last.
+      depths: blocks of each stage; a further one without ReLU ends the last stage.
       embedding: length D of the embedding.
       epsilon: of every norm.
       dtype: of the arithmetic (parameters and embeddings are float32).

@@ -1,7 +1,7 @@
 """IR and IR-SE, the `Backbone` family of InsightFace_Pytorch, face.evoLVe, FaceX-Zoo and AdaFace.
 
 Deng et al., "ArcFace", arXiv 1801.07698 (IR); Hu et al., "Squeeze-and-Excitation Networks",
-arXiv 1709.01507 (SE, reduction 16); Kim et al., "AdaFace", arXiv 2204.00964 (a norm more in each block).
+arXiv 1709.01507 (SE, reduction 16); Kim et al., "AdaFace", arXiv 2204.00964 (one more norm per block).
 """
 
 import functools
@@ -102,8 +102,8 @@ class IR(nn.Module):
 
 
 def _of(depths, squeeze_excite, parameters):
-    # InsightFace_Pytorch, whose IR-SE is the file in wide use, stores its training images with red and
-    # blue exchanged.
+    # The widely used IR-SE file is from InsightFace_Pytorch, which stores its training images with red
+    # and blue exchanged.
     input = InputSpec(colour='bgr' if squeeze_excite else 'rgb')
     build = functools.partial(IR, depths=depths, squeeze_excite=squeeze_excite)
     return Variant(build, input, parameters)

@@ -51,7 +51,7 @@ class Block(nn.Module):
 
 
 class IResNet(nn.Module):
-    """Stem, four stages at stride 2, and the embedding head norm, flatten, dense, norm.
+    """Stem, four stages at stride 2, and the head: norm, flatten, dense, norm.
 
     Attributes:
       depths: blocks in each of the four stages.

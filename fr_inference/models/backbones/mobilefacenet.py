@@ -1,9 +1,9 @@
-"""MobileFaceNet (Chen et al., arXiv 1804.07573) in the forms that public checkpoints have.
+"""MobileFaceNet (Chen et al., arXiv 1804.07573) in the forms of public checkpoints.
 
 `mobilefacenet_prelu` is Xiaoccer/MobileFaceNet_Pytorch: 112 high x 96 wide. `mobilefacenet_relu6` is
 foamliu/MobileFaceNet: ReLU6 (ReLU in the stem), a bias in the last convolution. `mobilefacenet` is
-TreB1eN/InsightFace_Pytorch, whose code face.evoLVe, FaceX-Zoo and CurricularFace took over. `mbf` and
-`mbf_large` are insightface's `arcface_torch`: wider, the stem's filters see two or four channels.
+TreB1eN/InsightFace_Pytorch, whose code face.evoLVe, FaceX-Zoo and CurricularFace reuse. `mbf` and
+`mbf_large` are insightface's `arcface_torch`: wider, with filters of two or four channels in the stem.
 """
 
 import functools
@@ -25,7 +25,7 @@ HEADS = ('depthwise', 'mean')
 SE_REDUCTION = 4
 
 Row = tuple[int, int, int, int]
-"""(features between for each channel in, channels out, blocks, stride of the first)."""
+"""(expansion factor, output channels, number of blocks, stride of the first)."""
 
 PAPER: tuple[Row, ...] = (
     (2, 64, 5, 2),
@@ -37,7 +37,7 @@ PAPER: tuple[Row, ...] = (
 
 
 def bottlenecks(rows: Iterable[Row], inputs: int) -> dict[str, tuple[int, ...]]:
-    """Returns `expanded`, `channels` and `strides` of the blocks that a table in the paper's form gives.
+    """Returns `expanded`, `channels` and `strides` of the blocks for a table in the paper's form.
 
     >>> bottlenecks([(2, 8, 2, 2)], 4)
     {'expanded': (8, 16), 'channels': (8, 8), 'strides': (2, 1)}
@@ -61,15 +61,15 @@ class MobileFaceNet(nn.Module):
       activation: 'prelu', 'relu' or 'relu6'.
       stem: what follows the first convolution: 'depthwise', 'separable' (depthwise, pointwise; both with
         ReLU) or 'none'.
-      stem_channels: of the first convolution.
+      stem_channels: output channels of the first convolution.
       stem_group: input channels that each filter of the stem's depthwise convolution sees.
       expanded: features between the pointwise convolutions of each block.
-      channels: that each block gives; a block of stride 1 that keeps them adds its input.
+      channels: output channels of each block; a block of stride 1 that keeps them adds its input.
       strides: of each block.
       squeeze_excite: with SE of reduction 4 before each block's last convolution.
-      last_channels: of the last map.
+      last_channels: channels of the last map.
       head: how the last map becomes one pixel: 'depthwise' or 'mean'.
-      use_bias: of the linear head.
+      use_bias: whether the linear head has a bias.
       unit_length: whether embeddings are scaled to unit length.
       embedding: length D of the embedding.
       norm: 'batch', 'group', 'layer' or 'instance'.
@@ -155,7 +155,7 @@ class MobileFaceNet(nn.Module):
             raise errors.InputError(
                 'channels',
                 f'{len(self.channels)}, {len(self.expanded)} expanded, {len(self.strides)} strides',
-                'one of each for each block',
+                'the same number of each, one for each block',
             )
         if self.stem_channels % self.stem_group:
             raise errors.InputError(
@@ -169,7 +169,7 @@ def relu6(x: jax.Array) -> jax.Array:
 
 
 def _mbf(scale, counts, stem):
-    """insightface's table: the features between do not grow with the scale."""
+    """Returns insightface's table, in which the expanded features do not grow with the scale."""
     first, second, third, last = counts
     rows = [(128, 64 * scale, 1)] * (first if stem == 'none' else 0)
     rows += [(128, 64 * scale, 2), *[(128, 64 * scale, 1)] * second]

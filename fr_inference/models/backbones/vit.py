@@ -1,7 +1,7 @@
 """The vision transformers of insightface's `arcface_torch`: patches of 9 x 9, no class token.
 
-Dosovitskiy et al., arXiv 2010.11929; all tokens together make the embedding, through two dense layers
-with a norm behind each. These two are the only norms that keep statistics of the training.
+Dosovitskiy et al., arXiv 2010.11929; all tokens together give the embedding, through two dense layers
+with a norm after each. Only these two norms keep statistics of the training.
 """
 
 import functools
@@ -18,7 +18,7 @@ from fr_inference.models.variants import Variant
 
 
 class Value(nn.Module):
-    """A parameter of its own, named `value`."""
+    """A single parameter, named `value`."""
 
     shape: tuple[int, ...]
 
@@ -51,7 +51,7 @@ class ViT(nn.Module):
     """Patches, blocks of attention and dense layers with ReLU6, head.
 
     Attributes:
-      patch: height and width of a patch, in pixels; what is left over at the borders is not seen.
+      patch: height and width of a patch, in pixels; pixels left over at the borders are ignored.
       width: features of a token.
       depth: number of blocks.
       heads: of the attention.
@@ -75,7 +75,7 @@ class ViT(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Maps [N, H, W, 3] normalised images to [N, D] float32 embeddings (not of unit length).
 
-        No token is masked in training mode; the reference masks some.
+        No token is masked in training mode, unlike in the reference.
         """
         if self.width % self.heads or self.depth > 128:
             raise errors.InputError(
@@ -96,7 +96,7 @@ class ViT(nn.Module):
         )(x)
         x = x.reshape(x.shape[0], -1, self.width)
         x = x + Value((1, x.shape[1], self.width), name='pos_embed')().astype(self.dtype)
-        # Stands for masked tokens in the reference's training; here only for the file to be whole.
+        # The reference uses it for masked tokens in training; here it only keeps the file complete.
         Value((1, 1, self.width), name='mask_token')()
         for i in range(self.depth):
             block = f'block{i}'

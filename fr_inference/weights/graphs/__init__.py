@@ -1,1 +1,1 @@
-"""Networks that come as a graph of operators (ONNX), as differentiable functions."""
+"""Computes networks in files with a graph of operators (ONNX), as differentiable functions."""

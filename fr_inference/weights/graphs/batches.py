@@ -1,4 +1,4 @@
-"""Whether a graph computes many images at once: many are exported for a batch of one."""
+"""Makes a graph compute many images at once: many graphs are exported for a batch of one."""
 
 import dataclasses
 import functools
@@ -13,29 +13,29 @@ from fr_inference.models.target import Apply, InputSpec
 from fr_inference.weights.graphs.graph_plan import Plan
 from fr_inference.weights.graphs.network import Network
 
-_MAX_TRIED = 1 << 28  # elements of all tensors: an IResNet-100 has a third of that
+_MAX_TRIED = 1 << 28  # elements of all tensors; an IResNet-100 has a third of that
 
 
 def fitted(plan: Plan, variables: Any, spec: InputSpec, batch: int | None) -> tuple[Plan, bool]:
     """Returns a plan for any number of images, and whether it takes only one at a time.
 
-    A reshape to (1, -1) of a graph that was exported for one image means the images' axis: it becomes
-    (N, -1). Where the results of two images still do not have twice the length of one's, the graph is
-    run for each image alone.
+    In a graph that was exported for one image, a reshape to (1, -1) refers to the images' axis and
+    becomes (N, -1). If the results of two images are still not twice as long as those of one, the graph
+    runs for each image separately.
 
     Args:
       plan: of the graph.
       variables: of its network.
       spec: the images' size.
-      batch: number of images that the graph was exported for. None where the file leaves it open, which
-        exporters also write over the 1 of a graph that still names it inside.
+      batch: number of images that the graph was exported for, None if the file leaves it open. Some
+        exporters leave it open although the graph itself still contains a 1.
 
     Raises:
-      InputError: whose field is the operator, where the shapes do not fit each other; of 'batch' for a
-        graph of several images that cannot take others, or of one with BatchNormalization.
+      InputError: of the operator, if the shapes do not fit each other; of 'batch', for a graph that is
+        fixed to several images, or fixed to one and has BatchNormalization.
     """
-    # Operators that use the range of all images get each image alone, so results do not depend on
-    # others.
+    # Operators that use the range of all images get one image at a time, so that its result does not
+    # depend on others.
     together = any(node.op == 'DynamicQuantizeLinear' for node in plan.nodes)
     alone = together and not plan.norms
     if _takes_any(plan, variables, spec):
@@ -46,7 +46,7 @@ def fitted(plan: Plan, variables: Any, spec: InputSpec, batch: int | None) -> tu
         return free, alone
     if exported == 1 and not plan.norms:
         return plan, True
-    # The blind control measures the norms' statistics of many images in one run.
+    # The blind control measures the norms' statistics on many images in one run.
     if exported > 1 or not _agrees(free, variables, spec):
         raise errors.InputError(
             'batch',
@@ -67,7 +67,7 @@ def _takes_any(plan, variables, spec):
 
 
 def _agrees(plan, variables, spec):
-    """Whether two images together have the same embeddings as each of them alone."""
+    """Whether two images have the same embeddings together as separately."""
     try:
         shapes(plan, variables, spec, 2)
     except errors.InputError:
@@ -83,13 +83,13 @@ def _agrees(plan, variables, spec):
 
 
 def is_small(plan: Plan, variables: Any, spec: InputSpec) -> bool:
-    """Whether a graph may be run when its file is opened: a stranger's may take any time."""
+    """Whether a graph is small enough to be run when its file is opened; it is untrusted."""
     sizes = [value.size for value in shapes(plan, variables, spec, 1).values()]
     return max(sizes) <= _MAX_TRIED // 16 and sum(sizes) <= _MAX_TRIED
 
 
 def example(spec: InputSpec, count: int) -> np.ndarray:
-    """Returns normalised images [N, H, W, 3] of noise, the same every time."""
+    """Returns `count` normalised images of noise [N, H, W, 3] float32, the same every time."""
     shape = (count, spec.height, spec.width, 3)
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
@@ -112,7 +112,7 @@ def shapes(plan: Plan, variables: Any, spec: InputSpec, count: int) -> dict[str,
 
 
 def _freed(plan, found, batch):
-    """Lets reshapes that name the number of images keep their input's length instead."""
+    """Makes reshapes keep their input's length in place of a fixed number of images."""
     numbers, nodes = dict(plan.numbers), []
     for node in plan.nodes:
         sizes = (
@@ -149,11 +149,11 @@ def _mixes(one, two):
 
 @functools.lru_cache(maxsize=64)
 def apply_of(network: Network, alone: bool) -> Apply:
-    """One function per graph, so that all its checkpoints share compiled programs.
+    """Returns the function of a graph, the same for all its checkpoints, which share programs.
 
     Args:
       network: the module.
-      alone: run it for each image by itself.
+      alone: whether to run it for each image separately.
     """
 
     def apply(variables: Any, images: jax.Array) -> jax.Array:

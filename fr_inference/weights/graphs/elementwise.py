@@ -1,4 +1,4 @@
-"""Operators that treat every element by itself. Source: https://onnx.ai/onnx/operators."""
+"""Elementwise operators. Source: https://onnx.ai/onnx/operators."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ def _of_one(function: Callable[[Any], Any]) -> Operator:
 
 
 def _shared(name: str) -> Operator:
-    """A function of one array that NumPy and JAX have under one name."""
+    """A function of one array that has the same name in NumPy and JAX."""
     return Operator(lambda node, x: getattr(library(x), name)(x), layout='either', folds=True)
 
 
@@ -43,7 +43,7 @@ def _divide(xp: Any) -> Callable[..., Any]:
     def divide(x: Any, y: Any) -> Any:
         if not np.issubdtype(x.dtype, np.integer):
             return xp.divide(x, y)
-        return xp.sign(x) * xp.sign(y) * (abs(x) // abs(y))  # towards zero, as C does
+        return xp.sign(x) * xp.sign(y) * (abs(x) // abs(y))  # rounds towards zero, as C does
 
     return divide
 
@@ -55,7 +55,7 @@ def _power(node: Node, x: Tensor, exponent: Tensor) -> Tensor:
     elif isinstance(exponent, np.ndarray) and exponent.size == 1:
         number = float(exponent.reshape(()))
         if number.is_integer() and abs(number) <= 64 and exponent.ndim <= x.ndim:
-            return jax.lax.integer_pow(x, int(number))  # a gradient that holds at 0 and below
+            return jax.lax.integer_pow(x, int(number))  # its gradient is right at 0 and below
     return xp.power(x, xp.asarray(exponent).astype(x.dtype))
 
 
@@ -69,7 +69,7 @@ def _modulo(node: Node, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _clip(node: Node, x: Tensor, low: Any = None, high: Any = None) -> Tensor:
-    """Bounds are attributes up to opset 10, inputs since."""
+    """Bounds are attributes up to opset 10, inputs from 11 on."""
     low = node.attributes.get('min', low)
     high = node.attributes.get('max', high)
     xp = library(x, *(bound for bound in (low, high) if not isinstance(bound, float)))
@@ -125,7 +125,7 @@ def _cast(node: Node, x: Tensor) -> Tensor:
 def _converted(x: Tensor, dtype: np.dtype | None) -> Tensor:
     xp = library(x)
     if dtype is None:
-        raise errors.InputError('to', 'a type that is not supported', 'numbers')
+        raise errors.InputError('to', 'a type that is not supported', 'a type of numbers')
     if jnp.issubdtype(dtype, jnp.floating):
         return x.astype(np.float32)
     if dtype.kind == 'b':
@@ -140,7 +140,7 @@ def _converted(x: Tensor, dtype: np.dtype | None) -> Tensor:
 
 
 def _dropout(node: Node, x: Tensor, *_: Tensor | None) -> Any:
-    """Always in eval mode, whatever the graph says: x unchanged, and a mask that keeps everything."""
+    """Always in eval mode, whatever the graph says: returns x and a mask that keeps everything."""
     return (x, np.ones(x.shape, bool))[: len(node.outputs)] if len(node.outputs) > 1 else x
 
 

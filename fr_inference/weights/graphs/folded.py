@@ -1,16 +1,16 @@
-"""Which BatchNorm layers of a graph kept their statistics, and which seem to be folded into weights."""
+"""Says which BatchNorm layers of a graph kept statistics, and which seem to be folded into weights."""
 
 from fr_inference.weights.graphs.graph_plan import Plan
 from fr_inference.weights.graphs.operators import NORM
 
-_MOST = 4  # names that a note lists
+_MOST = 4  # number of names in a note
 
 
 def notes(plan: Plan) -> tuple[str, ...]:
     """Returns remarks for the report, one line each.
 
-    A convolution with a bias and no BatchNormalization behind it is what exporters make of both: eval
-    mode multiplies its kernel by scale / sqrt(var + epsilon).
+    A convolution with a bias and no BatchNormalization after it is probably a folded pair: exporters
+    in eval mode multiply its kernel by scale / sqrt(var + epsilon).
     """
     kept = list(dict.fromkeys(norm.name for norm in plan.norms.values()))
     users: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""A graph made ready to run: constants folded, weights apart from numbers, BatchNorm layers named."""
+"""Prepares a graph: folds constants, separates weights from numbers, names BatchNorm layers."""
 
 import dataclasses
 import hashlib
@@ -14,14 +14,14 @@ from fr_inference.formats.onnx_file import Model, Node
 from fr_inference.weights.graphs import operation, operators, quantized_layers
 from fr_inference.weights.graphs.operators import NORM, OPERATORS
 
-_STATISTICS = ('scale', 'bias', 'mean', 'var')  # the inputs of a BatchNormalization after its map
+_STATISTICS = ('scale', 'bias', 'mean', 'var')  # inputs of a BatchNormalization after the map
 _SUFFIX = re.compile(r'[._/](running_mean|moving_mean|running_var|weight|gamma|scale|mean)$')
 _GENERATED = re.compile(r'^(onnx::\w+|\d+)$')
 
 
 @dataclasses.dataclass(frozen=True)
 class Norm:
-    """A BatchNormalization node: its name in the variables, and its numbers."""
+    """A BatchNormalization node: its name in the variables, and its options."""
 
     name: str
     epsilon: float
@@ -30,17 +30,17 @@ class Norm:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """What runs. Plans of equal digests are equal, so that they share compiled programs.
+    """A graph to run. Plans with equal digests are equal, so they share compiled programs.
 
     Attributes:
       nodes: the remaining operations, in order.
-      numbers: constants that are no weights: whole numbers, single numbers, scales of a resize.
+      numbers: constants other than weights: integers, single numbers, scales of a resize.
       keys: name of a weight in the graph -> its name in the variables.
       shapes: name of a weight in the graph -> its shape there; vectors are kept flat.
-      kernels: weights that are kept as [h, w, in, out], being those of convolutions alone.
+      kernels: weights that only convolutions use; they are kept as [h, w, in, out].
       norms: result of a BatchNormalization node -> its layer.
       input: name of the image tensor.
-      channels_first: whether that is [N, C, H, W].
+      channels_first: whether the image tensor is [N, C, H, W].
       outputs: names of the results.
     """
 
@@ -79,7 +79,7 @@ class Plan:
 def make(
     model: Model, outputs: Sequence[str], *, channels_first: bool
 ) -> tuple[Plan, dict[str, Any]]:
-    """Returns what computes some results of a graph, and its variables.
+    """Returns a plan that computes some results of a graph, and its variables.
 
     Args:
       model: the model as read.
@@ -87,12 +87,12 @@ def make(
       channels_first: whether the image tensor is [N, C, H, W], not [N, H, W, C].
 
     Returns:
-      (the plan, {'params', 'batch_stats'} of float32 NumPy arrays: one leaf a weight, and {'scale',
-      'bias'} and {'mean', 'var'} of each BatchNormalization).
+      (the plan, {'params', 'batch_stats'} of float32 NumPy arrays: a leaf for each weight, and {'scale',
+      'bias'} and {'mean', 'var'} for each BatchNormalization).
 
     Raises:
       InputError: for operators that are not supported, all of which it lists, and for weights that do
-        not fit theirs.
+        not fit their operator.
     """
     nodes = [
         part for node in _needed(model.nodes, outputs) for part in quantized_layers.expanded(node)
@@ -167,7 +167,7 @@ def _norms(nodes, constants, taken):
     norms: dict[str, Norm] = {}
     params: dict[str, Any] = {}
     statistics: dict[str, Any] = {}
-    shared: dict[tuple, str] = {}  # layers called twice
+    shared: dict[tuple, str] = {}  # layers that are called twice
     for node in nodes:
         if node.op != NORM:
             continue
@@ -204,7 +204,7 @@ def _said(shapes):
 
 
 def _layer_name(node, number):
-    """The layer's name in the network that was exported, where its tensors or the node tell."""
+    """Returns the layer's name in the exported network, if its tensors or the node show it."""
     for tensor in (node.inputs[3], node.inputs[1]):
         stem = _SUFFIX.sub('', tensor)
         if stem != tensor and not _GENERATED.match(stem):
@@ -249,7 +249,7 @@ def _used_elsewhere(nodes):
 
 
 def _stored(value, kernel):
-    """A kernel [out, in, h, w] as [h, w, in, out]; a vector of any shape as one of a single axis."""
+    """Returns a kernel [out, in, h, w] as [h, w, in, out], and a vector of any shape with one axis."""
     if kernel:
         value = value.transpose(*range(2, value.ndim), 1, 0)
     elif value.size == max(value.shape, default=0):

@@ -1,4 +1,4 @@
-"""What images a graph expects: size and order of the axes, and whether it normalises them itself."""
+"""Finds the images that a graph expects: size, order of the axes, whether it normalises them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from fr_inference.formats.onnx_file import Model
 from fr_inference.models.target import InputSpec, origins
 
 _THROUGH = ('Identity', 'Cast', 'Transpose')
-_LARGEST, _SPREAD = 8.0, 0.5  # of normalised pixels: ImageNet's mean and std give -2.1 to 2.6
+_LARGEST, _SPREAD = 8.0, 0.5  # of normalised pixels; ImageNet's mean and std give -2.1 to 2.6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Convention:
 
     Attributes:
       input: the convention, with the usual values for what the file does not state.
-      told: fields of it that the file tells.
+      told: fields of it that the file states.
       channels_first: whether the tensor is [N, 3, H, W].
       batch: number of images, None if the file leaves it open.
     """
@@ -32,7 +32,7 @@ class Convention:
 
 
 def convention(model: Model) -> Convention:
-    """Returns what images a graph expects.
+    """Returns the images that a graph expects.
 
     Raises:
       InputError: of the field 'input', for a tensor that is not a batch of RGB images.
@@ -42,7 +42,7 @@ def convention(model: Model) -> Convention:
     if len(shape) != 4 or not (first or shape[3] == 3):
         said = ' x '.join('?' if size is None else str(size) for size in shape[:8])
         raise errors.InputError(
-            'input', said or 'a tensor of no shape', 'N x 3 x H x W or N x H x W x 3'
+            'input', said or 'a tensor without a shape', 'N x 3 x H x W or N x H x W x 3'
         )
     sizes = shape[2:] if first else shape[1:3]
     fields = dict(zip(('height', 'width'), sizes, strict=True))
@@ -72,9 +72,9 @@ def changed(found: Convention, changes: Mapping[str, Any]) -> tuple[InputSpec, d
 def _own_range(model: Model) -> float | None:
     """Returns 255 or 1 if the graph itself normalises pixels from 0 to that value, else None.
 
-    MXNet's exports begin so. insightface's own reader takes a Sub and a Mul among the first eight
-    operators for the sign (`python-package/insightface/model_zoo/arcface_onnx.py`); here the numbers
-    are followed, so that they must make sense.
+    MXNet's exports begin with such operators. insightface's own reader looks for a Sub and a Mul among
+    the first eight operators (`python-package/insightface/model_zoo/arcface_onnx.py`). This function
+    follows the numbers through the operators, and checks that they are plausible.
     """
     operations = {'Sub': np.subtract, 'Mul': np.multiply, 'Add': np.add, 'Div': np.divide}
     ends, name, steps = np.array([[0.0], [1.0], [255.0]]), model.input, 0

@@ -1,4 +1,4 @@
-"""Whether a graph that leaves the size of its images open takes the size in use, and which it takes."""
+"""Checks the image size of a graph that leaves it open, and finds the sizes that fit."""
 
 import math
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from fr_inference.models.target import InputSpec
 from fr_inference.weights.graphs import batches
 from fr_inference.weights.graphs.graph_plan import Plan
 
-# Height and width of the images that published face backbones expect, the commonest first.
+# Height and width of the images that published face backbones expect, the most common first.
 _SIZES = (
     *((112, 112), (112, 96), (160, 160), (128, 128), (224, 224), (96, 96), (64, 64), (96, 112)),
     *((100, 100), (120, 120), (144, 144), (150, 150), (192, 192), (256, 256), (299, 299), (80, 80)),
 )
-_WHOLE = 4  # side of the smallest window that is as large as the last map
+_WHOLE = 4  # smallest side of a window that covers the last map
 
 
 def check(
@@ -32,12 +32,12 @@ def check(
       plan: of a graph that leaves the size open.
       variables: of its network.
       spec: the images' size.
-      declared: result -> its shape as the file says, None for a length that is left open.
+      declared: result -> its shape as declared in the file, None for a length that is left open.
       batch: number of images.
       given: whether the user gave the size.
 
     Raises:
-      InputError: of 'input_size', which names the sizes that fit; of the operator where none does.
+      InputError: of 'input_size', with the sizes that fit; of the operator if none does.
     """
     error = _misfit(plan, variables, spec, declared, batch, given)
     if error is not None:
@@ -54,7 +54,7 @@ def check(
         raise errors.InputError(
             'input_size',
             f'{spec.height}x{spec.width}{"" if given else " (assumed)"}, which does not fit the graph',
-            f'one that fits, as {" or ".join(fitting[:4])}',
+            f'one that fits, such as {" or ".join(fitting[:4])}',
         ) from error
     if given:
         return ''
@@ -82,12 +82,14 @@ def _misfit(plan, variables, spec, declared, batch, given):
         # Maps have their channels last: [N, H, W, C].
         left = found[node.outputs[0]].shape[1:-1] if node.outputs[0] in found else ()
         if _is_whole(node, plan) and math.prod(left) != 1:
-            return errors.InputError(f'{node.op} {node.name}', f'{list(left)} places', 'one')
+            return errors.InputError(
+                f'{node.op} {node.name}', f'{list(left)} positions in the result', 'one'
+            )
     return None
 
 
 def _is_whole(node, plan):
-    """Whether a window seems meant to cover all of the last map, as in MobileFaceNet."""
+    """Whether a window seems intended to cover the whole last map, as in MobileFaceNet."""
     window = node.attributes.get('kernel_shape', ())
     if node.op == 'Conv':
         window = plan.shapes.get(node.inputs[1], ())[2:]

@@ -1,8 +1,8 @@
-"""A graph as a Linen module, so that all else sees a backbone like any other.
+"""A graph as a Linen module, so that other code can treat it as any backbone.
 
-Maps have their channels last while operators follow each other that slide over them or treat every
-element by itself. For all others they have the graph's order, [N, C, H, W]. So a reshape means what the
-file says, and convolutions have the form that is fast (measured: docs/results/notebook).
+Maps have their channels last between consecutive operators that are elementwise or slide a window. For
+all other operators they have the graph's order, [N, C, H, W]. A reshape therefore means what it means in
+the file, and convolutions have the fast layout (measured: docs/results/notebook).
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class Network(nn.Module):
         """Returns every tensor of the graph by name.
 
         Raises:
-          InputError: whose field is the operator, for shapes that do not fit or are out of bounds.
+          InputError: of the operator, for shapes that do not fit or are out of bounds.
         """
         plan = self.plan
         values = {name: Laid(value) for name, value in plan.numbers.items()}
@@ -63,7 +63,7 @@ class Network(nn.Module):
         room = operation.MAX_ELEMENTS * max(images.shape[0], 1)
         static = 2 * operation.MAX_STATIC
         for node in plan.nodes:
-            inputs = [values.get(name) for name in node.inputs]  # none of an absent one
+            inputs = [values.get(name) for name in node.inputs]  # None for an absent one
             results: tuple[Laid, ...]
             if node.op == NORM:
                 results = (self._normalised(node, values[node.inputs[0]], layers),)
@@ -100,7 +100,7 @@ class Network(nn.Module):
 
 
 def run(node: Node, inputs: list[Laid | None]) -> tuple[Laid, ...]:
-    """Returns the results of an operator of tensors in any layout."""
+    """Returns the results of an operator on tensors in any layout."""
     operator = OPERATORS[node.op]
     given = [value for value in inputs if value is not None]
     moved = [value for value in given if value.last]
@@ -131,13 +131,13 @@ def last(value: Laid) -> Any:
 
 
 def _alike(values):
-    """Whether all tensors can be brought to one layout: none has more axes than the maps."""
+    """Whether all tensors can have the same layout: none has more axes than the maps."""
     ranks = {value.array.ndim for value in values if value.last}
     return len(ranks) == 1 and max(value.array.ndim for value in values) == max(ranks)
 
 
 def _broadcast(value: Laid, rank: int) -> Any:
-    """Returns a tensor of any rank as one that broadcasts against maps with their channels last."""
+    """Reshapes a tensor of any rank to broadcast against maps with their channels last."""
     if value.last or value.array.ndim == 0:
         return value.array
     array = value.array.reshape((1,) * (rank - value.array.ndim) + value.array.shape)
@@ -148,6 +148,6 @@ def _broadcast(value: Laid, rank: int) -> Any:
 def _with_axis(node: Node, rank: int) -> Node:
     axis = node.attributes.get('axis', 0)
     if not -rank <= axis < rank:
-        return node  # an error of the operator's own
+        return node  # evaluating the operator reports the error
     moved = (0, rank - 1, *range(1, rank - 1))[axis]
     return dataclasses.replace(node, attributes={**node.attributes, 'axis': moved})

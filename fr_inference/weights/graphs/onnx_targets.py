@@ -1,4 +1,4 @@
-"""`.onnx` files as targets: the registered module where that computes the same, else the graph."""
+"""Reads `.onnx` files as targets: as a registered module if that computes the same, else as a graph."""
 
 import contextlib
 import dataclasses
@@ -29,7 +29,9 @@ from fr_inference.weights.graphs.network import Network
 
 ARCHITECTURE = 'onnx'
 
-_AGREES = 1e-3  # of the embedding's length, between a graph and the registered module
+_AGREES = (
+    1e-3  # largest difference between a graph and the registered module, relative to the embedding
+)
 
 
 def read(
@@ -44,18 +46,18 @@ def read(
 
     Args:
       path: the `.onnx` file.
-      arch: the registered architecture that it must be, None for any network.
+      arch: the registered architecture that is required, None for any network.
       changes: fields of the input that override the file.
       dtype: 'float32' or 'bfloat16' arithmetic; a graph is always computed in float32.
-      part: name of the tensor with the embedding, instead of the choice by the last layer's width.
+      part: name of the tensor with the embedding; None to choose by the width of the last layer.
       field: the argument that `path` came from, as errors call it.
 
     Returns:
-      A target of architecture 'onnx', whose config has the digest of the graph, or of a registered one.
+      A target of a registered architecture, or of 'onnx', whose config has the digest of the graph.
 
     Raises:
-      InputError: of `field`, for a file that cannot be read or has other operators; of 'arch', 'dtype',
-        'input', 'input_size' or 'part', when the network does not fit these.
+      InputError: of `field`, for a file that cannot be read or has unsupported operators; of 'arch',
+        'dtype', 'input', 'input_size' or 'part', when the network does not fit these.
     """
     source = str(path)
     with naming(field):
@@ -117,7 +119,7 @@ def read(
 
 @contextlib.contextmanager
 def _asking(field: str, source: str) -> Iterator[None]:
-    """Names the file in every error; only the target has options that an error may ask for."""
+    """Names the file in every error; only a target has options that an error may refer to."""
     try:
         yield
     except errors.InputError as error:
@@ -129,13 +131,13 @@ def _asking(field: str, source: str) -> Iterator[None]:
 
 
 def _registered(model: Model, made: Plan, target: Target, source, arch, changes, dtype, notes):
-    """Returns the target as a registered module, None unless that computes the same.
+    """Returns the target as a registered module, None unless it computes the same.
 
-    Names and shapes of the weights say which module it may be; one image through both says whether it
-    is: the same names could be wired in another way.
+    Names and shapes of the weights show which module it may be. One image through both confirms it,
+    because layers of the same names could be connected in another way.
     """
     slopes = {node.inputs[1] for node in model.nodes if node.op == 'PRelu' and len(node.inputs) > 1}
-    tensors = {  # a slope is [C, 1, 1] in a graph
+    tensors = {  # a graph has a slope as [C, 1, 1]
         name: value.reshape(-1) if name in slopes else value
         for name, value in model.constants.items()
     }

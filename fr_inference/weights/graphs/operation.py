@@ -1,7 +1,7 @@
 """The definition of a graph operator: a function of arrays, and its properties.
 
 A tensor that depends neither on pixels nor on weights (a shape, an index) is a NumPy array. It is
-computed while JAX traces, so that a shape that the file computes is a plain number to JAX.
+computed while JAX traces, so that JAX sees a shape that the file computes as plain numbers.
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ class Operator:
 
     Attributes:
       compute: (node, *inputs) -> an array or a tuple of them; None stands for an absent input.
-      attributes: those that it heeds, separated by blanks; a node with another one is not supported.
-      layout: of the maps that it takes: 'last' (its first input has its channels last, [N, H, W, C],
-        and so has its result), 'first' ([N, C, H, W], as the graph says), 'either' (all inputs alike).
-      axis: whether its attribute `axis` counts axes of a map.
+      attributes: the supported ones, separated by blanks; a node with another is an error.
+      layout: of its maps: 'last' (its first input and its result have their channels last, [N, H, W,
+        C]), 'first' ([N, C, H, W], as in the graph), 'either' (all inputs have the same layout).
+      axis: whether its attribute `axis` refers to an axis of a map.
       static: positions of inputs that must not depend on pixels or weights, whatever their type.
-      folds: whether it is computed when the file is opened where all its inputs are constants.
+      folds: whether it is computed when the file is opened if all its inputs are constants.
     """
 
     compute: Callable[..., Any]
@@ -50,7 +50,7 @@ def library(*arrays: Tensor | None) -> Any:
 
 
 def integers(value: Tensor | None, what: str) -> list[int]:
-    """Returns the whole numbers of an input that must be known, [] if it is absent.
+    """Returns the integers of an input that must be known, [] if it is absent.
 
     Raises:
       InputError: if it depends on pixels or weights.
@@ -59,7 +59,7 @@ def integers(value: Tensor | None, what: str) -> list[int]:
 
 
 def known(value: Tensor | None, what: str) -> np.ndarray:
-    """Returns an input that must not depend on pixels or weights; nothing for an absent one."""
+    """Returns an input that must not depend on pixels or weights; an empty array if it is absent."""
     if value is None:
         return np.zeros(0, np.int64)
     if not isinstance(value, np.ndarray):
@@ -68,7 +68,7 @@ def known(value: Tensor | None, what: str) -> np.ndarray:
 
 
 def check_room(shape: Sequence[int], *inputs: Tensor) -> None:
-    """Raises an `InputError` before an array of a size is made that nothing in the file bears out."""
+    """Raises `InputError` before an array larger than its inputs and `MAX_STATIC` is created."""
     most = max([MAX_STATIC, *(value.size for value in inputs)])
     if any(size < 0 for size in shape) or math.prod(shape) > most:
         raise errors.InputError('shape', list(shape)[:8], f'at most {most} elements')
@@ -78,7 +78,7 @@ def axis_of(axis: int, rank: int) -> int:
     """Returns an axis counted from the front.
 
     Raises:
-      InputError: for one that there is not.
+      InputError: for an axis that does not exist.
     """
     if not -rank <= axis < max(rank, 1):
         raise errors.InputError('axis', axis, f'{-rank} to {rank - 1}')

@@ -17,7 +17,7 @@ from fr_inference.weights.graphs import (
 )
 from fr_inference.weights.graphs.operation import Operator, Tensor
 
-NORM = 'BatchNormalization'  # a layer of the network, no function of arrays
+NORM = 'BatchNormalization'  # a layer of the network, not a function of arrays
 
 OPERATORS: Mapping[str, Operator] = {
     **elementwise.OPERATORS,
@@ -29,14 +29,14 @@ OPERATORS: Mapping[str, Operator] = {
     NORM: Operator(lambda node, x: x, 'epsilon momentum spatial training_mode', layout='last'),
 }
 
-_MOST = 20  # kinds that an error lists
-# What to do about unsupported operators: of any kind, and of quantisation.
+_MOST = 20  # number of kinds that an error lists
+# Advice on unsupported operators: any, and those of quantisation.
 _ADVICE = (
     'export the backbone alone, without pre- or postprocessing, or take its PyTorch checkpoint',
     'export it without quantisation, or quantised by QuantizeLinear and DequantizeLinear (QDQ)',
 )
 
-# What NumPy and JAX raise for shapes, types and values that do not fit.
+# Errors of NumPy and JAX for shapes, types and values that do not fit.
 _WRONG = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 
@@ -72,7 +72,7 @@ def evaluate(node: Node, *inputs: Tensor | None) -> tuple[Tensor, ...]:
     """Returns the results of one operator.
 
     Raises:
-      InputError: whose field is the operator, for inputs that do not fit it.
+      InputError: of the operator, for inputs that do not fit it.
     """
     called = errors.shown(f'{node.op} {node.name}'.strip())[:200]
     try:

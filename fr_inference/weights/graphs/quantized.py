@@ -1,8 +1,8 @@
 """Operators of quantised networks: whole numbers times a scale. Source: https://onnx.ai/onnx/operators.
 
-What is rounded between layers is kept as float32. Within the range, its gradient is that of the number
-before rounding; outside it is zero ("straight-through", Bengio et al., arXiv 1308.3432). Rounding itself
-has none, and a search for faces would stand still.
+Rounded values between layers are kept as float32. Their gradient is that of the number before rounding
+within the range, and zero outside it (straight-through estimator, Bengio et al., arXiv 1308.3432). The
+gradient of rounding itself is zero, with which a search for faces could not move.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from fr_inference.weights.graphs.operation import Operator, Tensor, axis_of, lib
 
 
 def _along(value: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Returns a scale for each slice of an axis in a shape that broadcasts; one number as it is."""
+    """Reshapes a scale for each slice of an axis so that it broadcasts; a single number is unchanged."""
     if value.size == 1:
         return value.reshape(())
     shape = [1] * x.ndim
@@ -28,7 +28,7 @@ def _along(value: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def dequantize(node: Node, x: Tensor, scale: Tensor | None, zero: Tensor | None = None) -> Tensor:
-    """(x - zero) * scale; a scale of 1 where `quantized_layers` leaves it out."""
+    """(x - zero) * scale; the scale is 1 if `quantized_layers` leaves it out."""
     axis = node.attributes.get('axis', 1)
     y = x.astype(np.float32)
     if zero is not None:
@@ -61,9 +61,9 @@ def _rounded(ratio: Tensor, middle: Any, low: float, high: float) -> Tensor:
 
 
 def dynamic(node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(whole numbers from 0 to 255, scale, zero) of the range that x and 0 span; all of it at once.
+    """Returns (integers from 0 to 255, scale, zero) for the range of all of x and 0.
 
-    Scale and zero count as constants, so that the gradient is that of the number before rounding.
+    Scale and zero are treated as constants, so the gradient is that of the number before rounding.
     """
     low = jax.lax.stop_gradient(jnp.minimum(jnp.min(x), 0))
     high = jax.lax.stop_gradient(jnp.maximum(jnp.max(x), 0))

@@ -1,7 +1,7 @@
-"""Layers of whole numbers, written out as layers of floats: inputs made floats, the layer, rounding.
+"""Rewrites quantised layers as float layers: dequantised inputs, the layer, rounding.
 
-So the weights of quantised layers become float weights where the file is opened, and gradients pass
-as `quantized` says. Sources: https://onnx.ai/onnx/operators; for `com.microsoft`, ContribOperators.md
+The weights of quantised layers become float weights when the file is opened, and gradients pass as
+`quantized` describes. Sources: https://onnx.ai/onnx/operators; for `com.microsoft`, ContribOperators.md
 in the documentation of onnxruntime.
 """
 
@@ -34,7 +34,7 @@ def expanded(node: Node) -> list[Node]:
     """Returns the operators that a quantised layer stands for; other operators unchanged.
 
     Raises:
-      InputError: whose field is the operator, for inputs that lack.
+      InputError: of the operator, for missing inputs.
     """
     node = dataclasses.replace(node, op=_RENAMED.get(node.op, node.op))
     if node.op == 'DequantizeLinear':
@@ -49,7 +49,7 @@ def expanded(node: Node) -> list[Node]:
 
 
 def _rounded(node):
-    """(tensor, scale, zero) of each input, then those of the result; a bias before or behind those."""
+    """Splits inputs: (tensor, scale, zero) of each, those of the result, a bias before or after them."""
     op, count = _ROUNDED[node.op]
     _given(node, *range(3 * count))
     rest = list(node.inputs[3 * count :])
@@ -70,7 +70,7 @@ def _rounded(node):
         parts.append(_floats(node, (bias[0], parts[-1].outputs[0]), 'b', -1))
         inputs.append(parts[-1].outputs[0])
     given = dict(node.attributes)
-    if not given.get('channels_last'):  # of pools; one that is set is not supported
+    if not given.get('channels_last'):  # an attribute of pools, unsupported if set
         given.pop('channels_last', None)
     if op == 'Gemm' and not any(rest):
         return [*parts, dataclasses.replace(node, op=op, inputs=tuple(inputs), attributes=given)]
@@ -78,7 +78,7 @@ def _rounded(node):
 
 
 def _sum(node):
-    """Products of whole numbers whose scale a later operator multiplies."""
+    """Integer products, which a later operator multiplies by the scale."""
     op = _SUMS[node.op]
     _given(node, 0, 1)
     zeros = [*node.inputs[2:4], '', ''][:2]
@@ -102,7 +102,7 @@ def _concatenated(node):
 
 
 def _axis(node, op, place):
-    """The axis along which scales may differ: of weights that of the results, of rows their own."""
+    """Returns the axis along which scales may differ: of the results for weights, of rows otherwise."""
     if op == 'Conv':
         return 0 if place else 1
     if op == 'MatMul':
@@ -135,6 +135,8 @@ def _floats(node, inputs, name, axis):
 def _rounding(node, layer, result):
     """A layer, and the operator that rounds its output to `result`, a scale and a zero point."""
     if len(result) != 2 or not all(result):
-        raise errors.InputError(node.op, 'a result without scale and zero point', 'both')
+        raise errors.InputError(
+            node.op, 'a result without scale and zero point', 'a result with both'
+        )
     inputs = (layer.outputs[0], *result)
     return [layer, dataclasses.replace(node, op='QuantizeLinear', inputs=inputs, attributes={})]

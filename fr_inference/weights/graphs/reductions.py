@@ -1,4 +1,4 @@
-"""Operators that sum over elements: reductions, products, normalisations by an image's own values.
+"""Operators that combine elements: reductions, products, normalisations within an image.
 
 Source: https://onnx.ai/onnx/operators.
 """
@@ -18,7 +18,7 @@ _LETTERS = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,-> '
 
 
 def _reduce(function: Callable[[Any, Tensor, tuple[int, ...], bool], Any]) -> Operator:
-    """A reduction over `axes`, an attribute or (since opset 13 or 18) an input; all axes by default."""
+    """A reduction over `axes`, an attribute or (from opset 13 or 18) an input; all axes by default."""
 
     def compute(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
         chosen = list(node.attributes.get('axes', ())) or integers(axes, 'axes')
@@ -94,7 +94,7 @@ def _layer_normalization(
 
 
 def _instance_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Of maps with their channels last."""
+    """Instance normalisation of maps with their channels last."""
     over = tuple(range(1, x.ndim - 1))
     _, centred, deviation = _standardised(x, over, node.attributes.get('epsilon', 1e-5))
     return centred / deviation * scale + bias
@@ -104,7 +104,7 @@ def _group_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> 
     groups = node.attributes['num_groups']
     parts = x.reshape(x.shape[0], groups, -1)
     _, centred, deviation = _standardised(parts, (2,), node.attributes.get('epsilon', 1e-5))
-    per = x.shape[1] // groups if node.opset < 21 else 1  # before 21, one number for each group
+    per = x.shape[1] // groups if node.opset < 21 else 1  # before 21, one scale for each group
     scale, bias = (
         jnp.repeat(jnp.asarray(value), per).reshape(-1, *(1,) * (x.ndim - 2))
         for value in (scale, bias)
@@ -139,7 +139,9 @@ def _matmul(node: Node, a: Tensor, b: Tensor) -> Tensor:
 def _einsum(node: Node, *arrays: Tensor) -> Tensor:
     equation = str(node.attributes.get('equation', ''))
     if not _LETTERS.issuperset(equation) or len(equation) > 80 or not 1 <= len(arrays) <= 3:
-        raise errors.InputError('equation', repr(equation[:80]), 'one of at most three arrays')
+        raise errors.InputError(
+            'equation', repr(equation[:80]), 'an equation of at most three arrays'
+        )
     return jnp.einsum(equation, *arrays)
 
 

@@ -1,4 +1,4 @@
-"""Resize and Upsample: each axis by a table of which pixels make which. Source: https://onnx.ai/onnx/operators."""
+"""Resize and Upsample: a table of weights for each axis. Source: https://onnx.ai/onnx/operators."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ from fr_inference.weights.graphs.operation import Operator, Tensor, axis_of, int
 
 _MAX_SIZE = 1 << 14  # of an axis
 
-# Name -> (positions in the result, scale, size before, size after) -> positions before.
+# Name -> function of (positions in the result, scale, size before, size after) to positions before.
 _COORDINATES: Mapping[str, Callable[..., np.ndarray]] = {
     'asymmetric': lambda x, scale, before, after: x / scale,
     'half_pixel': lambda x, scale, before, after: (x + 0.5) / scale - 0.5,
@@ -37,7 +37,7 @@ def _resize(
     scales: Tensor | None = None,
     sizes: Tensor | None = None,
 ) -> Tensor:
-    """Opset 10 has the scales as its second input, and no choice of coordinates."""
+    """Resizes x; opset 10 has the scales as its second input, and no choice of coordinates."""
     if node.opset < 11 or node.op == 'Upsample':
         roi, scales = None, roi
     where = 'asymmetric' if node.opset < 11 else 'half_pixel'
@@ -69,7 +69,7 @@ def _resize(
 
 
 def _targets(node, x, axes, scales, sizes):
-    """Returns (scale, size afterwards) of each axis."""
+    """Returns (scale, size of the result) of each axis."""
     before = [x.shape[axis] for axis in axes]
     after = integers(sizes, 'sizes')
     if after:
@@ -80,7 +80,7 @@ def _targets(node, x, axes, scales, sizes):
 
 
 def _table(place: np.ndarray, before: int) -> np.ndarray:
-    """[size before, size after] weights of linear interpolation; edge pixels are repeated."""
+    """Returns [size before, size after] weights of linear interpolation; edge pixels are repeated."""
     low = np.floor(place)
     table = np.zeros((before, len(place)), np.float32)
     columns = np.arange(len(place))

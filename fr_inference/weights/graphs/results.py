@@ -1,12 +1,12 @@
-"""Finds the tensor of a graph that is the embedding, rather than the output of a classifier after it.
+"""Finds the tensor of a graph that is the embedding, not the output of a classifier after it.
 
-Nothing in a file says so. The last layer's width tells: an embedding has a multiple of 16 numbers, 4096
-at most. A layer with another number of results, or with a softmax behind it, tells people apart.
+A file does not state it, so the width of the last layer decides: an embedding has a multiple of 16
+numbers, at most 4096. A layer of another width, or with a softmax after it, is a classification layer.
 
-A layer for 64 people has a usual width as well. So what stands around it is looked at: a vector that is
-normalised in the end is an embedding; one that a layer made and another takes without an activation
-between them is the embedding of a classifier. EdgeFace makes 512 numbers of 100 that a layer without
-bias made: that is one layer of low rank. A remark says what the rest leaves open.
+A classification layer for 64 people also has a usual width, so its surroundings are examined. A vector
+that is normalised at the end is an embedding. A vector between two layers without an activation is the
+embedding of a classifier. (EdgeFace computes 512 numbers from 100 that a layer without bias computed:
+that is one layer of low rank.) A remark describes cases that remain open.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from fr_inference import errors
 from fr_inference.weights.graphs.graph_plan import Plan
 
 _LONGEST, _STEP = 4096, 16
-_SHORTEST = 64  # of published embeddings, whose lengths are powers of 2
-_MOST = 8  # names that an error lists
+_SHORTEST = 64  # of published embeddings; their lengths are powers of 2
+_MOST = 8  # number of names that an error lists
 _PROBABILITIES = ('Softmax', 'LogSoftmax')
 _SQUASHING = (*_PROBABILITIES, 'Sigmoid', 'HardSigmoid')
-# What changes neither the number of values nor which layer they come from.
+# Operators that keep the number of values and the layer they come from.
 _CARRYING = (
     *('Identity', 'Cast', 'Dropout', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose'),
     *('Clip', 'LpNormalization', 'QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear'),
@@ -43,8 +43,8 @@ class _Last:
 
     Attributes:
       verdict: whether it is a classification layer: `HEAD`, `DOUBTFUL`, `REMARK` (it may be), '' (no).
-      input: the tensor that it takes, '' if there is no such layer.
-      sizes: how many numbers it takes and gives for each image.
+      input: the tensor that it takes, '' if there is no last layer.
+      sizes: number of its inputs and outputs for each image.
     """
 
     verdict: str
@@ -57,7 +57,7 @@ def embedding(plan: Plan, found: Mapping[str, Any]) -> tuple[str, tuple[str, ...
 
     Args:
       plan: of all the graph's results.
-      found: tensor -> its abstract value, of what depends on the image.
+      found: tensor that depends on the image -> its abstract value.
 
     Raises:
       InputError: of 'part', with the possible tensors, if the graph leaves it open.
@@ -80,7 +80,7 @@ def embedding(plan: Plan, found: Mapping[str, Any]) -> tuple[str, tuple[str, ...
     last, others = lasts[name], [other for other in several if other != name]
     taken, given = last.sizes
     above = {trace.behind(lasts[other].input) for other in others if lasts[other].input}
-    told = trace.behind(name) in above  # another result is the output of a head on it
+    told = trace.behind(name) in above  # another result is the output of a head after it
     if last.verdict == DOUBTFUL and not told:
         made_of = trace.behind(last.input)
         raise _open(
@@ -133,12 +133,12 @@ class _Trace:
         self._makers = {name: node for node in plan.nodes for name in node.outputs}
 
     def length(self, name: str) -> int:
-        """How many numbers a tensor has for each image."""
+        """Returns how many numbers a tensor has for each image."""
         shape = self._found[name].shape
         return math.prod(shape) // max(shape[0], 1) if shape else 1
 
     def _main(self, node):
-        """The only input with several numbers that depends on the image, '' if there are more."""
+        """Returns the input with several numbers that depends on the image, '' if there are more."""
         names = [
             name for name in node.inputs if name in self._found and name not in self._constants
         ]
@@ -161,7 +161,7 @@ class _Trace:
         return False
 
     def _back(self, name, *, norms=False):
-        """Returns the tensor that a tensor is made of without any layer, and the nodes between them."""
+        """Walks back to the output of the preceding layer; returns it and the nodes in between."""
         passed = []
         while node := self._makers.get(name):
             if node.op == 'BatchNormalization' and norms:
@@ -177,7 +177,7 @@ class _Trace:
         return name, passed
 
     def behind(self, name: str) -> str:
-        """Returns the tensor that a tensor is made of without any layer."""
+        """Returns the output of the layer that precedes a tensor."""
         return self._back(name)[0]
 
     def last(self, name: str) -> _Last:
@@ -202,7 +202,7 @@ class _Trace:
         return _Last(_verdict(*sizes, self._before(taken, _shifted(node, after))), taken, sizes)
 
     def _before(self, name, shifted):
-        """What the last layer takes: `LAYER`, `COSINE`, `MAP`, or '' for any other vector."""
+        """Returns the kind of the last layer's input: `LAYER`, `COSINE`, `MAP`, or '' for others."""
         name, passed = self._back(name, norms=True)
         node = self._makers.get(name)
         if self._normalised(passed) and not shifted:
@@ -221,13 +221,13 @@ class _Trace:
         )
 
     def _is_layer(self, node):
-        """Whether it is a product of one vector with a matrix of constants."""
+        """Whether a node multiplies one vector by a matrix of constants."""
         if node.op not in ('Gemm', 'MatMul', 'Conv') or len(node.inputs) < 2:
             return False
         taken, weights = node.inputs[:2]
         if taken not in self._found or weights not in self._constants:
             return False
-        # A convolution over the whole map is one as well.
+        # So does a convolution over the whole map.
         shape = self._found[node.outputs[0] if node.op == 'Conv' else taken].shape
         return math.prod(shape[1:-1]) == 1 and node.attributes.get('group', 1) == 1
 

@@ -38,7 +38,7 @@ def _transpose(node: Node, x: Tensor) -> Tensor:
 
 
 def _axes(node: Node, given: Tensor | None) -> list[int]:
-    """Axes are an attribute up to opset 12, an input since."""
+    """Axes are an attribute up to opset 12, an input from 13 on."""
     return list(node.attributes.get('axes', ())) or integers(given, 'axes')
 
 
@@ -52,7 +52,7 @@ def _unsqueeze(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
 
 
 def _concat(node: Node, *arrays: Tensor) -> Tensor:
-    """What has one entry for all images, such as the class token of an export for one, is repeated."""
+    """Repeats arrays with one entry for all images, such as a class token exported for one image."""
     xp = library(*arrays)
     axis = axis_of(node.attributes['axis'], arrays[0].ndim)
     if xp is np:

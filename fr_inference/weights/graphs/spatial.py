@@ -1,6 +1,6 @@
 """Operators that slide a window over maps. Maps have their channels last: [N, H, W, C].
 
-One-dimensional maps [N, L, C] and those of more axes work alike. Source: https://onnx.ai/onnx/operators.
+One-dimensional maps [N, L, C] and maps with more axes work in the same way. Source: https://onnx.ai/onnx/operators.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _ORDERS = {1: ('NWC', 'WIO', 'NWC'), 2: ('NHWC', 'HWIO', 'NHWC'), 3: ('NDHWC', '
 
 def conv(node: Node, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolution of x [N, H, W, C] with a kernel [features, C / groups, h, w]."""
-    # Weights are kept the other way round: the compiler joins both turns into none.
+    # Weights are stored transposed: the compiler cancels the two transpositions.
     kernel = jnp.transpose(kernel, (*range(2, kernel.ndim), 1, 0))
     window, groups = kernel.shape[:-2], node.attributes.get('group', 1)
     given = node.attributes.get('kernel_shape', window)
@@ -36,7 +36,7 @@ def conv(node: Node, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> T
 
 
 def _convolved(x, kernel, strides, dilations, pads, groups):
-    """Computes it in the forms of the registered backbones, so that the same kernels serve both."""
+    """Computes the convolution as the registered backbones do, so that the same kernels apply."""
     plain = len(strides) == 2 and len(set(strides)) == 1 and set(dilations) == {1}
     (low, high), *rest = pads
     if plain and groups == 1 and kernel.shape[:2] == (1, 1) and not any(map(any, pads)):
@@ -68,7 +68,7 @@ def _sliding(
     ends = list(node.attributes.get('pads', (0,) * 2 * rank))
     lengths = [len(strides), len(dilations), len(window), len(ends) // 2]
     if rank not in _ORDERS or lengths != [rank] * 4 or min(*strides, *dilations, *window) < 1:
-        raise errors.InputError('strides', strides, f'{rank} numbers above 0, 1 to 3 axes')
+        raise errors.InputError('strides', strides, f'{rank} numbers above 0, for 1 to 3 axes')
     if min(ends) < 0:
         raise errors.InputError('pads', ends[:8], '0 or more')
     how = node.attributes.get('auto_pad', 'NOTSET')
@@ -94,7 +94,7 @@ def _pooling(node: Node, x: Tensor) -> tuple[list[int], list[int], list[int], Pa
         room = size + low + high - reach
         if node.attributes.get('ceil_mode') and room % step:
             places = -(-room // step)
-            # A window that would start after the end of the map and its leading padding is left out.
+            # Leave out a window that would start after the end of the map and its leading padding.
             places -= places * step >= size + low
             high = max(places * step + reach - size - low, high)
         extended.append((low, high))
@@ -118,7 +118,7 @@ def max_pool(node: Node, x: Tensor) -> Tensor:
 
 
 def average_pool(node: Node, x: Tensor) -> Tensor:
-    """The mean of each window, of what lies on the map or, `count_include_pad`, on its padding too."""
+    """The mean of each window over the map or, with `count_include_pad`, also over its padding."""
     window, strides, dilations, pads, extended = _pooling(node, x)
     total = jax.lax.reduce_window(
         jnp.asarray(x),
@@ -156,7 +156,7 @@ def pad(
     value: Tensor | None = None,
     axes: Tensor | None = None,
 ) -> Tensor:
-    """Padding of any axis, of a tensor of any kind; amounts are an attribute up to opset 10."""
+    """Padding of any axis of any tensor; amounts are an attribute up to opset 10."""
     ends = list(node.attributes.get('pads', ())) or integers(pads, 'pads')
     rank, modes = x.ndim, {'constant': 'constant', 'reflect': 'reflect', 'edge': 'edge'}
     chosen = [axis % rank for axis in integers(axes, 'axes')] if axes is not None else range(rank)

@@ -48,12 +48,12 @@ def graph_of(path, name):
     graph(path, [*nodes, helper.make_node('Add', ['image', 'b'], ['y'])])
 
 
-@case('two results of one name', 'result.onnx')
+@case('two results with the same name', 'result.onnx')
 def twice(path, name):
     graph(path, [helper.make_node('Relu', ['image'], ['y'])] * 2)
 
 
-@case('nothing computes', 'output.onnx')
+@case('no operator computes', 'output.onnx')
 def no(path, name):
     graph(path, [helper.make_node('Relu', ['image'], ['z'])])
 
@@ -203,7 +203,7 @@ def external(path, name):
 
 
 @case(
-    'no such file|offsets|which has|not a regular file',
+    'no such file|an offset and a length|which has|not a regular file',
     *('gone.onnx', 'offset.onnx', 'beyond.onnx', 'length.onnx', 'pipe.onnx'),
 )
 def external_data(path, name):
