@@ -42,6 +42,16 @@ make_environment() {
   fi
 }
 
+# The arguments as one line that every shell reads back as they were.
+quote() {
+  local word line='' one="'" escaped="'\\''"
+  for word in "$@"; do
+    case $word in '' | *[!A-Za-z0-9_./:=,@%+-]*) word="'${word//$one/$escaped}'" ;; esac
+    line+="${line:+ }$word"
+  done
+  printf '%s' "$line"
+}
+
 # The programs that can be launched, one a line.
 list_programs() {
   local file

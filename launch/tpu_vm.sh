@@ -94,16 +94,6 @@ git rev-parse --git-dir >/dev/null 2>&1 || fail "$PWD: found no git repository, 
 
 [ -n "$fetch" ] || say 'nothing will be fetched: found neither --fetch nor an --out of the program'
 
-# The arguments as one line that every shell reads back as they were.
-quote() {
-  local word line='' one="'" escaped="'\\''"
-  for word in "$@"; do
-    case $word in '' | *[!A-Za-z0-9_./:=,@%+-]*) word="'${word//$one/$escaped}'" ;; esac
-    line+="${line:+ }$word"
-  done
-  printf '%s' "$line"
-}
-
 # Runs a line of shell, or only prints it.
 line() {
   if $dry; then printf '%s\n' "$1"; else eval "$1"; fi

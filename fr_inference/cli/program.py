@@ -10,6 +10,7 @@ import errno
 import faulthandler
 import gc
 import io
+import logging as standard_logging
 import os
 import re
 import signal
@@ -100,6 +101,7 @@ class Program:
         except errors.InputError as error:
             _stop(_line(error, flags), EXIT_BAD_INPUT)
         logging.use_absl_handler()
+        logging.get_absl_handler().setFormatter(_Plain())
         # absl's own flags stay unparsed; without this it would print a line about that.
         vars(logging)['_warn_preinit_stderr'] = False
         logging.set_verbosity(machine.verbosity)
@@ -154,6 +156,14 @@ class Program:
             traceback.print_exc()
             _leave(EXIT_BUG)
         return None
+
+
+class _Plain(standard_logging.Formatter):
+    """A log message as one line, `Warning: ...`, without date, process and file."""
+
+    def formatMessage(self, record: standard_logging.LogRecord) -> str:
+        said = errors.shown(' '.join(record.getMessage().split()))
+        return f'{record.levelname.capitalize()}: {said}'
 
 
 @contextlib.contextmanager

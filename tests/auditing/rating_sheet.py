@@ -31,23 +31,51 @@ _SAME = 4  # from this rating on a picture is taken for the person
 _REPLICATES = 2000
 _SIZE = 128  # pixels of a side that are shown
 
-_PAGE = """<!doctype html><meta charset="utf-8"><title>Rating sheet</title>
-<style>body{font:16px sans-serif;max-width:46em;margin:2em auto}img{width:160px;margin-right:1em}
-fieldset{border:0;border-top:1px solid #999;padding:1em 0}label{margin-right:1em}</style>
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rating sheet</title>
+<meta name="viewport" content="width=device-width">
+<style>body{font:16px sans-serif;max-width:46em;margin:2em auto;padding:0 1em}
+img{width:45%;max-width:160px;margin-right:1em}
+fieldset{border:0;border-top:1px solid #999;padding:1em 0}fieldset:focus-within{background:#eef}
+label{display:inline-block;padding:.6em .3em}footer{position:sticky;bottom:0;background:#fff;padding:1em 0}
+</style>
 <h1>The same person?</h1>
-<p>Rate each pair from 1 (surely two people) to 5 (surely the same person). Save at the end.</p>
-<form id="f">QUESTIONS</form><button onclick="save()">Save answers</button>
+<p>Rate each pair from 1 (surely two people) to 5 (surely the same person). The keys 1 to 5 rate a pair and
+go to the next. Save at the end: the answers are lost when the page is closed.</p>
+<form id="f">QUESTIONS</form>
+<footer><button onclick="save()">Save answers</button> <output></output></footer>
 <script>
-const count = COUNT;
+const count = COUNT, form = document.getElementById('f'), said = document.querySelector('output');
+const pairs = [...form.querySelectorAll('fieldset')];
+let saved = true;
+const left = () => pairs.filter(pair => !pair.querySelector(':checked'));
+function say() {
+  const open = left();
+  said.textContent = `${count - open.length} of ${count} rated` +
+    (open.length && open.length < 10 ? ', left: ' + open.map(pair => pairs.indexOf(pair) + 1).join(', ') : '');
+}
+form.onchange = () => { saved = false; say(); };
+onkeydown = event => {
+  if (!['1', '2', '3', '4', '5'].includes(event.key) || event.ctrlKey || event.altKey || event.metaKey) return;
+  const pair = document.activeElement.closest('fieldset') || left()[0];
+  if (!pair) return;
+  pair.querySelector(`[value="${event.key}"]`).click();
+  const next = pairs[pairs.indexOf(pair) + 1];
+  if (next) next.scrollIntoView({block: 'center'});
+  const to = next ? next.querySelector(':checked') || next.querySelector('input') : document.querySelector('button');
+  to.focus({preventScroll: true});
+};
+onbeforeunload = event => { if (!saved) event.preventDefault(); };
 function save() {
-  const data = new FormData(document.getElementById('f'));
+  const data = new FormData(form);
   let text = 'number,rating\\n';
   for (let i = 0; i < count; i++) text += i + ',' + (data.get('q' + i) || '') + '\\n';
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([text], {type: 'text/csv'}));
   link.download = 'filled.csv';
   link.click();
+  saved = true;
 }
+say();
 </script>
 """
 
@@ -99,7 +127,10 @@ def page(asked: list[Question], references, photographs, reconstructions) -> str
             f'<label><input type="radio" name="q{number}" value="{mark}">{mark}</label>'
             for mark in range(1, 6)
         )
-        parts.append(f'<fieldset>{number + 1}. {images}<div>{marks}</div></fieldset>')
+        parts.append(
+            f'<fieldset><legend>Pair {number + 1}</legend>{images}'
+            f'<div>different {marks} same</div></fieldset>'
+        )
     return _PAGE.replace('COUNT', str(len(asked))).replace('QUESTIONS', ''.join(parts))
 
 

@@ -32,6 +32,31 @@ def test_multi_gpu_leaves_what_a_scheduler_gave(project):
 
 
 @pytest.mark.parametrize(
+    ('flags', 'settings', 'shown', 'seen'),
+    [
+        (['--gpus=2,0'], {'GPUS': '2'}, [2, 0], '2,0'),
+        ([], {'GPUS': '4'}, [0, 1, 2, 3], 'unset'),
+        ([], {'GPUS': '2', 'CUDA_VISIBLE_DEVICES': 'GPU-3,1'}, [3, 1], 'GPU-3,1'),
+    ],
+)
+def test_the_dry_run_starts_nothing_and_prints_what_could_be_pasted(
+    project, tmp_path, flags, settings, shown, seen
+):
+    script = project.root / 'launch' / 'multi_gpu.sh'
+    result = project.run(script, *flags, '--dry_run', 'audit', *HARD, cwd=tmp_path, **settings)
+    assert result.returncode == 0, result.stderr
+    assert not project.calls('python')
+    assert not project.calls('python3')
+    listed = [line for line in result.stdout.splitlines() if line.startswith('# GPU ')]
+    assert listed == [f'# GPU {i}: NVIDIA H100 (UUID: GPU-{i})' for i in shown]
+    pasted = project.run('-c', f'set -e\n{result.stdout}', **settings)
+    assert pasted.returncode == 0, pasted.stderr
+    assert project.programs() == [HARD]
+    was = (project.record / 'seen').read_text().split('\n')
+    assert was[:3] == [str(tmp_path), seen, 'PCI_BUS_ID']
+
+
+@pytest.mark.parametrize(
     ('oldest', 'extra'),
     [('9.0, 580.65.06', 'cuda13'), ('9.0, 570.10', 'cuda12'), ('7.0, 580.10', 'cuda12')],
 )
@@ -69,7 +94,7 @@ def test_a_signal_to_multi_gpu_reaches_the_program(project):
         ([], {}, ['found no program', '--help']),
         (['--gpu=1', 'audit'], {}, ["'--gpu=1'", '--gpus=']),
         (['cli'], {}, ["'cli'", 'expected one of audit']),
-        (['--gpus=0,9', 'audit'], {}, ['found 9', 'expected some of 0,1,2,3']),
+        (['--gpus=0,9', '--dry_run', 'audit'], {}, ['found 9', 'expected some of 0,1,2,3']),
         (['--gpus=1,1', 'audit'], {}, ["'1,1'", 'every GPU once']),
         (['--gpus=', 'audit'], {}, ["--gpus: found ''"]),
         (['--cuda=11', 'audit'], {}, ["--cuda: found '11'", 'expected 12 or 13']),
