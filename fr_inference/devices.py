@@ -324,7 +324,7 @@ def data_parallel(
     @functools.cache
     def together(shapes):
         # Devices of several processes connect in their first common program, and wait for each
-        # other at most # half a minute. Compilation times of the processes may differ by more than that.
+        # other at most half a minute. Compilation times of the processes may differ by more than that.
         made = compiled.lower(*jax.tree.unflatten(*shapes)).compile()
         multihost_utils.sync_global_devices('compiled')
         return made
