@@ -36,11 +36,12 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rating sh
 <style>body{font:16px sans-serif;max-width:46em;margin:2em auto;padding:0 1em}
 img{width:45%;max-width:160px;margin-right:1em}
 fieldset{border:0;border-top:1px solid #999;padding:1em 0}fieldset:focus-within{background:#eef}
-label{display:inline-block;padding:.6em .3em}footer{position:sticky;bottom:0;background:#fff;padding:1em 0}
+label{display:inline-block;padding:.6em .3em}
+footer{position:sticky;bottom:0;background:#fff;padding:1em 0}
 </style>
 <h1>The same person?</h1>
-<p>Rate each pair from 1 (surely two people) to 5 (surely the same person). The keys 1 to 5 rate a pair and
-go to the next. Save at the end: the answers are lost when the page is closed.</p>
+<p>Rate each pair from 1 (surely two people) to 5 (surely the same person). The keys 1 to 5 rate a pair
+and go to the next. Save at the end: the answers are lost when the page is closed.</p>
 <form id="f">QUESTIONS</form>
 <footer><button onclick="save()">Save answers</button> <output></output></footer>
 <script>
@@ -51,17 +52,20 @@ const left = () => pairs.filter(pair => !pair.querySelector(':checked'));
 function say() {
   const open = left();
   said.textContent = `${count - open.length} of ${count} rated` +
-    (open.length && open.length < 10 ? ', left: ' + open.map(pair => pairs.indexOf(pair) + 1).join(', ') : '');
+    (open.length && open.length < 10
+      ? ', left: ' + open.map(pair => pairs.indexOf(pair) + 1).join(', ') : '');
 }
 form.onchange = () => { saved = false; say(); };
 onkeydown = event => {
-  if (!['1', '2', '3', '4', '5'].includes(event.key) || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (!['1', '2', '3', '4', '5'].includes(event.key)) return;
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
   const pair = document.activeElement.closest('fieldset') || left()[0];
   if (!pair) return;
   pair.querySelector(`[value="${event.key}"]`).click();
   const next = pairs[pairs.indexOf(pair) + 1];
   if (next) next.scrollIntoView({block: 'center'});
-  const to = next ? next.querySelector(':checked') || next.querySelector('input') : document.querySelector('button');
+  const to = next ? next.querySelector(':checked') || next.querySelector('input')
+    : document.querySelector('button');
   to.focus({preventScroll: true});
 };
 onbeforeunload = event => { if (!saved) event.preventDefault(); };
