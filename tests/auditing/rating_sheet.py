@@ -40,8 +40,8 @@ label{display:inline-block;padding:.6em .3em}
 footer{position:sticky;bottom:0;background:#fff;padding:1em 0}
 </style>
 <h1>The same person?</h1>
-<p>Rate each pair from 1 (surely two people) to 5 (surely the same person). The keys 1 to 5 rate a
-pair and go to the next. Save at the end: the answers are lost when the page is closed.</p>
+<p>Rate each pair from 1 (surely two people) to 5 (surely the same person). The keys 1 to 5 rate a pair
+and go to the next. Save at the end: the answers are lost when the page is closed.</p>
 <form id="f">QUESTIONS</form>
 <footer><button onclick="save()">Save answers</button> <output></output></footer>
 <script>
@@ -64,8 +64,7 @@ onkeydown = event => {
   pair.querySelector(`[value="${event.key}"]`).click();
   const next = pairs[pairs.indexOf(pair) + 1];
   if (next) next.scrollIntoView({block: 'center'});
-  const to = next
-    ? next.querySelector(':checked') || next.querySelector('input')
+  const to = next ? next.querySelector(':checked') || next.querySelector('input')
     : document.querySelector('button');
   to.focus({preventScroll: true});
 };
