@@ -73,7 +73,7 @@ def rounded(target: Target, bits: str, seed: int) -> Defended:
 def fold(target: Target, nothing: str, seed: int) -> Defended:
     """Folds the statistics into the kernels before them, see `folding.fold`."""
     folded, left = folding.fold(target)
-    shown = f', such as {left[0]}' if left else ''
+    shown = f': {", ".join(left)}' if left else ''
     return folded, [
         f'{len(left)} layers keep a scale and a bias, because no convolution is directly before '
         f'them{shown}'
@@ -111,6 +111,7 @@ DEFENCES: Mapping[str, Callable[..., Defended]] = {
     'answers-unit': _answers('unit', 'answers-unit'),
 }
 _VALUELESS = ('fold', 'strip', 'answers-unit')
+_REMOVING = ('fold', 'strip')
 # For defences with a number: the smallest and largest value, and whether it must be whole.
 _RANGES = {
     'noise': (0, float('inf'), False),
@@ -128,8 +129,9 @@ def parse(text: str) -> list[tuple[str, str]]:
     [('refresh', 'procedural:easy,people=8'), ('fold', '')]
 
     Raises:
-      InputError: of 'defence', for an unknown name, or a value that is missing, out of range or not
-        allowed.
+      InputError: of 'defence', for an unknown name, a value that is missing, out of range or not
+        allowed, a change of statistics that an earlier defence has removed, or a change of embeddings
+        that is given twice.
     """
     names = '|'.join(sorted(DEFENCES, key=len, reverse=True))
     found = []
@@ -141,6 +143,17 @@ def parse(text: str) -> list[tuple[str, str]]:
             raise errors.InputError('defence', repr(part)[:200], wanted)
         if name in _RANGES:
             _number(name, value)
+        before = [earlier for earlier, _ in found]
+        removed = [earlier for earlier in before if earlier in _REMOVING]
+        if name.startswith('answers-'):
+            if name in before:
+                raise errors.InputError('defence', f'{name} twice', f'{name} once')
+        elif removed:
+            raise errors.InputError(
+                'defence',
+                f'{name} after {removed[0]}, which removes the statistics',
+                f'{removed[0]} as the last change of the statistics',
+            )
         found.append((name, value))
     return found
 

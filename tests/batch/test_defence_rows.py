@@ -59,6 +59,7 @@ def test_a_trained_backbone_needs_a_shadow_that_was_trained_so():
         ({'defences': 'noise:-1'}, 'defences'),
         ({'defences': 'answers-round:bits=1'}, 'defences'),
         ({'defences': 'fold;fold'}, 'defences'),
+        ({'defences': 'fold,noise:1'}, 'defences'),
         ({'trained': 'early'}, 'trained'),
         ({'trained': '../x=runs/3'}, 'trained'),
         ({'trained': 'a=runs/3;A=runs/4'}, 'trained'),

@@ -93,3 +93,16 @@ def test_wrong_defences(target, text):
     with pytest.raises(errors.InputError) as raised:
         defended(target, text)
     assert raised.value.field in ('defence', 'target')
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('fold,fold', 'strip,fold', 'fold,noise:1', 'fold,answers-unit,refresh:procedural:easy'),
+        'answers-noise:1,answers-unit,answers-noise:2',
+    ],
+)
+def test_defences_of_which_one_would_do_nothing(text):
+    with pytest.raises(errors.InputError) as raised:
+        defences.parse(text)
+    assert raised.value.field == 'defence'

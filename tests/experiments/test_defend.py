@@ -54,6 +54,7 @@ def test_what_is_written(results, folder):
     assert records['folded']['recipe']['defences'] == ['noise:0.1', 'fold']
     assert records['answers']['answers'] == {'bits': 8}
     assert 'keep a scale and a bias' in results['folded'].out
+    assert 'layer1_0/bn1, layer2_0/bn1' in results['folded'].out
     assert 'answers: 8 bits a number' in results['answers'].out
     assert not any((folder / name / 'members.csv').exists() for name in DEFENCES)
 
