@@ -89,6 +89,11 @@ def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
     def change(target: Target, value: str, seed: int) -> Defended:
         """Changes embeddings before anybody sees them, see `answers.Answers`."""
         given = True if name in _VALUELESS else _number(name, value)
+        width = _width(target)
+        if field == 'largest' and given >= width:
+            raise errors.InputError(
+                'defence', f'{name}:{value}', f'fewer than the {width} numbers of an embedding'
+            )
         with naming('defence'):
             answers = dataclasses.replace(target.answers, **{field: given})
         return registry.remade(target, answers=answers), [
@@ -97,6 +102,11 @@ def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
         ]
 
     return change
+
+
+def _width(target):
+    images = jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32)
+    return jax.eval_shape(target.apply, target.variables, images).shape[-1]
 
 
 DEFENCES: Mapping[str, Callable[..., Defended]] = {

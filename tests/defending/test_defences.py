@@ -86,7 +86,7 @@ def test_the_recipe_names_all_that_was_done(target):
         *('', 'nothing', 'noise', 'noise:', 'noise:-1', 'noise:inf', 'noise:x', 'fold:1'),
         *('round:bits=0', 'round:bits=2.5', 'round:bits=17', 'answers-round:bits=1', 'strip,fold'),
         *('refresh:nowhere', 'fold,noise:1', 'answers-noise:nan', 'answers-largest:2.5'),
-        'answers-unit:1',
+        *('answers-unit:1', 'answers-largest:64'),
     ],
 )
 def test_wrong_defences(target, text):
