@@ -144,7 +144,7 @@ def parse(text: str) -> list[tuple[str, str]]:
         that is given twice.
     """
     names = '|'.join(sorted(DEFENCES, key=len, reverse=True))
-    found = []
+    found: list[tuple[str, str]] = []
     for part in re.split(rf',(?=(?:{names})(?:[:,]|$))', text):
         name, _, value = part.partition(':')
         errors.one_of('defence', name, DEFENCES)
