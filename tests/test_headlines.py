@@ -64,6 +64,18 @@ def test_unit_length():
     )
 
 
+def test_unit_length_on_demo_few():
+    study = json.loads((RESULTS / '2026-11-28-defences/inverted.json').read_text())
+    before, after = (
+        cell['auc']
+        for row in study['rows']
+        if row['label'] in ('no defence', 'answers-unit')
+        for cell in row['cells']
+        if cell['key'] == 'combined-answers/partial'
+    )
+    assert f'({before:.3f} to {after:.3f})' in (ROOT / 'README.md').read_text()
+
+
 def test_length():
     assert len((ROOT / 'README.md').read_text().split()) <= 600
     assert len((ROOT / 'BUILD_NOTES.md').read_text().split()) <= 1500

@@ -89,8 +89,7 @@ def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
     def change(target: Target, value: str, seed: int) -> Defended:
         """Changes embeddings before anybody sees them, see `answers.Answers`."""
         given = True if name in _VALUELESS else _number(name, value)
-        width = _width(target)
-        if field == 'largest' and given >= width:
+        if field == 'largest' and given >= (width := _width(target)):
             raise errors.InputError(
                 'defence', f'{name}:{value}', f'fewer than the {width} numbers of an embedding'
             )

@@ -79,10 +79,10 @@ def suffixes() -> frozenset[str]:
 
 
 def decode(content: bytes | memoryview, where: str, *, shrink: bool = False) -> np.ndarray:
-    """Decodes one image file of any mode as [h, w, 3] uint8 RGB, upright; of several images the first.
+    """Decodes an image file of any mode to [h, w, 3] uint8 RGB, turned upright.
 
-    A JPEG that ends early is read as training programs read it: the rest has one colour. More than half
-    of the picture must be there.
+    A file with several images gives the first. A JPEG that ends early is read as training programs read
+    it: the rest has one colour. More than half of the picture must be there.
 
     Args:
       content: the file.
