@@ -6,16 +6,29 @@ from fr_inference.membership.comparison import LEAK, LEAST_NULL, Comparison
 from fr_inference.report import who_learns, wording
 from fr_inference.report.ruling import capital, hundred
 
+_CONTROL = 'the same attack on a backbone that never saw these people'
 
-def finding(one: Comparison, found: Sequence[Comparison]) -> str:
-    """Returns what an attack found, compared with its blind control, or why it is not counted.
+
+def findings(chosen: Sequence[Comparison]) -> list[str]:
+    """Returns what each attack found, compared with its blind control, or why it is not counted.
+
+    The first that is counted says what the figures mean; the others are short.
 
     Args:
-      one: the attack.
-      found: all attacks that are named beside it, from which its own name must differ.
+      chosen: the attacks, in the order in which they are said.
     """
-    if not one.valid:
-        return f'{which(one, found)} is {wording.not_counted(one)}.'
+    first = next((one for one in chosen if one.valid), None)
+    return [
+        f'{which(one, chosen)} is {wording.not_counted(one)}.'
+        if not one.valid
+        else _in_full(one)
+        if one is first
+        else _in_short(one)
+        for one in chosen
+    ]
+
+
+def _in_full(one):
     low, high = one.figures['auc_ci95']
     text = (
         f'{wording.knowing(one.setting)}, {_named(one)} picks the member out of one member and '
@@ -25,10 +38,21 @@ def finding(one: Comparison, found: Sequence[Comparison]) -> str:
     if one.excess is not None:
         low, high = one.excess['auc_ci95']
         text += (
-            f' That is {_difference(one.excess["auc"])} what it reaches on a backbone that never saw '
-            f'these people (95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
+            f' That is {_difference(one.excess["auc"])} its control, {_CONTROL} '
+            f'(95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
         )
     return text
+
+
+def _in_short(one):
+    text = (
+        f'{wording.knowing(one.setting)}, {_named(one)} picks the member in '
+        f'{wording.cases(one.figures)}'
+    )
+    if one.excess is not None:
+        low, high = one.excess['auc_ci95']
+        text += f', {_difference(one.excess["auc"])} its control ({100 * low:+.0f} to {100 * high:+.0f})'
+    return f'{text}.'
 
 
 def none_chosen(chosen: Sequence[Comparison]) -> str:
@@ -42,10 +66,14 @@ def none_chosen(chosen: Sequence[Comparison]) -> str:
     return f'the verdict rests on that attack: {none}.'
 
 
-def of_further(every: Sequence[Comparison]) -> list[str]:
+def of_further(every: Sequence[Comparison], *, first: bool) -> list[str]:
     """Returns what the further attacks found; no sentence if there are none.
 
     Among those that show a leak, it names the one with the largest excess over its control.
+
+    Args:
+      every: all attacks of the audit.
+      first: whether this is said before `findings`, and explains what the control is.
     """
     further = [one for one in every if one.further]
     if not further:
@@ -65,7 +93,7 @@ def of_further(every: Sequence[Comparison]) -> list[str]:
     low, high = one.best_of['excess_ci99']
     picks = f'picks the member in {hundred(one.figures["auc"])} of 100 cases'
     above = (
-        f'{_difference(one.excess["auc"])} what it reaches on a backbone that never saw these people '
+        f'{_difference(one.excess["auc"])} its control{f", {_CONTROL}" if first else ""} '
         f'({100 * low:+.0f} to {100 * high:+.0f}, a 99 % interval'
     )
     known, count = wording.holding(one), len(further)

@@ -54,16 +54,18 @@ def of(
     every, found = found, weighed(found)
     kind = kind_of(found)
     chosen = [one for one in found if not one.further]
-    findings = [attack_sentences.finding(one, chosen) for one in in_order(chosen)]
-    further = attack_sentences.of_further(every)
-    if decisive(found).further:  # the box begins with what the verdict rests on
+    findings = attack_sentences.findings(in_order(chosen))
+    rests_on_further = decisive(found).further
+    further = attack_sentences.of_further(every, first=rests_on_further)
+    if rests_on_further:  # the box begins with what the verdict rests on
         said = [*further, attack_sentences.none_chosen(chosen), *findings]
     else:
         said = [*findings, *further]
     of_answers = any(one.access == 'answers' and not one.references for one in every)
     asked = _ASKED.format(', or only receives its embeddings,' if of_answers else '')
     said = [asked, f'Found: {said[0]}', *map(capital, said[1:])]
-    whom = [f'To whom: {text}'] if (text := to_whom.sentences(every)) else []
+    whom = to_whom.sentences(every)
+    whom = [f'To whom: {whom[0]}', *whom[1:]] if whom else []
     if kind == LEAK:
         given = _given_away(found, populations)
         advice = _advice(found)

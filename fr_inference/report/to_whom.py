@@ -8,7 +8,7 @@ from fr_inference.report.ruling import capital
 from fr_inference.report.who_learns import COLUMNS, ROWS, stands_for
 
 
-def sentences(found: Sequence[Comparison]) -> str:
+def sentences(found: Sequence[Comparison]) -> list[str]:
     """Returns a sentence for each access, from the least to the most that an attacker sees.
 
     The attacks are those of the picture (`stands_for`). Attackers with reference networks have
@@ -18,10 +18,10 @@ def sentences(found: Sequence[Comparison]) -> str:
       found: every comparison of an audit, in the order of the report.
 
     Returns:
-      '' for an audit without further attacks: the other sentences say it already.
+      [] for an audit without further attacks: the other sentences say it already.
     """
     if not any(one.further for one in found):
-        return ''
+        return []
     referred = any(one.references for one in found)
     said = []
     leaking: list[tuple[str, bool]] = []
@@ -34,7 +34,7 @@ def sentences(found: Sequence[Comparison]) -> str:
         said.append(_learns(access, also, own, can))
         if any(one.kind == LEAK for one in own):
             leaking.append((access, also))
-    return ' '.join(said)
+    return said
 
 
 def _learns(access, also, own, can):

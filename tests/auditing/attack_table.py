@@ -5,11 +5,14 @@
 Measures once; then each split draws anew the halves that attacks are fitted and judged on. Prints, for
 each attack and knowledge, the mean AUC in the target and in its controls, the least and the largest, and
 in how many splits it shows a leak; then how much the attack that heads the report reaches beyond the
-paper's on the same people, with 95 % intervals. docs/results/attacks.md has the results.
+paper's on the same people, with 95 % intervals. With --out the figures of each split are kept as
+JSON. docs/results/attacks.md has the results.
 """
 
 import argparse
 import dataclasses
+import json
+import pathlib
 
 import numpy as np
 
@@ -45,32 +48,44 @@ def beyond(first, second, *, seed, replicates):
     return values[0] - values[1], *ends
 
 
-def table(found) -> str:
-    """Returns the lines of the table, of the findings of all splits."""
+def rows(found) -> list[dict]:
+    """Returns a row for each attack and knowledge, of the findings of all splits."""
     by_key: dict[str, list] = {}
     for one in found:
         for comparison in one.comparisons:
             by_key.setdefault(comparison.key, []).append(comparison)
-    lines = [
-        '| attack | access | knows | AUC | least to largest | blind | null | leak in |',
-        '|---|---|---|---|---|---|---|---|',
+    return [
+        {
+            'attack': several[0].attack,
+            'access': several[0].access + ' and reference' * several[0].references,
+            'knows': several[0].setting,
+            'auc': [round(one.figures['auc'], 4) for one in several],
+            **{control: _aucs(several, control) for control in ('blind', 'null')},
+            'leaks': [one.kind == 'leak' for one in several],
+        }
+        for several in by_key.values()
     ]
-    for several in by_key.values():
-        first = several[0]
-        values = [one.figures['auc'] for one in several]
-        access = first.access + ' and reference' * first.references
+
+
+def _aucs(several, control):
+    blocks = [getattr(one, control) for one in several]
+    return [round(block['auc'], 4) for block in blocks if block is not None]
+
+
+def table(found: list[dict]) -> str:
+    """Returns the lines of the table of `rows`."""
+    lines = [
+        '| attack | access | knows | AUC (least to largest) | blind | null | shows a leak |',
+        '|---|---|---|---|---|---|---|',
+    ]
+    for row in found:
+        means = [f'{np.mean(row[name]):.3f}' if row[name] else '–' for name in ('blind', 'null')]
         lines.append(
-            f'| {first.attack} | {access} | {first.setting} | {np.mean(values):.3f} | '
-            f'{min(values):.3f} to {max(values):.3f} | {_mean(several, "blind")} | '
-            f'{_mean(several, "null")} | {sum(one.kind == "leak" for one in several)} of '
-            f'{len(several)} |'
+            f'| `{row["attack"]}` | {row["access"]} | {row["knows"]} | {np.mean(row["auc"]):.3f} '
+            f'({min(row["auc"]):.3f} to {max(row["auc"]):.3f}) | {means[0]} | {means[1]} | '
+            f'{sum(row["leaks"])} of {len(row["leaks"])} |'
         )
     return '\n'.join(lines)
-
-
-def _mean(several, control):
-    values = [block['auc'] for one in several if (block := getattr(one, control)) is not None]
-    return f'{np.mean(values):.3f}' if values else '–'
 
 
 def main():
@@ -89,6 +104,7 @@ def main():
     flags.add_argument('--seed', type=int, default=0, help='of the first split')
     flags.add_argument('--replicates', type=int, default=1000)
     flags.add_argument('--scores', help='a folder for the measurements')
+    flags.add_argument('--out', type=pathlib.Path, help='a JSON file')
     given = flags.parse_args()
     attacks = tuple(given.attacks.split(',')) if given.attacks else ()
     settings = config.Settings(seed=given.seed, attacks=attacks, replicates=given.replicates)
@@ -108,11 +124,16 @@ def main():
     )
     seeds = range(given.seed, given.seed + given.splits)
     found = list(splits(views, seeds, settings))
-    print(table(found))
+    kept: dict = {'attacks': rows(found), 'beyond_paper': {}}
+    print(table(kept['attacks']))
     for seed, one in zip(seeds, found, strict=True):
         head, paper = one.comparisons[0], {two.key: two for two in one.comparisons}[PAPER]
         value, low, high = beyond(head, paper, seed=seed, replicates=given.replicates)
         print(f'split {seed}: {head.key} less {PAPER} {value:+.3f} ({low:+.3f} to {high:+.3f})')
+        ends = [round(float(end), 4) for end in (value, low, high)]
+        kept['beyond_paper'][str(seed)] = {'attack': head.key, 'difference': ends}
+    if given.out is not None:
+        given.out.write_text(json.dumps(kept, indent=1) + '\n')
 
 
 if __name__ == '__main__':

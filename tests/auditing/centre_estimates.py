@@ -1,14 +1,18 @@
-"""Would mixtures, or a shadow's known centres, give better class centres? Tried and left out.
+"""Would mixtures, statistics or a shadow's known centres give better class centres? Tried and left out.
 
   python -m tests.auditing.centre_estimates --recipe=arcface --seeds=7,8,11 --shadow=0 --out=runs/centres
 
-Compares `inversion.centres` with von Mises-Fisher mixtures that start at its estimates, and with an
-order of them that is learned on a shadow, whose centres are known. Trainings are kept in OUT. True
-centres are means of the members' unit embeddings. docs/results/inversion.md has the results.
+Compares `inversion.centres` with von Mises-Fisher mixtures that start at its estimates, with estimates
+moved to the mean and variance that the last BatchNorm layer gives embeddings in training, and with an
+order of them that is learned on a shadow, whose centres are known. Trainings are kept in OUT, and the
+figures in OUT/centres.json. True centres are means of the members' unit embeddings.
+docs/results/inversion.md has the results.
 """
 
 import argparse
+import json
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -28,8 +32,24 @@ RECIPES = {
 PEOPLE, STRANGERS, FOUND = 32, 16_384, 0.9  # a centre is found at this cosine
 
 
+class Measured(NamedTuple):
+    """What is known of a target, and what is sought.
+
+    Attributes:
+      strangers: [N, D] embeddings.
+      mean: [D] of the embeddings of training batches, from the last BatchNorm layer.
+      deviation: [D] standard deviation of these.
+      centres: [PEOPLE, D] the true ones.
+    """
+
+    strangers: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    centres: np.ndarray
+
+
 def embedded(out, name, seed):
-    """Returns unit embeddings of strangers, and the true centres."""
+    """Trains a target, or opens it, and measures it."""
     saved = out / f'{name}-{seed}-{STRANGERS}.npz'
     if not saved.exists():
         shape = {'depths': [1, 1, 1, 1], 'width': 20, 'embedding': 64}
@@ -40,10 +60,28 @@ def embedded(out, name, seed):
         others = sources.open_faces(f'{faces},images=1,people={STRANGERS},first=5000')
         target = recognizer.train(recipe, start, members, workdir=out / f'{name}-{seed}')
         seen = judge.unit(measurements.measure(target, members).embeddings)
-        true = judge.unit(seen.reshape(PEOPLE, 16, -1).mean(1))
-        np.savez(saved, centres=true, strangers=measurements.measure(target, others).embeddings)
-    kept = np.load(saved)
-    return judge.unit(kept['strangers']), kept['centres']
+        last = target.variables['params']['features']
+        np.savez(
+            saved,
+            strangers=measurements.measure(target, others).embeddings,
+            mean=last['bias'],
+            deviation=last['scale'],
+            centres=judge.unit(seen.reshape(PEOPLE, 16, -1).mean(1)),
+        )
+    with np.load(saved) as kept:
+        return Measured(**{field: np.float64(kept[field]) for field in Measured._fields})
+
+
+def held(values, mean, deviation, *, share=1.0):
+    """Returns values [N, D] moved so that their mean becomes `mean`, by a share of the way.
+
+    With a `deviation` they are also stretched to have it.
+    """
+    own = values.mean(0)
+    around = values - own
+    if deviation is not None:
+        around = around * np.abs(deviation) / values.std(0)
+    return around + own + share * (mean - own)
 
 
 def log_normaliser(kappa, width):
@@ -117,14 +155,20 @@ def figures(found, true):
     """Returns the median cosine of the nearest estimate, centres found, precision of the first."""
     cosines = found @ true.T
     precision = [(cosines[:keep].max(1) > FOUND).mean() for keep in (16, 24, 32)]
-    return [np.median(cosines.max(0)), (cosines.max(0) > FOUND).sum(), *precision]
+    found = [np.median(cosines.max(0)), (cosines.max(0) > FOUND).sum(), *precision]
+    return [float(value) for value in found]
 
 
-def compared(unit, true, shadow):
-    """Returns variant -> figures; the shadow is a pair like (unit, true)."""
+def compared(target, shadow):
+    """Returns variant -> figures."""
+    unit, true = judge.unit(target.strangers), target.centres
     today = np.float64(centres.estimate(unit, PEOPLE, seed=0))
-    directions, properties = candidates(shadow[0])
-    model = Ridge(100.0).fit(properties, (directions @ shadow[1].T).max(1))
+    # Unit embeddings have the statistics divided by the usual length.
+    length = np.sqrt(np.sum(target.mean**2 + target.deviation**2))
+    mean, deviation = target.mean / length, target.deviation / length
+    scaled = judge.unit(held(target.strangers, target.mean, target.deviation))
+    directions, properties = candidates(judge.unit(shadow.strangers))
+    model = Ridge(100.0).fit(properties, (directions @ shadow.centres.T).max(1))
     directions, properties = candidates(unit)
     found = {
         'as it is': today,
@@ -133,10 +177,15 @@ def compared(unit, true, shadow):
         'with it, concentrations of 400 or more': mixture(unit, today, least=400.0),
         'with it, 800 or more, one step': mixture(unit, today, least=800.0, steps=1),
         'with it, from the true centres': mixture(unit, true),
+        'moved a quarter of the way to the mean': held(today, mean, None, share=0.25),
+        'moved half of the way': held(today, mean, None, share=0.5),
+        'moved all of the way': held(today, mean, None),
+        'moved and stretched': held(today, mean, deviation),
+        'from strangers moved and stretched': centres.estimate(scaled, PEOPLE, seed=0),
         "the shadow's order": choose(directions, model.predict(properties)),
         'ordered by the true centres': choose(directions, (directions @ true.T).max(1)),
     }
-    return {name: figures(one, true) for name, one in found.items()}
+    return {name: figures(judge.unit(one), true) for name, one in found.items()}
 
 
 def main():
@@ -144,11 +193,13 @@ def main():
     for name in ('recipe', 'seeds', 'shadow', 'out'):
         flags.add_argument(f'--{name}', required=True)
     given = flags.parse_args()
+    out = pathlib.Path(given.out)
     shadow, *targets = (
-        embedded(pathlib.Path(given.out), given.recipe, int(seed))
-        for seed in (given.shadow, *given.seeds.split(','))
+        embedded(out, given.recipe, int(seed)) for seed in (given.shadow, *given.seeds.split(','))
     )
-    rows = [compared(*one, shadow) for one in targets]
+    rows = [compared(one, shadow) for one in targets]
+    kept = dict(zip(given.seeds.split(','), rows, strict=True))
+    (out / 'centres.json').write_text(json.dumps(kept, indent=1) + '\n')
     print('| | median cosine | found, of 32 | right of the first 16 | 24 | 32 |')
     print('|---' * 6 + '|')
     for name in rows[0]:

@@ -67,3 +67,15 @@ def test_figures_count_centres_and_right_estimates():
     true = np.eye(64)[:32]
     found = np.concatenate([true[:8], true[:8], np.eye(64)[32:48]])
     assert centre_estimates.figures(found, true) == [0.0, 8, 1.0, pytest.approx(2 / 3), 0.5]
+
+
+def test_values_are_held_to_a_mean_and_a_deviation():
+    draw = np.random.default_rng(0)
+    values = 3 * draw.normal(size=(500, 4)) + 1
+    mean, deviation = np.arange(4.0), np.array([1.0, 2.0, -0.5, 3.0])  # a scale may be negative
+    half = centre_estimates.held(values, mean, None, share=0.5)
+    np.testing.assert_allclose(half.mean(0), (values.mean(0) + mean) / 2)
+    np.testing.assert_allclose(half.std(0), values.std(0))
+    both = centre_estimates.held(values, mean, deviation)
+    np.testing.assert_allclose(both.mean(0), mean, atol=1e-12)
+    np.testing.assert_allclose(both.std(0), np.abs(deviation))

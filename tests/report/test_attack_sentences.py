@@ -68,7 +68,7 @@ def test_only_the_best_of_the_further_attacks_is_said_with_the_interval_for_all(
     assert (
         '2 of 4 further attacks show a leak. 1 more is not counted because a control failed. Knowing '
         'some of the training images, the attack "The b" has the largest excess over its control: it '
-        'picks the member in 80 of 100 cases, 45 above what'
+        'picks the member in 80 of 100 cases, 45 above its control, the same attack'
     ) in text
     assert '(+30 to +60, a 99 % interval that holds for all 4 further attacks together)' in text
     assert 'The a' not in ' '.join(said.sentences[:4])
@@ -102,6 +102,21 @@ def test_the_box_begins_with_the_attack_that_shows_the_leak():
     assert 'none of the 2 attacks chosen beforehand shows a leak.' in several.sentences[2]
     void = said_of(combined(null=BAD_NULL), further())
     assert 'no attack chosen beforehand is counted' in void.sentences[2]
+
+
+def test_the_control_is_explained_once_where_it_is_first_met():
+    """The first attack that is counted is said in full, the others in short."""
+    control = 'its control, the same attack on a backbone that never saw these people'
+    found = comparison(null=BAD_NULL), combined(), on_people(), further()
+    text = text_of(said_of(*found))
+    assert text.count(control) == 1
+    assert f'30 above {control} (95 % interval of the difference +20 to +40).' in text
+    assert (
+        '(Embeddings of a person) picks the member in 90 of 100 (80 to 97), 30 above its control '
+        '(+20 to +40).'
+    ) in text
+    rests_on_further = said_of(combined(**QUIET), further(reach=(0.3, 0.6))).sentences
+    assert control in rests_on_further[1]
 
 
 def test_a_further_attack_on_people_says_that_it_takes_several_photographs():

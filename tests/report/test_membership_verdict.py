@@ -82,7 +82,7 @@ def test_sentences_hold_the_figures():
     found = said_of(comparison())
     text = text_of(found)
     assert '80 of 100 cases (95 % interval 75 to 85; 50 is guessing)' in text
-    assert '30 above what it reaches' in text
+    assert '30 above its control' in text
     assert 'difference +20 to +40' in text
     assert 'judged on 60 people who were not used to prepare the attack' in text
     assert 'it picks 51 of 100 (45 to 57); that includes 50, as it should' in text
@@ -91,8 +91,8 @@ def test_sentences_hold_the_figures():
 @pytest.mark.parametrize(
     ('over', 'words'),
     [
-        ((-0.25, 0.05), '10 below what'),
-        ((-0.004, 0.006), 'the same as what'),
+        ((-0.25, 0.05), '10 below its control'),
+        ((-0.004, 0.006), 'the same as its control'),
         ((0, 0.1), '5 above'),
     ],
 )

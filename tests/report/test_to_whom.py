@@ -18,6 +18,10 @@ SOME = 'knowing some of the training images'
 QUIET = {'over': (-0.1, 0.1)}
 
 
+def said_of(found):
+    return ' '.join(to_whom.sentences(found))
+
+
 @pytest.mark.parametrize(
     ('found', 'words'),
     [
@@ -72,7 +76,7 @@ QUIET = {'over': (-0.1, 0.1)}
     ],
 )
 def test_a_sentence_for_each_access(found, words):
-    assert words in to_whom.sentences(found)
+    assert words in said_of(found)
 
 
 def test_each_knowledge_is_decided_by_itself():
@@ -85,7 +89,7 @@ def test_each_knowledge_is_decided_by_itself():
     assert (
         f'in 82 of 100 cases (70 to 90) {SOME} (by the attack "The anchors"; the combination of all is '
         'not counted because a control failed) and in 88 (80 to 95) knowing images of strangers only.'
-    ) in to_whom.sentences(found)
+    ) in said_of(found)
 
 
 def test_the_sentence_names_what_the_picture_draws():
@@ -96,7 +100,7 @@ def test_the_sentence_names_what_the_picture_draws():
         further('a', figures=block(0.99, 0.98, 1.0), over=(0.4, 0.5)),
         comparison(further=True, headline=False, figures=block(0.64, 0.6, 0.7)),
     ]
-    said = to_whom.sentences(found)
+    said = said_of(found)
     rows = who_learns.cells(found, references=False, shadow=False, chosen=False)
     drawn = [cell.comparison for row in rows for cell in row if cell.comparison]
     assert [one.kind for one in drawn] == [LEAK, LEAK]
@@ -108,16 +112,16 @@ def test_the_sentence_names_what_the_picture_draws():
 
 def test_people_are_said_in_words_of_their_own():
     people = 'from several photographs of a person, knowing some of the training images'
-    said = to_whom.sentences([combined(), further(**NONE), on_people()])
+    said = said_of([combined(), further(**NONE), on_people()])
     assert f'{SOME} and in 90 (80 to 97) {people} (by the attack "Embeddings of a person").' in said
-    alone = to_whom.sentences([combined(**QUIET), further(**NONE), on_people()])
+    alone = said_of([combined(**QUIET), further(**NONE), on_people()])
     assert (
         f'in 90 of 100 cases (80 to 97) {people} (by the attack "Embeddings of a person"); the '
         'combination of all attacks on the file shows no leak.'
     ) in alone
-    void = to_whom.sentences([combined(), further(**NONE), on_people(null=BAD_NULL)])
+    void = said_of([combined(), further(**NONE), on_people(null=BAD_NULL)])
     assert f'{SOME}; the attack "Embeddings of a person" is not counted' in void
-    of_answers = to_whom.sentences([combined(), further(**NONE), on_people(access='answers')])
+    of_answers = said_of([combined(), further(**NONE), on_people(access='answers')])
     assert of_answers.index('several photographs') < of_answers.index('holds the file')
 
 
@@ -130,7 +134,7 @@ def test_what_was_run_is_counted_once_for_the_access_that_it_takes():
         combined(**QUIET),
         on_people(**QUIET),
     ]
-    said = to_whom.sentences(quiet)
+    said = said_of(quiet)
     assert 'embeddings: none of 2 attacks on the embeddings shows a leak' in said
     assert 'none of 2 attacks on the embeddings and a reference shows a leak' in said
     assert 'none of 2 attacks on the file shows a leak' in said
@@ -143,7 +147,7 @@ def test_what_was_run_is_counted_once_for_the_access_that_it_takes():
 @pytest.mark.parametrize('access', ['answers', 'file'])
 def test_what_takes_a_reference_is_not_said_of_those_who_have_none(access):
     helped = further('reference', access=access, references=True)
-    said = to_whom.sentences([combined(**QUIET), further(**NONE), helped])
+    said = said_of([combined(**QUIET), further(**NONE), helped])
     assert 'only receives embeddings: the attack "The norm" shows no leak' in said
     assert 'holds the file: the combination of all attacks on the file shows no leak' in said
     assert said.count('and a reference network can do the same.') == (access == 'answers')
@@ -151,4 +155,4 @@ def test_what_takes_a_reference_is_not_said_of_those_who_have_none(access):
 
 
 def test_audits_of_before_say_nothing_of_it():
-    assert to_whom.sentences([comparison(), comparison(setting='auxiliary'), on_people()]) == ''
+    assert said_of([comparison(), comparison(setting='auxiliary'), on_people()]) == ''
