@@ -8,7 +8,7 @@ starts are.
 
 import numpy as np
 
-_LATENTS = 6.0  # effective number of latents in a mean; 4 to 16 are nearly as good
+_LATENTS = 6.0  # effective number of latents in a mean
 _HALVINGS = 60
 
 

@@ -45,9 +45,10 @@ def _in_full(one):
 
 
 def _in_short(one):
+    low, high = one.figures['auc_ci95']
     text = (
         f'{wording.knowing(one.setting)}, {_named(one)} picks the member in '
-        f'{wording.cases(one.figures)}'
+        f'{hundred(one.figures["auc"])} of 100 cases ({hundred(low)} to {hundred(high)})'
     )
     if one.excess is not None:
         low, high = one.excess['auc_ci95']

@@ -112,8 +112,8 @@ def test_the_control_is_explained_once_where_it_is_first_met():
     assert text.count(control) == 1
     assert f'30 above {control} (95 % interval of the difference +20 to +40).' in text
     assert (
-        '(Embeddings of a person) picks the member in 90 of 100 (80 to 97), 30 above its control '
-        '(+20 to +40).'
+        '(Embeddings of a person) picks the member in 90 of 100 cases (80 to 97), 30 above its '
+        'control (+20 to +40).'
     ) in text
     rests_on_further = said_of(combined(**QUIET), further(reach=(0.3, 0.6))).sentences
     assert control in rests_on_further[1]
