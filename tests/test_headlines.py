@@ -1,8 +1,9 @@
-"""README's figures are those of the studies' JSON."""
+"""Figures in README, and the tables of studies, are those of their JSON."""
 
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -74,6 +75,46 @@ def test_unit_length_on_demo_few():
         if cell['key'] == 'combined-answers/partial'
     )
     assert f'({before:.3f} to {after:.3f})' in (ROOT / 'README.md').read_text()
+
+
+def rows_of(page):
+    """Returns the lines of a page's tables, as sets of cells."""
+    lines = (RESULTS / page).read_text().splitlines()
+    return [
+        [cell.strip() for cell in line.strip().strip('|').split('|')]
+        for line in lines
+        if line.strip().startswith('|')
+    ]
+
+
+def spread(values):
+    return f'{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})'
+
+
+def test_attacks_on_drawn_faces():
+    sets = [
+        json.loads((RESULTS / f'2026-11-28-attacks/drawn_{first}.json').read_text())['attacks']
+        for first in (1000, 2000, 3000)
+    ]
+    shown = rows_of('attacks.md')
+    for three in zip(*sets, strict=True):
+        leaks = sum((one['leaks'] for one in three), [])
+        row = [f'`{three[0]["attack"]}`', three[0]['access'], three[0]['knows']]
+        row += [spread(one['auc']) for one in three]
+        assert [*row, f'{sum(leaks)} of {len(leaks)}'] in shown
+
+
+def test_search_ablation():
+    study = json.loads((RESULTS / '2026-11-28-ablation/ablation.json').read_text())
+    shown = rows_of('inversion.md')
+    figures = ('top-1', 'SAR at FMR 1 %', 'SAR at FMR 0.1 %', 'SAR at FMR 0.01 %')
+    for found in study['searches'].values():
+        cells = ['{} ({} to {})'.format(*found[figure]) for figure in figures]
+        assert [str(found['candidate_steps']), f'{found["cosine"]:.3f}', *cells] in [
+            row[1:] for row in shown
+        ]
+    for latents, found in study['starts'].items():
+        assert [f'{int(latents):,}', *(f'{cosine:.3f}' for cosine in found.values())] in shown
 
 
 def test_length():
