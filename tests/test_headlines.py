@@ -98,7 +98,7 @@ def test_attacks_on_drawn_faces():
     ]
     shown = rows_of('attacks.md')
     for three in zip(*sets, strict=True):
-        leaks = sum((one['leaks'] for one in three), [])
+        leaks = [leak for one in three for leak in one['leaks']]
         row = [f'`{three[0]["attack"]}`', three[0]['access'], three[0]['knows']]
         row += [spread(one['auc']) for one in three]
         assert [*row, f'{sum(leaks)} of {len(leaks)}'] in shown
