@@ -98,8 +98,8 @@ class Part(Config):
 
     part: str | None = option(
         None,
-        'Which backbone to take from a file that holds several: a prefix that the error lists; for '
-        'an ONNX graph, the tensor with the embedding.',
+        'Which backbone to take from a file that holds several: a prefix that the error message '
+        'lists; for an ONNX graph, the tensor with the embedding.',
         'target',
     )
 
@@ -381,7 +381,7 @@ class Settings(Fitting, Measuring):
         flag=False,
     )
     allow_overlap: bool = option(
-        False, 'Continue if the parts share people or images, and report it.', 'faces'
+        False, 'Continue if the given faces share people or images, and report it.', 'faces'
     )
     skip_bad: bool = option(False, 'Leave unreadable images out and list them.', 'faces')
     decoders: int = option(

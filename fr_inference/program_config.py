@@ -302,7 +302,7 @@ class RecognizerTraining(Training):
     )
     audit_nonmembers: str | None = option(
         None,
-        'People never trained on, for these measurements (default: those held out).',
+        'People never trained on, for --audit_every (default: those held out).',
         'faces',
         names='FACES',
     )

@@ -61,11 +61,11 @@ class Record:
         self._bars: dict[str, Bar] = {}
 
     def expect(self, key: str, name: str, least: float, unit: str) -> None:
-        """Sets a bar."""
+        """Sets the least value that a figure must reach."""
         self._bars[key] = Bar(name, least, unit)
 
     def reached(self, key: str, value: float) -> None:
-        """Notes a figure that has a bar."""
+        """Notes the value of such a figure; the highest counts."""
         bar = self._bars[key]
         bar.found = value if bar.found is None else max(value, bar.found)
 

@@ -52,7 +52,7 @@ class ObjectFolder:
         return self._inside is not None
 
     def iterdir(self) -> Iterator['ObjectFolder']:
-        """Yields what is inside."""
+        """Yields the files and folders inside."""
         yield from (self._inside or {}).values()
 
 

@@ -287,7 +287,7 @@ class _Shared:
         return goals.centres(wanted, strength=how.strength, prior=how.prior)
 
     def each(self, goal: Goal) -> Search:
-        """Returns the options per wanted embedding, with its share of the reconstructions to keep."""
+        """Returns the options of the search for each wanted embedding; it keeps its share of `keep`."""
         how = self.request.search
         if goal.wanted is None:
             return how

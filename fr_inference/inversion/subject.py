@@ -73,7 +73,7 @@ def prepare(
     label: str = 'random faces',
     progress: Progress | None = None,
 ) -> Subject:
-    """Puts the generator before a backbone, and draws the pool.
+    """Puts the generator before a backbone, and draws the pool of random latents.
 
     Args:
       target: the backbone. It needs BatchNorm layers only for a `guide`.
@@ -83,7 +83,7 @@ def prepare(
       guide: the membership attack on the target, for the membership goal; with other goals its
         logit is only recorded (`Found.logits`).
       workdir: caches the rows of the pool, each with a checksum; with None they are only in memory.
-      label: of the progress.
+      label: the name of the work, for `progress`.
       progress: called as progress(label, done, total).
 
     Raises:
@@ -119,7 +119,7 @@ def draw(
       constants: variables, prior, guide and key.
       how: see `prepare`.
       workdir: as in `prepare`.
-      label: of the progress.
+      label: the name of the work, for `progress`.
       progress: called as progress(label, done, total).
     """
     static = scene, how.pictures

@@ -132,7 +132,7 @@ def uncontrolled(one: Comparison) -> str:
         # Half of them are called members; where some are known, the attack is fitted on half of each.
         needed = LEAST_NULL * (2 if one.setting == 'auxiliary' else 4)
         return (
-            f'could not be tried among strangers only, which takes {needed} or more of them: '
+            f'could not be tried among strangers only, for which at least {needed} are needed: '
             'whatever it finds may be due to chance. Give more strangers.'
         )
     return 'could not be tried on a backbone that never saw these people. Give one (--blind).'

@@ -31,12 +31,12 @@ TERMS = {
     ),
     'centre': (
         'class centre',
-        'The point that training pulled the embeddings of all photographs of a person towards.',
+        'The point towards which training pulled the embeddings of all photographs of a person.',
     ),
     'control': (
         'control',
-        'A check of the attack: it is run where there is nothing to find, so anything it finds '
-        'there is not a leak.',
+        'A check of the attack: the attack is run where there is nothing to find, so whatever it '
+        'finds there is not a leak.',
     ),
     'cosine': (
         'cosine',
@@ -77,7 +77,7 @@ TERMS = {
     'further': (
         'further attack',
         'An attack that was not chosen beforehand; its result counts only by an interval that '
-        'holds for all further attacks together (max-T).',
+        'holds for all further attacks together (max-T), because the best of many is high by chance.',
     ),
     'gallery': (
         'gallery',

@@ -207,10 +207,10 @@ def _from_templates(targeted):
     else:
         meaning = 'That is no sign of training: people it never saw are drawn equally well.'
     return (
-        f'Also asked: made from the stored embedding of a member ({targeted["people"]} were tried), a '
-        f'face is most like that person, among {targeted["gallery"]}, in '
-        f'{percent(search.figures["top1"])} of the cases ({percent(low)} to {percent(high)}). The '
-        f'controls, the strongest first: {controls}. {meaning}'
+        'Also asked: can a face be made from the stored embedding of a member? '
+        f'{targeted["people"]} were tried. In {percent(search.figures["top1"])} of the cases '
+        f'({percent(low)} to {percent(high)}), the face is more like that person than like any other '
+        f'of {targeted["gallery"]} people. The controls, the strongest first: {controls}. {meaning}'
     )
 
 
@@ -238,7 +238,7 @@ _STATES = {
         'the question stays open, and this audit is no reason to release the file.',
     ),
     'blind': (
-        'Nobody is recovered, but this search might not have found anybody',
+        'Nobody is recovered, but this search may have been unable to find anybody',
         'nothing follows from that, and it is no reason to release the file: a search with a '
         'generator that cannot draw these people finds nobody, whatever the backbone holds.',
     ),

@@ -229,8 +229,8 @@ def _clear(found, said, members, count):
     if 'in_training_list' not in members:
         headline += ', if the members were trained on'
         meaning += (
-            ' That they were is taken on trust: the backbone has no list of its training images, '
-            'and with other images nothing would be found either.'
+            ' That they were is taken on trust, because the backbone has no list of its training '
+            'images. If they were not, nothing would be found either.'
         )
     return Ruling(CLEAR, headline, (*said, meaning), (reason,))
 
@@ -293,8 +293,8 @@ def _needed(unsettled, data):
     most = max(power.people_needed(low, high, people, NEGLIGIBLE) for low, high in ends)
     if most <= people:
         return (
-            'people from another source. The intervals are narrow '
-            'enough, but the figures lie at the limit of a leak that is too small to matter.'
+            'people from another source. The intervals are narrow enough, but the figures lie at the '
+            'limit between a leak that matters and one that is too small to matter.'
         )
     rounded = two_digits(most)
     return (

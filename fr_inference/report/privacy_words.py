@@ -51,8 +51,8 @@ def sentences(recipe: Mapping[str, Any] | None, found: Sequence[Comparison]) -> 
         return ''
     if privacy.get('epsilon') is None:
         return (
-            'Gradients were clipped and noised, but the noise can be repeated: no differential privacy '
-            'is claimed.'
+            'Gradients were clipped and noised, but the noise can be reproduced: no differential '
+            'privacy is claimed.'
         )
     if (known := _known(privacy)) is None:
         return ''
@@ -71,7 +71,7 @@ def sentences(recipe: Mapping[str, Any] | None, found: Sequence[Comparison]) -> 
         said.append('That rules out no attack in practice.')
     else:
         said.append(
-            f'An attack with 1 % false alarms finds {_up(100 * limit)} % of the members at most.'
+            f'An attack with 1 % false alarms finds at most {_up(100 * limit)} % of the members.'
         )
     started = (recipe or {}).get('start')
     if isinstance(started, Mapping) and started.get('sha256'):

@@ -42,8 +42,8 @@ def in_words(found: Sequence[Mapping[str, Any]]) -> str:
     as_it_is = by_name[UNCHANGED]
     if not recognised(as_it_is):
         return (
-            'This figure uses too few photographs to follow the leak: it does not show even in '
-            f'the unchanged ones ({_why_lost(as_it_is)}).'
+            'This figure uses too few photographs to follow the leak: the leak does not show even '
+            f'in unchanged photographs ({_why_lost(as_it_is)}).'
         )
     copies = [entry for entry in found if entry['change'] not in (UNCHANGED, OTHERS)]
     kept = [f'{_label(entry)} ({entry["auc"]:.2f})' for entry in copies if recognised(entry)]

@@ -136,7 +136,7 @@ def _found_so_far(sentences):
 _MISFIT = (
     'What it means: with the right input the backbone may give away more than was found here, so this '
     'audit is no reason to release it. Audit again with the colour order and range it was trained '
-    'with. Only then can it be said how many people an answer takes.'
+    'with. Only that audit can say how many people an answer takes.'
 )
 
 

@@ -105,7 +105,7 @@ def label(one: Comparison) -> str:
 
 
 def name(one: Comparison) -> str:
-    """Returns the name of an attack; that of the paper is marked as such."""
+    """Returns the name of an attack; the paper's attack is marked as such."""
     if combines(one):
         return f'All attacks {seen(one.access, one.references)} together'
     return f"The paper's attack: {one.title}" if one.attack == PAPER else one.title

@@ -140,7 +140,7 @@ SITUATIONS = {
     ),
     'very few people': (
         lambda: audited(faces(8, seed=1, name='m'), faces(8, seed=2, name='n'), IMAGES),
-        *('open', 'no-control', 3, 'which takes 32 or more of them'),
+        *('open', 'no-control', 3, 'for which at least 32 are needed'),
     ),
     'no BatchNorm': (
         lambda: audited(UNMARKED(), OTHERS(), target=planted.plain()),

@@ -42,7 +42,7 @@ def test_groups():
 def test_epsilon_and_what_follows():
     assert said() == (
         'Trained with differential privacy: epsilon 1 at delta 1e-05 per image. An attack with 1 % '
-        'false alarms finds 2.72 % of the members at most.'
+        'false alarms finds at most 2.72 % of the members.'
     )
     assert 'no differential privacy is claimed' in said(epsilon=None)
     assert 'rules out no attack' in said(epsilon=64.0)
@@ -52,10 +52,10 @@ def test_epsilon_and_what_follows():
 def test_images_of_one_person_are_a_group():
     text = said(images_of_a_person=20, epsilon=0.1)
     assert 'for a person the guarantee is epsilon 2.' in text
-    assert 'finds 7.45 %' in text  # e^2 of 1 %, and 20 times delta and more
+    assert 'finds at most 7.45 %' in text  # e^2 of 1 %, and 20 times delta and more
     text = said(images_of_a_person=20, epsilon=0.1, unit='person')
     assert 'One person had' not in text
-    assert 'finds 1.11 %' in text
+    assert 'finds at most 1.11 %' in text
 
 
 @pytest.mark.parametrize(
