@@ -26,6 +26,7 @@ __all__ = ['Config', 'Option', 'explicit', 'kind_of', 'option', 'options_of', 'r
 GROUPS = {
     'target': 'The backbone',
     'faces': 'Faces',
+    'defence': 'Defences',
     'attack': 'Membership inference',
     'search': 'Model inversion',
     'judge': 'Judge of the reconstructions',

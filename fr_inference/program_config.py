@@ -113,9 +113,9 @@ class Defending(Reading, Backbone):
         'Defences, separated by commas and applied in this order: refresh:FACES, noise:S, '
         'round:bits=N, fold, strip, answers-noise:S, answers-largest:N, answers-round:bits=N, '
         'answers-unit.',
-        'attack',
+        'defence',
     )
-    seed: int = option(0, 'Random seed of noise and orders.', 'attack', **SEED)
+    seed: int = option(0, 'Random seed of noise and orders.', 'defence', **SEED)
     state_dict: str | None = option(
         None,
         'Also write the weights for PyTorch (.safetensors), with the parameter names of the '
@@ -134,13 +134,13 @@ class Studied(Config):
         None,
         'Defences separated by semicolons, each written as for --defence of defend: '
         '"noise:0.1;noise:0.3;fold".',
-        'attack',
+        'defence',
     )
     trained: str | None = option(
         None,
         'Backbones that were trained with a defence, separated by semicolons: NAME=FOLDER, or '
         'NAME=FOLDER,SHADOW with a shadow that was trained in the same way.',
-        'attack',
+        'defence',
     )
 
     def check(self) -> None:

@@ -120,9 +120,12 @@ def sure(one: Comparison) -> str:
     )
     if not one.null_held:
         return text
+    assert one.null is not None
+    low, high = one.null['auc_ci95']
     return text + (
-        ' Among strangers only, where there is nothing to find, it picks '
-        f'{wording.cases(one.null)}; that includes 50, as it should.'
+        ' Tried among strangers only, half of them called members, it is right in '
+        f'{hundred(one.null["auc"])} of 100 cases ({hundred(low)} to {hundred(high)}). That range '
+        'includes 50, as it should.'
     )
 
 

@@ -34,6 +34,7 @@ def render(record: Mapping[str, Any]) -> str:
         table=[_line(row, columns, numbers) for row in rows],
         outcomes=said['outcomes'],
         alike=rows[0]['attacker'] == 'both',
+        controls=wording.SEARCH_CONTROLS,
         inverted=[row['inversion'] for row in rows if 'inversion' in row],
     )
 

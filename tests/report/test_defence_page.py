@@ -65,7 +65,7 @@ def test_reconstructions_stand_beside_leak_and_utility(templates):
     assert 'from class centres' in html
     assert 'Model inversion was not asked for' not in html
     assert '70.0 %' in first[2]
-    assert 'over selected only +40.0' in first[2]
+    assert 'over the best random faces, not improved +40.0' in first[2]
     assert 'no statistics to guide the search' in noise[2]
     assert ('60.0 %' in first[3]) == templates
     assert len(first) == len(noise) == (6 if templates else 5)

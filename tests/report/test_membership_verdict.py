@@ -85,7 +85,7 @@ def test_sentences_hold_the_figures():
     assert '30 above its control' in text
     assert 'difference +20 to +40' in text
     assert 'judged on 60 people who were not used to prepare the attack' in text
-    assert 'it picks 51 of 100 (45 to 57); that includes 50, as it should' in text
+    assert 'it is right in 51 of 100 cases (45 to 57). That range includes 50' in text
 
 
 @pytest.mark.parametrize(
