@@ -104,6 +104,32 @@ def test_attacks_on_drawn_faces():
         assert [*row, f'{sum(leaks)} of {len(leaks)}'] in shown
 
 
+def test_attacks_on_photographs_once_more():
+    studies = [
+        json.loads((RESULTS / f'2026-11-28-attacks/photographs_{epochs}.json').read_text())
+        for epochs in ('003', '010')
+    ]
+    shown = rows_of('attacks.md')
+    for name in (
+        *(
+            f'combined-{access}{more}'
+            for access in ('file', 'answers')
+            for more in ('', '-references')
+        ),
+        *('bn-distance', 'people-answers'),
+    ):
+        row = [f'`{name}`']
+        for study in studies:
+            (found,) = (
+                one
+                for one in study['attacks']
+                if (one['attack'], one['knows']) == (name, 'partial')
+            )
+            row += [spread(found['auc']), f'{np.mean(found["blind"]):.3f}']
+            row += [f'{sum(found["leaks"])} of {len(found["leaks"])}']
+        assert row in shown
+
+
 def test_search_ablation():
     study = json.loads((RESULTS / '2026-11-28-ablation/ablation.json').read_text())
     shown = rows_of('inversion.md')
