@@ -1,5 +1,4 @@
-"""Plans a program for machines that you do not have yet: does it fit, how long will it take, what
-will it cost?
+"""Plans a program for machines that you do not have: will it fit, how long will it take, at what cost?
 
   python -m experiments.plan --topology=v5e-8,a100x8 --price_per_hour=1.2,2.5 \\
       audit --target=iresnet50 --dtype=bfloat16 --members=4096 --generator=256

@@ -1,11 +1,11 @@
-"""Verifies a backbone on pairs of faces, to check that it is loaded correctly. Prints its
-LFW-protocol accuracy.
+"""Checks that a backbone is loaded correctly: verifies pairs of faces, and prints the accuracy.
 
   python -m experiments.verify --target=BACKBONE --faces=FOLDER --pairs=CSV
   python -m experiments.verify --target=BACKBONE --pairs=lfw.bin
 
-Each fold's threshold is chosen on the others. Only images that the pairs name are read. The exit
-code is 2 if they clearly fit another input convention better, unless --allow_misfit is given.
+As in LFW's protocol, each fold's threshold is chosen on the others. Only images that the pairs name
+are read. The exit code is 2 if they clearly fit another input convention better, unless
+--allow_misfit is given.
 """
 
 from fr_inference.cli import bars, description, options, program

@@ -242,11 +242,23 @@ def _check_embedding(found):
 
 
 def layer_names(target: Target) -> tuple[str, ...]:
-    """Returns the names of the BatchNorm layers in the order they are called, without computing."""
+    """Returns the names of the BatchNorm layers in the order they are called, without computing.
+
+    Raises:
+      InputError: for an `apply` that is not a JAX function.
+    """
     shapes = jax.eval_shape(lambda variables: variables, target.variables)
     image = jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32)
     leaves, structure = jax.tree.flatten((shapes, image))
-    return _layer_names(target.apply, structure, tuple(leaves))
+    try:
+        return _layer_names(target.apply, structure, tuple(leaves))
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+        raise errors.InputError(
+            target.name,
+            'a function that turns its images or variables into NumPy arrays or Python numbers',
+            'a function that JAX can trace',
+            'use jax.numpy in place of numpy, and no if or float() on values',
+        ) from error
 
 
 @functools.lru_cache(maxsize=32)

@@ -12,6 +12,7 @@ from fr_inference.models.target import Target
 # With fewer people on a side, intervals miss the truth more often than stated: in simulations, a
 # third of them did with 2 people, and up to 9 % with 3.
 _FEW_PEOPLE = 6
+_FOLDED = 'BatchNorm layers that seem folded'  # how the reader's note begins
 
 
 def of_views(views: Views) -> list[str]:
@@ -27,6 +28,11 @@ def of_views(views: Views) -> list[str]:
         found.append(
             f'{target.name} {unseen}: only attacks that need nothing but embeddings can be run.'
         )
+    found += [
+        f'{note}. A file that kept their statistics may give away more.'
+        for note in target.notes
+        if note.startswith(_FOLDED)
+    ]
     if target.answers:
         found.append(
             f'The answers of {target.name} are changed ({target.answers}). Somebody who holds the '
@@ -127,7 +133,13 @@ def of_attacks(
       references: whether there were reference networks.
     """
     ran = {comparison.attack for comparison in comparisons}
-    missing = [attack for attack in chosen if attack.name not in ran]
+    missing = [
+        attack
+        for attack in chosen
+        if attack.name not in ran
+        # Of a backbone without BatchNorm layers the two are the same.
+        and not (attack.name == 'people-answers' and 'people' in ran)
+    ]
     found = [
         f'{attack.title}: not run; the attack needs {attack.needs}.'
         for attack in missing

@@ -278,6 +278,11 @@ def _open(found, said, data, count):
         if counted and all(one.kind == CLEAR for one in counted)
         else f'{nothing}: the question stays open. This audit is no reason to release the file.'
     )
+    if data is not None and 'in_training_list' not in data['members']:
+        meaning += (
+            ' That the members were trained on is taken on trust, because the backbone has no list of '
+            'its training images. If they were not, nothing can be found, with more people either.'
+        )
     headline = 'No leak is shown, but one cannot be excluded'
     return Ruling(OPEN, headline, (*said, f'What it means: {meaning}'), tuple(reasons))
 
@@ -289,6 +294,7 @@ def _needed(unsettled, data):
     sides = [data['members'], data['nonmembers']]
     people = min(side['people'] for side in sides)
     images = sum(side['images'] for side in sides) / sum(side['people'] for side in sides)
+    images = round(images, 1) if images < 10 else round(images)
     ends = [ends for one in unsettled for ends in one.decided_by]
     most = max(power.people_needed(low, high, people, NEGLIGIBLE) for low, high in ends)
     if most <= people:
@@ -298,7 +304,7 @@ def _needed(unsettled, data):
         )
     rounded = two_digits(most)
     return (
-        f'about {rounded:,} members and the same number of strangers with {images:.3g} '
+        f'about {rounded:,} members and the same number of strangers with {images:g} '
         f'{"photograph" if images == 1 else "photographs"} each '
         f'({two_digits(2 * rounded * images):,} photographs; here {people:,} on a side). Then a leak of '
         f'{hundred(0.5 + NEGLIGIBLE)} of 100 would be found in 9 of 10 audits.'

@@ -94,7 +94,7 @@ def render(record: Mapping[str, Any]) -> str:
             '',
             'The audit asked whether this backbone gives away the faces that it was trained on. It was '
             f'given {_count(data["members"])} as training images, and {_count(data["nonmembers"])} as '
-            'strangers.',
+            f'strangers.{_trust(data["members"])}',
             *(['', *_table(record)] if said.kind != INVALID else []),
             '',
             f'Audited with fr_inference {_version(made)} on {made["date"][:10]}, seed {made["seed"]}; '
@@ -103,6 +103,12 @@ def render(record: Mapping[str, Any]) -> str:
             '',
         ]
     )
+
+
+def _trust(members):
+    if 'in_training_list' in members:
+        return ''
+    return ' That it was trained on the former is taken on trust: it has no list of its training images.'
 
 
 def _version(made):

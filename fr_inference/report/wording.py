@@ -175,10 +175,19 @@ def not_counted(one: Comparison, *, short: bool = False) -> str:
         return NOT_COUNTED
     picks = []
     if one.null_failed:
-        picks.append(
+        assert one.null is not None
+        low, high = one.null['auc_ci95']
+        said = (
             'among strangers only, where there is nothing to find and 50 would be right, it picks '
             f'{cases(one.null)}'
         )
+        if low <= 0.5 <= high:
+            least, most = (hundred(end) for end in one.figures['auc_ci95'])
+            said += (
+                f', and {hundred(one.null["auc"])} is not below the range in which it picks members '
+                f'({least} to {most})'
+            )
+        picks.append(said)
     if one.blind_reversed:
         picks.append(
             'on a backbone that never saw the members the attack works the other way round, as if '

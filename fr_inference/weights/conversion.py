@@ -37,7 +37,7 @@ def open_source(asked: Conversion, given: Collection[str]) -> Target | Trained:
             'source',
             f'{asked.source}, an ONNX graph that is not a registered architecture with all its layers',
             'a checkpoint; there is nothing to convert in a graph',
-            'audit the file directly: experiments.audit --target=FILE.onnx',
+            'audit the file itself: --target=FILE.onnx',
         )
     return target
 

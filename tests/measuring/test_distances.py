@@ -379,3 +379,16 @@ def test_batches_are_decoded_no_further_than_needed(target, monkeypatch):
     )
     assert len(alive) == len(collected) == 10
     assert max(most) <= 2
+
+
+@pytest.mark.parametrize(
+    'apply',
+    [
+        lambda variables, images: np.asarray(images).mean((1, 2)),
+        lambda variables, images: images.mean((1, 2)) * (1 if images.mean() > 0 else 2),
+    ],
+)
+def test_a_function_that_jax_cannot_trace_is_refused_in_one_line(target, apply):
+    with pytest.raises(InputError, match='NumPy arrays or Python numbers') as caught:
+        distances.layer_names(dataclasses.replace(target, apply=apply))
+    assert 'jax.numpy' in caught.value.hint

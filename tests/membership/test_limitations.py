@@ -1,9 +1,11 @@
 """What cannot be said is said."""
 
 import dataclasses
+from types import SimpleNamespace
 
 from fr_inference import config
 from fr_inference.membership import attacks, comparing, limitations
+from fr_inference.weights.graphs import folded
 from tests.membership.backbones import Plain, Small, crowd, labelled_of, target_of
 from tests.membership.test_comparing import views_of
 from tests.report.comparisons import BAD_NULL, comparison, on_people
@@ -37,6 +39,9 @@ def test_attacks_that_could_not_be_run():
     (said,) = limitations.of_attacks([DISTANCES, PEOPLE], [one], references=False)
     assert said.startswith('Agreement of embeddings: not run')
     assert PEOPLE.needs in said
+    people, _ = comparing.compare(PEOPLE, 'partial', views_of(crowd(), crowd(seed=1)), SETTINGS)
+    alone = attacks.get('people-answers')  # without BatchNorm layers it is the same as `people`
+    assert limitations.of_attacks([PEOPLE, alone], [people], references=False) == []
     given = attacks.get('reference')
     (said,) = limitations.of_attacks([DISTANCES, given], [one], references=False)
     assert said.startswith('No reference network')
@@ -59,6 +64,17 @@ def test_views():
     folded = dataclasses.replace(plain, target=target_of(Small()))
     (said,) = limitations.of_views(folded)
     assert said.startswith('small calls no flax.linen.BatchNorm')
+
+
+def test_folded_layers_are_named():
+    convolution = SimpleNamespace(op='Conv', inputs=['x', 'kernel', 'bias'], outputs=['y'])
+    notes = folded.notes(SimpleNamespace(norms={}, nodes=[convolution]))
+    images = crowd()
+    target = dataclasses.replace(target_of(Small()), notes=notes)
+    views = dataclasses.replace(views_of(images, images), target=target, untrained=False)
+    (said,) = limitations.of_views(views)
+    assert said.startswith('BatchNorm layers that seem folded into convolutions')
+    assert said.endswith('A file that kept their statistics may give away more.')
 
 
 def test_that_nothing_was_found_is_no_proof():

@@ -290,6 +290,13 @@ def test_a_blind_backbone_that_tells_the_sides_apart_the_other_way_round():
     assert 'the other way round, as if that backbone had been trained on' in text_of(said)
 
 
+def test_an_open_verdict_says_that_membership_is_taken_on_trust():
+    trust = 'That the members were trained on is taken on trust'
+    wide = {'figures': block(0.5, 0.3, 0.7), 'over': (-0.2, 0.2)}
+    assert trust in said_of(comparison(**wide), sides=data()).sentences[-1]
+    assert trust not in text_of(said_of(comparison(**wide), sides=data(in_training_list=256)))
+
+
 def test_where_only_a_control_is_missing_the_advice_is_to_repeat():
     alone = said_of(comparison(over=(-0.04, 0.04)), on_people(null=BAD_NULL), sides=data())
     assert alone.kind == 'open'
