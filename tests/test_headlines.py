@@ -143,6 +143,15 @@ def test_search_ablation():
         assert [f'{int(latents):,}', *(f'{cosine:.3f}' for cosine in found.values())] in shown
 
 
+def test_centre_estimates():
+    study = json.loads((RESULTS / '2026-11-28-centres/centres.json').read_text())
+    shown = [row[1:] for row in rows_of('inversion.md')]
+    for found, other in zip(study['7'].values(), study['0'].values(), strict=True):
+        row = [f'{found[0]:.3f} ({other[0]:.3f})', f'{found[1]:.0f} ({other[1]:.0f})']
+        row += [f'{100 * found[i]:.0f} ({100 * other[i]:.0f})' for i in (2, 3, 4)]
+        assert row in shown
+
+
 def test_length():
     assert len((ROOT / 'README.md').read_text().split()) <= 600
     assert len((ROOT / 'BUILD_NOTES.md').read_text().split()) <= 1500
