@@ -6,6 +6,7 @@ and arrays. (The module is not called `audit`: the function `fr_inference.audit`
 
 import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from fr_inference.report import what_helps
 from fr_inference.report.verdict import Verdict, verdict
 from fr_inference.runs import Progress
 from fr_inference.training.shadow import train_shadow
+
+_LOG = logging.getLogger(__name__)
 
 SCHEMA = 2
 FILES = (
@@ -297,6 +300,11 @@ def run(
             references=opened.references,
         )
     limits += misfits.values()
+    for side in ('members', 'nonmembers'):
+        uneven = limitations.of_largest_person(side, faces[side].identities)
+        for remark in uneven:
+            _LOG.warning('%s', remark)
+        limits += uneven
     shadow = opened.shadow
     if checking.shadow_is_missing(opened, settings, membership=membership):
         shadow = _trained_shadow(opened, faces, settings, folder, progress)

@@ -1,5 +1,6 @@
 """The limits of the figures, one sentence each."""
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from fr_inference.models.target import Target
 # With fewer people on a side, intervals miss the truth more often than stated: in simulations, a
 # third of them did with 2 people, and up to 9 % with 3.
 _FEW_PEOPLE = 6
+_DOMINATES = 0.25
 _FOLDED = 'BatchNorm layers that seem folded'  # how the reader's note begins
 
 
@@ -105,6 +107,24 @@ def of_members(members: Mapping[str, Any]) -> list[str]:
     return [
         f"{missing} of {members['images']} images given as members are not in the target's own list of "
         'training images.'
+    ]
+
+
+def of_largest_person(side: str, identities: Sequence[str]) -> list[str]:
+    """Returns the remark that one of eight people or more has over a quarter of a side's photographs.
+
+    Args:
+      side: 'members' or 'nonmembers'.
+      identities: of its N photographs.
+    """
+    counts = collections.Counter(identities)
+    most = max(counts.values())
+    if len(counts) < 8 or most <= _DOMINATES * len(identities):
+        return []
+    return [
+        f'One of the {len(counts)} people of {side} has {most} of their {len(identities)} photographs. '
+        'An attack is fitted on one half of the people and judged on the other, so most photographs '
+        'are in one half: give each person about as many (split_faces --limit_images).'
     ]
 
 

@@ -66,6 +66,14 @@ def test_views():
     assert said.startswith('small calls no flax.linen.BatchNorm')
 
 
+def test_one_person_with_most_photographs_is_named_as_a_limit():
+    even = [f'person {number}' for number in range(8)] * 5
+    assert limitations.of_largest_person('members', even) == []
+    (said,) = limitations.of_largest_person('members', even + ['person 3'] * 9)
+    assert said.startswith('One of the 8 people of members has 14 of their 49 photographs.')
+    assert limitations.of_largest_person('members', ['a'] * 9 + ['b']) == []
+
+
 def test_folded_layers_are_named():
     convolution = SimpleNamespace(op='Conv', inputs=['x', 'kernel', 'bias'], outputs=['y'])
     notes = folded.notes(SimpleNamespace(norms={}, nodes=[convolution]))

@@ -92,7 +92,7 @@ def test_the_demo_does_not_claim_its_people():
     assert sentence.endswith(
         'is not counted because a control failed: among strangers only, where there is nothing to '
         'find and 50 would be right, it picks 88 of 100 (44 to 98), and 88 is not below the range in '
-            'which it picks members (81 to 100).'
+        'which it picks members (81 to 100).'
     )
 
 
