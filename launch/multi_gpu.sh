@@ -36,7 +36,7 @@ module=$(find_program "$1") || exit 2
 shift
 
 command -v nvidia-smi >/dev/null \
-  || fail 'nvidia-smi: found none, expected the NVIDIA driver; without a GPU run .venv/bin/python -m '"$module"
+  || fail 'nvidia-smi: found none, expected the NVIDIA driver; launch/plan.sh plans for GPUs that are not here; without a GPU run .venv/bin/python -m '"$module"
 listing=$(nvidia-smi -L) || listing=''
 there=$(sed -n 's/^GPU \([0-9][0-9]*\):.*/\1/p' <<<"$listing")
 [ -n "$there" ] || fail 'nvidia-smi -L: found no GPU; check the driver with nvidia-smi'
