@@ -145,7 +145,7 @@ def views_of(pool, side, seed, leak=0.0):
             paths=[str(row) for row in rows],
             **dict.fromkeys(('read', 'digest')),
         ),
-        target=SimpleNamespace(name='pool', answers=None),
+        target=SimpleNamespace(name='pool', answers=None, notes=()),
         **dict.fromkeys(('blind', 'measure')),
         untrained=False,
         skipped={},
