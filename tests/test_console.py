@@ -33,7 +33,7 @@ def test_help_lists_every_program_with_one_line():
     lines = [line.split(maxsplit=1) for line in listed]
     assert {name for name, _ in lines} == PROGRAMS
     assert [name for name, _ in lines[:2]] == ['demo', 'audit']
-    assert ['verify', 'Verifies'] in [[name, line.split()[0]] for name, line in lines]
+    assert ['verify', 'Checks'] in [[name, line.split()[0]] for name, line in lines]
     assert call().out == result.out
 
 
