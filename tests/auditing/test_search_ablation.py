@@ -1,29 +1,23 @@
 """The variants of the search do what they are named for, on planted and on embedded networks."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_inference.config import Search
-from fr_inference.data import sources
-from fr_inference.inversion import candidate, goals, judge, subject
-from fr_inference.measuring import measurements
-from fr_inference.weights.generators import open_generator
-from fr_inference.weights.targets import open_target
+from fr_inference.inversion import candidate, goals, judge
 from tests.auditing import search_ablation
+from tests.inversion import worlds
 
 
 @pytest.fixture(scope='module')
 def searched():
-    target = open_target('demo_easy')
-    faces = sources.open_faces('procedural:easy,images=1,seed=11,people=2,first=9000')
-    how = Search(draws=64, candidates=2, steps=4, pictures=2, keep=2)
-    goal = goals.templates(
-        measurements.measure(target, faces).embeddings, strength=how.strength, prior=how.prior
-    )
-    made = subject.prepare(target, open_generator('demo_generator'), how, seed=0)
-    return search_ablation.Searched(made=made, goal=goal, how=how)
+    how = dataclasses.replace(worlds.HOW, candidates=2, keep=2, steps=4)
+    wanted = np.random.default_rng(0).normal(size=(2, worlds.WIDTH)).astype(np.float32)
+    goal = goals.templates(wanted, strength=how.strength, prior=0.0)
+    return search_ablation.Searched(made=worlds.subject_of(how, guided=False), goal=goal, how=how)
 
 
 def test_the_candidate_nearest_to_the_mean_is_chosen():
@@ -72,7 +66,8 @@ def test_a_path_is_averaged_over_its_last_half(searched):
         assert (searched.looked(end, latents)['objective'] > before).all()
 
 
-def test_moved_features_come_nearer_to_the_template(searched):
+def test_moved_features_come_nearer_to_the_template(searched, monkeypatch):
+    monkeypatch.setattr(search_ablation, 'LAYER', 'b4_conv1')
     states, _ = searched.begun(2, 4)
     before, wanted = searched.looked(states), np.array(states['wanted'])
     images, embeddings = search_ablation.feature_steps(searched, before['latent'], wanted)
@@ -90,6 +85,6 @@ def test_moved_features_come_nearer_to_the_template(searched):
         return image, features, search_ablation.with_moved_features(render, share * features)[0]
 
     image, features, moved = rendered(0.5)
-    assert features.shape[1:3] == (8, 8)
+    assert features.shape[1:3] == (4, 4)
     np.testing.assert_allclose(jnp.clip(image, 0, 255), before['image'][0], atol=0.6)
     assert np.abs(moved - image).max() > 1
