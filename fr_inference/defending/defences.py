@@ -16,7 +16,7 @@ import numpy as np
 from fr_inference import errors, rng
 from fr_inference.data import sources
 from fr_inference.defending import folding
-from fr_inference.measuring import statistics
+from fr_inference.measuring import distances, statistics
 from fr_inference.models import registry
 from fr_inference.models.target import Target
 from fr_inference.weights.descriptions import naming
@@ -89,7 +89,7 @@ def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
     def change(target: Target, value: str, seed: int) -> Defended:
         """Changes embeddings before anybody sees them, see `answers.Answers`."""
         given = True if name in _VALUELESS else _number(name, value)
-        if field == 'largest' and given >= (width := _width(target)):
+        if field == 'largest' and given >= (width := distances.embedding_size(target)):
             raise errors.InputError(
                 'defence', f'{name}:{value}', f'fewer than the {width} numbers of an embedding'
             )
@@ -101,11 +101,6 @@ def _answers(field: str, name: str) -> Callable[[Target, str, int], Defended]:
         ]
 
     return change
-
-
-def _width(target):
-    images = jax.ShapeDtypeStruct((1, target.input.height, target.input.width, 3), jnp.float32)
-    return jax.eval_shape(target.apply, target.variables, images).shape[-1]
 
 
 DEFENCES: Mapping[str, Callable[..., Defended]] = {

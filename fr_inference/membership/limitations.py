@@ -123,8 +123,8 @@ def of_largest_person(side: str, identities: Sequence[str]) -> list[str]:
         return []
     return [
         f'One of the {len(counts)} people of {side} has {most} of their {len(identities)} photographs. '
-        'An attack is fitted on one half of the people and judged on the other, so most photographs '
-        'are in one half: give each person about as many (split_faces --limit_images).'
+        'An attack is fitted on one half of the people and judged on the other, which may leave one '
+        'half with few photographs: give each person about as many (split_faces --limit_images).'
     ]
 
 

@@ -12,48 +12,46 @@ _CONTROL = 'the same attack on a backbone that never saw these people'
 def findings(chosen: Sequence[Comparison]) -> list[str]:
     """Returns what each attack found, compared with its blind control, or why it is not counted.
 
-    The first that is counted says what the figures mean; the others are short.
+    What the figures and the control mean is said where they are first met.
 
     Args:
       chosen: the attacks, in the order in which they are said.
     """
-    first = next((one for one in chosen if one.valid), None)
-    return [
-        f'{which(one, chosen)} is {wording.not_counted(one)}.'
-        if not one.valid
-        else _in_full(one)
-        if one is first
-        else _in_short(one)
-        for one in chosen
-    ]
+    said: list[str] = []
+    first, explain = True, True
+    for one in chosen:
+        if not one.valid:
+            said.append(f'{which(one, chosen)} is {wording.not_counted(one)}.')
+            continue
+        said.append(_picks(one, first=first) + _beyond(one, explain=explain))
+        first, explain = False, explain and one.excess is None
+    return said
 
 
-def _in_full(one):
-    low, high = one.figures['auc_ci95']
-    text = (
-        f'{wording.knowing(one.setting)}, {_named(one)} picks the member out of one member and '
-        f'one stranger in {hundred(one.figures["auc"])} of 100 cases (95 % interval {hundred(low)} to '
-        f'{hundred(high)}; 50 is guessing).'
-    )
-    if one.excess is not None:
-        low, high = one.excess['auc_ci95']
-        text += (
-            f' That is {_difference(one.excess["auc"])} its control, {_CONTROL} '
-            f'(95 % interval of the difference {100 * low:+.0f} to {100 * high:+.0f}).'
+def _picks(one, *, first):
+    """How often the attack is right; the first sentence says what is picked, and what guessing is."""
+    share, low, high = map(hundred, (one.figures['auc'], *one.figures['auc_ci95']))
+    text = f'{wording.knowing(one.setting)}, {_named(one)} picks the member '
+    if first:
+        return (
+            f'{text}out of one member and one stranger in {share} of 100 cases (95 % interval {low} to '
+            f'{high}; 50 is guessing)'
         )
-    return text
+    return f'{text}in {share} of 100 cases ({low} to {high})'
 
 
-def _in_short(one):
-    low, high = one.figures['auc_ci95']
-    text = (
-        f'{wording.knowing(one.setting)}, {_named(one)} picks the member in '
-        f'{hundred(one.figures["auc"])} of 100 cases ({hundred(low)} to {hundred(high)})'
-    )
-    if one.excess is not None:
-        low, high = one.excess['auc_ci95']
-        text += f', {_difference(one.excess["auc"])} its control ({100 * low:+.0f} to {100 * high:+.0f})'
-    return f'{text}.'
+def _beyond(one, *, explain):
+    """The end of the sentence: the difference from the control, which is explained once."""
+    if one.excess is None:
+        return '.'
+    difference = _difference(one.excess['auc'])
+    low, high = (f'{100 * end:+.0f}' for end in one.excess['auc_ci95'])
+    if explain:
+        return (
+            f'. That is {difference} its control, {_CONTROL} (95 % interval of the difference {low} to '
+            f'{high}).'
+        )
+    return f', {difference} its control ({low} to {high}).'
 
 
 def none_chosen(chosen: Sequence[Comparison]) -> str:

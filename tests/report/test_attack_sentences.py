@@ -115,6 +115,8 @@ def test_the_control_is_explained_once_where_it_is_first_met():
         '(Embeddings of a person) picks the member in 90 of 100 cases (80 to 97), 30 above its '
         'control (+20 to +40).'
     ) in text
+    later = text_of(said_of(comparison(over=None), on_people()))
+    assert later.count(control) == 1  # the first has none
     rests_on_further = said_of(combined(**QUIET), further(reach=(0.3, 0.6))).sentences
     assert control in rests_on_further[1]
 
